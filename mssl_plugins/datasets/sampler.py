@@ -1,0 +1,97 @@
+"""Randomness of the data pipeline as a function of (seed, epoch, index).
+
+Our choice; no paper prescribes it.  The sampler hands the seed and the epoch
+over with every index, and a transform draws from a generator made of the
+three.  A sample so looks the same whatever worker makes it, however many
+workers there are, and whether the run was resumed or not: there is no state
+to save.
+"""
+from typing import Iterator
+
+import numpy as np
+from mmengine.dataset import DefaultSampler
+
+from mssl_plugins.registry import DATA_SAMPLERS
+
+
+class SampleIndex(int):
+    """The index of a sample that knows where its randomness comes from.
+
+    An ``int`` in every other respect; survives pickling to a worker and deep
+    copies.  Arithmetic gives a plain ``int`` again: behind a dataset wrapper
+    that computes indices (``RepeatDataset``, ``ConcatDataset``) samples draw
+    from an unseeded generator.
+
+    Args:
+        index (int): Position in the dataset.
+        seed (int): Seed of the run, not negative.
+        epoch (int): Epoch in which the sample is drawn.
+    """
+
+    def __new__(cls, index: int, seed: int, epoch: int) -> 'SampleIndex':
+        self = super().__new__(cls, index)
+        self.seed = seed
+        self.epoch = epoch
+        return self
+
+    def __reduce__(self):
+        return type(self), (int(self), self.seed, self.epoch)
+
+    def moved(self, index: int) -> 'SampleIndex':
+        """Another sample of the same epoch, for a replacement."""
+        return type(self)(index, self.seed, self.epoch)
+
+
+def sample_rng(results: dict) -> np.random.Generator:
+    """The generator that every transform of one sample draws from.
+
+    Args:
+        results (dict): What the dataset gives the pipeline; its
+            ``'sample_idx'`` decides.
+
+    Returns:
+        np.random.Generator: A function of (seed, epoch, index) if
+        ``'sample_idx'`` is a :class:`SampleIndex`, otherwise a fresh unseeded
+        one.  Each call starts the same stream anew, so a pipeline asks once
+        and keeps it.
+    """
+    index = results.get('sample_idx')
+    if isinstance(index, SampleIndex):
+        return np.random.default_rng([index.seed, index.epoch, int(index)])
+    return np.random.default_rng()
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(DefaultSampler):
+    """MMEngine's default sampler, yielding :class:`SampleIndex`.
+
+    Order, sharding over processes and rounding up are the base class's.  The
+    epoch is set by MMEngine's ``DistSamplerSeedHook`` (a default hook), in an
+    epoch-based and a resumed run alike.
+
+    Args:
+        dataset (Sized): The dataset, not empty.
+        shuffle (bool): Whether to shuffle, by (seed + epoch).
+            Defaults to True.
+        seed (int, optional): Not negative, and the same in all processes.
+            Defaults to None, which draws one and shares it.
+        round_up (bool): Whether to repeat samples until every process has
+            equally many. Defaults to True.
+
+    Raises:
+        ValueError: If the dataset is empty or the seed negative.
+    """
+
+    def __init__(self, dataset, shuffle=True, seed=None, round_up=True):
+        if len(dataset) == 0:
+            raise ValueError('EpochSampler needs a dataset with at least one '
+                             'sample, got an empty one')
+        if seed is not None and seed < 0:
+            raise ValueError(f'seed must be 0 or more, got {seed}')
+        super().__init__(dataset, shuffle, seed, round_up)
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        # Not a generator function: the epoch is that of the call, not that of
+        # the first `next`, which may come after the next `set_epoch`.
+        epoch = self.epoch
+        return (SampleIndex(i, self.seed, epoch) for i in super().__iter__())
