@@ -1,0 +1,56 @@
+# SimSiam on small images: MixMask's supplement, Table 1, column SimSiam.
+# The table's lr 0.03 is for a batch of 256 (linear rule of SimSiam's code).
+# The embedding of 128 is the table's; the code it builds on has 2048.  Hidden
+# widths (projector 2048, predictor 512) are that code's.
+embed_dim, base_lr, warmup = 128, 0.03, 10
+weight_decay, batch_size, epochs = 5e-4, 512, 1000
+lr = base_lr * batch_size / 256
+
+model = dict(
+    type='mssl_plugins.SimSiam',
+    data_preprocessor=dict(
+        type='mssl_plugins.ViewPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375]),
+    backbone=dict(
+        type='mmpretrain.ResNet_CIFAR',  # 3 x 3 stem of stride 1, no max-pool
+        depth=18,
+        zero_init_residual=False,
+        norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='mmpretrain.NonLinearNeck',
+        in_channels=512,
+        hid_channels=2048,
+        out_channels=embed_dim,
+        num_layers=2,
+        with_last_bn_affine=False,
+        with_avg_pool=True,
+        norm_cfg=dict(type='BN1d')),
+    head=dict(
+        type='mmpretrain.LatentPredictHead',
+        loss=dict(type='mmpretrain.CosineSimilarityLoss'),
+        predictor=dict(
+            type='mmpretrain.NonLinearNeck',
+            in_channels=embed_dim,
+            hid_channels=512,
+            out_channels=embed_dim,
+            with_avg_pool=False,
+            with_last_bn=False,
+            with_last_bias=True,
+            norm_cfg=dict(type='BN1d'))))
+
+view = dict(
+    scale=(0.2, 1.0), flip=0.5, grey=0.2,
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
+
+default_hooks = dict(predictor_lr=dict(type='mmpretrain.SimSiamHook', fix_pred_lr=True, lr=lr, adjust_by_epoch=False))
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
+    paramwise_cfg=dict(custom_keys={'predictor': dict(fix_lr=True)}))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, end=warmup, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=epochs - warmup, begin=warmup, end=epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
+train_dataloader = dict(batch_size=batch_size)

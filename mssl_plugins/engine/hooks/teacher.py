@@ -1,0 +1,29 @@
+"""Moves momentum teachers after the optimiser's step."""
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TeacherHook(Hook):
+    """Call :meth:`MomentumTeacher.update` of every teacher in the model.
+
+    Gradient accumulation counts once. Needed by every method with a teacher;
+    without one in the model it does nothing.
+    """
+
+    priority = 'ABOVE_NORMAL'  # before checkpoints and evaluations see the model
+
+    def before_train(self, runner) -> None:
+        """Find the teachers and let fresh ones start from their student."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.teachers = [m for m in model.modules() if isinstance(m, MomentumTeacher)]
+        for teacher in self.teachers:
+            teacher.follow()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if self.teachers and runner.optim_wrapper.should_update():  # a step was made
+            for teacher in self.teachers:
+                teacher.update()

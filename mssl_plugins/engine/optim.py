@@ -1,0 +1,34 @@
+"""bfloat16 training on any device.
+
+mmengine's ``AmpOptimWrapper`` refuses a machine without an accelerator and
+scales the loss, which bfloat16 does not need.
+"""
+from contextlib import contextmanager
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+
+from mssl_plugins.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class BF16OptimWrapper(OptimWrapper):
+    """Run the forward pass under bfloat16 autocast, on CPU and GPU alike.
+
+    Weights, gradients and optimiser state stay float32.
+
+    Args:
+        device_type (str, optional): ``'cpu'``, ``'cuda'``, ... Defaults to
+            None, the device mmengine trains on.
+        **kwargs: Arguments of mmengine's ``OptimWrapper``.
+    """
+
+    def __init__(self, *args, device_type: str = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.device_type = (device_type or get_device()).split(':')[0]
+
+    @contextmanager
+    def optim_context(self, model: torch.nn.Module):
+        with super().optim_context(model), torch.autocast(self.device_type, torch.bfloat16):
+            yield

@@ -1,0 +1,90 @@
+"""The momentum (EMA) teacher of every method that has one.
+
+MoCo section 3.2, BYOL section 3.1 and DINO section 3.1 share the rule
+``teacher = m * teacher + (1 - m) * student``.  Here ``m`` is the papers'
+momentum (0.996 -> 1), not mmengine's ``1 - m``.
+"""
+import copy
+import warnings
+
+import torch
+from torch import nn
+
+
+class MomentumTeacher(nn.Module):
+    """A copy of a student that follows it and takes no gradient.
+
+    The teacher moves only when :meth:`update` is called, which
+    ``mssl_plugins.TeacherHook`` does after each optimiser step: a loss that
+    is evaluated three times an iteration, or accumulated over several, still
+    moves it once.  State-dict keys (``module.*``, ``steps``) are those of
+    mmengine's averaged models.
+
+    Args:
+        student (nn.Module): The network to follow. It is not registered as a
+            child, so that its parameters appear once in the state dict.
+        momentum (float): m, in [0, 1]. May be moved by
+            ``mssl_plugins.ScheduleHook``. Defaults to 0.999.
+
+    Raises:
+        ValueError: If ``momentum`` is outside [0, 1].
+
+    Note:
+        BatchNorm statistics are the teacher's own: they come from its forward
+        passes, not from the student.
+    """
+
+    #: forward passes without a move after which the teacher warns once
+    PATIENCE = 1000
+
+    def __init__(self, student: nn.Module, momentum: float = 0.999) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(
+                f'momentum must lie in [0, 1], got {momentum}; it is the '
+                "papers' m (0.996 -> 1), not 1 - m")
+        self.momentum = momentum
+        self.module = copy.deepcopy(student).requires_grad_(False)
+        self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+        self._student = (student, )  # a tuple: no child module
+        self._checked = False
+        self._unmoved = 0
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._checked = False
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Start from the student's weights if the teacher never moved.
+
+        The student is initialised (``init_weights``, pre-trained weights)
+        after this object was made, so the copy is made at first use.
+        """
+        if not self._checked and self.steps == 0:
+            self.module.load_state_dict(self._student[0].state_dict())
+        self._checked = True
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move one step: ``teacher = m * teacher + (1 - m) * student``."""
+        self.follow()
+        torch._foreach_lerp_(
+            list(self.module.parameters()),
+            [p.detach() for p in self._student[0].parameters()],
+            1 - self.momentum)
+        self.steps += 1
+        self._unmoved = 0
+
+    @torch.no_grad()
+    def forward(self, *args, **kwargs):
+        """The teacher's output, without gradient."""
+        self.follow()
+        if self.training:
+            self._unmoved += 1
+            if self._unmoved == self.PATIENCE:
+                warnings.warn(
+                    f'the momentum teacher was used {self.PATIENCE} times and '
+                    "never moved: add dict(type='mssl_plugins.TeacherHook') "
+                    'to custom_hooks')
+        return self.module(*args, **kwargs)

@@ -1,0 +1,53 @@
+"""SplitBN: BatchNorm as on several devices, in one process.
+
+MoCo's CIFAR recipe (MixMask's supplement, Table 1, through the code it builds
+on) normalises each eighth of the batch by its own statistics.
+"""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mssl_plugins.registry import MODELS
+
+
+@MODELS.register_module(name=['SplitBN', 'SplitBatchNorm2d'])
+class SplitBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d whose training statistics are those of parts of the batch.
+
+    Keys and evaluation are BatchNorm2d's.  Running statistics move by the
+    mean over the parts.
+
+    Args:
+        num_features (int): Channels.
+        num_splits (int): Parts of the batch, in order. A batch that they do
+            not divide raises a ValueError. Defaults to 8.
+        **kwargs: Arguments of ``nn.BatchNorm2d``.
+    """
+
+    _abbr_ = 'bn'  # mmcv names the layer bn1, bn2, ...: keys stay BatchNorm's
+
+    def __init__(self, num_features: int, num_splits: int = 8, **kwargs) -> None:
+        super().__init__(num_features, **kwargs)
+        self.num_splits = num_splits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        if not self.training or not self.track_running_stats:
+            return super().forward(x)
+        n, c, h, w = x.shape
+        s = self.num_splits
+        if n % s:
+            raise ValueError(f'a batch of {n} cannot be split into {s} equal parts (SplitBN)')
+        mean, var = self.running_mean.repeat(s), self.running_var.repeat(s)
+        # parts become channels: one fused call normalises all of them
+        parts = x.view(s, n // s, c, h, w).transpose(0, 1).reshape(n // s, s * c, h, w)
+        out = F.batch_norm(
+            parts, mean, var,
+            None if self.weight is None else self.weight.repeat(s),
+            None if self.bias is None else self.bias.repeat(s),
+            True, self.momentum, self.eps)
+        with torch.no_grad():
+            self.running_mean.copy_(mean.view(s, c).mean(0))
+            self.running_var.copy_(var.view(s, c).mean(0))
+            self.num_batches_tracked += 1
+        return out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
