@@ -1,0 +1,112 @@
+"""The shipped configs: what there is, what each costs and gives.
+
+Every config assigns a literal ``catalogue = dict(method=..., base=...,
+data=..., epochs=..., expected=...)``; entries missing there come from its
+``_base_`` files.  It is read without running the config, so that listing
+needs no OpenMMLab and takes no time.
+"""
+import ast
+import difflib
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, List, Optional
+
+KEYS = ('method', 'base', 'data', 'epochs', 'expected')
+
+
+def root() -> Path:
+    """The folder that holds ``configs/`` and ``tools/``.
+
+    That of the checkout the package is imported from, or the package's
+    ``.mim`` where it was installed from a wheel.
+
+    Raises:
+        FileNotFoundError: If neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for place in (package / '.mim', package.parent):
+        if (place / 'configs').is_dir() and (place / 'tools').is_dir():
+            return place
+    raise FileNotFoundError(
+        f'no configs beside {package}: reinstall mssl-plugins-openmmlab')
+
+
+@lru_cache(maxsize=None)
+def _metadata(path: Path) -> dict:
+    """The ``catalogue`` of a config file, completed from its bases."""
+    own, bases = {}, []
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        if not isinstance(node, ast.Assign):
+            continue
+        name = getattr(node.targets[0], 'id', None)
+        if name == '_base_':
+            given = ast.literal_eval(node.value)
+            bases = [given] if isinstance(given, str) else given
+        elif name == 'catalogue':
+            value = node.value
+            own = {k.arg: ast.literal_eval(k.value) for k in value.keywords} \
+                if isinstance(value, ast.Call) else ast.literal_eval(value)
+    merged = {}
+    for base in bases:
+        file = path.parent / base
+        if '::' not in base and file.is_file():
+            merged.update(_metadata(file.resolve()))
+    return {**merged, **own}
+
+
+def configs(method: Optional[str] = None) -> List[Dict]:
+    """Every shipped config.
+
+    Args:
+        method (str, optional): Only those of this method. Defaults to None.
+
+    Returns:
+        List[Dict]: ``name, path, method, base, data, epochs, expected`` of
+        each, ordered by path; None where a config does not say.
+
+    Raises:
+        ValueError: If there is no such method.
+    """
+    folder = root() / 'configs'
+    found = []
+    for path in sorted(folder.rglob('*.py')):
+        if '_base_' in path.relative_to(folder).parts:
+            continue
+        known = _metadata(path.resolve())
+        entry = dict(name=path.stem, path=str(path),
+                     **{key: known.get(key) for key in KEYS})
+        entry['method'] = entry['method'] or path.relative_to(folder).parts[0]
+        found.append(entry)
+    if method is not None:
+        methods = {entry['method'] for entry in found}
+        if method not in methods:
+            from .utils import unknown
+            raise unknown(method, methods, 'method')
+        found = [entry for entry in found if entry['method'] == method]
+    return found
+
+
+def find(name: str) -> Path:
+    """The config file that a path or a name means.
+
+    Args:
+        name (str): A path, or the name of a shipped config, with or without
+            ``.py``.
+
+    Returns:
+        Path: An existing file.
+
+    Raises:
+        ValueError: If there is none; names the nearest ones.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {entry['name']: entry['path'] for entry in configs()}
+    stem = path.name[:-3] if path.name.endswith('.py') else path.name
+    if stem in shipped and path.name == name:
+        return Path(shipped[stem])
+    near = difflib.get_close_matches(stem, shipped, n=3, cutoff=0.3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ''
+    raise ValueError(f"no config '{name}', neither a file nor a shipped name"
+                     f'{hint} (`python -m mssl_plugins list` shows all)')

@@ -1,0 +1,96 @@
+"""Stops a run whose loss is no longer finite, with the last good weights kept.
+"""
+import os.path as osp
+
+import torch
+from mmengine.dist import all_reduce, is_distributed
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mssl_plugins.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LossGuard(Hook):
+    """Raises when a loss is NaN or infinite, before it reaches the weights.
+
+    The losses are looked at as they leave the model, the verdict is read just
+    before the optimiser's step (the device has the backward pass to work on
+    meanwhile).  With several processes all stop, whichever saw it: the
+    gradients of one are everybody's.  Non-finite parameters are never saved.
+
+    Raises:
+        FloatingPointError: Names the loss, the iteration, the epoch and the
+        last good checkpoint.
+    """
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._bad = {}
+
+    def before_train(self, runner) -> None:
+        """Attaches the two look-outs."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        wrapper = runner.optim_wrapper
+        wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
+        self._handles = [model.register_forward_hook(self._look)]
+        self._handles += [
+            w.optimizer.register_step_pre_hook(
+                lambda *_: self._verdict(runner)) for w in wrappers
+        ]
+
+    def _look(self, module, inputs, outputs) -> None:
+        if not isinstance(outputs, dict):
+            return
+        for name, value in outputs.items():
+            if 'loss' in name:
+                value = value if isinstance(value, torch.Tensor) else sum(
+                    v.mean() for v in value)
+                bad = ~torch.isfinite(value.detach()).all()
+                # gradient accumulation: several forwards, one step
+                self._bad[name] = self._bad.get(name, False) | bad
+
+    def _verdict(self, runner) -> None:
+        if not self._bad:
+            return
+        flags = torch.stack(list(self._bad.values())).int()
+        names, self._bad = list(self._bad), {}
+        if is_distributed():
+            all_reduce(flags, 'max')
+        bad = [n for n, flag in zip(names, flags.tolist()) if flag]
+        if bad:
+            raise FloatingPointError(self._message(
+                runner, f"{', '.join(bad)} not finite (NaN or infinite)"))
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx,
+                         data_batch=None,
+                         outputs=None) -> None:
+        """Looks where no step was made (accumulation, a skipped fp16 step)."""
+        self._verdict(runner)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keeps non-finite parameters out of the checkpoints."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        for name, parameter in model.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise FloatingPointError(self._message(
+                    runner, f'parameter {name} not finite (NaN or infinite)'))
+
+    def after_train(self, runner) -> None:
+        """Detaches the look-outs."""
+        for handle in self._handles:
+            handle.remove()
+
+    @staticmethod
+    def _message(runner, what: str) -> str:
+        last = osp.join(runner.work_dir, 'last_checkpoint')
+        good = 'none was saved yet'
+        if osp.exists(last):
+            with open(last) as f:
+                good = f.read().strip()
+        return (f'{what} at iteration {runner.iter + 1} (epoch '
+                f'{runner.epoch + 1}); last good checkpoint: {good}')

@@ -1,0 +1,420 @@
+"""Training from the command line: the body of ``tools/train.py``.
+
+What OpenMMLab's ``train.py`` does, and:
+
+- several processes on a machine without a GPU (over gloo; MMEngine's launcher
+  always calls ``torch.cuda.set_device``);
+- checkpoints are written atomically and run no code when read;
+- a user's mistake gets one line and a non-zero exit, and leaves nothing
+  behind.  ``MSSL_TRACEBACK=1`` shows where it was raised.
+"""
+import argparse
+import difflib
+import importlib.util
+import inspect
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+PACKAGE = Path(__file__).resolve().parent
+DISTRIBUTION = 'mssl-plugins-openmmlab'
+# What brings a module that may be missing.
+EXTRAS = dict(
+    mmengine='onedl',
+    mmcv='onedl',
+    mmpretrain='onedl',
+    torch='onedl',
+    torchvision='onedl',
+    cv2='onedl',
+    mmdet='dense',
+    mmseg='dense',
+    pycocotools='dense',
+    timm='test')
+ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError,
+          AttributeError, NotImplementedError, FloatingPointError,
+          pickle.UnpicklingError, SyntaxError)
+
+
+class UserError(Exception):
+    """A mistake whose message is all the user needs."""
+
+
+def needs(*modules: str) -> None:
+    """Says what to install where a module is missing.
+
+    Raises:
+        UserError: With the command that installs the missing ones.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise UserError(_missing(module))
+
+
+def _missing(module: str) -> str:
+    root = module.split('.')[0]
+    if module.startswith('mmcv._ext') or module.startswith('mmcv.ops'):
+        return ('mmcv was built without its compiled ops: run `bash '
+                'tools/test.sh`, or `MMCV_WITH_OPS=1 pip install '
+                '--force-reinstall --no-deps --no-cache-dir '
+                '--no-build-isolation onedl-mmcv`')
+    what = (f"'{DISTRIBUTION}[{EXTRAS[root]}]'" if root in EXTRAS else root)
+    return f'{root} is not installed: pip install {what}'
+
+
+# --------------------------------------------------------------- mistakes
+def _unregistered(name: str, registry: str) -> str:
+    """The line for a type that no registry knows, with the nearest name."""
+    from mmengine import registry as mm
+    root = name.split('.')[0]
+    if root in EXTRAS and importlib.util.find_spec(root) is None:
+        return _missing(root)
+    names = set()
+    for parent in vars(mm).values():
+        if isinstance(parent, mm.Registry) and parent.name == registry:
+            for scope, child in parent.children.items():
+                try:
+                    child.import_from_location()
+                except ImportError:
+                    continue
+                names |= {f'{scope}.{key}' for key in child.module_dict}
+            names |= set(parent.module_dict)
+    names |= {n.split('.')[-1] for n in names} if '.' not in name else set()
+    near = difflib.get_close_matches(name, sorted(names), n=1)
+    hint = f": did you mean '{near[0]}'?" if near else ''
+    return f"unknown {registry} type '{name}'{hint}"
+
+
+def _line(error: BaseException) -> str:
+    """An error as one line for the user."""
+    if isinstance(error, UserError):
+        return str(error)
+    text = (str(error.args[0])
+            if isinstance(error, KeyError) and error.args else str(error))
+    if 'Original Traceback' in text:  # from a data loader's worker
+        text = text.strip().splitlines()[-1]
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing(error.name)
+    if isinstance(error, pickle.UnpicklingError) or \
+            'weights only' in text.lower():
+        named = re.search(r'GLOBAL ([\w.]+)', text)
+        what = named.group(1) if named else 'something else'
+        return (f'the checkpoint holds more than weights ({what}); reading it '
+                'could run its code, so it is refused')
+    unknown = re.search(r'([\w.]+) is not in the (?:[\w]+::)?(\w[\w ]*) '
+                        r'registry', text)
+    if unknown:
+        return _unregistered(unknown.group(1), unknown.group(2))
+    lines = [part.strip() for part in text.splitlines() if part.strip()]
+    text = ' '.join(lines) or type(error).__name__
+    if isinstance(error, KeyError) and re.fullmatch(r'[\w.]+', text):
+        return f"missing key '{text}'"
+    return text
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether one of our own checks raised it, here or in a worker."""
+    text = str(error)
+    if 'Original Traceback' in text:
+        files = re.findall(r'File "([^"]+)", line \d+', text)
+    else:
+        files = [f.filename for f in traceback.extract_tb(error.__traceback__)]
+    return bool(files) and Path(files[-1]).resolve().is_relative_to(PACKAGE)
+
+
+def guarded(body: Callable[[], Optional[int]],
+            starting: Callable[[], bool] = lambda: True) -> int:
+    """Runs a tool; a user's mistake becomes one line on stderr.
+
+    Args:
+        body (Callable): What to run; returns an exit status or None.
+        starting (Callable): Whether the work proper has not begun: before
+            that any error is taken for a mistake in what was given, after
+            that only those that this library raises itself.
+
+    Returns:
+        int: The exit status: 0, 1 after a mistake, 130 if interrupted.
+    """
+    try:
+        return body() or 0
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except (UserError, *ERRORS, RuntimeError) as error:
+        mistake = isinstance(error, UserError) or _ours(error) or (
+            starting() and
+            (isinstance(error, ERRORS) or 'weights only' in str(error).lower()))
+        if not mistake or os.environ.get('MSSL_TRACEBACK') == '1':
+            raise
+        rank = int(os.environ.get('RANK', 0))
+        where = f' (process {rank})' if rank else ''
+        print(f'error{where}: {_line(error)}', file=sys.stderr)
+        return 1
+
+
+# ------------------------------------------------------------------ several
+def open_process_group(launcher: str) -> None:
+    """Opens a gloo group where there is no GPU, before MMEngine looks.
+
+    Args:
+        launcher (str): ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        UserError: If the launcher's environment variables are missing.
+    """
+    import torch
+    import torch.distributed as dist
+    if torch.cuda.is_available() or dist.is_initialized():
+        return
+    env = os.environ
+    names = dict(
+        pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+        slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+        mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE',
+             'OMPI_COMM_WORLD_LOCAL_RANK'))[launcher]
+    absent = [name for name in names[:2] if name not in env]
+    if absent:
+        how = dict(
+            pytorch='torchrun --nproc_per_node N', slurm='srun',
+            mpi='mpirun -n N')[launcher]
+        raise UserError(f'--launcher {launcher} needs {absent[0]} in the '
+                        f'environment: start it with `{how}`')
+    for ours, theirs in zip(('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), names):
+        env[ours] = env.get(theirs, '0')
+    if 'MASTER_ADDR' not in env:
+        env['MASTER_ADDR'] = subprocess.getoutput(
+            f"scontrol show hostname {env['SLURM_NODELIST']} | head -n1"
+        ) if 'SLURM_NODELIST' in env else '127.0.0.1'
+    env.setdefault('MASTER_PORT', '29500')
+    dist.init_process_group('gloo')
+
+
+# ------------------------------------------------------------------- config
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Reads the command line of ``tools/train.py``."""
+    needs('torch', 'mmengine', 'mmcv', 'mmpretrain')
+    from mmengine.config import DictAction
+    parser = argparse.ArgumentParser(
+        prog='train.py',
+        description='Pre-trains what a config describes.',
+        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.')
+    parser.add_argument('config', help='path of a config, or the name of a '
+                        'shipped one (see `python -m mssl_plugins list`)')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go; '
+                        'default: work_dirs/<name of the config>')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+        help='go on from this checkpoint, or from the last one of the work '
+        'dir if none is named')
+    parser.add_argument('--amp', action='store_true',
+                        help='train in bfloat16, on CPU or GPU')
+    parser.add_argument('--no-validate', action='store_true',
+                        help='no evaluation while training')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale the learning rate with the real batch')
+    parser.add_argument('--no-pin-memory', action='store_true')
+    parser.add_argument('--no-persistent-workers', action='store_true')
+    parser.add_argument('--seed', type=int, help='seed of the run')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override settings: optim_wrapper.optimizer.lr=0.1 '
+        'train_cfg.max_epochs=3 key="[a,b]"')
+    parser.add_argument('--launcher', default='none',
+                        choices=['none', 'pytorch', 'slurm', 'mpi'])
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.launcher == 'none' and int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        args.launcher = 'pytorch'  # started by torchrun
+    return args
+
+
+def _check_options(cfg, options: dict) -> None:
+    """Refuses overrides of settings that do not exist."""
+    from mmengine.runner import Runner
+
+    from mssl_plugins.utils import unknown
+    allowed = {*cfg, *inspect.signature(Runner.__init__).parameters} - {'self'}
+    allowed |= {'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters',
+                'activation_checkpointing', 'work_dir', 'compile'}
+    for key in options:
+        if key.split('.')[0] not in allowed:
+            raise unknown(key.split('.')[0], allowed, 'setting in --cfg-options')
+
+
+def _last_checkpoint(work_dir: Path) -> Optional[str]:
+    """The last checkpoint of a work dir, which may have been moved."""
+    note = work_dir / 'last_checkpoint'
+    if not note.exists():
+        return None
+    path = Path(note.read_text().strip())
+    return str(path if path.exists() else work_dir / path.name)
+
+
+def load_config(args: argparse.Namespace):
+    """The config of a run, with the command line's settings merged in.
+
+    Args:
+        args (Namespace): What :func:`parse_args` returns.
+
+    Returns:
+        mmengine.Config: Ready for ``Runner.from_cfg``.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint does not exist.
+        ValueError: If an override names an unknown setting.
+    """
+    import torch
+    from mmengine.config import Config
+
+    from mssl_plugins.catalogue import find
+    path = find(args.config)
+    cfg = Config.fromfile(str(path))
+    if 'model' not in cfg or 'train_cfg' not in cfg:
+        raise UserError(f'{path} describes no training: it needs `model` and '
+                        '`train_cfg`')
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.custom_hooks = [
+            hook for hook in cfg.get('custom_hooks', [])
+            if 'KNN' not in str(hook.get('type', ''))
+        ]
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', path.stem)
+    if args.amp and cfg.optim_wrapper.get('type', 'OptimWrapper') in (
+            'OptimWrapper', 'AmpOptimWrapper'):
+        cfg.optim_wrapper.type = 'mssl_plugins.BF16OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            cfg.optim_wrapper.pop(key, None)
+    if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise UserError('--auto-scale-lr needs auto_scale_lr = dict('
+                            f'base_batch_size=...) in {path}')
+        cfg.auto_scale_lr.enable = True
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
+    if args.cfg_options:
+        _check_options(cfg, args.cfg_options)
+        cfg.merge_from_dict(args.cfg_options)
+
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = (
+            _last_checkpoint(Path(cfg.work_dir))
+            if args.resume == 'auto' else args.resume)
+    source = cfg.get('load_from')
+    if source and '://' not in source and not os.path.isfile(source):
+        raise FileNotFoundError(f'no such checkpoint: {source}')
+
+    on_gpu = torch.cuda.is_available()
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if loader is None:
+            continue
+        loader.setdefault('collate_fn', dict(type='default_collate'))
+        loader.setdefault('pin_memory', True)
+        loader.setdefault('persistent_workers', True)
+        loader.pin_memory &= on_gpu and not args.no_pin_memory
+        loader.persistent_workers &= (
+            loader.get('num_workers', 0) > 0 and not args.no_persistent_workers)
+
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if saving and saving.get('type') == 'CheckpointHook':
+        saving.type = 'mssl_plugins.AtomicCheckpointHook'
+    if args.launcher != 'none' and not on_gpu:
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))
+        cfg.model_wrapper_cfg['device_ids'] = None
+    # The runner copies the config into the work dir.  Under another name, so
+    # that `mim`, which looks for a config by file name in the whole tree,
+    # still finds one.
+    cfg.setdefault('experiment_name', path.stem)
+    return Config(
+        cfg.to_dict(), cfg_text=cfg.text, filename=str(path.with_name('config.py')))
+
+
+# ---------------------------------------------------------------------- run
+class _Traces:
+    """Knows what a run adds to the disk, to take it away if it never starts.
+    """
+
+    def __init__(self, work_dir: str) -> None:
+        self.work_dir = Path(work_dir).absolute()
+        self.new = [
+            p for p in (self.work_dir, *self.work_dir.parents)
+            if not p.exists()
+        ]
+        self.known = {p.name for p in self.work_dir.iterdir()
+                      } if self.work_dir.is_dir() else set()
+
+    def remove(self) -> None:
+        if self.work_dir in self.new:
+            shutil.rmtree(self.work_dir, ignore_errors=True)
+        elif self.work_dir.is_dir():
+            for path in self.work_dir.iterdir():
+                if path.name not in self.known and re.fullmatch(
+                        r'\d{8}_\d{6}|config\.py', path.name):
+                    (shutil.rmtree if path.is_dir() else os.unlink)(path)
+        for parent in self.new[1:]:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Trains.
+
+    Args:
+        argv (List[str], optional): The command line. Defaults to None, the
+            process's own.
+
+    Returns:
+        int: The exit status.
+    """
+    state = dict(begun=False, traces=None)
+
+    def body() -> None:
+        args = parse_args(argv)
+        from mmengine.hooks import Hook
+        from mmengine.registry import RUNNERS
+        from mmengine.runner import Runner
+
+        from mssl_plugins.engine.hooks.checkpoint import safe_loading
+        safe_loading()
+        cfg = load_config(args)
+
+        class Begun(Hook):
+            """Notes that one iteration is done."""
+
+            def after_train_iter(self, *_, **__) -> None:
+                state['begun'] = True
+
+        if int(os.environ.get('RANK', 0)) == 0:
+            state['traces'] = _Traces(cfg.work_dir)
+        if args.launcher != 'none':
+            open_process_group(args.launcher)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg \
+            else Runner.from_cfg(cfg)
+        runner.register_hook(Begun(), priority='LOWEST')
+        runner.train()
+
+    status = guarded(body, lambda: not state['begun'])
+    if status and not state['begun'] and state['traces']:
+        state['traces'].remove()
+    if status == 130 and state['begun']:
+        print('go on with --resume', file=sys.stderr)
+    if 'torch' in sys.modules:
+        import torch.distributed as dist
+        if dist.is_available() and dist.is_initialized() and not status:
+            dist.destroy_process_group()
+    return status

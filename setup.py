@@ -1,0 +1,38 @@
+"""Puts configs, tools and the model index into the wheel, as `.mim`.
+
+The metadata is in pyproject.toml.  `mim` looks for a config's file name in
+the whole package, or in the whole source tree of an editable install, and
+refuses two hits: so `.mim` exists in built wheels only, never as a link in
+the tree, and the build happens outside the tree.
+"""
+import shutil
+import tempfile
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+
+
+class BuildWithMim(build_py):
+    """Copies the parts that `mim` and the command line need."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        mim = Path(self.build_lib) / 'mssl_plugins' / '.mim'
+        shutil.rmtree(mim, ignore_errors=True)
+        for name in ('configs', 'tools'):
+            shutil.copytree(
+                ROOT / name,
+                mim / name,
+                ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+        if (ROOT / 'model-index.yml').exists():
+            shutil.copy(ROOT / 'model-index.yml', mim)
+
+
+setup(
+    cmdclass={'build_py': BuildWithMim},
+    options={'build': {'build_base': tempfile.mkdtemp(prefix='mssl_build_')}})

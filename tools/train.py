@@ -1,0 +1,12 @@
+"""Pre-trains what a config describes: python tools/train.py CONFIG."""
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
+    sys.path.insert(0, str(CHECKOUT))
+
+from mssl_plugins.launch import main  # noqa: E402
+
+if __name__ == '__main__':
+    sys.exit(main())
