@@ -28,9 +28,9 @@ view = dict(
     scale=(0.2, 1.0), flip=0.5, grey=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 
+hooks = dict()
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
-train_dataloader = dict(batch_size=batch_size)

@@ -28,5 +28,5 @@ optim_wrapper = dict(
     type='mssl_plugins.BF16OptimWrapper',
     optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
-train_dataloader = dict(batch_size=64)  # a process; 4 of them, as the paper's 4 GPUs
 auto_scale_lr = dict(base_batch_size=batch_size)
+hooks = dict()

@@ -33,9 +33,9 @@ view = dict(
     scale=(0.2, 1.0), flip=0.5, grey=0.1,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 
+hooks = dict()
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='Adam', lr=lr, weight_decay=weight_decay))
 param_scheduler = [dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
-train_dataloader = dict(batch_size=batch_size)

@@ -43,7 +43,9 @@ view = dict(
     scale=(0.2, 1.0), flip=0.5, grey=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 
-default_hooks = dict(predictor_lr=dict(type='mmpretrain.SimSiamHook', fix_pred_lr=True, lr=lr, adjust_by_epoch=False))
+hooks = dict(
+    predictor_lr=dict(
+        type='mmpretrain.SimSiamHook', fix_pred_lr=True, lr=lr, adjust_by_epoch=False))
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
@@ -53,4 +55,3 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=epochs - warmup, begin=warmup, end=epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
-train_dataloader = dict(batch_size=batch_size)
