@@ -197,7 +197,7 @@ def open_process_group(launcher: str) -> None:
 # ------------------------------------------------------------------- config
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line of ``tools/train.py``."""
-    needs('torch', 'mmengine', 'mmcv', 'mmpretrain')
+    needs('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mmengine.config import DictAction
     parser = argparse.ArgumentParser(
         prog='train.py',
@@ -332,10 +332,9 @@ def load_config(args: argparse.Namespace):
         saving.type = 'mssl_plugins.AtomicCheckpointHook'
     if args.launcher != 'none' and not on_gpu:
         cfg.setdefault('model_wrapper_cfg', dict(
-            type='MMDistributedDataParallel',
+            type='mssl_plugins.CPUDistributedDataParallel',
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False)))
-        cfg.model_wrapper_cfg['device_ids'] = None
     # The runner copies the config into the work dir.  Under another name, so
     # that `mim`, which looks for a config by file name in the whole tree,
     # still finds one.

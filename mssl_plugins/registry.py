@@ -21,6 +21,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child(root.MODELS, 'models')
+MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS, 'engine')
 DATASETS = _child(root.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets')
 TRANSFORMS = _child(root.TRANSFORMS, 'datasets')

@@ -17,6 +17,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
+from mmengine.runner import CheckpointLoader
 
 from mssl_plugins.registry import HOOKS
 
@@ -40,6 +41,27 @@ def safe_loading() -> None:
             core.multiarray.scalar, np.ndarray, np.dtype,
             *(type(np.dtype(t)) for t in ('f4', 'f8', 'i4', 'i8', 'u4', '?'))
         ])
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+
+
+def load_from_local(filename: str, map_location=None) -> dict:
+    """Reads a checkpoint file as MMEngine does, without its fall-back.
+
+    Args:
+        filename (str): The file.
+        map_location: As in ``torch.load``. Defaults to None.
+
+    Returns:
+        dict: What the file holds.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        pickle.UnpicklingError: If it holds more than weights.
+    """
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f'no such checkpoint: {filename}')
+    return torch.load(filename, map_location=map_location, weights_only=True)
 
 
 def write_atomically(data: bytes, path: Union[str, Path]) -> None:
