@@ -36,6 +36,7 @@ EXTRAS = dict(
     mmseg='dense',
     pycocotools='dense',
     timm='test')
+EVALUATION_HOOKS = ('mssl_plugins.KNNHook', )
 ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError,
           AttributeError, NotImplementedError, FloatingPointError,
           pickle.UnpicklingError, SyntaxError)
@@ -282,9 +283,12 @@ def load_config(args: argparse.Namespace):
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.custom_hooks = [
-            hook for hook in cfg.get('custom_hooks', [])
-            if 'KNN' not in str(hook.get('type', ''))
+            hook for hook in cfg.get('custom_hooks') or []
+            if hook['type'] not in EVALUATION_HOOKS
         ]
+        for key, hook in list((cfg.get('default_hooks') or {}).items()):
+            if hook and hook['type'] in EVALUATION_HOOKS:
+                cfg.default_hooks.pop(key)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

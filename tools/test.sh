@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs every test in the full environment (mmcv with compiled ops, mmdet,
+# mmseg), which the first run makes:
+#   bash tools/test.sh [arguments of pytest]
+# Environment: MSSL_VENV, PYTHON (see tools/_env.sh); MSSL_DATA names the
+# folder of the real images, without which a few tests are skipped.
+set -uo pipefail
+# shellcheck source=tools/_env.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/_env.sh"
+
+make_venv
+if ! installed test; then
+    say "installing torch, mmpretrain, mmdet, mmseg and this package"
+    pip_install torch torchvision
+    install_ops
+    pip_install -e "$ROOT[onedl,dense,test]"
+    check_opencv
+    install_ops # again, should the step above have replaced it
+    done_installing test
+fi
+cd -- "$ROOT" || exit 1
+exec "$VENV/bin/python" -m pytest "$@"
