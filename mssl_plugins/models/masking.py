@@ -5,7 +5,7 @@ the batch shares one.  Random draws come from a ``numpy`` generator made by
 :func:`generator`, so that a mask is a function of torch's seed.
 """
 import math
-from typing import Tuple
+from typing import Tuple, Union
 
 import numpy as np
 import torch
@@ -111,3 +111,58 @@ def grid_mask(pattern: str, grid: int, ratio: float, size: Tuple[int, int]) -> T
     cells = torch.from_numpy(GRIDS[pattern](grid, ratio, generator()))
     cells = cells[None, None].to(torch.uint8)
     return F.interpolate(cells, size=size, mode='nearest').bool()
+
+
+def random_keep(batch: int,
+                length: int,
+                ratio: float,
+                unit: int = 1,
+                device: Union[str, torch.device] = 'cpu') -> Tuple[Tensor, Tensor]:
+    """Uniformly random token masks, the same number of tokens in each image.
+
+    MAE (arXiv 2111.06377), section 3.  Drawn on the CPU, so that a mask does
+    not depend on the device.
+
+    Args:
+        batch (int): Number of images B.
+        length (int): Patch tokens of an image L.
+        ratio (float): Share of masked tokens, in (0, 1); rounded to whole
+            cells.
+        unit (int): Side of a mask cell in tokens; 2 masks a ViT/8 in the
+            cells of a ViT/16 and needs a square grid. Defaults to 1.
+        device (str | torch.device): Where to. Defaults to ``'cpu'``.
+
+    Returns:
+        Tuple[Tensor, Tensor]: Indices of the kept tokens, (B, Lk) long, in
+        ascending order, and the mask, (B, L) bool, ``True`` = masked.
+
+    Raises:
+        ValueError: If cells do not tile the grid, or if the ratio masks
+            nothing or everything.
+    """
+    side = math.isqrt(length)
+    if unit < 1 or unit > 1 and (side * side != length or side % unit):
+        raise ValueError(f'mask cells of {unit} x {unit} tokens do not tile {length} tokens: '
+                         'a square grid with a side divisible by the unit is needed')
+    cells = length // unit**2
+    kept = round(cells * (1 - ratio))
+    if not 0 < kept < cells:
+        raise ValueError(f'mask ratio {ratio} of {cells} cells keeps {kept}: '
+                         'at least one must be kept and one masked')
+    order = torch.rand(batch, cells).to(device).argsort(1)
+    mask = torch.ones(batch, cells, dtype=torch.bool, device=device)
+    mask.scatter_(1, order[:, :kept], False)
+    if unit > 1:
+        mask = mask.view(batch, side // unit, side // unit)
+        mask = mask.repeat_interleave(unit, 1).repeat_interleave(unit, 2).flatten(1)
+    return token_indices(~mask, kept * unit**2), mask
+
+
+def token_indices(chosen: Tensor, count: int) -> Tensor:
+    """Where a (B, L) bool is ``True``, ``count`` times in every row.
+
+    Returns:
+        Tensor: (B, count) long, ascending; unlike ``nonzero`` the device need
+        not be waited for.
+    """
+    return chosen.to(torch.uint8).argsort(1, descending=True, stable=True)[:, :count]
