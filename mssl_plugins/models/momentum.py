@@ -61,14 +61,15 @@ class MomentumTeacher(nn.Module):
         The student is initialised (``init_weights``, pre-trained weights)
         after this object was made, so the copy is made at first use.
         """
-        if not self._checked and self.steps == 0:
+        if self.steps == 0:
             self.module.load_state_dict(self._student[0].state_dict())
         self._checked = True
 
     @torch.no_grad()
     def update(self) -> None:
         """Move one step: ``teacher = m * teacher + (1 - m) * student``."""
-        self.follow()
+        if not self._checked:
+            self.follow()
         torch._foreach_lerp_(
             list(self.module.parameters()),
             [p.detach() for p in self._student[0].parameters()],
@@ -79,7 +80,8 @@ class MomentumTeacher(nn.Module):
     @torch.no_grad()
     def forward(self, *args, **kwargs):
         """The teacher's output, without gradient."""
-        self.follow()
+        if not self._checked:  # reading `steps` would wait for the device each time
+            self.follow()
         if self.training:
             self._unmoved += 1
             if self._unmoved == self.PATIENCE:
