@@ -33,6 +33,11 @@ class BuildWithMim(build_py):
             shutil.copy(ROOT / 'model-index.yml', mim)
 
 
+# Removed when this process ends.
+OUTSIDE = tempfile.TemporaryDirectory(prefix='mssl_build_')
 setup(
     cmdclass={'build_py': BuildWithMim},
-    options={'build': {'build_base': tempfile.mkdtemp(prefix='mssl_build_')}})
+    options={
+        'build': {'build_base': OUTSIDE.name},
+        'egg_info': {'egg_base': OUTSIDE.name},
+    })

@@ -12,7 +12,8 @@ make_venv
 if ! installed quickstart && ! installed test; then
     say "installing torch, mmpretrain and this package (a few minutes)"
     # One torch wheel of a few GB and nothing to compile.
-    MMCV_WITH_OPS=0 pip_install -e "$ROOT[onedl]"
+    unset MMCV_WITH_OPS
+    pip_install -e "$ROOT[onedl]"
     check_opencv
     done_installing quickstart
 fi
