@@ -165,4 +165,4 @@ def token_indices(chosen: Tensor, count: int) -> Tensor:
         Tensor: (B, count) long, ascending; unlike ``nonzero`` the device need
         not be waited for.
     """
-    return chosen.to(torch.uint8).argsort(1, descending=True, stable=True)[:, :count]
+    return chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]

@@ -1,0 +1,65 @@
+"""The decoder of MAE (arXiv 2111.06377, section 3)."""
+import torch
+import torch.nn.functional as F
+from mmpretrain.models import MAEPretrainDecoder
+from torch import Tensor, nn
+
+from mssl_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class MAEDecoder(MAEPretrainDecoder):
+    """mmpretrain's MAE decoder, which predicts the masked patches only.
+
+    Parameters and checkpoint keys are mmpretrain's.  Attention does not care
+    about the order of tokens, so they stay as [CLS], kept, masked, each with
+    its position; the last block computes what the masked tokens need.
+
+    Args:
+        **kwargs: Arguments of mmpretrain's ``MAEPretrainDecoder``; those of
+            the paper are ``decoder_embed_dim=512, decoder_depth=8,
+            decoder_num_heads=16``.
+
+    Raises:
+        ValueError: If there is no block.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if not len(self.decoder_blocks):
+            raise ValueError('decoder_depth must be at least 1, got 0')
+
+    def forward(self, tokens: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
+        """Predict the masked patches.
+
+        Args:
+            tokens (Tensor): Encoded [CLS] and kept patches, (B, 1 + Lk, C).
+            keep (Tensor): Positions of the kept patches, (B, Lk) long.
+            masked (Tensor): Positions of the masked patches, (B, Lm) long.
+
+        Returns:
+            Tensor: (B, Lm, values of a patch), in the order of ``masked``.
+        """
+        place = self.decoder_pos_embed[0]  # (1 + L, E), [CLS] first
+        x = self.decoder_embed(tokens)  # (B, 1 + Lk, E)
+        position = torch.cat([keep.new_zeros(len(keep), 1), keep + 1], 1)
+        hidden = self.mask_token[0] + place[masked + 1]  # (B, Lm, E)
+        x = torch.cat([x + place[position], hidden.to(x.dtype)], 1)
+        *blocks, last = self.decoder_blocks
+        for block in blocks:
+            x = block(x)
+        x = self._last(last, x, keep.shape[1] + 1)
+        return self.decoder_pred(self.decoder_norm(x))
+
+    @staticmethod
+    def _last(block: nn.Module, x: Tensor, first: int) -> Tensor:
+        """``block(x)[:, first:]``: all tokens are keys, the rest is not needed."""
+        attention, h = block.attn, block.ln1(x)
+        dim, heads = attention.embed_dims, attention.num_heads
+        weight, bias = attention.qkv.weight, attention.qkv.bias
+        q = F.linear(h[:, first:], weight[:dim], bias[:dim])
+        k, v = F.linear(h, weight[dim:], bias[dim:]).chunk(2, -1)
+        q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        x = x[:, first:] + attention.proj(h)
+        return block.ffn(block.ln2(x), identity=x)
