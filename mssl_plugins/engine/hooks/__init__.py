@@ -1,11 +1,13 @@
 """One hook a file."""
 from .checkpoint import AtomicCheckpointHook
 from .guard import LossGuard
+from .knn_hook import KNNHook
+from .knn_hook import KNNHook
 from .schedule import ScheduleHook
 from .seed import SeedHook
 from .teacher import TeacherHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'LossGuard', 'ScheduleHook', 'SeedHook',
+    'AtomicCheckpointHook', 'KNNHook', 'LossGuard', 'ScheduleHook', 'SeedHook',
     'TeacherHook'
 ]

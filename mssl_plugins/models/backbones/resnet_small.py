@@ -1,4 +1,4 @@
-"""ResNet for 64 px images, as the Tiny-ImageNet recipes use it."""
+"""ResNet for small images: the stems of the CIFAR and Tiny-ImageNet recipes."""
 from mmpretrain.models.backbones import ResNet_CIFAR
 from torch import nn
 
@@ -7,14 +7,27 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class SmallImageResNet(ResNet_CIFAR):
-    """mmpretrain's ``ResNet_CIFAR`` (3 x 3 stem of stride 1) with a max-pool.
+    """mmpretrain's ``ResNet_CIFAR`` (3 x 3 stem) with two choices for the stem.
 
     SimCLR's and BYOL's recipe for 64 px (MixMask's supplement, Table 1,
-    through the code it builds on) keeps the pool that the one for 32 px drops.
-    Keys and arguments are ``ResNet_CIFAR``'s.
+    through the code it builds on) keeps the max-pool that the one for 32 px
+    drops.  A stem of stride 2 makes a network for the CPU.  State-dict keys
+    are ``ResNet_CIFAR``'s.
+
+    Args:
+        depth (int): 18, 34, 50, ...
+        pool (bool): Max-pool (3 x 3, stride 2) after the stem. Defaults to
+            True.
+        stem_stride (int): Stride of the first convolution. Defaults to 1.
+        **kwargs: Arguments of mmpretrain's ``ResNet``.
     """
+
+    def __init__(self, depth: int, pool: bool = True, stem_stride: int = 1, **kwargs) -> None:
+        self.stem = dict(pool=pool, stride=stem_stride)  # read while the parent builds its stem
+        super().__init__(depth, **kwargs)
 
     def _make_stem_layer(self, *args) -> None:
         super()._make_stem_layer(*args)
-        # the stem of ResNet_CIFAR ends with self.relu
-        self.relu = nn.Sequential(self.relu, nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
+        self.conv1.stride = (self.stem['stride'], ) * 2
+        if self.stem['pool']:  # the stem of ResNet_CIFAR ends with self.relu
+            self.relu = nn.Sequential(self.relu, nn.MaxPool2d(3, stride=2, padding=1))

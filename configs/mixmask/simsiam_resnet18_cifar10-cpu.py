@@ -1,0 +1,37 @@
+# SimSiam on CIFAR-10 at a size for 2 CPU cores, the baseline
+# Paper: MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice
+# Expected: docs/evidence.md
+# Cost: see docs/evidence.md
+# Command: python tools/train.py configs/mixmask/simsiam_resnet18_cifar10-cpu.py
+_base_ = ['../_base_/datasets/cifar10.py', '../_base_/siamese/simsiam_resnet18.py', '../_base_/runtime.py']
+catalogue = dict(method='simsiam', base='simsiam', data='cifar10', epochs=12, expected='docs/evidence.md')
+
+epochs, images, lr = 12, 5000, 0.03 * 128 / 256
+# half the width and a stem of stride 2: about 16 times less arithmetic than ResNet-18
+model = dict(
+    channels_last=True,
+    backbone=dict(type='mssl_plugins.SmallImageResNet', pool=False, stem_stride=2, stem_channels=32, base_channels=32),
+    neck=dict(in_channels=256))
+optim_wrapper = dict(optimizer=dict(lr=lr))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=epochs - 1, begin=1, end=epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=epochs)
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=1,
+    dataset=dict(indices=images, pipeline=[
+        dict(type='mssl_plugins.Views', views=[dict(num=2, size=_base_.image_size, **_base_.view)]),
+        dict(type='mssl_plugins.PackViews'),
+    ]))
+default_hooks = dict(
+    knn=dict(
+        _base_.knn,
+        interval=4,
+        k=20,
+        bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,
+                  dataset=dict(_base_.knn.bank.dataset, indices=images)),
+        test=dict(_base_.knn.test, batch_size=500, num_workers=0, persistent_workers=False,
+                  dataset=dict(_base_.knn.test.dataset, indices=2000))),
+    **dict(_base_.hooks, predictor_lr=dict(_base_.hooks.predictor_lr, lr=lr)))

@@ -1,0 +1,237 @@
+"""Does a method do what its paper says? Trains the arms of a study and reports.
+
+    python tools/evidence.py mixmask                       # the CPU size
+    python tools/evidence.py mixmask --size gpu --device cuda
+    python tools/evidence.py mixmask --report              # only write the page
+
+A study (``tools/studies/<name>.py``) names its arms, each a shipped config,
+and the paper's claims. Every arm and seed is one run of ``tools/train.py``;
+its result is kept in ``docs/evidence/<study>-<size>.json`` when it finishes,
+so that a second call goes on where the first was stopped, inside a run from
+its last checkpoint. ``docs/evidence.md`` is written from these files.
+"""
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Dict, List, Optional
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mssl_plugins.launch import UserError, guarded  # noqa: E402
+from mssl_plugins.utils import unknown  # noqa: E402
+
+STUDIES = {p.stem: p for p in sorted((ROOT / 'tools/studies').glob('*.py'))}
+RESULTS = ROOT / 'docs' / 'evidence'
+PAGE = ROOT / 'docs' / 'evidence.md'
+
+
+def machine(device: str) -> str:
+    """The machine in a few words, for the tables."""
+    import torch
+    if device == 'cuda':
+        return torch.cuda.get_device_name()
+    cpu = platform.processor() or platform.machine()
+    if Path('/proc/cpuinfo').exists():
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                cpu = line.split(':')[1].strip()
+                break
+    return f'{cpu}, {os.cpu_count()} cores, torch {torch.__version__}'
+
+
+def find_data(given: Optional[str]) -> Optional[Path]:
+    """The folder of packed images (``cifar10_train.npz``, ...), if there is one."""
+    if given and not Path(given).is_dir():
+        raise FileNotFoundError(f'--data {given}: no such folder')
+    for place in (given, os.environ.get('MSSL_DATA'), ROOT.parent / 'shared' / 'data'):
+        if place and any(Path(place).glob('*_train.npz')):
+            return Path(place)
+    return None
+
+
+def use_packed(cfg, data: Path) -> None:
+    """Point every dataset whose images lie packed in ``data`` at them."""
+
+    def visit(node):
+        if isinstance(node, dict):
+            if str(node.get('type', '')).startswith('mssl_plugins.') and 'data_root' in node and 'split' in node:
+                packed = data / f"{Path(node['data_root']).name}_{node['split']}.npz"
+                if packed.exists():
+                    for key in ('data_root', 'split'):
+                        node.pop(key)
+                    node.update(type='mssl_plugins.PackedImages', path=str(packed))
+            for value in node.values():
+                visit(value)
+        elif isinstance(node, (list, tuple)):
+            for value in node:
+                visit(value)
+
+    visit(cfg._cfg_dict)
+
+
+def last_scalars(work_dir: Path) -> Dict[str, float]:
+    """The last value of every scalar that a run (and its resumptions) wrote."""
+    values = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            values.update(json.loads(line))
+    return values
+
+
+def train(config: Path, seed: int, work_dir: Path, data: Optional[Path], device: str,
+          threads: int) -> Dict[str, float]:
+    """One arm with one seed, to the end; goes on from a checkpoint if there is one."""
+    from mmengine.config import Config
+    cfg = Config.fromfile(config)
+    if data:
+        use_packed(cfg, data)
+    cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    cfg.dump(work_dir / 'arm.py')
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    if device == 'cpu':
+        env['CUDA_VISIBLE_DEVICES'] = ''
+    command = [sys.executable, str(ROOT / 'tools/train.py'), str(work_dir / 'arm.py'),
+               '--work-dir', str(work_dir), '--resume', 'auto']
+    start = time.time()
+    with open(work_dir / 'output.txt', 'a') as log:
+        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=env, cwd=ROOT).returncode
+    spent = work_dir / 'seconds.txt'  # summed over resumptions
+    seconds = time.time() - start + (float(spent.read_text()) if spent.exists() else 0)
+    spent.write_text(str(seconds))
+    if status:
+        raise UserError(f'{work_dir.name} ended with status {status}: see {work_dir}/output.txt')
+    return dict(last_scalars(work_dir), seconds=seconds)
+
+
+# ------------------------------------------------------------------- report
+def spread(values: List[float]) -> str:
+    mean = 100 * statistics.mean(values)
+    return f'{mean:.1f} ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else f'{mean:.1f}'
+
+
+def section(name: str, study, size: str, records: List[dict]) -> List[str]:
+    """The part of the page for one study at one size."""
+    metric = study.metric
+    by_arm = {a: [r for r in records if r['arm'] == a] for a in study.arms}
+    by_arm = {a: r for a, r in by_arm.items() if r}
+    seeds = max((len(r) for r in by_arm.values()), default=0)
+    lines = [
+        f'## {study.title}, {size} size', '', ' '.join(study.question.split()), '',
+        f"- Images and network: {' '.join(study.sizes[size].split())}",
+        f'- Figure: {study.metric_name}, %, mean ± standard deviation over {seeds} seeds',
+        f"- Machine: {'; '.join(sorted({r['machine'] for r in records}))}",
+        f'- Command: `python tools/evidence.py {name} --size {size}`', '',
+        '| arm | figure | seeds | feature std | effective rank | loss | seconds a run |',
+        '| --- | --- | --- | --- | --- | --- | --- |']
+    for arm, runs in by_arm.items():
+        def mean(key):
+            found = [r[key] for r in runs if key in r]
+            return f'{statistics.mean(found):.2f}' if found else '-'
+        lines.append(f"| {arm} | {spread([r[metric] for r in runs])} | {', '.join(str(r['seed']) for r in runs)} | "
+                     f"{mean('collapse/std')} | {mean('collapse/erank')} | {mean('loss')} | "
+                     f"{statistics.mean(r['seconds'] for r in runs):.0f} |")
+    lines += ['', '| claim | source | difference, seed by seed | the paper\'s sign |', '| --- | --- | --- | --- |']
+    for better, worse, source in study.claims:
+        pairs = [(a[metric] - b[metric]) * 100 for a in by_arm.get(better, []) for b in by_arm.get(worse, [])
+                 if a['seed'] == b['seed']]
+        if not pairs:
+            continue
+        mean = statistics.mean(pairs)
+        if len(pairs) > 1:
+            error = statistics.stdev(pairs) / len(pairs)**.5
+            verdict = ('within the noise' if abs(mean) < 2 * error else 'yes' if mean > 0 else '**no**')
+        else:
+            verdict = ('yes' if mean > 0 else '**no**') + ' (one seed)'
+        listed = ', '.join(f'{p:+.1f}' for p in pairs)
+        lines.append(f'| {better} > {worse} | {source} | {listed}; mean {mean:+.1f} | {verdict} |')
+    notes = RESULTS / f'{name}-{size}.md'
+    return lines + ([''] + notes.read_text().rstrip().splitlines() if notes.exists() else []) + ['']
+
+
+def report() -> None:
+    """Write ``docs/evidence.md`` from everything in ``docs/evidence/``."""
+    from mmengine.config import Config
+    lines = ['# Evidence', '',
+             'Written by `tools/evidence.py` from the results in `docs/evidence/`; a remark on a study stands in',
+             '`docs/evidence/<study>-<size>.md`. Every figure was measured; none is a paper\'s.', '']
+    for name, path in STUDIES.items():
+        study = Config.fromfile(path)
+        for size in study.sizes:
+            results = RESULTS / f'{name}-{size}.json'
+            if results.exists():
+                lines += section(name, study, size, json.loads(results.read_text()))
+    PAGE.write_text('\n'.join(lines).rstrip() + '\n')
+
+
+def save(path: Path, records: List[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.tmp')
+    partial.write_text(json.dumps(records, indent=1, sort_keys=True) + '\n')
+    os.replace(partial, path)
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    from mmengine.config import Config
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('study', help=f"one of {', '.join(STUDIES)}")
+    parser.add_argument('--size', default='cpu', help='size of the runs, see the study. Default: cpu')
+    parser.add_argument('--arms', nargs='+', help='only these arms')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='Default: 0 1 2')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--workers', type=int, default=1, help='runs side by side, the cores shared out. Default: 1')
+    parser.add_argument('--data', help='folder with packed images; default: $MSSL_DATA, then ../shared/data, '
+                        'then the folders that the configs name')
+    parser.add_argument('--work-dir', default=str(ROOT / 'work_dirs/evidence'))
+    parser.add_argument('--report', action='store_true', help='only write docs/evidence.md')
+    args = parser.parse_args(argv)
+    if args.study not in STUDIES:
+        raise unknown(args.study, STUDIES, 'study')
+    study = Config.fromfile(STUDIES[args.study])
+    if args.size not in study.sizes:
+        raise unknown(args.size, study.sizes, 'size')
+    for arm in args.arms or []:
+        if arm not in study.arms:
+            raise unknown(arm, study.arms, 'arm')
+    results = RESULTS / f'{args.study}-{args.size}.json'
+    records = json.loads(results.read_text()) if results.exists() else []
+    done = {(r['arm'], r['seed']) for r in records}
+    todo = [] if args.report else [
+        (arm, seed) for seed in args.seeds for arm in args.arms or study.arms if (arm, seed) not in done]
+    data = find_data(args.data)
+    threads = max((os.cpu_count() or 1) // args.workers, 1)
+    where = machine(args.device)
+
+    def run(task):
+        arm, seed = task
+        config = study.configs[args.size].format(arm=arm)
+        print(f'{arm}, seed {seed} ...', flush=True)
+        values = train(ROOT / 'configs' / config, seed,
+                       Path(args.work_dir) / f'{args.study}-{args.size}' / f'{arm}-s{seed}',
+                       data, args.device, threads)
+        if study.metric not in values:
+            raise UserError(f"{arm}, seed {seed}: the run logged no '{study.metric}'")
+        keep = {k: v for k, v in values.items()
+                if k in ('loss', 'seconds') or k.startswith(('knn/', 'collapse/', 'linear/'))}
+        records.append(dict(keep, arm=arm, seed=seed, config=config, machine=where, threads=threads))
+        save(results, records)
+        print(f'{arm}, seed {seed}: {100 * values[study.metric]:.1f} in {values["seconds"]:.0f} s', flush=True)
+        report()
+
+    with ThreadPoolExecutor(args.workers) as pool:
+        list(pool.map(run, todo))
+    report()
+    print(f'written: {PAGE.relative_to(ROOT)}')
+
+
+if __name__ == '__main__':
+    sys.exit(guarded(main))
