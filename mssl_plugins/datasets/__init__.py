@@ -1,4 +1,10 @@
 """Datasets, samplers and transforms."""
+from .folder import ImageFolder, PackedImages, TinyImageNet
+from .samples import Scenes
 from .sampler import EpochSampler, SampleIndex, sample_rng
+from .views import CenterView, PackViews, Views
 
-__all__ = ['EpochSampler', 'SampleIndex', 'sample_rng']
+__all__ = [
+    'CenterView', 'EpochSampler', 'ImageFolder', 'PackViews', 'PackedImages',
+    'SampleIndex', 'Scenes', 'TinyImageNet', 'Views', 'sample_rng'
+]

@@ -1,0 +1,86 @@
+"""Normalisation on the device, for views that travel as uint8.
+
+Normalising in the worker costs a float tensor four times the size, a copy of
+it between processes and a transfer; here it is one pass over the batch on the
+device.  Extends MMPretrain's ``SelfSupDataPreprocessor``.
+"""
+from typing import Sequence
+
+import torch
+from mmpretrain.models import SelfSupDataPreprocessor
+
+from mssl_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class ViewPreprocessor(SelfSupDataPreprocessor):
+    """Move a batch to the device and normalise every view.
+
+    Args:
+        mean (Sequence[float]): Per channel, for pixel values 0-255, in the
+            order of the channels (RGB here). Defaults to ImageNet's.
+        std (Sequence[float]): Likewise. Defaults to ImageNet's.
+        channels_last (bool): Whether to give channels_last memory, which
+            convolutions are faster on. Defaults to False.
+        non_blocking (bool): Whether the transfer may overlap with work on
+            the host; needs pinned memory (``pin_memory=True`` of the loader).
+            Defaults to False.
+        **kwargs: ``to_rgb`` and others of ``SelfSupDataPreprocessor``; our
+            pipelines are RGB already.
+
+    Raises:
+        TypeError: If a batch was not collated by ``default_collate``.
+    """
+
+    def __init__(self,
+                 mean: Sequence[float] = (123.675, 116.28, 103.53),
+                 std: Sequence[float] = (58.395, 57.12, 57.375),
+                 channels_last: bool = False,
+                 non_blocking: bool = False,
+                 **kwargs) -> None:
+        # Whole numbers would make integer tensors, which cannot hold a quotient.
+        mean, std = (value and [float(v) for v in value]
+                     for value in (mean, std))
+        super().__init__(
+            mean=mean, std=std, non_blocking=non_blocking, **kwargs)
+        self.channels_last = channels_last
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Normalise a batch.
+
+        Args:
+            data (dict): ``inputs``, a (B, 3, H, W) tensor or a list of V
+                such, each of its own size, uint8 or float in 0-255;
+                ``data_samples`` (list, optional).
+            training (bool): Has no effect. Defaults to False.
+
+        Returns:
+            dict: ``inputs``, float32 (V of them if V were given), and
+            ``data_samples``, the list or None.
+        """
+        if not isinstance(data, dict) or 'inputs' not in data:
+            what = sorted(data) if isinstance(data, dict) else type(data)
+            raise TypeError("a batch must be a dict with 'inputs', as "
+                            f'default_collate makes it, got {what}')
+        data = self.cast_data(data)
+        inputs = data['inputs']
+        if isinstance(inputs, (list, tuple)):
+            inputs = [self.normalise(view) for view in inputs]
+        else:
+            inputs = self.normalise(inputs)
+        return dict(inputs=inputs, data_samples=data.get('data_samples'))
+
+    def normalise(self, view: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) of any type to normalised float32, (x - mean) / std."""
+        if not isinstance(view, torch.Tensor) or view.dim() != 4:
+            what = getattr(view, 'shape', type(view).__name__)
+            raise TypeError(
+                'each view must be a (B, 3, H, W) tensor, got '
+                f"{what}; set collate_fn=dict(type='default_collate')")
+        if self._channel_conversion:
+            view = view[:, [2, 1, 0]]
+        if self.channels_last:  # while it is bytes
+            view = view.contiguous(memory_format=torch.channels_last)
+        if not self._enable_normalize:
+            return view.float()
+        return (view - self.mean).div_(self.std)
