@@ -374,12 +374,14 @@ class _Traces:
                 parent.rmdir()
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
     """Trains.
 
     Args:
         argv (List[str], optional): The command line. Defaults to None, the
             process's own.
+        hooks (Sequence[mmengine.hooks.Hook]): Further hooks, for a tool that
+            trains as one of its steps. Defaults to ().
 
     Returns:
         int: The exit status.
@@ -408,7 +410,8 @@ def main(argv: Optional[List[str]] = None) -> int:
             open_process_group(args.launcher)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg \
             else Runner.from_cfg(cfg)
-        runner.register_hook(Begun(), priority='LOWEST')
+        for hook in (*hooks, Begun()):
+            runner.register_hook(hook, priority='LOWEST')
         runner.train()
 
     status = guarded(body, lambda: not state['begun'])
