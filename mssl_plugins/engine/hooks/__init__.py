@@ -2,7 +2,6 @@
 from .checkpoint import AtomicCheckpointHook
 from .guard import LossGuard
 from .knn_hook import KNNHook
-from .knn_hook import KNNHook
 from .schedule import ScheduleHook
 from .seed import SeedHook
 from .teacher import TeacherHook
