@@ -176,7 +176,7 @@ def test_whole_chain_is_close_to_torchvisions(photo):
     shift them."""
     sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
     try:
-        from _peers.pil_views import transform
+        from benchmarks.pil_views import transform
     finally:
         sys.path.pop(0)
     group = dict(

@@ -62,12 +62,12 @@ def use_packed(cfg, data: Path) -> None:
 
     def visit(node):
         if isinstance(node, dict):
-            if str(node.get('type', '')).startswith('mssl_plugins.') and 'data_root' in node and 'split' in node:
+            if 'data_root' in node and 'split' in node:
                 packed = data / f"{Path(node['data_root']).name}_{node['split']}.npz"
                 if packed.exists():
                     for key in ('data_root', 'split'):
                         node.pop(key)
-                    node.update(type='mssl_plugins.PackedImages', path=str(packed))
+                    node.update(type='mssl_plugins.PackedImages', ann_file=str(packed))
             for value in node.values():
                 visit(value)
         elif isinstance(node, (list, tuple)):

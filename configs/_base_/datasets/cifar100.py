@@ -4,8 +4,8 @@ test_pipeline = [
     dict(type='mssl_plugins.CenterView', size=image_size),
     dict(type='mssl_plugins.PackViews'),
 ]
-train_set = dict(type='mssl_plugins.CIFAR100', data_root='data/cifar100', split='train')
-test_set = dict(type='mssl_plugins.CIFAR100', data_root='data/cifar100', split='test')
+train_set = dict(type='mmpretrain.CIFAR100', data_root='data/cifar100', split='train')
+test_set = dict(type='mmpretrain.CIFAR100', data_root='data/cifar100', split='test')
 
 loader = dict(num_workers=4, persistent_workers=True, collate_fn=dict(type='default_collate'))
 test_loader = dict(batch_size=512, sampler=dict(type='DefaultSampler', shuffle=False), **loader)

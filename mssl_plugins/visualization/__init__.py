@@ -1,0 +1,6 @@
+"""One picture a module: each has ``HELP``, ``add_arguments`` and ``run``.
+
+``tools/visualize.py`` finds them here; a new picture is a new module and a
+line in :data:`PICTURES`.
+"""
+PICTURES = ('curves', 'mixmask', 'views')

@@ -1,0 +1,80 @@
+"""Loss and k-NN of several runs side by side (MixMask's supplement, Fig. 1)."""
+import argparse
+import json
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+HELP = 'loss and k-NN curves of several runs side by side (MixMask Fig. 1)'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('runs', nargs='+', help='work directories of runs, optionally NAME=DIR')
+    parser.add_argument('--out', default='work_dirs/pictures/curves.png')
+    parser.add_argument('--keys', nargs='+', default=['loss', 'knn'],
+                        help='what to draw, a panel each: a logged name or its beginning. Default: loss knn')
+
+
+def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
+    """Every scalar a run logged, ``{name: [(step, value), ...]}``.
+
+    A resumed run has several logs; where they overlap the later one counts.
+
+    Raises:
+        FileNotFoundError: If the folder holds no log.
+    """
+    logs = sorted(Path(work_dir).glob('**/vis_data/scalars.json'))
+    if not logs:
+        raise FileNotFoundError(f'{work_dir}: no vis_data/scalars.json below it; is it the work directory of a run?')
+    curves: Dict[str, Dict[int, float]] = {}
+    for log in logs:
+        for line in log.read_text().splitlines():
+            record = json.loads(line)
+            step = record.get('step', record.get('iter'))
+            for key, value in record.items():
+                if isinstance(value, (int, float)) and key not in ('step', 'iter', 'epoch'):
+                    curves.setdefault(key, {})[step] = value
+    return {key: sorted(points.items()) for key, points in curves.items()}
+
+
+def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
+    """One panel a key, one line a run.
+
+    Args:
+        runs (Dict[str, str]): Name in the legend to work directory.
+        keys (List[str]): Logged names, or what they begin with.
+        out (str): File to write; matplotlib knows the format by its suffix.
+
+    Raises:
+        ValueError: If no run logged a key.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    logged = {name: read_scalars(folder) for name, folder in runs.items()}
+    names = sorted({key for curves in logged.values() for key in curves})
+    figure, axes = plt.subplots(1, len(keys), figsize=(5 * len(keys), 3.6), squeeze=False)
+    for axis, wanted in zip(axes[0], keys):
+        found = [wanted] if wanted in names else [k for k in names if k.startswith(wanted)][:1]
+        if not found:
+            plt.close(figure)
+            raise ValueError(f"no run logged '{wanted}': logged were {', '.join(names)}")
+        for name, curves in logged.items():
+            points = curves.get(found[0], [])
+            axis.plot([s for s, _ in points], [v for _, v in points], label=name,
+                      marker='o' if len(points) < 30 else None, markersize=3)
+        axis.set_xlabel('epoch' if found[0].startswith(('knn', 'collapse')) else 'iteration')
+        axis.set_title(found[0])
+        axis.grid(alpha=.3)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+    plt.close(figure)
+
+
+def run(args: argparse.Namespace) -> None:
+    runs = {}
+    for entry in args.runs:
+        name, _, folder = entry.rpartition('=')
+        runs[name or Path(folder).name] = folder
+    draw(runs, args.keys, args.out)

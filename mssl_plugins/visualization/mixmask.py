@@ -1,0 +1,61 @@
+"""Mask patterns and the pictures they mix (MixMask's supplement, Fig. 2)."""
+import argparse
+
+import numpy as np
+import torch
+
+from mssl_plugins.models.masking import GRIDS, check_grid, grid_mask
+from .canvas import find_images, save_image, sheet
+from .images import read_square
+
+HELP = 'block and discrete patterns, and the pictures of a batch mixed with them (MixMask Fig. 2)'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('--out', default='work_dirs/pictures/mixmask.png')
+    parser.add_argument('--grid', type=int, default=8, help='cells a side. Default: 8')
+    parser.add_argument('--ratio', type=float, default=0.5, help='share of cells. Default: 0.5')
+    parser.add_argument('--size', type=int, default=224, help='side of the pictures in px. Default: 224')
+    parser.add_argument('--pairs', type=int, default=3, help='rows. Default: 3')
+    parser.add_argument('--seed', type=int, default=0)
+
+
+def picture(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
+    """One row a pair of neighbours: both, then mask and two mixes a pattern.
+
+    Args:
+        images (np.ndarray): (2 n, H, W, 3) uint8 RGB.
+        grid (int): Cells a side.
+        ratio (float): Share of cells.
+
+    Returns:
+        np.ndarray: One uint8 RGB picture.
+    """
+    rows = []
+    for a, b in zip(images[::2], images[1::2]):
+        row = [a, b]
+        for pattern in ('discrete', 'block'):
+            masked = grid_mask(pattern, grid, ratio, a.shape[:2])[0, 0, :, :, None].numpy()
+            row += [np.where(masked, 0, 255).astype(np.uint8)[..., 0],
+                    np.where(masked, b, a), np.where(masked, a, b)]
+        rows.append(row)
+    return sheet(rows, ['a', 'b', 'discrete', 'M a + (1-M) b', 'M b + (1-M) a',
+                        'block', 'M a + (1-M) b', 'M b + (1-M) a'])
+
+
+def run(args: argparse.Namespace) -> None:
+    for pattern in GRIDS:
+        check_grid(pattern, args.grid, args.ratio)
+    torch.manual_seed(args.seed)
+    if args.images:
+        files = find_images(args.images)
+        if len(files) < 2:
+            raise ValueError(f'{args.images}: mixing takes at least 2 images, found {len(files)}')
+        files = (files * (2 * args.pairs))[:2 * args.pairs]
+        images = np.stack([read_square(f, args.size) for f in files])
+    else:
+        from mssl_plugins.datasets.samples import Scenes
+        scenes = Scenes(split='train', length=2 * args.pairs, size=args.size, seed=args.seed)
+        images = np.stack([scenes[i]['img'] for i in range(len(scenes))])
+    save_image(args.out, picture(images, args.grid, args.ratio))

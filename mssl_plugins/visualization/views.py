@@ -1,0 +1,76 @@
+"""What a config's pipeline makes of an image, with boxes and segments."""
+import argparse
+
+import numpy as np
+
+from mssl_plugins.registry import DATASETS
+from .canvas import draw_boxes, draw_segments, find_images, save_image, sheet
+
+HELP = "what a config's pipeline makes of an image, with crops, boxes and segments"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='a pre-training config')
+    parser.add_argument('images', nargs='?', help="an image or a folder; default: the config's own data")
+    parser.add_argument('--out', default='work_dirs/pictures/views.png')
+    parser.add_argument('--number', type=int, default=4, help='rows. Default: 4')
+    parser.add_argument('--seed', type=int, default=0)
+
+
+def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
+    """The image with every crop's frame, then each view.
+
+    Args:
+        results (dict): What ``mssl_plugins.Views`` returned.
+        image (np.ndarray): The image before, uint8 RGB.
+        boxes (np.ndarray, optional): (n, 4) px of the image.
+        segments (np.ndarray, optional): (H, W) label map of the image.
+
+    Returns:
+        list: uint8 RGB tiles.
+    """
+    first = image if segments is None else draw_segments(image, segments)
+    first = draw_boxes(first, results['view_boxes'], colour=(60, 160, 255),
+                       thickness=max(image.shape[0] // 150, 1))
+    if boxes is not None:
+        first = draw_boxes(first, boxes, thickness=max(image.shape[0] // 150, 1))
+    tiles = [first]
+    for v, view in enumerate(results['img']):
+        if results.get('view_segments') is not None:
+            view = draw_segments(view, np.asarray(results['view_segments'][v]))
+        if results.get('view_bboxes') is not None:
+            view = draw_boxes(view, results['view_bboxes'][v], thickness=max(view.shape[0] // 100, 1))
+        tiles.append(view)
+    return tiles
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mssl_plugins.datasets.sampler import SampleIndex
+    from mssl_plugins.datasets.views import read_rgb
+    from mssl_plugins.registry import TRANSFORMS
+    cfg = Config.fromfile(args.config)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset_cfg = cfg.train_dataloader.dataset
+    pipeline = [t for t in dataset_cfg.pipeline if not t.type.endswith(('PackViews', 'PackInputs'))]
+    if not any(t.type.startswith('mssl_plugins.') for t in pipeline):
+        raise ValueError(f'{args.config}: its pipeline has none of our view transforms')
+    transforms = [TRANSFORMS.build(t) for t in pipeline]
+    if args.images:
+        samples = [dict(img=read_rgb(str(f))) for f in find_images(args.images, args.number)]
+    else:
+        dataset = DATASETS.build(dict(dataset_cfg, pipeline=[]))
+        samples = [dataset[i] for i in range(min(args.number, len(dataset)))]
+    rows = []
+    for i, sample in enumerate(samples):
+        sample['sample_idx'] = SampleIndex(i, seed=args.seed, epoch=0)
+        if 'img' not in sample:
+            sample['img'] = read_rgb(sample['img_path'])
+        image, boxes, segments = sample['img'], sample.get('gt_bboxes'), sample.get('segments')
+        results = dict(sample)
+        for transform in transforms:
+            results = transform(results)
+        rows.append(row(results, image, boxes, segments))
+    titles = ['image and crops'] + [f'view {v + 1}' for v in range(max(map(len, rows)) - 1)]
+    save_image(args.out, sheet(rows, titles))

@@ -1,0 +1,137 @@
+"""Our speed beside what a user would pick instead.
+
+    python tools/benchmark.py                        # every line, writes docs/benchmarks.md
+    python tools/benchmark.py --only views --json out.json
+
+Both sides of a line run in turn in one process (A B A B ...), so that a change
+of the machine's speed meets both; the medians are quoted with the spread
+between the quartiles. The lines stand in ``tools/benchmarks/``, one file a
+topic; ``--only`` takes a topic, or a part of a line's name.
+"""
+import argparse
+import importlib
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Callable, List, NamedTuple, Optional, Tuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
+
+from mssl_plugins.launch import UserError, guarded  # noqa: E402
+
+TOPICS = sorted(p.stem for p in (ROOT / 'tools/benchmarks').glob('*.py') if p.stem != '__init__' and
+                'LINES' in p.read_text())
+PAGE = ROOT / 'docs' / 'benchmarks.md'
+
+
+class Line(NamedTuple):
+    """One comparison.
+
+    Attributes:
+        what (str): What of ours is measured, with sizes.
+        beside (str): What it is measured against.
+        goal (float): The ratio to reach. At least that many times faster
+            (ratio = theirs / ours), or with ``at_most`` at most that many
+            times the cost (ratio = ours / theirs).
+        make (Callable): Returns both sides, ready to be called and timed.
+        at_most (bool): Which of the two. Defaults to False.
+        rounds (int): Counted calls of each side. Defaults to 5.
+        threads (int, optional): torch threads, where the line sets them, as 1
+            in a loader's worker. Defaults to None, those of ``--threads``.
+    """
+    what: str
+    beside: str
+    goal: float
+    make: Callable[[], Tuple[Callable, Callable]]
+    at_most: bool = False
+    rounds: int = 5
+    threads: Optional[int] = None
+
+
+def timed(call: Callable) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measure(line: Line) -> dict:
+    """Time both sides in turn after one call of each to warm up."""
+    ours, theirs = line.make()
+    ours(), theirs()
+    pairs = [(timed(ours), timed(theirs)) for _ in range(line.rounds)]
+    a, b = (sorted(p[i] for p in pairs) for i in range(2))
+    # pair by pair: what slows the machine slows both
+    ratios = sorted(x / y if line.at_most else y / x for x, y in pairs)
+    ratio = statistics.median(ratios)
+    met = ratio <= line.goal if line.at_most else ratio >= line.goal
+    return dict(
+        what=line.what, ours=statistics.median(a), beside=line.beside, theirs=statistics.median(b),
+        ratio=ratio, spread=[ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
+        goal=f"{'at most' if line.at_most else 'at least'} {line.goal:g} x", met=met)
+
+
+def select(only: Optional[List[str]]) -> List[Line]:
+    found = []
+    for topic in TOPICS:
+        for line in importlib.import_module(f'benchmarks.{topic}').LINES:
+            if not only or any(o == topic or o.lower() in line.what.lower() for o in only):
+                found.append(line)
+    if not found:
+        raise UserError(f"--only {' '.join(only)}: no such line; topics are {', '.join(TOPICS)}")
+    return found
+
+
+def write_page(rows: List[dict], command: str) -> None:
+    """docs/benchmarks.md from the newest row of each line."""
+    kept = PAGE.with_suffix('.json')
+    all_rows = {r['what']: r for r in (json.loads(kept.read_text()) if kept.exists() else [])}
+    all_rows.update({r['what']: r for r in rows})
+    kept.write_text(json.dumps(list(all_rows.values()), indent=1) + '\n')
+    lines = [
+        '# Benchmarks', '', f'Written by `{command}`. Seconds are medians of calls made in turn with the other side\'s;',
+        'the ratio is the median of the pairs, with its quartiles. Every row names its machine.', '',
+        '| what | seconds | beside | seconds | ratio | goal | met | machine |', '| --- | --- | --- | --- | --- | --- | --- | --- |']
+    for r in all_rows.values():
+        lines.append(f"| {r['what']} | {r['ours']:.4g} | {r['beside']} | {r['theirs']:.4g} | {r['ratio']:.2f} "
+                     f"({r['spread'][0]:.2f} - {r['spread'][1]:.2f}) | {r['goal']} | {'yes' if r['met'] else '**no**'} | {r['machine']} |")
+    notes = ROOT / 'docs' / 'benchmarks-notes.md'
+    if notes.exists():
+        lines += ['', notes.read_text().rstrip()]
+    PAGE.write_text('\n'.join(lines) + '\n')
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    import torch
+
+    from evidence import machine
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--only', nargs='+', metavar='WHAT', help=f"topics ({', '.join(TOPICS)}) or parts of a line's name")
+    parser.add_argument('--json', metavar='FILE', help='also write the rows there')
+    parser.add_argument('--threads', type=int, default=os.cpu_count(), help='torch threads. Default: all cores')
+    parser.add_argument('--list', action='store_true', help='only name the lines')
+    parser.add_argument('--no-page', action='store_true', help='leave docs/benchmarks.md as it is')
+    args = parser.parse_args(argv)
+    lines = select(args.only)
+    if args.list:
+        print('\n'.join(line.what for line in lines))
+        return
+    rows = []
+    for line in lines:
+        threads = line.threads or args.threads
+        torch.set_num_threads(threads)
+        row = dict(measure(line), machine=f"{machine('cpu')}, {threads} thread{'s' if threads > 1 else ''}")
+        rows.append(row)
+        print(f"{row['what']}: {row['ours']:.4g} s; {row['beside']}: {row['theirs']:.4g} s; ratio {row['ratio']:.2f} "
+              f"({row['spread'][0]:.2f} - {row['spread'][1]:.2f}), goal {row['goal']}: {'met' if row['met'] else 'NOT met'}", flush=True)
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1) + '\n')
+    if not args.no_page:
+        write_page(rows, 'python tools/benchmark.py')
+
+
+if __name__ == '__main__':
+    sys.exit(guarded(main))

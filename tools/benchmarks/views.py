@@ -1,0 +1,63 @@
+"""View pipelines from a JPEG to what the loader hands over, one process."""
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+from PIL import Image
+
+from benchmark import Line
+from benchmarks.pil_views import transform
+from mssl_plugins.datasets import PackViews, Views
+from mssl_plugins.datasets.sampler import SampleIndex
+
+JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
+MOCO = [dict(num=2, size=224, scale=(.2, 1.), jitter=JITTER, grey=.2, blur=dict(p=.5, sigma=(.1, 2.)))]
+DINO_JITTER = dict(JITTER, saturation=.2)
+SIGMA = (.1, 2.)
+MULTI_CROP = [
+    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, grey=.2,
+         blur=dict(p=1., sigma=SIGMA)),
+    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, grey=.2,
+         blur=dict(p=.1, sigma=SIGMA), solarize=dict(p=.2)),
+    dict(num=8, size=96, scale=(.05, .4), interpolation='bicubic', jitter=DINO_JITTER, grey=.2,
+         blur=dict(p=.5, sigma=SIGMA)),
+]
+
+
+def photos(folder: str, size=(500, 375)) -> list:
+    """JPEGs of the usual size, from the photos that scikit-image ships."""
+    files = []
+    for name in ('astronaut', 'coffee', 'chelsea', 'rocket'):
+        path = Path(folder) / f'{name}.jpg'
+        image = cv2.resize(getattr(skimage.data, name)(), size, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        files.append(str(path))
+    return files
+
+
+def sides(groups, repeat=5):
+    folder = tempfile.mkdtemp()
+    files = photos(folder) * repeat
+    cv2.setNumThreads(0)  # as in a loader's worker
+    views, pack = Views(views=groups), PackViews()
+    peers = [(g['num'], transform(**g)) for g in groups]
+
+    def ours():
+        for i, file in enumerate(files):
+            pack(views(dict(img_path=file, sample_idx=SampleIndex(i, seed=0, epoch=0))))
+
+    def theirs():
+        for file in files:
+            image = Image.open(file).convert('RGB')
+            [t(image) for n, t in peers for _ in range(n)]
+
+    return ours, theirs
+
+
+LINES = [
+    Line('views: 2 x 224 px (MoCo v2) from JPEG, 20 images', "torchvision's transforms on Pillow", 2.5, lambda: sides(MOCO), threads=1),
+    Line('views: 2 x 224 + 8 x 96 px (multi-crop) from JPEG, 20 images', "torchvision's transforms on Pillow", 3.5, lambda: sides(MULTI_CROP),
+         threads=1),
+]
