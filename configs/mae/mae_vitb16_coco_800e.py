@@ -1,0 +1,14 @@
+# MAE with ViT-B/16 on COCO train2017, 800 epochs, the baseline at equal iterations
+# Paper: ASL (CVPR 2024), supplement section 2.1
+# Expected: not in the supplement
+# Cost: 8 GPUs, batch 512 each; not run here
+# Command: python tools/train.py configs/mae/mae_vitb16_coco_800e.py
+_base_ = ['../_base_/datasets/coco_images.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+catalogue = dict(
+    method='mae', base='mae', data='coco', epochs=800,
+    expected='not in the supplement')
+
+train_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='mssl_plugins.Views', views=[dict(num=1, size=_base_.image_size, **_base_.view)]),
+    dict(type='mssl_plugins.PackViews'),
+]))

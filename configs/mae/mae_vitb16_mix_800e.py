@@ -1,0 +1,16 @@
+# MAE with ViT-B/16 on ImageNet-100 and COCO joined, 800 epochs, the baseline at equal iterations
+# Paper: ASL (CVPR 2024), supplement section 2.1 and Table 4
+# Expected: not in the supplement
+# Cost: 8 GPUs, batch 512 each; not run here
+# Command: python tools/train.py configs/mae/mae_vitb16_mix_800e.py
+_base_ = ['../_base_/datasets/imagenet100_coco.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+catalogue = dict(
+    method='mae', base='mae', data='imagenet100+coco', epochs=800,
+    expected='not in the supplement')
+
+pipeline = [
+    dict(type='mssl_plugins.Views', views=[dict(num=1, size=_base_.image_size, **_base_.view)]),
+    dict(type='mssl_plugins.PackViews'),
+]
+train_dataloader = dict(dataset=dict(
+    datasets=[dict(pipeline=pipeline, **part) for part in _base_.parts]))
