@@ -1,0 +1,147 @@
+"""k-NN accuracy and measures of collapse while a run trains.
+
+MixMask's Fig. 1: every epoch, k = 200, T = 0.1, weighted, on the L2-normalised
+output of the encoder; the bank is the training set with the test transform.
+"""
+import time
+from typing import Dict, Optional, Sequence, Union
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mssl_plugins.evaluation.features import (POOLS, SOURCES, extract_features,
+                                              find_backbone_module,
+                                              make_loader, summarize)
+from mssl_plugins.registry import HOOKS
+from mssl_plugins.utils import unknown
+
+DATA_BATCH = Optional[Union[dict, tuple, list]]
+
+
+@HOOKS.register_module()
+class KNNHook(Hook):
+    """Measures the frozen backbone every n epochs or iterations.
+
+    Logs ``knn/top1_k<k>`` (fractions), ``collapse/std`` (1 = spread, 0 =
+    collapsed) and ``collapse/erank`` (effective rank) to the log, every
+    visualizer backend (``vis_data/scalars.json``, tensorboard) and, as
+    ``knn``, a dict of the last result with ``iter``, to the message hub's
+    runtime information, hence into checkpoints.  Training goes on as if the
+    hook were not there.
+
+    Args:
+        bank (dict): Config of the data loader of the keys, or of its dataset.
+            Give the dataset the test pipeline; ``batch_size``,
+            ``num_workers``, ``collate_fn`` and ``pin_memory`` of a loader are
+            used, its sampler is not: each sample is taken once.
+        test (dict): Likewise, of the queries.
+        interval (int): Epochs, or iterations, between measurements; the last
+            one of the run is always measured. Defaults to 1.
+        k (int | Sequence[int]): Number(s) of neighbours. Defaults to 200.
+        temperature (float): Of the weights exp(similarity / T). Defaults to
+            0.1.
+        by_epoch (bool): Whether ``interval`` and ``begin`` count epochs.
+            Defaults to True.
+        begin (int): Measure after this many epochs or iterations at the
+            earliest; 0 also measures before training. Defaults to 1.
+        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        pool (str): See
+            :func:`mssl_plugins.evaluation.features.pool_output`. Defaults to
+            'auto'.
+        min_std (float): Warn of collapse below this ``collapse/std``.
+            Defaults to 0.1, our choice.
+        min_erank (float): Warn of collapse below this ``collapse/erank``.
+            Defaults to 2, our choice.
+
+    Raises:
+        ValueError: For arguments outside these; before training, if the bank
+            has fewer than k samples or there is no teacher.
+    """
+
+    # Before the loggers and the checkpoint, which holds the result.
+    priority = 'NORMAL'
+
+    def __init__(self,
+                 bank: dict,
+                 test: dict,
+                 interval: int = 1,
+                 k: Union[int, Sequence[int]] = 200,
+                 temperature: float = 0.1,
+                 by_epoch: bool = True,
+                 begin: int = 1,
+                 source: str = 'student',
+                 pool: str = 'auto',
+                 min_std: float = 0.1,
+                 min_erank: float = 2.) -> None:
+        self.ks = [k] if isinstance(k, int) else list(k)
+        if not self.ks or min(self.ks) < 1:
+            raise ValueError(f'k must be 1 or more, got {k}')
+        if interval < 1 or begin < 0:
+            raise ValueError('interval must be 1 or more and begin 0 or more, '
+                             f'got {interval} and {begin}')
+        if not temperature > 0:
+            raise ValueError(f'temperature must be positive, got {temperature}')
+        if source not in SOURCES:
+            raise unknown(source, SOURCES, 'feature source')
+        if pool not in POOLS:
+            raise unknown(pool, POOLS, 'pool')
+        self.bank, self.test = bank, test
+        self.interval, self.begin, self.by_epoch = interval, begin, by_epoch
+        self.temperature, self.source, self.pool = temperature, source, pool
+        self.min_std, self.min_erank = min_std, min_erank
+
+    def before_train(self, runner) -> None:
+        """Builds the data, so that a mistake stops the run at its start."""
+        self.bank, self.test = make_loader(self.bank), make_loader(self.test)
+        size = len(self.bank.dataset)
+        if size < max(self.ks):
+            raise ValueError(f'KNNHook: k = {max(self.ks)} is larger than the '
+                             f'bank of {size} samples')
+        if not len(self.test.dataset):
+            raise ValueError('KNNHook: the test set is empty')
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        find_backbone_module(model, self.source)
+        if self.begin == 0 and runner.iter == 0:
+            self._measure(runner, 0)
+
+    def after_train_epoch(self, runner) -> None:
+        """Measures every ``interval`` epochs and after the last."""
+        if self.by_epoch and self._due(runner.epoch + 1, runner.max_epochs):
+            self._measure(runner, runner.iter)
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch: DATA_BATCH = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Measures every ``interval`` iterations and after the last."""
+        if not self.by_epoch and self._due(runner.iter + 1, runner.max_iters):
+            self._measure(runner, runner.iter + 1)
+
+    def _due(self, done: int, total: int) -> bool:
+        return done >= self.begin and (done % self.interval == 0
+                                       or done == total)
+
+    def _measure(self, runner, step: int) -> Dict[str, float]:
+        start = time.perf_counter()
+        bank, test = (
+            extract_features(
+                runner.model, loader, pool=self.pool, source=self.source)
+            for loader in (self.bank, self.test))
+        result = summarize(bank, test, self.ks, self.temperature)
+        seconds = time.perf_counter() - start
+        text = '  '.join(f'{name}: {value:.4f}'
+                         for name, value in result.items())
+        runner.logger.info(f'k-NN after {step} iterations: {text}  '
+                           f'({seconds:.1f} s)')
+        runner.visualizer.add_scalars(result, step=step)
+        runner.message_hub.update_info('knn', dict(result, iter=step))
+        std, erank = result['collapse/std'], result['collapse/erank']
+        if std < self.min_std or erank < self.min_erank:
+            runner.logger.warning(
+                f'collapse? after {step} iterations the {self.source} gives '
+                f'nearly the same features for every image: std {std:.3f} '
+                f'(warning below {self.min_std}), effective rank {erank:.2f} '
+                f'(warning below {self.min_erank})')
+        return result

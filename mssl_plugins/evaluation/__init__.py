@@ -1,0 +1,9 @@
+"""Measuring frozen features: k-NN and collapse."""
+from .collapse import effective_rank, feature_std
+from .features import extract_features
+from .knn import knn_accuracy, knn_predict, knn_scores
+
+__all__ = [
+    'effective_rank', 'extract_features', 'feature_std', 'knn_accuracy',
+    'knn_predict', 'knn_scores'
+]

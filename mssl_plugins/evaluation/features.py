@@ -1,0 +1,411 @@
+"""Frozen features of a whole dataset, in the dataset's order.
+
+What k-NN (MST section 4, MixMask Fig. 1) and frozen-feature probes start from.
+Nothing of the network changes: no gradient, BatchNorm statistics and every
+module's train/eval flag as before, and no random number of the caller is used.
+"""
+import random
+from contextlib import contextmanager
+from inspect import Parameter, signature
+from typing import Dict, Iterator, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from mmengine.dist import (all_gather, get_rank, get_world_size,
+                           is_main_process)
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS, FUNCTIONS
+from mmengine.utils import ProgressBar
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from mssl_plugins.utils import unknown
+
+POOLS = ('auto', 'cls', 'avg', 'last')
+SOURCES = ('student', 'teacher')
+# What of a data loader's config is used here; every sample is taken once, in
+# order and spread over the processes, whatever sampler the config names.
+LOADER_KEYS = ('batch_size', 'num_workers', 'collate_fn', 'pin_memory',
+               'prefetch_factor')
+IGNORED_KEYS = ('sampler', 'batch_sampler', 'drop_last', 'persistent_workers',
+                'worker_init_fn', 'shuffle', 'timeout', 'num_batch_per_epoch')
+
+
+def share(total: int) -> range:
+    """Which of ``total`` items this process takes: consecutive ones, each item
+    by one process."""
+    rank, world = get_rank(), get_world_size()
+    return range(total * rank // world, total * (rank + 1) // world)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenates the rows of all processes in the order of their ranks.
+
+    Args:
+        rows (Tensor): (n, ...); n may differ between processes.
+
+    Returns:
+        Tensor: (sum of n, ...), on every process.
+    """
+    if get_world_size() == 1:
+        return rows
+    sizes = torch.cat(all_gather(torch.tensor([len(rows)]))).tolist()
+    padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+    padded[:len(rows)] = rows
+    return torch.cat([x[:n] for x, n in zip(all_gather(padded), sizes)])
+
+
+@contextmanager
+def preserved_rng() -> Iterator[None]:
+    """Gives torch's, numpy's and random's generators back as they were."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; each module's flag is restored."""
+    flags = [(m, m.training) for m in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+def find_backbone_module(model: nn.Module,
+                         source: str = 'student') -> nn.Module:
+    """The backbone that is measured.
+
+    Args:
+        model (nn.Module): A pre-training model or classifier with a
+            ``backbone``, or a backbone itself.
+        source (str): 'student', or 'teacher': the model's other module of the
+            backbone's class (the EMA copy). Defaults to 'student'.
+
+    Returns:
+        nn.Module: The backbone.
+
+    Raises:
+        ValueError: If the model has no teacher, or for another source.
+    """
+    if source not in SOURCES:
+        raise unknown(source, SOURCES, 'feature source')
+    if is_model_wrapper(model):
+        model = model.module
+    student = getattr(model, 'backbone', model)
+    if source == 'student':
+        return student
+    for name, module in model.named_modules():
+        if type(module) is type(student) and module is not student and \
+                not name.startswith('backbone.'):
+            owner = model
+            for part in name.split('.'):
+                owner = getattr(owner, part)
+                if hasattr(owner, 'follow'):  # a MomentumTeacher
+                    owner.follow()
+            return module
+    raise ValueError(f'{type(model).__name__} has no teacher, that is no '
+                     f'second {type(student).__name__}: use source=\'student\'')
+
+
+def make_loader(data: Union[Dataset, DataLoader, dict],
+                indices: Optional[Sequence[int]] = None) -> DataLoader:
+    """A loader over given samples, in the given order.
+
+    Args:
+        data (Dataset | DataLoader | dict): A dataset; a loader, of which
+            dataset, batch size, workers and collate function are taken; or the
+            config of a dataset (with ``type``) or of a loader (with
+            ``dataset``).
+        indices (Sequence[int], optional): Samples. Defaults to None: all.
+
+    Returns:
+        DataLoader: Without shuffling, dropping or padding.
+
+    Raises:
+        TypeError: For what is none of these, or has no length.
+        ValueError: For an unknown key of a loader's config.
+    """
+    options = {}
+    if isinstance(data, dict):
+        options = {k: v for k, v in data.items() if not k.startswith('_')}
+        options = options if 'dataset' in options else dict(dataset=options)
+        data = options.pop('dataset')
+        for key in options:
+            if key not in LOADER_KEYS + IGNORED_KEYS:
+                raise unknown(key, LOADER_KEYS + IGNORED_KEYS,
+                              'key of a data loader')
+        options = {k: v for k, v in options.items() if k in LOADER_KEYS}
+        if isinstance(data, dict):
+            data = DATASETS.build(data)
+    elif isinstance(data, DataLoader):
+        options = {k: getattr(data, k) for k in LOADER_KEYS}
+        data = data.dataset
+    if not (hasattr(data, '__getitem__') and hasattr(data, '__len__')):
+        raise TypeError('features need a dataset with a length, a data loader '
+                        f'over one, or a config, got {type(data).__name__}')
+    collate = options.pop('collate_fn', None) or _collate
+    if isinstance(collate, dict):
+        kwargs = {k: v for k, v in collate.items() if not k.startswith('_')}
+        function = FUNCTIONS.get(kwargs.pop('type'))
+        collate = (lambda batch: function(batch, **kwargs)) \
+            if kwargs else function
+    options.setdefault('batch_size', 64)
+    if not options.get('num_workers'):
+        options.pop('prefetch_factor', None)
+    return DataLoader(
+        data,
+        sampler=range(len(data)) if indices is None else indices,
+        collate_fn=collate,
+        # An own generator: a loader otherwise draws from the global one.
+        generator=torch.Generator(),
+        **options)
+
+
+def _collate(batch):
+    """mmengine's default_collate for its dicts, torch's for tuples."""
+    function = default_collate
+    if isinstance(batch[0], dict):
+        function = FUNCTIONS.get('default_collate')
+    return function(batch)
+
+
+def _unpack(batch) -> Tuple[dict, Tensor]:
+    """A batch as a dict with 'inputs', and its labels (-1 = none)."""
+    if not isinstance(batch, dict):
+        if isinstance(batch, Tensor):
+            batch = [batch]
+        labels = batch[1] if len(batch) > 1 else torch.full(
+            (len(batch[0]), ), -1)
+        return dict(inputs=batch[0]), torch.as_tensor(labels).long()
+    labels = []
+    samples = batch.get('data_samples')
+    count = len(_first(batch['inputs']))
+    for sample in samples if samples is not None else [None] * count:
+        label = getattr(sample, 'gt_label', None)
+        label = torch.as_tensor(-1 if label is None else label)
+        if label.numel() != 1:
+            raise ValueError('one label an image is needed, got '
+                             f'{label.numel()}: {label.tolist()}')
+        labels.append(int(label))
+    return batch, torch.tensor(labels)
+
+
+def _first(inputs):
+    """The first of several views."""
+    if isinstance(inputs, (list, tuple)) and inputs[0].ndim == 4:
+        return inputs[0]
+    return inputs
+
+
+def _extra_tokens(backbone: nn.Module) -> int:
+    for name in ('num_extra_tokens', 'num_prefix_tokens'):
+        if isinstance(getattr(backbone, name, None), int):
+            return getattr(backbone, name)
+    return int(getattr(backbone, 'cls_token', None) is not None)
+
+
+def pool_output(out, pool: str = 'auto', extra_tokens: int = 0) -> Tensor:
+    """One vector an image from a backbone's output.
+
+    Args:
+        out (Tensor | tuple): (B, C, H, W) map, (B, L, D) tokens or (B, D)
+            vectors; of a tuple the last is taken.
+        pool (str): 'auto': maps are averaged, of tokens the class token is
+            taken, or their average where there is none. 'cls': the class
+            token. 'avg': the average over the map or the patch tokens.
+            'last': the output as it is, flattened. Defaults to 'auto'.
+        extra_tokens (int): How many of the L tokens, at the front, are no
+            patches. Defaults to 0.
+
+    Returns:
+        Tensor: (B, D) float32.
+
+    Raises:
+        ValueError: For an unknown pool, or 'cls' without a class token.
+    """
+    if pool not in POOLS:
+        raise unknown(pool, POOLS, 'pool')
+    while isinstance(out, (tuple, list)):
+        out = out[-1]
+    out = out.float()
+    if pool == 'last' or out.ndim == 2:
+        return out.flatten(1)
+    if pool == 'cls' and (out.ndim != 3 or not extra_tokens):
+        raise ValueError("pool='cls' needs a class token, got an output of "
+                         f"shape {tuple(out.shape)}: use pool='avg'")
+    if out.ndim == 3:
+        if extra_tokens and pool != 'avg':
+            return out[:, 0]
+        return out[:, extra_tokens:].mean(1)
+    return out.flatten(2).mean(2)
+
+
+@contextmanager
+def _output(backbone: nn.Module, pool: str) -> Iterator[None]:
+    """Lets mmpretrain's transformers give what ``pool`` asks for."""
+    before = getattr(backbone, 'out_type', None)
+    wanted = before
+    if pool == 'cls':
+        wanted = 'cls_token'
+    elif pool == 'avg' and before == 'cls_token':
+        wanted = 'raw'
+    change = wanted != before and wanted in getattr(backbone, 'OUT_TYPES', ())
+    if change:
+        backbone.out_type = wanted
+    try:
+        yield
+    finally:
+        if change:
+            backbone.out_type = before
+
+
+def _forward(backbone: nn.Module, x: Tensor):
+    if type(backbone).__module__.startswith('timm.'):  # no classifier
+        return backbone.forward_features(x)
+    mask = signature(backbone.forward).parameters.get('mask')
+    # MAE's encoder masks unless told not to; others take a mask or nothing.
+    if mask is not None and mask.default in (True, Parameter.empty):
+        return backbone(x, mask=None)
+    return backbone(x)
+
+
+def extract_features(
+        model: nn.Module,
+        data: Union[Dataset, DataLoader, dict],
+        pool: str = 'auto',
+        source: str = 'student',
+        device: Optional[Union[str, torch.device]] = None,
+        dtype: torch.dtype = torch.float32,
+        progress: bool = False) -> Tuple[Tensor, Tensor]:
+    """Features and labels of every sample, in the dataset's order.
+
+    In a process group each process takes its share of the samples, none twice,
+    and all get the whole result.
+
+    Args:
+        model (nn.Module): A self-supervisor or classifier (its
+            ``data_preprocessor`` is used), or a bare backbone, which gets the
+            inputs as float32.
+        data (Dataset | DataLoader | dict): See :func:`make_loader`. Samples
+            are OpenMMLab's dicts or (image, label) pairs; of several views the
+            first is taken.
+        pool (str): 'auto', 'cls', 'avg' or 'last', see :func:`pool_output`.
+            Defaults to 'auto'.
+        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        device (str | torch.device, optional): Where to. Defaults to None:
+            where the model is.
+        dtype (torch.dtype): bfloat16 or float16 run under autocast. Defaults
+            to float32.
+        progress (bool): Whether to show a bar. Defaults to False.
+
+    Returns:
+        tuple[Tensor, Tensor]: (N, D) float32 features and (N,) int64 labels
+        (-1 where a sample has none), on the CPU.
+
+    Raises:
+        ValueError: For an empty dataset, unknown names, or a model without
+            what is asked for.
+    """
+    if pool not in POOLS:
+        raise unknown(pool, POOLS, 'pool')
+    if is_model_wrapper(model):
+        model = model.module
+    backbone = find_backbone_module(model, source)
+    if device is None:
+        parameter = next(model.parameters(), torch.empty(0))
+        device = parameter.device
+    device = torch.device(device)
+    model.to(device)
+    loader = make_loader(data)
+    total = len(loader.dataset)
+    # No process without a sample: all take part in what is gathered.
+    if total < get_world_size():
+        raise ValueError(f'{total} samples are too few for '
+                         f'{get_world_size()} process(es)')
+    mine = share(total)
+    loader = make_loader(loader, mine)
+    preprocess = getattr(model, 'data_preprocessor', None)
+    bar = ProgressBar(len(loader)) if progress and is_main_process() else None
+
+    features, labels, done = None, torch.empty(len(mine), dtype=torch.long), 0
+    with preserved_rng(), frozen(model), _output(backbone, pool), \
+            torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        for batch in loader:
+            batch, batch_labels = _unpack(batch)
+            if preprocess is not None:
+                x = _first(preprocess(batch, False)['inputs'])
+            else:
+                x = _first(batch['inputs'])
+                x = torch.stack(list(x)) if isinstance(x, (list, tuple)) else x
+                x = x.to(device).float()
+            out = pool_output(
+                _forward(backbone, x), pool, _extra_tokens(backbone))
+            if features is None:
+                features = torch.empty(len(mine), out.size(1))
+            features[done:done + len(out)] = out.cpu()
+            labels[done:done + len(out)] = batch_labels.cpu()
+            done += len(out)
+            if bar is not None:
+                bar.update()
+    if bar is not None:
+        print()
+    return gather_rows(features), gather_rows(labels)
+
+
+class Pixels(nn.Module):
+    """The floor: raw pixels as features.
+
+    Args:
+        size (int): Pictures with a longer side are averaged down to
+            ``size`` x ``size`` px, so that a bank of large ones fits into
+            memory. Defaults to 64.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C * H * W)."""
+        if max(x.shape[2:]) > self.size:
+            x = nn.functional.adaptive_avg_pool2d(x, self.size)
+        return x.flatten(1)
+
+
+def summarize(bank: Tuple[Tensor, Tensor],
+              test: Tuple[Tensor, Tensor],
+              ks: Sequence[int],
+              temperature: float,
+              rows: int = 10000) -> Dict[str, float]:
+    """k-NN accuracy and measures of collapse under their logged names.
+
+    Args:
+        bank (tuple[Tensor, Tensor]): Features and labels of the keys.
+        test (tuple[Tensor, Tensor]): Those of the queries.
+        ks (Sequence[int]): Numbers of neighbours.
+        temperature (float): Of the votes.
+        rows (int): Test features the measures of collapse look at. Defaults
+            to 10000.
+
+    Returns:
+        dict[str, float]: ``knn/top1_k<k>`` (fractions), ``collapse/std`` and
+        ``collapse/erank``.
+    """
+    from .collapse import effective_rank, feature_std
+    from .knn import knn_accuracy
+    top1 = knn_accuracy(*test, *bank, ks=ks, temperature=temperature)
+    some = test[0][:rows]
+    return {
+        **{f'knn/top1_k{k}': v for k, v in top1.items()},
+        'collapse/std': feature_std(some),
+        'collapse/erank': effective_rank(some)
+    }

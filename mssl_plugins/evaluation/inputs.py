@@ -1,0 +1,239 @@
+"""What the command line of an evaluation names: a model and its data."""
+import os
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+import torch
+from torch import nn
+
+from mssl_plugins.checkpoint import load_backbone
+
+from .features import Pixels, make_loader
+
+RANDOM, PIXELS = 'random', 'pixels'
+
+
+def read_config(config: str):
+    """A config by path or shipped name, its default scope set.
+
+    Args:
+        config (str): Path, or name as of ``python -m mssl_plugins list``.
+
+    Returns:
+        mmengine.Config: With a ``model``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it has no model.
+    """
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mssl_plugins.catalogue import find
+    path = find(config)
+    cfg = Config.fromfile(str(path))
+    if 'model' not in cfg:
+        raise ValueError(f'{path} has no `model`')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    return cfg
+
+
+def build_model(cfg,
+                checkpoint: str,
+                source: str = 'student',
+                seed: int = 0) -> Tuple[nn.Module, str]:
+    """The model of a config with a checkpoint's weights in its backbone.
+
+    Args:
+        cfg (mmengine.Config): See :func:`read_config`.
+        checkpoint (str): A file; 'random' for random weights; 'pixels' for no
+            network at all, which is the floor.
+        source (str): Which backbone of the checkpoint, 'student' or
+            'teacher'. Defaults to 'student'.
+        seed (int): Of random weights. Defaults to 0.
+
+    Returns:
+        tuple[nn.Module, str]: The model, whose ``backbone`` is to be measured,
+        and a line on what was loaded.
+
+    Raises:
+        FileNotFoundError, ValueError: See
+            :func:`mssl_plugins.checkpoint.load_backbone`.
+    """
+    from mmengine.registry import MODELS
+    if checkpoint == PIXELS:
+        return Pixels(), 'raw pixels'
+    if checkpoint != RANDOM and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"no such checkpoint: {checkpoint} (or give "
+                                f"'{RANDOM}' or '{PIXELS}')")
+    spec = cfg.model.copy()
+    if cfg.get('data_preprocessor'):
+        spec.setdefault('data_preprocessor', cfg.data_preprocessor)
+    torch.manual_seed(seed)
+    model = MODELS.build(spec)
+    if checkpoint == RANDOM:
+        if hasattr(model, 'init_weights'):
+            model.init_weights()
+        return model, 'random weights'
+    report = load_backbone(
+        getattr(model, 'backbone', model), checkpoint, source)
+    return model, str(report)
+
+
+def find_set(cfg,
+             split: str,
+             folder: Optional[str] = None,
+             size: Optional[int] = None,
+             resize: Optional[int] = None) -> dict:
+    """Loader config of one set of images under the test transform.
+
+    Args:
+        cfg (mmengine.Config): Its KNNHook names data and test transform.
+        split (str): 'train' (the hook's bank) or 'test'.
+        folder (str, optional): A folder of images instead of the config's
+            data. Defaults to None.
+        size (int, optional): Side of the centre view in px, instead of the
+            config's test transform. Defaults to None.
+        resize (int, optional): Short side before the cut. Defaults to None:
+            ``size``.
+
+    Returns:
+        dict: With ``dataset``.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+        ValueError: If the config names no data, or no test transform.
+    """
+    hooks = [*(cfg.get('custom_hooks') or ()),
+             *(cfg.get('default_hooks') or {}).values()]
+    hook = next((h for h in hooks
+                 if h and str(h.get('type')).endswith('KNNHook')), None)
+    if hook is None and folder is None:
+        raise ValueError('the config has no KNNHook that names data: give '
+                         'a folder of images (--data DIR)')
+    loader = dict(hook['bank' if split == 'train' else 'test']) if hook else {}
+    if 'dataset' not in loader:
+        loader = dict(dataset=loader)
+    dataset = dict(loader['dataset'])
+    if size is not None:
+        dataset['pipeline'] = [
+            dict(type='mssl_plugins.CenterView', size=size, resize=resize),
+            dict(type='mssl_plugins.PackViews')
+        ]
+    elif resize is not None:
+        raise ValueError('--resize needs --size')
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f'no such folder: {folder}')
+        if 'pipeline' not in dataset:
+            raise ValueError('the config has no KNNHook whose test transform '
+                             'could be taken: give --size')
+        dataset = dict(
+            type='mssl_plugins.ImageFolder',
+            data_root=str(folder),
+            pipeline=dataset['pipeline'])
+    return dict(loader, dataset=dataset)
+
+
+def find_data(cfg, data: Optional[str] = None, **view) -> Dict[str, dict]:
+    """Loader configs of the bank and the queries.
+
+    Args:
+        cfg (mmengine.Config): See :func:`find_set`.
+        data (str, optional): A folder with ``train`` and ``val`` or ``test``,
+            one sub-folder a class, instead of the config's data. Defaults to
+            None.
+        **view: ``size`` and ``resize`` of :func:`find_set`.
+
+    Returns:
+        dict[str, dict]: 'bank' and 'test'.
+    """
+    return {
+        name: find_set(cfg, split, data and _part(data, *parts), **view)
+        for name, split, parts in (('bank', 'train', ['train']),
+                                   ('test', 'test', ['val', 'test']))
+    }
+
+
+def _part(data: str, *names: str) -> str:
+    for name in names:
+        if (Path(data) / name).is_dir():
+            return str(Path(data) / name)
+    raise FileNotFoundError(f'no folder {" or ".join(names)} in {data}')
+
+
+def build_data(found: Dict[str, dict],
+               batch_size: Optional[int] = None,
+               workers: Optional[int] = None) -> dict:
+    """Loaders of what :func:`find_data` found.
+
+    Args:
+        found (dict[str, dict]): Loader configs.
+        batch_size (int, optional): Instead of the configs'.
+        workers (int, optional): Instead of the configs'.
+
+    Returns:
+        dict[str, DataLoader]: With the same keys.
+
+    Raises:
+        ValueError: If the sets' classes differ.
+    """
+    given = dict(batch_size=batch_size, num_workers=workers)
+    given = {k: v for k, v in given.items() if v is not None}
+    loaders = {k: make_loader(dict(v, **given)) for k, v in found.items()}
+    classes = {
+        k: (getattr(v.dataset, 'metainfo', None) or {}).get('classes')
+        for k, v in loaders.items()
+    }
+    bank, test = classes.get('bank'), classes.get('test')
+    if bank and test and tuple(bank) != tuple(test):
+        only = sorted(set(map(str, bank)) ^ set(map(str, test)))
+        raise ValueError(f'the bank has {len(bank)} classes, the test set '
+                         f'{len(test)}; in one of them only: '
+                         f'{", ".join(only[:5]) or "none, the order differs"}')
+    return loaders
+
+
+def add_arguments(parser) -> None:
+    """The arguments that tools on frozen features share."""
+    parser.add_argument('config', help='path of a config, or the name of a '
+                        'shipped one (see `python -m mssl_plugins list`)')
+    parser.add_argument(
+        'checkpoint', help="a checkpoint of that config's backbone, or "
+        "'random' for random weights, or 'pixels' for raw pixels")
+    parser.add_argument('--source', default='student',
+                        choices=['student', 'teacher'],
+                        help='which backbone of the checkpoint')
+    parser.add_argument('--pool', default='auto',
+                        choices=['auto', 'cls', 'avg', 'last'],
+                        help='class token, average, or the output as it is; '
+                        'auto: the class token where there is one')
+    parser.add_argument('--size', type=int, metavar='PX',
+                        help="side of the centre view; default: the config's "
+                        'test transform')
+    parser.add_argument('--resize', type=int, metavar='PX',
+                        help='short side before the centre is cut')
+    parser.add_argument('--batch-size', type=int, metavar='N')
+    parser.add_argument('--workers', type=int, metavar='N',
+                        help='processes that read images')
+    parser.add_argument('--device', help='default: cuda if there is one')
+    parser.add_argument('--bf16', action='store_true',
+                        help='run the network in bfloat16')
+    parser.add_argument('--seed', type=int, default=0,
+                        help='of random weights')
+
+
+def start(args) -> str:
+    """Joins the processes of torchrun, if any, and gives the device."""
+    import torch.distributed as dist
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not dist.is_initialized():
+        from mmengine.dist import init_dist
+
+        from mssl_plugins.launch import open_process_group
+        open_process_group('pytorch')
+        if not dist.is_initialized():
+            init_dist('pytorch')
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if device.startswith('cuda') and not torch.cuda.is_available():
+        raise ValueError(f'--device {device}: this machine has no GPU')
+    return device

@@ -1,0 +1,281 @@
+"""Weighted k-nearest-neighbour classification of frozen features.
+
+The protocol of Wu et al., "Unsupervised feature learning via non-parametric
+instance discrimination" (CVPR 2018, section 3.4), as DINO (ICCV 2021) and MST
+(section 4: T = 0.07, k = 10/20/100/200) use it: features are L2-normalised,
+each of the k most similar keys votes for its class with the weight
+exp(similarity / T).
+
+How it is fast, and exact.  Similarities come as blocks of one matrix product.
+The k largest of a row are not searched for in the whole row: keys are put into
+groups of neighbours, a row's group maxima are taken (one vectorised pass), and
+only the k groups with the largest maxima are looked into.  Every one of the k
+nearest keys lies in one of them: if its group were left out, each of the k
+groups before it would hold a key that precedes it.
+
+Ties: of equally similar keys the earlier one is nearer, of classes with equal
+votes the lower label wins.
+"""
+from typing import Dict, Iterator, Optional, Sequence, Tuple
+
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor
+from torch.nn import functional as F
+
+from mssl_plugins.utils import unknown
+
+from .features import share
+
+WEIGHTINGS = ('exp', 'uniform')
+# Similarities held at once: 2^25 float32 = 128 MiB.  Keys beyond one block are
+# searched block by block and merged.
+SIMILARITIES = 2**25
+KEY_BLOCK = 2**16
+
+
+def _check(queries: Tensor, keys: Tensor, key_labels: Tensor, ks: Sequence[int],
+           temperature: float, weighting: str) -> None:
+    for name, x in (('queries', queries), ('keys', keys)):
+        if x.ndim != 2:
+            raise ValueError(
+                f'{name} must be (N, D) features, got {tuple(x.shape)}')
+        if not torch.isfinite(x).all():
+            raise ValueError(f'{name} hold NaN or infinite values')
+    if queries.size(1) != keys.size(1):
+        raise ValueError(f'queries have {queries.size(1)} dimensions, '
+                         f'keys {keys.size(1)}')
+    if key_labels.shape != keys.shape[:1]:
+        raise ValueError(f'{len(keys)} keys need as many labels, got a tensor '
+                         f'of shape {tuple(key_labels.shape)}')
+    if len(key_labels) and key_labels.min() < 0:
+        raise ValueError('labels must be 0 or more, got '
+                         f'{int(key_labels.min())}: is the bank labelled?')
+    if not ks or min(ks) < 1:
+        raise ValueError(f'k must be 1 or more, got {list(ks)}')
+    if max(ks) > len(keys):
+        raise ValueError(f'k = {max(ks)} is larger than the bank of '
+                         f'{len(keys)} keys')
+    if weighting not in WEIGHTINGS:
+        raise unknown(weighting, WEIGHTINGS, 'k-NN weighting')
+    if not temperature > 0:
+        raise ValueError(f'temperature must be positive, got {temperature}')
+
+
+def _rank(sim: Tensor, index: Tensor) -> Tensor:
+    """int64 that sorts as (similarity, earlier index first), all different."""
+    # Adding 0 turns -0.0 into 0.0; the xor makes the bits of negative floats
+    # ascend with their value.
+    bits = (sim + 0.0).view(torch.int32)
+    bits = bits ^ ((bits >> 31) & 0x7fffffff)
+    return (bits.long() << 32) - index
+
+
+def _unrank(rank: Tensor) -> Tuple[Tensor, Tensor]:
+    bits = (rank + 0xffffffff) >> 32  # index is below 2^32: rounds up to bits
+    index = (bits << 32) - rank
+    bits = bits.int()
+    bits = bits ^ ((bits >> 31) & 0x7fffffff)
+    return bits.view(torch.float32), index
+
+
+class _Bank:
+    """Keys in search order: blocks of groups of ``size`` consecutive keys."""
+
+    def __init__(self, keys: Tensor, k: int) -> None:
+        self.k = k
+        self.blocks = []
+        for begin in range(0, len(keys), KEY_BLOCK):
+            block = keys[begin:begin + KEY_BLOCK]
+            # n / size maxima and k * size candidates: balanced at the root.
+            size = 1
+            while size < 32 and (2 * size)**2 * k <= len(block):
+                size *= 2
+            groups = -(-len(block) // size)
+            pad = groups * size - len(block)
+            # Stored member by member, so that the maximum over a group runs
+            # over whole rows: position m * groups + j is key j * size + m.
+            block = F.pad(block, (0, 0, 0, pad)).view(groups, size, -1)
+            block = block.transpose(0, 1).flatten(0, 1).contiguous()
+            self.blocks.append((begin, block, groups, size, pad))
+        self.widest = max(len(block[1]) for block in self.blocks)
+
+    def search(self, queries: Tensor) -> Tuple[Tensor, Tensor]:
+        """Similarity and index of the k nearest keys, the nearest first."""
+        best = None
+        for begin, keys, groups, size, pad in self.blocks:
+            sim = (queries @ keys.t()).view(-1, size, groups)
+            if pad:
+                sim[:, size - pad:, -1] = -torch.inf
+            index = torch.arange(groups, device=sim.device)
+            index = index.expand(len(sim), -1)
+            if size > 1 and groups > self.k:
+                index = _rank(sim.amax(1), index).topk(self.k).values
+                index = _unrank(index)[1]
+                sim = sim.gather(2, index[:, None].expand(-1, size, -1))
+            member = torch.arange(size, device=sim.device)[:, None]
+            index = begin + index[:, None] * size + member
+            rank = _rank(sim, index).flatten(1)
+            if best is not None:
+                rank = torch.cat([best, rank], 1)
+            best = rank.topk(min(self.k, rank.size(1))).values
+        return _unrank(best)
+
+
+def nearest(queries: Tensor,
+            keys: Tensor,
+            k: int,
+            normalize: bool = True,
+            chunk: Optional[int] = None) -> Iterator[Tuple[Tensor, Tensor]]:
+    """The k nearest keys of every query, chunk by chunk.
+
+    Args:
+        queries (Tensor): (Q, D) features.
+        keys (Tensor): (K, D) features, on the same device.
+        k (int): Number of neighbours, at most K.
+        normalize (bool): Whether to L2-normalise both, so that the dot product
+            is the cosine. Defaults to True.
+        chunk (int, optional): Queries a step. Defaults to None: as many as
+            keep the similarities below 128 MiB.
+
+    Yields:
+        tuple[Tensor, Tensor]: (c, k) float32 similarities, falling, and (c, k)
+        int64 indices of the keys.
+    """
+    keys = keys.float()
+    bank = _Bank(F.normalize(keys, dim=1) if normalize else keys, k)
+    del keys
+    chunk = chunk or max(1, SIMILARITIES // bank.widest)
+    for part in queries.split(chunk):
+        part = part.float()
+        yield bank.search(F.normalize(part, dim=1) if normalize else part)
+
+
+def _votes(sim: Tensor, labels: Tensor, num_classes: int, temperature: float,
+           weighting: str) -> Tensor:
+    """(c, C) float64 votes; the nearest key's weight is 1."""
+    weight = torch.ones_like(sim, dtype=torch.float64)
+    if weighting == 'exp':
+        # A factor per query changes no prediction and keeps exp() finite.
+        weight = ((sim - sim[:, :1]).double() / temperature).exp()
+    votes = weight.new_zeros(len(sim), num_classes)
+    return votes.scatter_add_(1, labels, weight)
+
+
+@torch.no_grad()
+def knn_scores(queries: Tensor,
+               keys: Tensor,
+               key_labels: Tensor,
+               num_classes: Optional[int] = None,
+               k: int = 20,
+               temperature: float = 0.07,
+               weighting: str = 'exp',
+               normalize: bool = True,
+               chunk: Optional[int] = None) -> Tensor:
+    """Votes of the k nearest keys for every class.
+
+    Args:
+        queries (Tensor): (Q, D) features.
+        keys (Tensor): (K, D) features of the bank.
+        key_labels (Tensor): (K,) integer labels, 0 or more.
+        num_classes (int, optional): Number of classes C. Defaults to None: the
+            largest label + 1.
+        k (int): Number of neighbours. Defaults to 20.
+        temperature (float): T of the weight exp(similarity / T); no effect on
+            uniform weights. Defaults to 0.07.
+        weighting (str): 'exp' or 'uniform'. Defaults to 'exp'.
+        normalize (bool): Whether to L2-normalise both. Defaults to True.
+        chunk (int, optional): Queries a step. Defaults to None: as many as
+            keep the similarities below 128 MiB.
+
+    Returns:
+        Tensor: (Q, C) float64 votes, scaled so that the nearest key's weight
+        is 1.
+
+    Raises:
+        ValueError: Where k is larger than the bank, labels are missing or
+            shapes do not fit.
+    """
+    key_labels = key_labels.long()
+    _check(queries, keys, key_labels, [k], temperature, weighting)
+    num_classes = _num_classes(num_classes, key_labels)
+    scores = [
+        _votes(sim, key_labels[index], num_classes, temperature, weighting)
+        for sim, index in nearest(queries, keys, k, normalize, chunk)
+    ]
+    return torch.cat(scores) if scores else torch.zeros(
+        0, num_classes, dtype=torch.float64, device=keys.device)
+
+
+def knn_predict(*args, **kwargs) -> Tensor:
+    """Class of every query; arguments as :func:`knn_scores`.
+
+    Returns:
+        Tensor: (Q,) int64 labels; of equal votes the lower label wins.
+    """
+    return knn_scores(*args, **kwargs).argmax(1)
+
+
+@torch.no_grad()
+def knn_accuracy(queries: Tensor,
+                 query_labels: Tensor,
+                 keys: Tensor,
+                 key_labels: Tensor,
+                 ks: Sequence[int] = (10, 20, 100, 200),
+                 temperature: float = 0.07,
+                 weighting: str = 'exp',
+                 normalize: bool = True,
+                 chunk: Optional[int] = None) -> Dict[int, float]:
+    """Top-1 accuracy for several k from one search.
+
+    In a process group every process gives the same tensors, searches for its
+    share of the queries, and gets the whole result.
+
+    Args:
+        queries (Tensor): (Q, D) features.
+        query_labels (Tensor): (Q,) integer labels.
+        keys (Tensor): (K, D) features of the bank.
+        key_labels (Tensor): (K,) integer labels, 0 or more.
+        ks (Sequence[int]): Numbers of neighbours. Defaults to
+            (10, 20, 100, 200), MST's.
+        temperature, weighting, normalize, chunk: As in :func:`knn_scores`.
+
+    Returns:
+        dict[int, float]: Fraction of right predictions for each k.
+
+    Raises:
+        ValueError: As :func:`knn_scores`; also without any query.
+    """
+    ks = sorted(set(ks))
+    key_labels, query_labels = key_labels.long(), query_labels.long()
+    _check(queries, keys, key_labels, ks, temperature, weighting)
+    if query_labels.shape != queries.shape[:1] or not len(queries):
+        raise ValueError(f'{len(queries)} queries need at least one label and '
+                         f'as many, got {tuple(query_labels.shape)}')
+    if query_labels.min() < 0:
+        raise ValueError('labels must be 0 or more, got '
+                         f'{int(query_labels.min())}: are the queries '
+                         'labelled?')
+    num_classes = _num_classes(None, key_labels)
+    total = len(queries)
+    mine = share(total)
+    mine = slice(mine.start, mine.stop)
+    queries, query_labels = queries[mine], query_labels[mine]
+    right = torch.zeros(len(ks), dtype=torch.int64, device=keys.device)
+    begin = 0
+    for sim, index in nearest(queries, keys, ks[-1], normalize, chunk):
+        labels, end = key_labels[index], begin + len(sim)
+        for i, k in enumerate(ks):
+            votes = _votes(sim[:, :k], labels[:, :k], num_classes, temperature,
+                           weighting)
+            right[i] += (votes.argmax(1) == query_labels[begin:end]).sum()
+        begin = end
+    all_reduce(right)
+    return {k: n / total for k, n in zip(ks, right.tolist())}
+
+
+def _num_classes(given: Optional[int], labels: Tensor) -> int:
+    largest = int(labels.max())
+    if given is not None and largest >= given:
+        raise ValueError(f'label {largest} does not fit {given} classes')
+    return given or largest + 1
