@@ -39,11 +39,11 @@ def photo():
 # ---------------------------------------------------------------------- laws
 @pytest.mark.parametrize('height, width, scale, ratio, draws', [
     (375, 500, (.2, 1.), (3 / 4, 4 / 3), DRAWS),
-    (375, 500, (.05, .4), (3 / 4, 4 / 3), DRAWS),
-    (32, 32, (.08, 1.), (3 / 4, 4 / 3), DRAWS),
-    (40, 400, (.2, 1.), (3 / 4, 4 / 3), 4000),  # the fallback, mostly
-    (400, 40, (.2, 1.), (3 / 4, 4 / 3), 4000),
-    (300, 200, (.5, .9), (1., 1.), 4000),
+    (375, 500, (.05, .4), (3 / 4, 4 / 3), 5000),
+    (32, 32, (.08, 1.), (3 / 4, 4 / 3), 5000),
+    (40, 400, (.2, 1.), (3 / 4, 4 / 3), 2000),  # the fallback, mostly
+    (400, 40, (.2, 1.), (3 / 4, 4 / 3), 2000),
+    (300, 200, (.5, .9), (1., 1.), 2000),
 ])
 def test_law_of_crops(height, width, scale, ratio, draws):
     img = torch.empty(3, height, width)
@@ -105,7 +105,7 @@ def test_pixels_are_pillows(photo, interpolation, box, flip):
     theirs = Image.fromarray(photo).crop(box).resize((96, 96), mode)
     theirs = np.array(theirs)[:, ::-1 if flip else 1].astype(int)
     off = np.abs(ours.astype(int) - theirs)
-    assert off.mean() < .2 and off.max() <= 2
+    assert off.mean() < .3 and off.max() <= 2
     assert ours.shape == (96, 96, 3) and ours.dtype == np.uint8
 
 

@@ -6,8 +6,8 @@ A) and DINO (Caron et al., 2021, sec. 3.2 and appendix B) call colour jitter,
 grey, blur and solarise, with the laws of torchvision's transforms and the
 pixels of Pillow's operations, written as OpenCV calls:
 
-- brightness, contrast and saturation are blends, so each is one 3 x 4 colour
-  matrix (:func:`cv2.transform`);
+- brightness and contrast scale all channels alike (:func:`cv2.addWeighted`),
+  saturation is one 3 x 4 colour matrix (:func:`cv2.transform`);
 - blur is Pillow's: three passes of the extended box filter of Gwosdek et al.,
   "Theoretical Foundations of Gaussian Convolution by Extended Box Filtering"
   (2011), here as the one separable kernel that they amount to.
@@ -26,9 +26,13 @@ import numpy as np
 from mssl_plugins.utils import unknown
 
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's 'L'
-# cv2.transform rounds to nearest where Pillow's blend truncates; the small
-# rest keeps whole numbers whole in OpenCV's 10-bit fixed point.
+# OpenCV rounds to nearest where Pillow's blend truncates; the small rest
+# keeps whole numbers whole in the 10-bit fixed point of cv2.transform.
 TRUNCATE = 1 / 64 - 0.5
+IDENTITY = np.eye(3, 4, dtype=np.float32)
+TO_GREY = np.zeros((3, 4), np.float32)
+TO_GREY[:, :3] = LUMA
+IDENTITY[:, 3] = TO_GREY[:, 3] = TRUNCATE
 
 
 def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:
@@ -41,7 +45,7 @@ def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:
     Returns:
         np.ndarray: uint8 of the same shape.
     """
-    return _blend(img, factor, np.zeros((3, 4)))
+    return _scale(img, factor, 0.)
 
 
 def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
@@ -54,9 +58,15 @@ def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
     Returns:
         np.ndarray: uint8 of the same shape.
     """
-    other = np.zeros((3, 4))
-    other[:, 3] = int(LUMA @ cv2.mean(img)[:3] + 0.5)
-    return _blend(img, factor, other)
+    mean = int(LUMA @ cv2.mean(img)[:3] + 0.5)
+    return _scale(img, factor, (1 - factor) * mean)
+
+
+def _scale(img: np.ndarray, factor: float, shift: float) -> np.ndarray:
+    """``factor * img + shift``, clipped."""
+    if factor == 1:
+        return img
+    return cv2.addWeighted(img, factor, img, 0, shift + TRUNCATE)
 
 
 def adjust_saturation(img: np.ndarray, factor: float) -> np.ndarray:
@@ -69,19 +79,9 @@ def adjust_saturation(img: np.ndarray, factor: float) -> np.ndarray:
     Returns:
         np.ndarray: uint8 of the same shape.
     """
-    other = np.zeros((3, 4))
-    other[:, :3] = LUMA
-    return _blend(img, factor, other)
-
-
-def _blend(img: np.ndarray, factor: float, other: np.ndarray) -> np.ndarray:
-    """``factor * img + (1 - factor) * other @ (r, g, b, 1)``, clipped."""
     if factor == 1:
         return img
-    matrix = (1 - factor) * other
-    matrix[:, :3] += factor * np.eye(3)
-    matrix[:, 3] += TRUNCATE
-    return cv2.transform(img, matrix.astype(np.float32))
+    return cv2.transform(img, factor * IDENTITY + (1 - factor) * TO_GREY)
 
 
 def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:

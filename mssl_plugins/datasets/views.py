@@ -16,6 +16,7 @@ Everything stays uint8 until the data preprocessor normalises on the device.
 import inspect
 import math
 import os
+from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
@@ -28,6 +29,7 @@ from mmpretrain.structures import DataSample
 from mssl_plugins.registry import TRANSFORMS
 from mssl_plugins.utils import unknown
 from .augment import Photometric, probability
+from .folder import decode
 from .sampler import sample_rng
 
 Boxes = Union[np.ndarray, torch.Tensor]
@@ -186,6 +188,10 @@ def resize(img: np.ndarray, size: Tuple[int, int],
     """
     if img.shape[:2] == tuple(size):
         return np.ascontiguousarray(img)
+    if (interpolation == 'bilinear' and img.shape[0] <= size[0]
+            and img.shape[1] <= size[1]):
+        # Nothing to antialias: the same filter, three times faster still.
+        return cv2.resize(img, size[::-1], interpolation=cv2.INTER_LINEAR)
     if not img.flags.c_contiguous or not img.flags.writeable:
         img = img.copy()
     # Made a batch by torch, not by numpy, so that the strides say
@@ -208,14 +214,14 @@ def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not an image that OpenCV can decode.
+        ValueError: If it is not a whole image that OpenCV can decode.
     """
-    data = np.fromfile(path, np.uint8)
-    img = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    data = Path(path).read_bytes()
+    img = decode(data)
     if img is None:
-        raise ValueError(f"'{path}' is not a readable image "
-                         f'({len(data)} bytes)')
-    return cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
+        raise ValueError(f"'{path}' is not a readable image, or a truncated "
+                         f'one ({len(data)} bytes)')
+    return img
 
 
 def input_image(results: dict) -> np.ndarray:
