@@ -7,12 +7,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.profiler import ProfilerActivity, profile
 
-from mssl_plugins.models.losses.patch_contrast import PatchContrast, l_single
+from mssl_plugins.models.losses.patch_contrast import PatchContrast
 from mssl_plugins.models.masking import random_keep, token_indices
-from mssl_plugins.registry import MODELS
+from test_mae import build, images
 
 B, L, LM, D = 5, 9, 6, 4
-SIZE, PATCH = 12, 4
+
 
 
 def data(batch=B, seed=0):
@@ -167,3 +167,97 @@ def test_two_processes_equal_one():
         assert abs(sum(halves[r][negatives][0] for r in (0, 1)) / 2 - loss.item()) < 1e-12
         grad = torch.tensor(halves[0][negatives][1] + halves[1][negatives][1], dtype=torch.float64)
         torch.testing.assert_close(grad / 2, p.grad, rtol=1e-10, atol=1e-12)
+
+
+# ---- the whole step ----
+def step(model, x, seed=5):
+    torch.manual_seed(seed)
+    losses = model.loss([x])
+    sum(losses.values()).backward()
+    return losses
+
+
+def test_without_weight_and_layer_it_is_mae_bit_for_bit():
+    x, models = images().float(), [build('MAE'), build('ASL', weight=0, layer=None)]
+    optimizers = []
+    for model in models:
+        model.float().train()
+        optimizers.append(torch.optim.AdamW(
+            [p for p in model.parameters() if p.requires_grad], lr=1e-2))
+    for i in range(3):
+        losses = [step(model, x, i) for model in models]
+        assert losses[0].keys() == losses[1].keys() and torch.equal(
+            losses[0]['loss_mae'], losses[1]['loss_mae'])
+        for model, optimizer in zip(models, optimizers):
+            optimizer.step()
+            optimizer.zero_grad()
+        mae, asl = (model.state_dict() for model in models)
+        assert mae.keys() == asl.keys() and all(torch.equal(mae[k], asl[k]) for k in mae)
+
+
+@pytest.mark.parametrize('sem', ['contrast_targets', 'contrast_branches', 'reconstruct'])
+@pytest.mark.parametrize('weight', [1., 0.5])
+def test_loss_of_both_branches(sem, weight):
+    x = images()
+    model = build('ASL', sem=sem, weight=weight, contrast=dict(temperature=.3)).eval()
+    torch.manual_seed(5)
+    losses = model.loss([x])
+    torch.manual_seed(5)
+    keep, masked = model.draw(x)
+    f = model.encode(x, keep, None)
+    first, second = model.neck(f, keep, masked), model.neck(model.layer(f), keep, masked)
+    target = model.target(x, masked)
+    torch.testing.assert_close(losses['loss_mae'], (first - target).pow(2).mean())
+    if sem == 'reconstruct':
+        expected = (second - target).pow(2).mean()
+    else:
+        label = (target if sem == 'contrast_targets' else first).flatten(0, 1)
+        p, lam = second.flatten(0, 1), .3 * label.shape[1]
+        similar = (-torch.cdist(p, label).pow(2) / lam).exp()
+        expected = .3 * -(similar.diag() / similar.sum(1)).log().mean()
+    torch.testing.assert_close(losses['loss_sem'], weight * expected)
+
+
+def test_dropout_makes_the_second_branch_another_in_training():
+    model, x = build('ASL'), images()
+    torch.manual_seed(5)
+    keep, masked = model.draw(x)
+    f = model.encode(x, keep, None)
+    assert not torch.equal(model.layer(f), model.layer(f))
+    rates = {m.p for m in model.layer.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {.5}
+    model.eval()
+    assert torch.equal(model.layer(f), model.layer(f))
+
+
+def test_no_gradient_reaches_the_pseudo_label():
+    model = build('ASL', sem='contrast_branches')
+    first, second, target = torch.randn(3, 2, 12, 12, dtype=torch.float64)
+    first.requires_grad_(), second.requires_grad_()
+    masked = torch.arange(12).expand(2, -1)
+    model.sem_loss(second, first, target, masked).backward()
+    assert first.grad is None and second.grad.abs().sum() > 0
+
+
+def test_every_trained_parameter_has_a_gradient_in_one_decoder_pass():
+    for weight in (0., 1.):  # data-parallel training needs it at w = 0, too
+        model, calls = build('ASL', weight=weight), []
+        model.neck.register_forward_hook(lambda *_: calls.append(1))
+        step(model, images())
+        assert len(calls) == 1
+        assert not [k for k, p in model.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_the_layer_is_outside_the_backbone():
+    mae, asl = build('MAE').state_dict(), build('ASL').state_dict()
+    assert {k for k in asl if k not in mae} == {k for k in asl if k.startswith('layer.')} != set()
+
+
+@pytest.mark.parametrize('wrong, words', [
+    (dict(sem='contrast_target'), "did you mean 'contrast_targets'"),
+    (dict(weight=-1), 'must not be negative'),
+    (dict(sem='contrast_branches', layer=None), 'needs the layer T'),
+    (dict(contrast=dict(negatives='images')), "did you mean 'image'")])
+def test_wrong_settings_are_named(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        build('ASL', **wrong)

@@ -1,0 +1,76 @@
+"""What a masked autoencoder saw and what it made of it (MAE, Fig. 2)."""
+import argparse
+
+import numpy as np
+import torch
+
+from .canvas import denormalize, find_images, save_image, sheet
+from .images import read_square
+
+HELP = 'image, what of it was seen, and its reconstruction (MAE, ASL)'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='a config of MAE or ASL, file or name')
+    parser.add_argument('checkpoint', help='what it trained')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('--out', default='work_dirs/pictures/reconstruction.png')
+    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    parser.add_argument('--seed', type=int, default=0, help='of the masks. Default: 0')
+
+
+def picture(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray,
+            tile: int = 160) -> np.ndarray:
+    """One row an image: itself, what was seen, the prediction, both joined.
+
+    Args:
+        images (np.ndarray): (N, H, W, 3) uint8 RGB.
+        masks (np.ndarray): (N, H, W) bool, ``True`` = masked.
+        predictions (np.ndarray): (N, H, W, 3) uint8 RGB; joined where masked.
+        tile (int): Longer side of a tile in px. Defaults to 160.
+
+    Returns:
+        np.ndarray: One uint8 RGB picture.
+
+    Raises:
+        ValueError: If the three are not of one shape.
+    """
+    if not images.shape == predictions.shape == (*masks.shape, 3):
+        raise ValueError('images (N, H, W, 3), masks (N, H, W) and predictions must be of one '
+                         f'shape, got {images.shape}, {masks.shape}, {predictions.shape}')
+    rows = []
+    for image, mask, prediction in zip(images, masks[..., None], predictions):
+        seen = np.where(mask, np.uint8(128), image)
+        rows.append([image, seen, prediction, np.where(mask, prediction, image)])
+    return sheet(rows, ['image', 'seen', 'prediction', 'joined'], tile)
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mssl_plugins.catalogue import find
+    from mssl_plugins.checkpoint import load_checkpoint_safely
+    from mssl_plugins.registry import MODELS
+
+    cfg = Config.fromfile(find(args.config))
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = MODELS.build(cfg.model).eval()
+    if not hasattr(model, 'reconstruct'):
+        raise ValueError(f'{args.config}: {type(model).__name__} reconstructs nothing; '
+                         'configs/mae and configs/asl do')
+    checkpoint = load_checkpoint_safely(args.checkpoint)
+    model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    size = model.grid[0] * model.patch
+    if args.images:
+        images = [read_square(f, size) for f in find_images(args.images, args.rows)]
+    else:
+        from mssl_plugins.datasets.samples import Scenes
+        scenes = Scenes(split='test', length=args.rows, size=size, seed=args.seed)
+        images = [scenes[i]['img'] for i in range(len(scenes))]
+    torch.manual_seed(args.seed)
+    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    x = model.data_preprocessor(dict(inputs=[x]))['inputs']
+    prediction, mask = model.reconstruct(x)
+    save_image(args.out, picture(np.stack(images), mask[:, 0].numpy(),
+                                 denormalize(prediction, model.data_preprocessor)))
