@@ -165,7 +165,7 @@ class Scenes(BaseDataset):
         texture (float): Share of photo texture, against one flat colour, in
             an object. Defaults to 0.3.
         contrast (float): Least difference in brightness between an object
-            and its surroundings, 0 to 0.5. Defaults to 0.25.
+            and what lies behind it, 0 to 0.4. Defaults to 0.25.
         blur (float): Sigma of the background's blur as a fraction of
             ``size``; 0 leaves it sharp. Defaults to 0.06.
         noise (float): Sigma of the pixel noise, of 255. Defaults to 0.02.
@@ -174,6 +174,12 @@ class Scenes(BaseDataset):
         pipeline (Sequence): Transforms. Defaults to ().
         **kwargs: ``indices``, ``metainfo``, ``test_mode``, ``lazy_init`` and
             the like of MMPretrain's ``BaseDataset``.
+
+    Measured at the default difficulty, 4,000 training and 1,000 held-out
+    scenes, by ``pytest -s tests/test_samples.py -k 'raw or supervised'``:
+    k-NN (k = 20) on raw pixels 0.20 Euclidean and 0.22 cosine; a supervised
+    network of four convolutions 0.95 after 5 epochs (25 s of one core).  A
+    scene of 32 px takes about 1 ms.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -214,7 +220,7 @@ class Scenes(BaseDataset):
                                        ('rotation', rotation, 0, 180),
                                        ('shear', shear, 0, 0.5),
                                        ('texture', texture, 0, 1),
-                                       ('contrast', contrast, 0, 0.5),
+                                       ('contrast', contrast, 0, 0.4),
                                        ('blur', blur, 0, 1),
                                        ('noise', noise, 0, 1)):
             if not low <= value <= high:
@@ -284,7 +290,8 @@ class Scenes(BaseDataset):
         owner = np.full((size, size), -1, np.int16)
         for number in reversed(range(count)):
             alpha = self._silhouette(rng, labels[number], number == 0)
-            shown = alpha >= 0.5
+            # at least one pixel, however thin the object
+            shown = alpha >= min(0.5, alpha.max())
             image += alpha[..., None] * (
                 self._filling(rng, image[shown].mean()) - image)
             owner[shown] = number
@@ -318,7 +325,6 @@ class Scenes(BaseDataset):
 
     def _patch(self, rng) -> np.ndarray:
         """A crop of a photo, flipped and recoloured: float32 RGB, 0 .. 1."""
-        # Twice the scene's side is where crops begin to be enlarged.
         photos = load_photos(self.split, 3 * self.size)
         photo = photos[rng.integers(len(photos))]
         side = int(rng.integers(self.size, 3 * self.size + 1))
@@ -358,9 +364,11 @@ class Scenes(BaseDataset):
 
     def _filling(self, rng, behind: float) -> np.ndarray:
         """What an object is made of: float32 (size, size, 3)."""
-        light = rng.uniform(0, 1)
-        while abs(light - behind) < self.contrast:
-            light = rng.uniform(0, 1)
+        # Uniform over what is darker or lighter by the contrast.
+        dark = max(0, behind - self.contrast)
+        light = rng.uniform(0, dark + max(0, 1 - behind - self.contrast))
+        if light > dark:
+            light += behind + self.contrast - dark
         patch = self._patch(rng)
         colour = rng.uniform(-0.25, 0.25, 3)
         colour = (light + colour - colour.mean()).astype(np.float32)
@@ -370,9 +378,11 @@ class Scenes(BaseDataset):
     def _bar(rng, mask: np.ndarray, covered: float) -> np.ndarray:
         """A straight bar over the given fraction of a mask, from one side."""
         angle = rng.uniform(0, 2 * np.pi)
-        ys, xs = np.indices(mask.shape)
-        depth = xs * np.cos(angle) + ys * np.sin(angle)
-        edge = np.quantile(depth[mask], 1 - covered)
+        along = np.arange(len(mask))
+        depth = along * np.cos(angle) + along[:, None] * np.sin(angle)
+        inside = depth[mask]
+        rank = int((1 - covered) * (len(inside) - 1))
+        edge = np.partition(inside, rank)[rank]
         return (depth > edge) & (depth <= edge + 0.3 * len(mask))
 
 
