@@ -5,7 +5,7 @@ the batch shares one.  Random draws come from a ``numpy`` generator made by
 :func:`generator`, so that a mask is a function of torch's seed.
 """
 import math
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -166,3 +166,82 @@ def token_indices(chosen: Tensor, count: int) -> Tensor:
         not be waited for.
     """
     return chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
+
+
+STRATEGIES = ('attention_low', 'attention_high', 'random', 'none')
+
+
+def check_strategy(strategy: str, q: float, p: float) -> None:
+    """Refuse a token mask that cannot work, before training starts.
+
+    Raises:
+        ValueError: Unknown strategy, q or p outside [0, 1].
+    """
+    if strategy not in STRATEGIES:
+        raise unknown(strategy, STRATEGIES, 'mask strategy')
+    for name, value in (('q', q), ('p', p)):
+        if not 0 <= value <= 1:
+            raise ValueError(f'{name} of the token mask must lie in [0, 1], got {value}')
+
+
+def token_mask(strategy: str,
+               attention: Tensor,
+               q: float = 1 / 8,
+               p: float = 1.0,
+               generator: Optional[torch.Generator] = None) -> Tensor:
+    """Token masks of MST: by rank of attention, thinned out at random.
+
+    MST (arXiv 2106.05656); the formula is our reading of it: eligible are the
+    floor(q L) patches of lowest attention in each image (of equal ones the
+    first), masked is eligible AND u < p with u uniform in [0, 1) per token.
+
+    Args:
+        strategy (str): ``'attention_low'`` (the paper), ``'attention_high'``
+            (the highest instead), ``'random'`` (all are eligible, whatever
+            q) or ``'none'``.
+        attention (Tensor): Of [CLS] to the L patches, (B, L); only its shape
+            matters to ``'random'`` and ``'none'``.
+        q (float): Share of eligible patches. Defaults to 1 / 8.
+        p (float): Probability of an eligible patch to be masked. Defaults to
+            1.
+        generator (torch.Generator, optional): Of the CPU, where u is drawn,
+            so that a mask does not depend on the device. Defaults to None,
+            torch's own.
+
+    Returns:
+        Tensor: (B, L) bool, ``True`` = masked. [CLS] is not among the L.
+    """
+    check_strategy(strategy, q, p)
+    batch, length = attention.shape
+    eligible = torch.full_like(attention, strategy == 'random', dtype=torch.bool)
+    if strategy.startswith('attention'):
+        # floor(q L), unharmed by 0.29 * 100 = 28.999999999999996
+        count = math.floor(q * length + 1e-9)
+        order = attention.argsort(1, descending=strategy == 'attention_high', stable=True)
+        eligible.scatter_(1, order[:, :count], True)
+    if p < 1 and strategy != 'none':
+        eligible &= (torch.rand(batch, length, generator=generator) < p).to(attention.device)
+    return eligible
+
+
+def bert_replacement(patches: Tensor,
+                     mask: Tensor,
+                     mask_token: Tensor,
+                     generator: Optional[torch.Generator] = None) -> Tensor:
+    """What BERT (arXiv 1810.04805, section 3.1) puts in place of masked tokens.
+
+    80 % the mask token, 10 % a random token of the batch, 10 % what was there.
+
+    Args:
+        patches (Tensor): Projected, before positions, (B, L, C).
+        mask (Tensor): (B, L) bool, ``True`` = masked.
+        mask_token (Tensor): Broadcast to (B, L, C).
+        generator (torch.Generator, optional): Of the CPU. Defaults to None.
+
+    Returns:
+        Tensor: (B, L, C), to be used where ``mask`` is ``True``.
+    """
+    u = torch.rand(mask.shape, generator=generator).to(mask.device).unsqueeze(-1)
+    other = torch.randint(mask.numel(), mask.shape, generator=generator).to(mask.device)
+    replacement = torch.where(u < 0.8, mask_token.to(patches.dtype), patches)
+    return torch.where(u >= 0.9, patches.flatten(0, 1)[other], replacement)

@@ -1,5 +1,7 @@
 """One hook a file."""
 from .checkpoint import AtomicCheckpointHook
+from .clip import ClipEachHook
+from .freeze import FreezeHook
 from .guard import LossGuard
 from .knn_hook import KNNHook
 from .schedule import ScheduleHook
@@ -7,6 +9,6 @@ from .seed import SeedHook
 from .teacher import TeacherHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'KNNHook', 'LossGuard', 'ScheduleHook', 'SeedHook',
-    'TeacherHook'
+    'AtomicCheckpointHook', 'ClipEachHook', 'FreezeHook', 'KNNHook',
+    'LossGuard', 'ScheduleHook', 'SeedHook', 'TeacherHook'
 ]

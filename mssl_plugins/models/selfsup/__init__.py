@@ -1,7 +1,12 @@
 """One file a method."""
 from .asl import ASL
+from .dino import DINO
 from .mae import MAE
+from .maskco import MaskCo
 from .mixmask import MixMask
+from .mst import MST
 from .siamese import BYOL, MoCo, SimCLR, SimSiam
 
-__all__ = ['ASL', 'BYOL', 'MAE', 'MixMask', 'MoCo', 'SimCLR', 'SimSiam']
+__all__ = [
+    'ASL', 'BYOL', 'DINO', 'MAE', 'MST', 'MaskCo', 'MixMask', 'MoCo', 'SimCLR', 'SimSiam'
+]

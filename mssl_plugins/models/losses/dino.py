@@ -1,0 +1,92 @@
+"""Self-distillation without labels: DINO's loss (arXiv 2104.14294, section 3.1).
+
+Equations 1-3, centring of equation 4.
+"""
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor, nn
+
+from mssl_plugins.models.precision import upcast
+from mssl_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class DINOLoss(nn.Module):
+    r"""Cross-entropy of the student's views to the teacher's, centred, sharp.
+
+    ::
+
+        P_t = softmax((z_t - centre) / teacher_temp)
+        P_s = softmax(z_s / student_temp)
+        loss = mean over t != s and images of  -P_t . log P_s
+
+    The centre is a buffer, hence in every checkpoint.
+
+    Args:
+        out_channels (int): Prototypes K. Defaults to 65536.
+        student_temp (float): Defaults to 0.1.
+        teacher_temp (float): Warmed up by ``mssl_plugins.ScheduleHook`` on
+            ``criterion.teacher_temp``. Defaults to 0.04.
+        centre_momentum (float): m of ``centre = m centre + (1 - m) mean``; 1
+            keeps the centre at zero. Defaults to 0.9.
+
+    Raises:
+        ValueError: Temperatures that are not positive, a momentum outside
+            [0, 1].
+    """
+
+    def __init__(self,
+                 out_channels: int = 65536,
+                 student_temp: float = 0.1,
+                 teacher_temp: float = 0.04,
+                 centre_momentum: float = 0.9) -> None:
+        super().__init__()
+        if not (student_temp > 0 and teacher_temp > 0):
+            raise ValueError('temperatures must be positive, got '
+                             f'student {student_temp}, teacher {teacher_temp}')
+        if not 0 <= centre_momentum <= 1:
+            raise ValueError(f'centre_momentum must lie in [0, 1], got {centre_momentum}')
+        self.student_temp, self.teacher_temp = student_temp, teacher_temp
+        self.centre_momentum = centre_momentum
+        self.register_buffer('centre', torch.zeros(out_channels))
+
+    @torch.no_grad()
+    def target(self, teacher: Tensor) -> Tensor:
+        """P_t of logits (..., K), at least float32."""
+        return ((upcast(teacher) - self.centre) / self.teacher_temp).softmax(-1)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss with the centre as it is.
+
+        Args:
+            student (Tensor): Logits of S views, (S, B, K).
+            teacher (Tensor): Logits of the first T of these views, (T, B, K).
+
+        Returns:
+            Tensor: Scalar, at least float32.
+
+        Raises:
+            ValueError: If there is no pair of different views.
+        """
+        if len(student) < 2:
+            raise ValueError('DINO compares different views: the student needs at least 2, '
+                             f'got {len(student)}')
+        with torch.autocast(student.device.type, enabled=False):
+            target = self.target(teacher)
+            z = upcast(student) / self.student_temp
+            # -P_t . log softmax(z) = logsumexp(z) - P_t . z, as P_t sums to 1
+            cross = z.logsumexp(-1) - torch.einsum('tbk,sbk->tsb', target, z)
+            pairs = 1 - torch.eye(len(teacher), len(student), dtype=z.dtype, device=z.device)
+            return (cross.mean(-1) * pairs).sum() / pairs.sum()
+
+    @torch.no_grad()
+    def update(self, teacher: Tensor) -> None:
+        """Move the centre by one batch of all processes, (T, B, K)."""
+        with torch.autocast(teacher.device.type, enabled=False):
+            mean = upcast(teacher).flatten(0, -2).mean(0)
+            all_reduce(mean, op='mean')
+            self.centre.lerp_(mean.to(self.centre), 1 - self.centre_momentum)
+
+    def extra_repr(self) -> str:
+        return (f'student_temp={self.student_temp}, teacher_temp={self.teacher_temp}, '
+                f'centre_momentum={self.centre_momentum}')

@@ -1,0 +1,261 @@
+"""MST: Masked Self-Supervised Transformer for Visual Representation.
+
+NeurIPS 2021, arXiv 2106.05656; supplement, Algorithm 1 and sections 3, 7-11.
+"""
+from functools import partial
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mssl_plugins.models.masking import bert_replacement, check_strategy, token_mask
+from mssl_plugins.models.precision import upcast
+from mssl_plugins.registry import MODELS
+from mssl_plugins.utils import unknown
+from .dino import DINO
+
+REDUCTIONS = ('pixel', 'mean', 'image')
+
+
+def restore_loss(restored: Tensor, view: Tensor, mask: Optional[Tensor] = None,
+                 reduction: str = 'pixel') -> Tensor:
+    """L1 distance of a restored view to the view.
+
+    Args:
+        restored (Tensor): (B, C, H, W).
+        view (Tensor): The network's input, (B, C, H, W), normalised.
+        mask (Tensor, optional): (B, 1, H, W) bool; only pixels where it is
+            ``True`` count (none: 0). Defaults to None, all.
+        reduction (str): ``'pixel'``: sum over channels, mean over pixels and
+            images, our reading of the paper's ``sum().mean()``; ``'mean'``:
+            mean over channels, too; ``'image'``: sum over an image, mean
+            over the batch. Defaults to ``'pixel'``.
+
+    Returns:
+        Tensor: Scalar, at least float32.
+
+    Raises:
+        ValueError: Unknown reduction.
+    """
+    if reduction not in REDUCTIONS:
+        raise unknown(reduction, REDUCTIONS, 'reduction of the restoration loss')
+    with torch.autocast(view.device.type, enabled=False):
+        distance = (upcast(restored) - upcast(view)).abs().sum(1, keepdim=True)  # (B, 1, H, W)
+        count = distance.numel()
+        if mask is not None:
+            distance, count = distance * mask, mask.sum().clamp(min=1)
+        if reduction == 'image':
+            return distance.sum() / len(view)
+        return distance.sum() / count / (view.shape[1] if reduction == 'mean' else 1)
+
+
+@MODELS.register_module()
+class MST(DINO):
+    r"""DINO, with global views that the teacher's attention masks, and restored.
+
+    For global views x1, x2 (local crops as in DINO, neither masked nor
+    restored)::
+
+        z_ti, A_i = teacher(x_i)                      no gradient, unmasked
+        z_si, R_i = student(x_i masked by A_i)
+        loss = lambda1 DINO(z_s, z_t) + lambda2 mean_i L1(decoder(R_i), x_i)
+
+    A is the attention of [CLS] to the patches in the last block, mean over
+    heads (our choice).  Masks act after the patch projection; positions are
+    added afterwards.
+
+    Args:
+        backbone (dict): Config of ``mssl_plugins.ViT`` with
+            ``mask_token=True``.
+        head (dict): Config of ``mssl_plugins.DINOHead``, ``use_bn=True`` in
+            the paper.
+        neck (dict, optional): Config of ``mssl_plugins.PixelDecoder``; not
+            needed at lambda2 = 0. Defaults to None.
+        strategy (str): ``'attention_low'`` (the paper),
+            ``'attention_high'``, ``'random'`` or ``'none'``. Defaults to
+            ``'attention_low'``.
+        q (float): Share of eligible patches, see
+            :func:`~mssl_plugins.models.masking.token_mask`. Defaults to 1 / 8
+            (our choice).
+        p (float): Probability of an eligible patch to be masked. Defaults to
+            1 (our choice).
+        replacement (str): ``'mask_token'`` (the paper) or ``'bert'`` (80 %
+            mask token, 10 % random token of the batch, 10 % kept). Defaults
+            to ``'mask_token'``.
+        restore (str): ``'image'`` (the paper) or ``'masked'``: restore the
+            masked patches only. Defaults to ``'image'``.
+        reduction (str): See :func:`restore_loss`. Defaults to ``'pixel'``.
+        lambda1 (float): Weight of DINO's loss. At 0 neither head nor local
+            crops are used. Defaults to 1.
+        lambda2 (float): Weight of the restoration. Defaults to 0.6.
+        bn_per_view (bool): As in :class:`DINO`. Defaults to True, the paper's.
+        **kwargs: ``criterion, momentum, num_global, data_preprocessor`` and
+            others of :class:`DINO`.
+
+    Raises:
+        ValueError: Unknown names, q or p outside [0, 1], negative weights, a
+            decoder of another patch size, or none where it is needed.
+        TypeError: If the backbone cannot mask.
+
+    Example:
+        >>> dict(
+        >>>     type='mssl_plugins.MST',
+        >>>     backbone=dict(type='mssl_plugins.ViT', arch='deit-s', mask_token=True,
+        >>>                   drop_path_rate=0.1),
+        >>>     neck=dict(type='mssl_plugins.PixelDecoder', in_channels=384),
+        >>>     head=dict(type='mssl_plugins.DINOHead', in_channels=384, use_bn=True))
+    """
+
+    REPLACEMENTS = ('mask_token', 'bert')
+    RESTORES = ('image', 'masked')
+
+    def __init__(self,
+                 backbone: dict,
+                 head: dict,
+                 neck: Optional[dict] = None,
+                 strategy: str = 'attention_low',
+                 q: float = 1 / 8,
+                 p: float = 1.0,
+                 replacement: str = 'mask_token',
+                 restore: str = 'image',
+                 reduction: str = 'pixel',
+                 lambda1: float = 1.0,
+                 lambda2: float = 0.6,
+                 bn_per_view: bool = True,
+                 **kwargs) -> None:
+        check_strategy(strategy, q, p)
+        for name, allowed, what in ((replacement, self.REPLACEMENTS, 'replacement'),
+                                    (restore, self.RESTORES, 'restore'),
+                                    (reduction, REDUCTIONS, 'reduction')):
+            if name not in allowed:
+                raise unknown(name, allowed, f'{what} of MST')
+        if min(lambda1, lambda2) < 0 or lambda1 == lambda2 == 0:
+            raise ValueError('lambda1 and lambda2 must not be negative nor both 0, got '
+                             f'{lambda1} and {lambda2}')
+        super().__init__(backbone, head, neck=neck, bn_per_view=bn_per_view, **kwargs)
+        masks = strategy != 'none' and p > 0
+        if not hasattr(self.backbone, 'forward_tokens') or (
+                masks and getattr(self.backbone, 'mask_token', None) is None):
+            raise TypeError(f'MST cannot mask {type(self.backbone).__name__}: use '
+                            "backbone=dict(type='mssl_plugins.ViT', mask_token=True, ...)")
+        if lambda2 and self.neck is None:
+            raise ValueError("restoration needs neck=dict(type='mssl_plugins.PixelDecoder', "
+                             'in_channels=...), or lambda2=0')
+        if self.neck is not None and self.neck.patch_size != self.patch_size:
+            raise ValueError(f'the decoder restores patches of {self.neck.patch_size} px, the '
+                             f'backbone has {self.patch_size} px: set the neck\'s patch_size')
+        # data-parallel training waits for the gradient of whatever asks for one
+        if not lambda1:
+            self.head.requires_grad_(False)
+        if not masks and getattr(self.backbone, 'mask_token', None) is not None:
+            self.backbone.mask_token.requires_grad_(False)
+        self.strategy, self.q, self.p, self.masks = strategy, q, p, masks
+        self.replacement, self.restore, self.reduction = replacement, restore, reduction
+        self.lambda1, self.lambda2 = lambda1, lambda2
+
+    def loss(self, inputs: Sequence[Tensor], data_samples: Optional[list] = None,
+             **kwargs) -> Dict[str, Tensor]:
+        """Losses of one iteration.
+
+        Args:
+            inputs (Sequence[Tensor]): V views (B, 3, S, S), global ones
+                first; local ones may have another S.
+            data_samples (list, optional): Passed to :meth:`vectors`.
+
+        Returns:
+            Dict[str, Tensor]: ``loss_dino`` and ``loss_restore``, weighted
+            (absent at weight 0), and ``masked``, the share of masked patches.
+
+        Raises:
+            ValueError: Too few views, sizes that patches do not tile, or a
+                teacher with other patches.
+        """
+        n = self.num_global
+        views = self.check(inputs)[:None if self.lambda1 else n]
+        contexts = self.contexts(data_samples, len(views))
+        teacher, mask = self.draw(views[:n], contexts[:n])
+        contexts[:n] = self.masked(contexts[:n], mask)
+        student = self.student(views, contexts, tracked=n, logits=self.lambda1 > 0)
+        losses = dict(masked=mask.float().mean())
+        if self.lambda1:
+            losses['loss_dino'] = self.lambda1 * self.compare(student.logits, teacher.logits)
+        if self.lambda2:
+            losses['loss_restore'] = self.lambda2 * torch.stack([
+                restore_loss(self.decode(tokens, view), view,
+                             self.pixels(m, view) if self.restore == 'masked' else None,
+                             self.reduction)
+                for tokens, view, m in zip(student.tokens, views, mask.chunk(n))]).mean()
+        return losses
+
+    def draw(self, views: Sequence[Tensor], contexts: Sequence[dict]):
+        """The teacher's output and the masks of the global views.
+
+        Args:
+            views (Sequence[Tensor]): n views, (B, 3, H, W).
+            contexts (Sequence[dict]): n dicts for ``forward_tokens``.
+
+        Returns:
+            Tuple[Encoded | None, Tensor]: The teacher's output, None if it is
+            not needed; the masks, (n * B, L) bool, view after view.
+        """
+        look = self.masks and self.strategy.startswith('attention')
+        teacher = None
+        if look or self.lambda1:
+            teacher = self.teacher(views, contexts, tracked=len(views), attention=look,
+                                   logits=self.lambda1 > 0)
+        h, w = self.grid(views[0])
+        if look:
+            attention = torch.cat(teacher.attention)
+            if attention.shape[1] != h * w:
+                raise ValueError(
+                    f"the teacher's attention has {attention.shape[1]} patches, the student's "
+                    f'views have {h} x {w}: both need the same patch size')
+        else:
+            attention = views[0].new_zeros(len(views) * len(views[0]), h * w)
+        return teacher, token_mask(self.strategy, attention, self.q, self.p)
+
+    def masked(self, contexts: Sequence[dict], mask: Tensor) -> List[dict]:
+        """Contexts of n views with the masks (n * B, L) and the replacement."""
+        if not self.masks:
+            return list(contexts)
+        style = {}
+        if self.replacement == 'bert':
+            style['replacement'] = partial(bert_replacement, mask_token=self.backbone.mask_token)
+        return [dict(context, mask=m, **style)
+                for context, m in zip(contexts, mask.chunk(len(contexts)))]
+
+    def grid(self, view: Tensor) -> Tuple[int, int]:
+        """Patches of a view (B, 3, H, W) from top to bottom and left to right."""
+        return view.shape[2] // self.patch_size, view.shape[3] // self.patch_size
+
+    def decode(self, tokens: Tensor, view: Tensor) -> Tensor:
+        """Restore a view from [CLS] and patch tokens, (B, 1 + L, C)."""
+        return self.neck(tokens[:, 1:], self.grid(view))
+
+    def pixels(self, mask: Tensor, view: Tensor) -> Tensor:
+        """A token mask (B, L) as pixels of the view, (B, 1, H, W) bool."""
+        cells = mask.unflatten(1, self.grid(view)).unsqueeze(1).to(torch.uint8)
+        return F.interpolate(cells, size=view.shape[2:], mode='nearest').bool()
+
+    @torch.no_grad()
+    def reconstruct(self, inputs, data_samples: Optional[list] = None) -> Tuple[Tensor, Tensor]:
+        """For pictures: the first view restored, and its mask.
+
+        Args:
+            inputs (Tensor | Sequence[Tensor]): A view (B, 3, H, W), or views
+                of which the first is taken.
+            data_samples (list, optional): Passed to :meth:`vectors`.
+
+        Returns:
+            Tuple[Tensor, Tensor]: (B, 3, H, W) in normalised units, and
+            (B, 1, H, W) bool, ``True`` = masked.
+        """
+        view = inputs if isinstance(inputs, Tensor) else inputs[0]
+        if self.neck is None:
+            raise ValueError('this MST has no decoder: it was made with neck=None')
+        contexts = self.contexts(data_samples, 1)
+        _, mask = self.draw([view], contexts)
+        student = self.student([view], self.masked(contexts, mask), tracked=1,
+                               logits=False)
+        return upcast(self.decode(student.tokens[0], view)), self.pixels(mask, view)
