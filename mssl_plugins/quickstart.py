@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         def after_train_iter(self, runner, batch_idx, data_batch=None,
                              outputs=None) -> None:
             progress.show(runner.iter + 1, runner.max_iters,
-                          len(runner.train_dataloader), float(outputs['loss']))
+                          len(runner.train_dataloader), outputs['loss'].item())
 
         def after_train(self, runner) -> None:
             measured['knn_trained'] = measure(runner.model, runner)

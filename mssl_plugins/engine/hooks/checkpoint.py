@@ -19,6 +19,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 
+from mssl_plugins.checkpoint import load_checkpoint_safely
 from mssl_plugins.registry import HOOKS
 
 TEMPORARY = '.incomplete'
@@ -26,42 +27,21 @@ _HISTORY = 'mssl_plugins.history'
 
 
 def safe_loading() -> None:
-    """Makes every later ``torch.load`` refuse anything but weights.
+    """Makes every later reading of a checkpoint take weights only.
 
-    Also MMEngine's, which otherwise falls back to running the code that a
-    pickle may hold.  What MMEngine's own checkpoints contain is allowed where
-    torch (2.6 and later) can be told so.
+    MMEngine's too, which otherwise falls back to running the code that a
+    pickle may hold.  Affects the whole process.
     """
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    if hasattr(torch.serialization, 'add_safe_globals'):
-        core = getattr(np, '_core', None) or np.core
-        torch.serialization.add_safe_globals([
-            HistoryBuffer, core.multiarray._reconstruct,
-            core.multiarray.scalar, np.ndarray, np.dtype,
-            *(type(np.dtype(t)) for t in ('f4', 'f8', 'i4', 'i8', 'u4', '?'))
-        ])
     CheckpointLoader.register_scheme('', load_from_local, force=True)
 
 
 def load_from_local(filename: str, map_location=None) -> dict:
-    """Reads a checkpoint file as MMEngine does, without its fall-back.
-
-    Args:
-        filename (str): The file.
-        map_location: As in ``torch.load``. Defaults to None.
-
-    Returns:
-        dict: What the file holds.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        pickle.UnpicklingError: If it holds more than weights.
+    """MMEngine's loader of checkpoint files, by
+    :func:`mssl_plugins.checkpoint.load_checkpoint_safely`.
     """
-    filename = os.path.expanduser(filename)
-    if not os.path.isfile(filename):
-        raise FileNotFoundError(f'no such checkpoint: {filename}')
-    return torch.load(filename, map_location=map_location, weights_only=True)
+    return load_checkpoint_safely(filename, map_location or 'cpu')
 
 
 def write_atomically(data: bytes, path: Union[str, Path]) -> None:
@@ -161,9 +141,6 @@ class AtomicCheckpointHook(CheckpointHook):
         Raises:
             ValueError: If the checkpoint is of another architecture.
         """
-        if not isinstance(checkpoint, dict):
-            raise ValueError('a checkpoint must be a dictionary of weights, '
-                             f'got {type(checkpoint).__name__}')
         # Runner.resume would execute it as a Python config.
         checkpoint.get('meta', {}).pop('config', None)
         hub = checkpoint.get('message_hub')
