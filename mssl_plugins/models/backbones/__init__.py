@@ -1,4 +1,5 @@
 """Backbones that mmpretrain lacks."""
 from .resnet_small import SmallImageResNet
+from .vit import ViT
 
-__all__ = ['SmallImageResNet']
+__all__ = ['SmallImageResNet', 'ViT']

@@ -1,0 +1,1 @@
+"""Weights and features for other libraries."""
