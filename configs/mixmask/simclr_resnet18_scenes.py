@@ -17,7 +17,7 @@ optim_wrapper = dict(optimizer=dict(lr=lr))
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(max_epochs=epochs)
 train_dataloader = dict(
-    batch_size=128,
+    batch_size=64,
     num_workers=1,
     dataset=dict(pipeline=[
         # a glyph mirrored may be another glyph: no flip; its colour says little: more jitter
