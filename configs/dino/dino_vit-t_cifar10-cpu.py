@@ -1,0 +1,27 @@
+# DINO with a small ViT on CIFAR-10, for 2 CPU cores
+# Paper: DINO (arXiv 2104.14294), shrunk: our choice
+# Expected: docs/evidence.md
+# Cost: see docs/evidence.md
+# Command: python tools/train.py configs/dino/dino_vit-t_cifar10-cpu.py
+_base_ = ['../_base_/datasets/cifar10.py', '../_base_/dino/vit-t.py', '../_base_/runtime.py']
+catalogue = dict(method='dino', base='dino', data='cifar10', epochs=12, expected='docs/evidence.md')
+
+train_dataloader = dict(
+    batch_size=_base_.batch_size,
+    num_workers=1,
+    dataset=dict(indices=5000, pipeline=[
+        dict(type='mssl_plugins.Views', views=_base_.views),
+        dict(type='mssl_plugins.PackViews'),
+    ]))
+default_hooks = dict(
+    logger=dict(interval=20),
+    knn=dict(
+        _base_.knn,
+        interval=4,
+        k=20,
+        source='teacher',
+        bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,
+                  dataset=dict(_base_.knn.bank.dataset, indices=5000)),
+        test=dict(_base_.knn.test, batch_size=500, num_workers=0, persistent_workers=False,
+                  dataset=dict(_base_.knn.test.dataset, indices=2000))),
+    **_base_.hooks)
