@@ -217,7 +217,7 @@ def token_mask(strategy: str,
     if strategy.startswith('attention'):
         # floor(q L), unharmed by 0.29 * 100 = 28.999999999999996
         count = math.floor(q * length + 1e-9)
-        order = attention.argsort(1, descending=strategy == 'attention_high', stable=True)
+        order = attention.argsort(dim=1, descending=strategy == 'attention_high', stable=True)
         eligible.scatter_(1, order[:, :count], True)
     if p < 1 and strategy != 'none':
         eligible &= (torch.rand(batch, length, generator=generator) < p).to(attention.device)

@@ -67,11 +67,11 @@ class PixelDecoder(BaseModule):
         """
         x = tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, C, h, w)
         for i, stage in enumerate(self.stages):
-            x = stage(x if i == 0 else self.double(x))
+            x = stage(x if i == 0 else self.enlarge(x))
         # 1 x 1 before x 2: the same picture, as both are linear and the
         # weights of the interpolation sum to 1, for 3 channels instead of 32
-        return self.double(self.to_pixels(x))
+        return self.enlarge(self.to_pixels(x))
 
     @staticmethod
-    def double(x: Tensor) -> Tensor:
+    def enlarge(x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)

@@ -1,0 +1,379 @@
+"""MST against formulas written out token by token in float64."""
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mssl_plugins.models.masking import bert_replacement, token_mask
+from mssl_plugins.models.necks.pixel_decoder import PixelDecoder
+from mssl_plugins.models.selfsup.mst import restore_loss
+from test_dino import (B, DIM, HEAD, K, VIT, build, loss_reference, move_teacher, statistics,
+                       views)
+
+L = 16
+MASK_VIT = dict(VIT, mask_token=True)
+NECK = dict(type='mssl_plugins.PixelDecoder', in_channels=DIM, patch_size=4, widths=(8, 6))
+BN_HEAD = dict(HEAD, use_bn=True)
+
+
+def mst(backbone=MASK_VIT, head=BN_HEAD, neck=NECK, **kwargs):
+    return build(backbone, head, 'MST', neck=neck, **kwargs)
+
+
+# ---------------------------------------------------------------------- masks
+@pytest.mark.parametrize('q', [0, 1 / 8, 0.29, 0.5, 1])
+@pytest.mark.parametrize('length', [100, 196])
+@pytest.mark.parametrize('strategy', ['attention_low', 'attention_high'])
+def test_mask_follows_the_attention(strategy, length, q):
+    attention = torch.stack([torch.randperm(length) for _ in range(3)]).float()
+    mask = token_mask(strategy, attention, q)
+    count = {0.29: 29 if length == 100 else 56}.get(q, math.floor(q * length))
+    for row, values in zip(mask, attention):
+        for masked, value in zip(row, values):  # values are ranks
+            rank = value if strategy == 'attention_low' else length - 1 - value
+            assert bool(masked) == (rank < count)
+
+
+def test_equal_attention_masks_the_exact_number():
+    mask = token_mask('attention_low', torch.ones(2, 20), 0.25)
+    assert mask.sum(1).tolist() == [5, 5]
+
+
+def test_share_over_many_draws():
+    attention = torch.rand(500, 64)
+    for strategy in ('attention_low', 'random'):
+        share = token_mask(strategy, attention, q=1, p=0.3).double().mean()
+        assert abs(float(share) - 0.3) < 5 * math.sqrt(.3 * .7 / attention.numel())
+    half = token_mask('attention_low', attention, q=0.5, p=0.5)
+    assert not (half & ~token_mask('attention_low', attention, q=0.5)).any()
+    assert abs(float(half.double().mean()) - 0.25) < 0.02
+    assert abs(float(token_mask('random', attention, q=0, p=0.3).double().mean()) - 0.3) < 0.02
+
+
+def test_none_and_p0_mask_nothing():
+    assert not token_mask('none', torch.rand(3, 9), 1, 1).any()
+    for strategy in ('random', 'attention_low', 'attention_high'):
+        assert not token_mask(strategy, torch.rand(3, 9), 1, 0).any()
+
+
+def test_a_generator_makes_it_repeatable():
+    a, b = (token_mask('random', torch.rand(4, 50), p=0.5,
+                       generator=torch.Generator().manual_seed(s)) for s in (3, 3))
+    assert torch.equal(a, b) and a.dtype == torch.bool
+
+
+@pytest.mark.parametrize('args, text', [
+    (('attention_lo', ), "did you mean 'attention_low'"), (('random', 1.5), 'q of the token'),
+    (('random', 1, -0.1), 'p of the token')])
+def test_mask_refuses(args, text):
+    strategy, *rest = args
+    with pytest.raises(ValueError, match=text):
+        token_mask(strategy, torch.rand(2, 4), *rest)
+
+
+def test_bert_replaces_80_10_10():
+    patches = torch.arange(400 * 50.).view(400, 50, 1) + 1
+    mask = torch.ones(400, 50, dtype=torch.bool)
+    out = bert_replacement(patches, mask, torch.full((1, 1, 1), -1.))
+    token, kept = (out == -1), (out == patches)
+    other = ~token & ~kept
+    for share, expected in ((token, .8), (kept, .1), (other, .1)):
+        assert abs(float(share.double().mean()) - expected) < 0.012
+    donors = out[other].unique()
+    assert 1 <= donors.min() and donors.max() <= 400 * 50 and len(donors) > 1500
+
+
+# -------------------------------------------------------------------- decoder
+@pytest.mark.parametrize('patch, stages', [(16, 4), (8, 3), (4, 2)])
+def test_stages_follow_from_the_patch(patch, stages):
+    decoder = PixelDecoder(6, patch)
+    assert [s[0].out_channels for s in decoder.stages] == [256, 128, 64, 32][:stages]
+    assert decoder(torch.randn(2, 6, 6), (2, 3)).shape == (2, 3, 2 * patch, 3 * patch)
+
+
+def test_cost_of_the_decoder():
+    """The specification counts about 0.8 G multiply-adds at 224 px."""
+    decoder, macs = PixelDecoder(384, 16), []
+    for m in decoder.modules():
+        if isinstance(m, nn.Conv2d):
+            m.register_forward_hook(lambda m, a, out: macs.append(
+                out.numel() * m.in_channels * m.kernel_size[0]**2))
+    decoder(torch.randn(1, 196, 384), (14, 14))
+    assert 0.75e9 < sum(macs) < 0.9e9
+
+
+def test_decoder_is_the_plain_chain():
+    decoder = PixelDecoder(5, 4, widths=(8, 6)).double()
+    nn.init.uniform_(decoder.to_pixels.bias)
+    tokens = torch.randn(2, 6, 5, dtype=torch.float64)
+    x = torch.zeros(2, 5, 2, 3, dtype=torch.float64)
+    for i in range(6):
+        x[:, :, i // 3, i % 3] = tokens[:, i]
+    p = dict(decoder.named_parameters())
+    for s in range(2):
+        x = F.conv2d(x, p[f'stages.{s}.0.weight'], padding=1)
+        var, mean = torch.var_mean(x, (0, 2, 3), unbiased=False, keepdim=True)
+        x = ((x - mean) / (var + 1e-5).sqrt()).clamp(min=0)
+        x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+    expected = F.conv2d(x, p['to_pixels.weight'], p['to_pixels.bias'])
+    torch.testing.assert_close(decoder(tokens, (2, 3)), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('patch', [1, 14, 32])
+def test_decoder_refuses_other_patches(patch):
+    with pytest.raises(ValueError, match=r'allowed are \[2, 4, 8, 16\]'):
+        PixelDecoder(5, patch)
+
+
+# ----------------------------------------------------------------------- loss
+def test_restore_loss_pixel_by_pixel():
+    a, b = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64)
+    mask = torch.rand(2, 1, 4, 5) < 0.4
+    total = covered = 0.
+    for n in range(2):
+        for y in range(4):
+            for x in range(5):
+                d = sum(abs(float(a[n, c, y, x] - b[n, c, y, x])) for c in range(3))
+                total += d
+                covered += d * bool(mask[n, 0, y, x])
+    for reduction, parts, masked_parts in (
+            ('pixel', 40, int(mask.sum())), ('mean', 120, 3 * int(mask.sum())), ('image', 2, 2)):
+        assert float(restore_loss(a, b, None, reduction)) == pytest.approx(total / parts)
+        assert float(restore_loss(a, b, mask, reduction)) == pytest.approx(covered / masked_parts)
+    assert float(restore_loss(a, b, torch.zeros_like(mask))) == 0
+    with pytest.raises(ValueError, match="did you mean 'pixel'"):
+        restore_loss(a, b, reduction='pixels')
+
+
+def head_bn(x, net):
+    """The head on one view alone, with its own batch statistics."""
+    for layer in net.head.mlp:
+        if isinstance(layer, nn.BatchNorm1d):
+            var, mean = torch.var_mean(x, 0, unbiased=False)
+            x = (x - mean) / (var + layer.eps).sqrt() * layer.weight + layer.bias
+        else:
+            x = layer(x)
+    x = x / x.square().sum(1, keepdim=True).sqrt()
+    v = net.head.last_layer.weight_v
+    return x @ (v / v.square().sum(1, keepdim=True).sqrt()).T
+
+
+def decode_bn(tokens, neck):
+    x = tokens.transpose(1, 2).reshape(len(tokens), -1, 4, 4)
+    for stage in neck.stages:
+        x = stage[0](x)
+        var, mean = torch.var_mean(x, (0, 2, 3), unbiased=False, keepdim=True)
+        w, b = (t.view(1, -1, 1, 1) for t in (stage[1].weight, stage[1].bias))
+        x = ((x - mean) / (var + 1e-5).sqrt() * w + b).clamp(min=0)
+        x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+    return neck.to_pixels(x)
+
+
+def test_algorithm_1():
+    """One evaluation of the whole step, one view at a time, gradients included."""
+    model = mst(q=0.25, lambda1=0.7, lambda2=0.6).double().train()
+    move_teacher(model)
+    model.criterion.centre.copy_(torch.randn(K))
+    ref = copy.deepcopy(model)
+    x = views()
+    losses = model.loss(x)
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+
+    teacher, student, restored = [], [], []
+    for i, v in enumerate(x):
+        mask = None
+        if i < 2:
+            net = ref.teacher.module
+            with torch.no_grad():
+                tokens, attention = net.backbone.forward_tokens(v, return_attention=True)
+                teacher.append(head_bn(tokens[:, 0], net))
+            mean = attention.double().mean(1)
+            mask = torch.zeros(B, L, dtype=torch.bool)
+            for b in range(B):
+                for t in sorted(range(L), key=lambda t: float(mean[b, t]))[:4]:
+                    mask[b, t] = True
+        tokens = ref.backbone.forward_tokens(v, mask=mask)
+        student.append(head_bn(tokens[:, 0], ref.student))
+        if i < 2:
+            restored.append((decode_bn(tokens[:, 1:], ref.neck) - v).abs().sum() / (B * 16 * 16))
+    instance = 0.7 * loss_reference(student, teacher, ref.criterion.centre, 0.1, 0.04)
+    restore = 0.6 * sum(restored) / 2
+    (instance + restore).backward()
+    assert float(losses['loss_dino'].detach()) == pytest.approx(float(instance.detach()), abs=1e-6)
+    assert float(losses['loss_restore'].detach()) == pytest.approx(float(restore.detach()), abs=1e-6)
+    assert float(losses['masked']) == 0.25
+    grads = dict(ref.named_parameters())
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            torch.testing.assert_close(p.grad, grads[name].grad, rtol=0, atol=1e-6, msg=name)
+    assert float(model.backbone.mask_token.grad.abs().max()) > 0
+    centre = 0.9 * ref.criterion.centre + 0.1 * sum(z.mean(0) for z in teacher) / 2
+    torch.testing.assert_close(model.criterion.centre, centre, rtol=0, atol=1e-6)
+
+
+def spy(model):
+    """What each pass of student and teacher was asked for."""
+    calls = []
+    for who, net in (('student', model.backbone), ('teacher', model.teacher.module.backbone)):
+        def forward(x, *args, _who=who, _forward=net.forward_tokens, **kwargs):
+            calls.append((_who, tuple(x.shape), kwargs))
+            return _forward(x, *args, **kwargs)
+        net.forward_tokens = forward
+    return calls
+
+
+def test_global_views_are_masked_by_their_own_attention():
+    model = mst(q=0.25)
+    move_teacher(model)
+    x = [v.float() for v in views()]
+    ranks = torch.stack([torch.randperm(L) for _ in range(2 * B)])  # known attention
+    teacher = model.teacher.module.backbone
+    plain = teacher.forward_tokens
+    teacher.forward_tokens = lambda *a, **k: (plain(*a, **k)[0],
+                                              ranks[:, None].float().expand(-1, 2, -1))
+    calls = spy(model)
+    model.loss(x)
+    (_, shape, first), (_, local, second) = [c for c in calls if c[0] == 'student']
+    assert shape == (2 * B, 3, 16, 16) and torch.equal(first['mask'], ranks < 4)
+    assert local == (2 * B, 3, 8, 8) and 'mask' not in second
+    (_, _, seen), = [c for c in calls if c[0] == 'teacher']
+    assert 'mask' not in seen
+
+
+def test_class_token_is_never_masked():
+    """All patches masked: the patches say nothing, [CLS] is itself."""
+    model = mst(strategy='random', p=1.0)
+    x = views()[0].float()
+    mask = torch.ones(B, L, dtype=torch.bool)
+    tokens = model.backbone.forward_tokens(x, mask=mask)
+    assert torch.equal(tokens, model.backbone.forward_tokens(x + 1, mask=mask))
+    with torch.no_grad():
+        model.backbone.cls_token += torch.randn(DIM)
+    assert not torch.allclose(tokens[:, 0], model.backbone.forward_tokens(x, mask=mask)[:, 0])
+    _, drawn = model.draw([x, x], [{}, {}])
+    assert drawn.shape == (2 * B, L)  # no column for [CLS]
+
+
+def test_local_crops_are_not_restored():
+    model, sizes = mst(), []
+    model.neck.register_forward_hook(lambda m, a, out: sizes.append(tuple(out.shape)))
+    model.loss([v.float() for v in views()])
+    assert sizes == [(B, 3, 16, 16)] * 2  # each view its own statistics
+
+
+def test_running_statistics_are_of_global_views():
+    model = mst(strategy='random', p=0.5).train()
+    twin = copy.deepcopy(model)
+    x = [v.float() for v in views(local=3)]
+    torch.manual_seed(1)
+    model.loss(x)
+    torch.manual_seed(1)
+    twin.loss(x[:2])
+    with_local, without = statistics(model), statistics(twin)
+    assert {k.split('.')[0] for k in without} == {'head', 'neck', 'teacher'}
+    for key in without:
+        assert torch.equal(with_local[key], without[key]), key
+    assert all(int(v) == 2 for k, v in without.items() if 'num_batches' in k)
+
+
+@pytest.mark.parametrize('strategy, asks', [
+    ('attention_low', True), ('attention_high', True), ('random', False), ('none', False)])
+def test_attention_is_computed_only_where_needed(strategy, asks):
+    model = mst(strategy=strategy)
+    calls = spy(model)
+    losses = model.loss([v.float() for v in views()])
+    (_, _, seen), = [c for c in calls if c[0] == 'teacher']
+    assert bool(seen.get('return_attention')) == asks
+    assert float(losses['masked']) == dict(attention_low=.125, attention_high=.125, random=1,
+                                           none=0)[strategy]
+
+
+def test_without_mask_and_restoration_it_is_dino():
+    x = views()
+    dino = build(head=HEAD).double()
+    plain = mst(VIT, HEAD, None, strategy='none', lambda2=0.).double()
+    plain.load_state_dict(dino.state_dict())
+    ours = plain.loss(x)
+    assert torch.equal(ours['loss_dino'], dino.loss(x)['loss_dino']) and 'loss_restore' not in ours
+
+
+def test_masked_language_modelling():
+    """Table 4, row 1: only masked patches count, no teacher, no local crops."""
+    model = mst(strategy='random', p=0.3, replacement='bert', restore='masked', lambda1=0.).double()
+    calls, x = spy(model), views()
+    drawn = {}
+    draw = model.draw
+    model.draw = lambda *a: drawn.setdefault('out', draw(*a))
+    decode, restored = model.decode, []
+    model.decode = lambda *a: restored.append(decode(*a)) or restored[-1]
+    losses = model.loss(x)
+    assert [c[0] for c in calls] == ['student'] and 'loss_dino' not in losses
+    expected = 0
+    for out, view, mask in zip(restored, x, drawn['out'][1].chunk(2)):
+        pixels = mask.view(B, 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+        expected += 0.5 * ((out - view).abs() * pixels).sum() / pixels.sum()
+    assert float(losses['loss_restore'].detach()) == pytest.approx(0.6 * float(expected.detach()))
+    losses['loss_restore'].backward()
+    without = {k for k, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert without == set()  # data-parallel training would wait for them
+
+
+@pytest.mark.parametrize('kwargs', [
+    dict(), dict(strategy='none'), dict(strategy='random', p=0.), dict(replacement='bert'),
+    dict(head=HEAD, neck=dict(NECK, use_bn=False)), dict(restore='masked')])
+def test_every_trainable_parameter_has_a_gradient(kwargs):
+    model = mst(**kwargs)
+    losses = model.loss([v.float() for v in views()])
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert not [k for k, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def test_losses_are_float32_under_bf16():
+    model = mst()
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model.loss([v.float() for v in views()])
+    assert all(v.dtype == torch.float32 for v in losses.values())
+
+
+def test_reconstruct_for_pictures():
+    model = mst(q=0.25).eval()
+    before = statistics(model)
+    picture, mask = model.reconstruct(views()[0].float())
+    assert picture.shape == (B, 3, 16, 16) and mask.shape == (B, 1, 16, 16)
+    assert mask.dtype == torch.bool and float(mask.float().mean()) == 0.25
+    assert all(torch.equal(v, before[k]) for k, v in statistics(model).items())
+
+
+# ---------------------------------------------------------------- wrong input
+def test_teacher_with_other_patches():
+    model = mst()
+    model.teacher.follow()
+    model.teacher.module.backbone = build(dict(VIT, patch_size=8)).backbone
+    with pytest.raises(ValueError, match='4 patches, the student.* 4 x 4.*same patch size'):
+        model.loss([v.float() for v in views()])
+
+
+def test_size_that_patches_do_not_tile():
+    with pytest.raises(ValueError, match='view 0 of 18 x 18 px is not divisible by the patch size 4'):
+        mst().loss([torch.zeros(B, 3, 18, 18)] * 2)
+
+
+@pytest.mark.parametrize('kwargs, error, text', [
+    (dict(strategy='attention'), ValueError, 'allowed are attention_high, attention_low'),
+    (dict(replacement='brt'), ValueError, "did you mean 'bert'"),
+    (dict(restore='mask'), ValueError, "did you mean 'masked'"),
+    (dict(reduction='sum'), ValueError, 'allowed are image, mean, pixel'),
+    (dict(q=2), ValueError, r'q of the token mask must lie in \[0, 1\]'),
+    (dict(lambda2=-1), ValueError, 'negative'),
+    (dict(lambda1=0, lambda2=0), ValueError, 'both 0'),
+    (dict(neck=None), ValueError, 'PixelDecoder'),
+    (dict(neck=dict(NECK, patch_size=2)), ValueError, 'patches of 2 px, the backbone has 4'),
+    (dict(backbone=VIT), TypeError, 'mask_token=True'),
+    (dict(backbone=dict(VIT, type='mmpretrain.VisionTransformer')), TypeError, 'mssl_plugins.ViT')])
+def test_mst_refuses(kwargs, error, text):
+    with pytest.raises(error, match=text):
+        mst(**kwargs)
