@@ -1,0 +1,291 @@
+"""MaskCo: Self-Supervised Visual Representations Learning by Contrastive Mask
+Prediction (ICCV 2021, arXiv 2108.07954).
+
+Supplement, Algorithm 1 and section A.2; what they leave open is an argument.
+"""
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather, get_rank, get_world_size
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
+from torch import Tensor, nn
+from torchvision.ops import box_iou
+
+from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.models.split_bn import SplitBatchNorm2d
+from mssl_plugins.registry import MODELS
+from mssl_plugins.utils import unknown
+
+
+def box_mask(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Pixels whose centre lies in the box.
+
+    Args:
+        boxes (Tensor): (N, 4), x0, y0, x1, y1 in px.
+        size (Tuple[int, int]): H, W in px.
+
+    Returns:
+        Tensor: (N, 1, H, W) bool, ``True`` = masked. A box with whole
+        numbers, as ``mssl_plugins.MaskCoViews`` draws it, covers exactly
+        (y1 - y0)(x1 - x0) pixels.
+    """
+    y, x = (torch.arange(side, device=boxes.device) + 0.5 for side in size)
+    x0, y0, x1, y1 = boxes.T[..., None]  # (N, 1) each
+    rows, columns = (y0 < y) & (y < y1), (x0 < x) & (x < x1)
+    return (rows[:, :, None] & columns[:, None])[:, None]
+
+
+def region_vectors(backbone: nn.Module, mph: nn.Module, head: nn.Module, x: Tensor,
+                   boxes: Tensor) -> Tensor:
+    """head(RoIAlign(net(x), boxes)): (N, 3, H, W), (N, K, 4) -> (N, K, D)."""
+    maps = feature_map(backbone, x)
+    return head(mph((maps, ))[-1], boxes, maps.shape[-1] / x.shape[-1])
+
+
+def feature_map(backbone: nn.Module, x: Tensor) -> Tensor:
+    """The backbone's last map, (N, 3, H, W) -> (N, C, h, w).
+
+    Raises:
+        ValueError: If it gives no map.
+    """
+    out = backbone(x)
+    maps = out[-1] if isinstance(out, (tuple, list)) else out
+    if not isinstance(maps, Tensor) or maps.dim() != 4:
+        raise ValueError(
+            f'MaskCo needs a backbone that ends in a map (N, C, h, w); {type(backbone).__name__} '
+            f"gives {tuple(getattr(maps, 'shape', ()))}: a ViT of mmpretrain takes "
+            "out_type='featmap'")
+    return maps
+
+
+class KeyEncoder(nn.Module):
+    """net_k and head_k, what the teacher copies."""
+
+    def __init__(self, backbone: nn.Module, mph: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.mph, self.head = backbone, mph, head
+
+    def forward(self, x: Tensor, boxes: Tensor) -> Tensor:
+        return region_vectors(self.backbone, self.mph, self.head, x, boxes)
+
+
+class Whole(nn.Module):
+    """No MPH: maps pass as they are."""
+
+    def forward(self, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        return x
+
+
+@torch.no_grad()
+def shuffled(net: nn.Module, tensors: Sequence[Tensor], split_bn: bool) -> Tensor:
+    """``net(*tensors)`` with the rows in another order while it runs.
+
+    MoCo's shuffled BatchNorm (arXiv 1911.05722, section 3.3): over processes,
+    or over the parts of ``mssl_plugins.SplitBN`` in one process.
+    """
+    if get_world_size() > 1:
+        first, undo = batch_shuffle_ddp(tensors[0])
+        mine = undo.argsort().view(get_world_size(), -1)[get_rank()]
+        others = [torch.cat(all_gather(t.contiguous()))[mine.to(t.device)] for t in tensors[1:]]
+        return batch_unshuffle_ddp(net(first, *others), undo)
+    if not split_bn:
+        return net(*tensors)
+    order = torch.randperm(len(tensors[0])).to(tensors[0].device)
+    return net(*(t[order] for t in tensors))[order.argsort()]
+
+
+@MODELS.register_module()
+class MaskCo(BaseSelfSupervisor):
+    r"""Tell the masked region of one view from other regions of another.
+
+    ::
+
+        q = head_q(RoIAlign(MPH(backbone(mask(x_q))), masked box))   N x 1 x D
+        k = head_k(RoIAlign(backbone_k(x_k), key boxes))             N x K x D
+        loss = CE([q.k_0, q.k_negative] / t, 0)
+
+    k_0 is the masked region in the key view.  Negatives are the other K - 1
+    boxes of the other images of the same process, (K - 1)(N - 1) of them, and
+    with ``intra`` the K - 1 of the same image.  Positives of other images are
+    no negatives.  The key branch follows by momentum.
+
+    Args:
+        backbone (dict): Any network with a map as its last output.
+        neck (dict, optional): ``mssl_plugins.MPH``. Defaults to None, without.
+        head (dict): ``mssl_plugins.RoIHead``.
+        fill (str): What the masked box of the normalised query view becomes:
+            ``'mean'`` (0, the data set's mean colour), ``'noise'`` (standard
+            normal), ``'image_mean'`` (the view's own mean colour), or
+            ``'none'``, no mask (supplement, Table 2). Our choice. Defaults to
+            ``'mean'``.
+        mph_on_key (bool): MPH on the key branch too. The sources conflict;
+            our choice: it predicts, as BYOL's predictor. Defaults to False.
+        intra (bool): Negatives of the same image too, the paper's
+            MaskCo(+in). Defaults to False.
+        max_iou (float, optional): Drop those of the same image whose IoU
+            with box 0 is above it. Defaults to None, drop none.
+        temperature (float): t. Defaults to 0.2.
+        momentum (float): m of the key branch. Defaults to 0.999.
+        shuffle_bn (bool): Let the key branch see the batch in another order:
+            over processes, or over the parts of ``mssl_plugins.SplitBN`` in
+            one process. Our choice. Defaults to True.
+        channels_last (bool): Keep convolution weights in channels-last
+            memory. Defaults to False.
+        data_preprocessor (dict, optional): Defaults to
+            ``dict(type='mssl_plugins.ViewPreprocessor')``.
+        **kwargs: Arguments of mmpretrain's ``BaseSelfSupervisor``.
+
+    Raises:
+        ValueError: Unknown fill, ``temperature`` <= 0, ``max_iou`` outside
+            [0, 1] or without ``intra``.
+    """
+
+    FILLS = ('mean', 'noise', 'image_mean', 'none')
+
+    def __init__(self,
+                 backbone: dict,
+                 neck: Optional[dict] = None,
+                 head: Optional[dict] = None,
+                 fill: str = 'mean',
+                 mph_on_key: bool = False,
+                 intra: bool = False,
+                 max_iou: Optional[float] = None,
+                 temperature: float = 0.2,
+                 momentum: float = 0.999,
+                 shuffle_bn: bool = True,
+                 channels_last: bool = False,
+                 data_preprocessor: Optional[dict] = None,
+                 **kwargs) -> None:
+        if fill not in self.FILLS:
+            raise unknown(fill, self.FILLS, 'fill of the masked box')
+        if temperature <= 0:
+            raise ValueError(f'temperature must be positive, got {temperature}')
+        if max_iou is not None and (not intra or not 0 <= max_iou <= 1):
+            raise ValueError(f'max_iou={max_iou}: a value in [0, 1], and only with intra=True')
+        if data_preprocessor is None or isinstance(data_preprocessor, dict):
+            data_preprocessor = dict(data_preprocessor or {})
+            data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
+            if channels_last:
+                data_preprocessor['channels_last'] = True
+        super().__init__(backbone, neck or Whole(), head or dict(type='mssl_plugins.RoIHead'),
+                         data_preprocessor=data_preprocessor, **kwargs)
+        self.fill, self.intra, self.max_iou = fill, intra, max_iou
+        self.temperature, self.shuffle_bn = temperature, shuffle_bn
+        self.split_bn = any(isinstance(m, SplitBatchNorm2d) for m in self.modules())
+        self.encoder_k = MomentumTeacher(
+            KeyEncoder(self.backbone, self.neck if mph_on_key else Whole(), self.head), momentum)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def mask(self, x: Tensor, boxes: Tensor) -> Tensor:
+        """Fill the boxes (N, 4) of normalised images (N, 3, H, W)."""
+        if self.fill == 'none':
+            return x
+        if self.fill == 'mean':
+            fill = x.new_zeros(())
+        elif self.fill == 'noise':
+            fill = torch.randn_like(x)
+        else:
+            fill = x.mean((2, 3), keepdim=True)
+        return torch.where(box_mask(boxes, x.shape[-2:]), fill, x)
+
+    def query(self, x: Tensor, boxes: Tensor) -> Tensor:
+        """q (N, D) of images (N, 3, H, W), masked here, and boxes (N, 4)."""
+        return region_vectors(self.backbone, self.neck, self.head, self.mask(x, boxes),
+                              boxes[:, None])[:, 0]
+
+    def keys(self, x: Tensor, boxes: Tensor) -> Tensor:
+        """k (N, K, D) of images (N, 3, H, W) and boxes (N, K, 4), no gradient."""
+        if self.shuffle_bn:
+            return shuffled(self.encoder_k, (x, boxes), self.split_bn)
+        return self.encoder_k(x, boxes)
+
+    def logits(self, q: Tensor, k: Tensor, key_boxes: Tensor) -> Tensor:
+        """[positive, negatives] / t.
+
+        Args:
+            q (Tensor): (N, D) unit vectors.
+            k (Tensor): (N, K, D) unit vectors.
+            key_boxes (Tensor): (N, K, 4), for ``max_iou``.
+
+        Returns:
+            Tensor: (N, 1 + (K - 1)(N - 1)), with ``intra`` K - 1 more, of
+            which dropped ones are -inf.
+
+        Raises:
+            ValueError: If there is no negative.
+        """
+        n, m = len(q), k.shape[1] - 1
+        if n == 1 and not self.intra:
+            raise ValueError('a batch of 1 has no negatives of other images: use 2 images a '
+                             'process or more, or intra=True')
+        if m < 1:
+            raise ValueError('MaskCo needs key boxes beside the positive one, got none')
+        positive = (q * k[:, 0]).sum(1, keepdim=True)  # (N, 1)
+        negative = (q @ k[:, 1:].flatten(0, 1).T).view(n, n, m)  # image of q, image of k, box
+        own = torch.eye(n, dtype=torch.bool, device=q.device)
+        rows = [positive, negative[~own].view(n, (n - 1) * m)]
+        if self.intra:
+            same = negative[own]  # (N, M)
+            if self.max_iou is not None:
+                iou = torch.cat([box_iou(b[:1], b[1:]) for b in key_boxes])
+                same = same.masked_fill(iou > self.max_iou, float('-inf'))
+            rows.append(same)
+        return torch.cat(rows, 1) / self.temperature
+
+    def loss(self, inputs: List[Tensor], data_samples: List, **kwargs) -> Dict[str, Tensor]:
+        """Losses of one iteration.
+
+        Args:
+            inputs (List[Tensor]): Query and key views, (N, 3, H, W) each.
+            data_samples (List[DataSample]): With ``masked_box`` (4,) and
+                ``key_boxes`` (K, 4), in px of their view.
+
+        Returns:
+            Dict[str, Tensor]: ``loss``, a float32 scalar.
+        """
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            raise ValueError(f'MaskCo takes a list of 2 views, got {given}')
+        masked_box, key_boxes = self.boxes(data_samples, inputs[0])
+        q, k = self.query(inputs[0], masked_box), self.keys(inputs[1], key_boxes)
+        with torch.autocast(q.device.type, enabled=False):
+            logits = self.logits(q, k, key_boxes)
+            label = torch.zeros(len(q), dtype=torch.long, device=q.device)
+            return dict(loss=F.cross_entropy(logits, label))
+
+    @staticmethod
+    def boxes(data_samples: Sequence, like: Tensor) -> Tuple[Tensor, Tensor]:
+        """Masked boxes (N, 4) and key boxes (N, K, 4) of a batch.
+
+        Raises:
+            KeyError: If the samples carry none.
+        """
+        for name in ('masked_box', 'key_boxes'):
+            if not data_samples or name not in data_samples[0]:
+                raise KeyError(
+                    f"MaskCo needs '{name}' in every data sample: use "
+                    "dict(type='mssl_plugins.MaskCoViews', ...) and "
+                    "dict(type='mssl_plugins.PackViews', keys=('masked_box', 'key_boxes'))")
+        return tuple(
+            torch.stack([getattr(s, name) for s in data_samples]).to(like)
+            for name in ('masked_box', 'key_boxes'))
+
+    @torch.no_grad()
+    def dense(self, x: Tensor, boxes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """For pictures: masked images, MPH's output on them, and the key
+        branch's map of the whole images (supplement, Fig. 1).
+
+        Args:
+            x (Tensor): (N, 3, H, W), normalised.
+            boxes (Tensor): (N, 4), masked, in px.
+
+        Returns:
+            Tuple[Tensor, Tensor, Tensor]: (N, 3, H, W), (N, C, h, w) twice.
+        """
+        self.encoder_k.follow()
+        masked, key = self.mask(x, boxes), self.encoder_k.module
+        predicted = self.neck((feature_map(self.backbone, masked), ))[-1]
+        return masked, predicted, key.mph((feature_map(key.backbone, x), ))[-1]
