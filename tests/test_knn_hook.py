@@ -1,7 +1,8 @@
 """The live k-NN hook in MMEngine's runner, and the tools on top of it."""
 import json
-import os
-import subprocess
+import re
+import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -244,19 +245,22 @@ def project(tmp_path_factory):
     return folder
 
 
-def tool(name, *args, ok=True):
-    env = dict(os.environ, OMP_NUM_THREADS='1')
-    done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / name), *map(str, args)],
-        env=env, text=True, capture_output=True, timeout=300)
-    if ok:
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-    assert done.returncode, done.stdout
-    return done.stderr.strip().splitlines()[-1]
+@pytest.fixture
+def tool(monkeypatch, capsys):
+    """Runs a tool; gives its output, or the error where ``ok`` is False."""
+
+    def run_tool(name, *args, ok=True):
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+        out, error = capsys.readouterr()
+        assert bool(stop.value.code) != ok, error
+        return out if ok else error
+
+    return run_tool
 
 
-def test_tools_measure_and_extract(project, tmp_path):
+def test_tools_measure_and_extract(project, tmp_path, tool):
     out = tool('knn.py', project / 'config.py', project / 'a.pth', '--k', 1,
                5, '--json', tmp_path / 'new' / 'knn.json')
     assert 'tensors loaded' in out and 'knn/top1_k5' in out
@@ -275,3 +279,55 @@ def test_tools_measure_and_extract(project, tmp_path):
     top1 = knn_accuracy(*sets['test'], *sets['train'], ks=[1, 5])
     assert result['top1'] == {str(k): v for k, v in top1.items()}
     assert not list(tmp_path.glob('.*'))
+
+
+def top1(out, k=1):
+    return float(out.split(f'knn/top1_k{k}')[1].split()[0])
+
+
+def test_floors_and_another_folder(project, tmp_path, tool):
+    config, data = project / 'config.py', project / 'data'
+    pixels = tool('knn.py', config, 'pixels', '--k', 1)
+    assert '768 dimensions' in pixels and top1(pixels) == 1
+    first = tool('knn.py', config, 'random', '--k', 1, '--seed', 3)
+    again = tool('knn.py', config, 'random', '--k', 1, '--seed', 3,
+                 '--data', data, '--batch-size', 3)
+    assert 'random weights' in first
+    assert first.split(' s\n')[-1] == again.split(' s\n')[-1]
+    small = tool('knn.py', config, 'pixels', '--k', 1, '--size', 8)
+    assert '192 dimensions' in small
+    flat = tmp_path / 'flat'  # images without labels
+    shutil.copytree(data / 'val' / 'left', flat)
+    tool('extract.py', config, 'random', tmp_path / 'a.npz', '--data', flat,
+         '--pool', 'last', '--bf16')
+    found = np.load(tmp_path / 'a.npz')
+    assert found['features'].shape == (3, 32)
+    assert (found['labels'] == -1).all() and len(set(found['paths'])) == 3
+
+
+def test_wrong_input_to_the_tools_is_one_line(project, tmp_path, tool):
+    config, good = project / 'config.py', project / 'a.pth'
+    other = tmp_path / 'other.pth'
+    torch.save({'backbone.x.weight': torch.ones(2)}, other)
+    bare = tmp_path / 'bare.py'
+    bare.write_text("model = dict(type='ResNet', depth=18)\n")
+    for part, kind in (('train', 'a'), ('val', 'b')):
+        shutil.copytree(project / 'data' / part / 'left',
+                        tmp_path / 'mixed' / part / kind)
+    for args, message in (
+            ((config, good, '--k', 13), '--k 13 is larger than the bank of 12'),
+            ((config, tmp_path / 'none.pth', '--k', 1), 'no such checkpoint'),
+            ((tmp_path / 'none.py', good), 'none'),
+            ((config, other, '--k', 1), 'another architecture.*conv1.weight'),
+            ((config, good, '--k', 1, '--source', 'teacher'), 'no teacher'),
+            ((bare, good), 'give a folder of images'),
+            ((bare, good, '--data', project / 'data'), 'give --size'),
+            ((config, good, '--data', tmp_path), 'no folder train in'),
+            ((config, good, '--data', tmp_path / 'mixed'),
+             'in one of them only: a, b')):
+        error = tool('knn.py', *args, '--json', tmp_path / 'x.json', ok=False)
+        assert len(error.strip().splitlines()) == 1, error
+        assert re.search(f'error: .*{message}', error), error
+    assert 'must end in .npz' in tool(
+        'extract.py', config, good, tmp_path / 'x.npy', ok=False)
+    assert not list(tmp_path.glob('x.*'))

@@ -63,12 +63,18 @@ def _check(queries: Tensor, keys: Tensor, key_labels: Tensor, ks: Sequence[int],
 
 
 def _rank(sim: Tensor, index: Tensor) -> Tensor:
-    """int64 that sorts as (similarity, earlier index first), all different."""
+    """int64 that sorts as (similarity, earlier index first), all different.
+
+    Overwrites ``sim``.
+    """
     # Adding 0 turns -0.0 into 0.0; the xor makes the bits of negative floats
     # ascend with their value.
-    bits = (sim + 0.0).view(torch.int32)
-    bits = bits ^ ((bits >> 31) & 0x7fffffff)
-    return (bits.long() << 32) - index
+    bits = sim.add_(0.).view(torch.int32)
+    bits ^= (bits >> 31).bitwise_and_(0x7fffffff)
+    rank = bits.long()
+    rank <<= 32
+    rank -= index
+    return rank
 
 
 def _unrank(rank: Tensor) -> Tuple[Tensor, Tensor]:
@@ -89,7 +95,7 @@ class _Bank:
             block = keys[begin:begin + KEY_BLOCK]
             # n / size maxima and k * size candidates: balanced at the root.
             size = 1
-            while size < 32 and (2 * size)**2 * k <= len(block):
+            while size < 32 and 2 * size**2 * k <= len(block):
                 size *= 2
             groups = -(-len(block) // size)
             pad = groups * size - len(block)
@@ -99,12 +105,23 @@ class _Bank:
             block = block.transpose(0, 1).flatten(0, 1).contiguous()
             self.blocks.append((begin, block, groups, size, pad))
         self.widest = max(len(block[1]) for block in self.blocks)
+        self.buffer = None
 
+    def _similarities(self, queries: Tensor, keys: Tensor) -> Tensor:
+        # Into memory that is there: fresh pages cost a quarter of the product.
+        size = len(queries) * self.widest
+        if self.buffer is None or len(self.buffer) < size:
+            self.buffer = keys.new_empty(size)
+        out = self.buffer[:len(queries) * len(keys)]
+        return torch.mm(queries, keys.t(), out=out.view(len(queries), -1))
+
+    @torch.no_grad()
     def search(self, queries: Tensor) -> Tuple[Tensor, Tensor]:
         """Similarity and index of the k nearest keys, the nearest first."""
         best = None
         for begin, keys, groups, size, pad in self.blocks:
-            sim = (queries @ keys.t()).view(-1, size, groups)
+            sim = self._similarities(queries, keys)
+            sim = sim.view(-1, size, groups)
             if pad:
                 sim[:, size - pad:, -1] = -torch.inf
             index = torch.arange(groups, device=sim.device)
@@ -142,12 +159,12 @@ def nearest(queries: Tensor,
         tuple[Tensor, Tensor]: (c, k) float32 similarities, falling, and (c, k)
         int64 indices of the keys.
     """
-    keys = keys.float()
+    keys = keys.detach().float()
     bank = _Bank(F.normalize(keys, dim=1) if normalize else keys, k)
     del keys
     chunk = chunk or max(1, SIMILARITIES // bank.widest)
     for part in queries.split(chunk):
-        part = part.float()
+        part = part.detach().float()
         yield bank.search(F.normalize(part, dim=1) if normalize else part)
 
 
