@@ -230,7 +230,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     with ThreadPoolExecutor(args.workers) as pool:
         list(pool.map(run, todo))
     report()
-    print(f'written: {PAGE.relative_to(ROOT)}')
+    print(f'written: {PAGE}')
 
 
 if __name__ == '__main__':

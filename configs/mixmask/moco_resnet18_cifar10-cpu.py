@@ -6,20 +6,20 @@
 _base_ = ['../_base_/datasets/cifar10.py', '../_base_/siamese/moco_resnet18.py', '../_base_/runtime.py']
 catalogue = dict(method='moco', base='moco', data='cifar10', epochs=8, expected='docs/evidence.md')
 
-epochs, images, lr = 8, 4000, 0.03
-# half the width and a stem of stride 2: about 16 times less arithmetic than ResNet-18
+epochs, lr = 8, 0.03  # every 10th image: the set may be sorted by class
+# a quarter of the width and a stem of stride 2: about 60 times less arithmetic than ResNet-18
 model = dict(
     queue_len=1024,
     channels_last=True,
-    backbone=dict(type='mssl_plugins.SmallImageResNet', pool=False, stem_stride=2, stem_channels=32, base_channels=32),
-    neck=dict(in_channels=256))
+    backbone=dict(type='mssl_plugins.SmallImageResNet', pool=False, stem_stride=2, stem_channels=16, base_channels=16),
+    neck=dict(in_channels=128))
 optim_wrapper = dict(optimizer=dict(lr=lr))
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(max_epochs=epochs)
 train_dataloader = dict(
     batch_size=64,
     num_workers=1,
-    dataset=dict(indices=images, pipeline=[
+    dataset=dict(indices=range(0, 50000, 10), pipeline=[
         dict(type='mssl_plugins.Views', views=[dict(num=2, size=_base_.image_size, **_base_.view)]),
         dict(type='mssl_plugins.PackViews'),
     ]))
@@ -29,7 +29,7 @@ default_hooks = dict(
         interval=4,
         k=20,
         bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.bank.dataset, indices=images)),
+                  dataset=dict(_base_.knn.bank.dataset, indices=range(0, 50000, 10))),
         test=dict(_base_.knn.test, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.test.dataset, indices=1000))),
+                  dataset=dict(_base_.knn.test.dataset, indices=range(0, 10000, 10)))),
     **_base_.hooks)

@@ -5,8 +5,8 @@ blocks better than single cells?"""
 metric = 'knn/top1_k20'
 metric_name = 'k-NN top-1 (k = 20, T = 0.1)'
 sizes = dict(
-    cpu="""CIFAR-10, the first 4,000 training images as training set and bank, the first 1,000 test
-images as queries; ResNet-18 of half width with a stem of stride 2; 8 epochs of batches of 64""",
+    cpu="""CIFAR-10, every 10th image: 5,000 as training set and bank, 1,000 as queries; ResNet-18
+of a quarter of the width with a stem of stride 2; 8 epochs of batches of 64""",
     gpu='CIFAR-10, all 50,000 + 10,000 images; ResNet-18 with the 3 x 3 stem; 200 epochs of batches of 512')
 configs = dict(cpu='mixmask/{arm}_resnet18_cifar10-cpu.py', gpu='mixmask/{arm}_resnet18_cifar10_200e.py')
 arms = ['simclr', 'mixmask_simclr', 'moco', 'mixmask_moco', 'byol', 'mixmask_byol', 'simsiam',

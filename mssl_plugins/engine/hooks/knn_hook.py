@@ -129,6 +129,10 @@ class KNNHook(Hook):
             extract_features(
                 runner.model, loader, pool=self.pool, source=self.source)
             for loader in (self.bank, self.test))
+        if len(bank[1].unique()) < 2:  # any query would be right
+            raise ValueError(
+                f'the k-NN bank of {len(bank[1])} samples has one class only: '
+                'is it the first part of a set sorted by class?')
         result = summarize(bank, test, self.ks, self.temperature)
         seconds = time.perf_counter() - start
         text = '  '.join(f'{name}: {value:.4f}'

@@ -1,0 +1,65 @@
+"""The benchmark tool on lines whose outcome is known."""
+import json
+import sys
+import time
+
+import pytest
+
+from test_visualize import ROOT, tool
+
+
+@pytest.fixture
+def bench(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    module = tool('benchmark')
+    monkeypatch.setattr(module, 'PAGE', tmp_path / 'benchmarks.md')
+    return module
+
+
+def test_ratio_goal_and_order(bench):
+    calls = []
+
+    def side(name, seconds):
+        return lambda: (calls.append(name), time.sleep(seconds))
+
+    row = bench.measure(bench.Line('a', 'b', 2.0, lambda: (side('ours', .01), side('theirs', .04)), rounds=3))
+    assert 2.5 < row['ratio'] < 5 and row['met'] and row['goal'] == 'at least 2 x'
+    assert calls == ['ours', 'theirs'] * 4  # in turn, after one call each to warm up
+    row = bench.measure(bench.Line('a', 'b', 1.1, lambda: (side('o', .03), side('t', .01)), at_most=True, rounds=3))
+    assert 2 < row['ratio'] < 4 and not row['met'] and row['goal'] == 'at most 1.1 x'
+
+
+def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys):
+    line = bench.Line('fast thing', 'slow thing', 2.0, lambda: (lambda: time.sleep(.001), lambda: time.sleep(.01)))
+    monkeypatch.setattr(bench, 'select', lambda only: [line])
+    bench.main(['--json', str(tmp_path / 'out.json')])
+    row, = json.loads((tmp_path / 'out.json').read_text())
+    assert {'what', 'ours', 'beside', 'theirs', 'ratio', 'goal', 'met'} <= set(row)
+    assert '| fast thing |' in (tmp_path / 'benchmarks.md').read_text()
+    assert 'met' in capsys.readouterr().out
+
+
+def test_all_shipped_lines_are_listed(bench, capsys):
+    bench.main(['--list'])
+    shown = capsys.readouterr().out
+    for words in ('2 x 224 + 8 x 96', 'MixMask step', 'MoCo v2 step', 'SimCLR step', 'BYOL step', 'SimSiam step', 'k-NN'):
+        assert words in shown
+    with pytest.raises(bench.UserError, match='topics are'):
+        bench.select(['nothing like it'])
+
+
+def test_steps_of_the_lines_learn(monkeypatch):
+    """Both sides of the step lines are real steps: weights move, losses are finite."""
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    for name in [m for m in sys.modules if m == 'benchmark' or m.startswith('benchmarks')]:
+        monkeypatch.delitem(sys.modules, name)
+    from benchmarks import siamese
+    monkeypatch.setattr(siamese, 'BATCH', 4)
+    monkeypatch.setattr(siamese, 'SIZE', 32)
+    for base in siamese.NAMES:
+        for cfg in (siamese.config(base), siamese.theirs_config(base)):
+            model = siamese.MODELS.build(cfg)
+            before = model.backbone.conv1.weight.clone()
+            siamese.MessageHub.get_current_instance().update_info('max_iters', 100)
+            siamese.step(model)()
+            assert (model.backbone.conv1.weight != before).any() and model.backbone.conv1.weight.isfinite().all()
