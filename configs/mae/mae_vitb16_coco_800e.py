@@ -3,12 +3,14 @@
 # Expected: not in the supplement
 # Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vitb16_coco_800e.py
-_base_ = ['../_base_/datasets/coco_images.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/coco_images.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
     method='mae', base='mae', data='coco', epochs=800,
     expected='not in the supplement')
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(num=1, size=_base_.image_size, **_base_.view)]),
+# 8 processes
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=[
+    dict(type='mssl_plugins.Views', views=[_base_.view]),
     dict(type='mssl_plugins.PackViews'),
 ]))

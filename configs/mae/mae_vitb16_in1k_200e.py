@@ -3,7 +3,8 @@
 # Expected: ImageNet-1K linear 58.8
 # Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vitb16_in1k_200e.py
-_base_ = ['../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
     method='mae', base='mae', data='imagenet', epochs=200,
     expected='ImageNet-1K linear 58.8')
@@ -13,8 +14,9 @@ train_cfg = dict(max_epochs=epochs)
 warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, T_max=epochs - _base_.warmup, end=epochs)]
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(num=1, size=_base_.image_size, **_base_.view)]),
+# 8 processes
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=[
+    dict(type='mssl_plugins.Views', views=[_base_.view]),
     dict(type='mssl_plugins.PackViews'),
 ]))
 default_hooks = dict(knn=_base_.knn)

@@ -11,7 +11,6 @@ catalogue = dict(
 
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mssl_plugins.Views', views=[dict(
-        num=1, size=_base_.image_size, **_base_.view,
-        blur=dict(sigma=(0.1, 2.0), p=0.5))]),
+        _base_.view, blur=dict(sigma=(0.1, 2.0), p=0.5))]),
     dict(type='mssl_plugins.PackViews'),
 ]))

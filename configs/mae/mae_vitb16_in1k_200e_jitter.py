@@ -11,7 +11,6 @@ catalogue = dict(
 
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mssl_plugins.Views', views=[dict(
-        num=1, size=_base_.image_size, **_base_.view,
-        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))]),
+        _base_.view, jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))]),
     dict(type='mssl_plugins.PackViews'),
 ]))

@@ -11,7 +11,6 @@ catalogue = dict(
 
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mssl_plugins.Views', views=[dict(
-        num=1, size=_base_.image_size, **_base_.view,
-        solarize=dict(p=0.2, threshold=128))]),
+        _base_.view, solarize=dict(p=0.2, threshold=128))]),
     dict(type='mssl_plugins.PackViews'),
 ]))

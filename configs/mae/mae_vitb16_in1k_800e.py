@@ -3,13 +3,15 @@
 # Expected: ImageNet-100 linear 80.5, fine-tuned 92.7
 # Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vitb16_in1k_800e.py
-_base_ = ['../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
     method='mae', base='mae', data='imagenet', epochs=800,
     expected='ImageNet-100 linear 80.5, fine-tuned 92.7')
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(num=1, size=_base_.image_size, **_base_.view)]),
+# 8 processes
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=[
+    dict(type='mssl_plugins.Views', views=[_base_.view]),
     dict(type='mssl_plugins.PackViews'),
 ]))
 default_hooks = dict(knn=_base_.knn)

@@ -3,7 +3,8 @@
 # Expected: not in the supplement
 # Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vitb16_mix_4000e.py
-_base_ = ['../_base_/datasets/imagenet100_coco.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/imagenet100_coco.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
     method='mae', base='mae', data='imagenet100+coco', epochs=4000,
     expected='not in the supplement')
@@ -14,8 +15,9 @@ warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, T_max=epochs - _base_.warmup, end=epochs)]
 
 pipeline = [
-    dict(type='mssl_plugins.Views', views=[dict(num=1, size=_base_.image_size, **_base_.view)]),
+    dict(type='mssl_plugins.Views', views=[_base_.view]),
     dict(type='mssl_plugins.PackViews'),
 ]
-train_dataloader = dict(dataset=dict(
+# 8 processes
+train_dataloader = dict(batch_size=512, dataset=dict(
     datasets=[dict(pipeline=pipeline, **part) for part in _base_.parts]))

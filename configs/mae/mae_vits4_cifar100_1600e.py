@@ -3,13 +3,14 @@
 # Expected: not in the supplement
 # Cost: one GPU; not run here
 # Command: python tools/train.py configs/mae/mae_vits4_cifar100_1600e.py
-_base_ = ['../_base_/datasets/cifar100.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/cifar100.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
 catalogue = dict(
     method='mae', base='mae', data='cifar100', epochs=1600,
     expected='not in the supplement')
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(num=1, size=_base_.image_size, **_base_.view)]),
+train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(pipeline=[
+    dict(type='mssl_plugins.Views', views=[_base_.view]),
     dict(type='mssl_plugins.PackViews'),
 ]))
 default_hooks = dict(knn=_base_.knn)

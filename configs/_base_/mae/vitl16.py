@@ -21,18 +21,18 @@ model = dict(
         decoder_depth=8,
         decoder_num_heads=16))
 
-view = dict(scale=(0.2, 1.0), interpolation='bicubic', flip=0.5)
+view = dict(num=1, size=224, scale=(0.2, 1.0), interpolation='bicubic', flip=0.5)
 
 optim_wrapper = dict(
     type='mssl_plugins.BF16OptimWrapper',
     optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.95), weight_decay=0.05),
     paramwise_cfg=dict(custom_keys={  # mmpretrain's: no decay but for matrices
-        key: dict(decay_mult=0.0) for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')}))
+        key: dict(decay_mult=0.0)
+        for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')}))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=warmup,
          convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', by_epoch=True, T_max=epochs - warmup, begin=warmup, end=epochs,
          convert_to_iter_based=True)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
-train_dataloader = dict(batch_size=512)  # a process; 8 of them
 auto_scale_lr = dict(base_batch_size=batch_size)
