@@ -60,5 +60,5 @@ hooks = dict(
         dict(target='teacher.momentum', start=momentum, end=1.0, curve='cosine'),
         dict(target='optimizer.weight_decay', start=weight_decay, end=final_weight_decay,
              curve='cosine')]),
-    freeze=dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
+    last_layer=dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
     clip=dict(type='mssl_plugins.ClipEachHook', max_norm=3.0))

@@ -54,5 +54,5 @@ auto_scale_lr = dict(base_batch_size=batch_size)
 hooks = dict(
     schedule=dict(type='mssl_plugins.ScheduleHook', schedules=[
         dict(target='teacher.momentum', start=momentum, end=1.0, curve='cosine')]),
-    freeze=dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
+    last_layer=dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
     clip=dict(type='mssl_plugins.ClipEachHook', max_norm=3.0))
