@@ -311,9 +311,8 @@ def test_wrong_input_to_the_tools_is_one_line(project, tmp_path, tool):
     torch.save({'backbone.x.weight': torch.ones(2)}, other)
     bare = tmp_path / 'bare.py'
     bare.write_text("model = dict(type='ResNet', depth=18)\n")
-    for part, kind in (('train', 'a'), ('val', 'b')):
-        shutil.copytree(project / 'data' / part / 'left',
-                        tmp_path / 'mixed' / part / kind)
+    shutil.copytree(project / 'data', tmp_path / 'mixed')
+    (tmp_path / 'mixed/val/left').rename(tmp_path / 'mixed/val/right')
     for args, message in (
             ((config, good, '--k', 13), '--k 13 is larger than the bank of 12'),
             ((config, tmp_path / 'none.pth', '--k', 1), 'no such checkpoint'),
@@ -324,7 +323,7 @@ def test_wrong_input_to_the_tools_is_one_line(project, tmp_path, tool):
             ((bare, good, '--data', project / 'data'), 'give --size'),
             ((config, good, '--data', tmp_path), 'no folder train in'),
             ((config, good, '--data', tmp_path / 'mixed'),
-             'in one of them only: a, b')):
+             'in one of them only: left, right')):
         error = tool('knn.py', *args, '--json', tmp_path / 'x.json', ok=False)
         assert len(error.strip().splitlines()) == 1, error
         assert re.search(f'error: .*{message}', error), error
