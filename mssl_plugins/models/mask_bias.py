@@ -59,7 +59,7 @@ def token_vectors(segments: Tensor, patch: Union[int, Tuple[int, int]],
     image = torch.arange(b, device=device)[:, None]
     area = torch.bincount((image * size + labels).flatten(), minlength=b * size).view(b, size)
     area[:, 0] = 0
-    order = area.argsort(1, descending=True, stable=True)[:, :num_segments]  # (B, <=K)
+    order = area.sort(dim=1, descending=True, stable=True).indices[:, :num_segments]  # (B, <=K)
     # column of each label; the last one collects what belongs to no segment
     column = torch.full_like(area, num_segments)
     column.scatter_(1, order, torch.arange(order.shape[1], device=device).expand_as(order))
