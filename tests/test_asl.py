@@ -1,5 +1,6 @@
 """ASL against formulas written out patch by patch in float64."""
 import math
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mssl_plugins.models.losses.patch_contrast import PatchContrast
 from mssl_plugins.models.masking import random_keep, token_indices
-from test_mae import build, images
+from test_mae import build, config, images
 
 B, L, LM, D = 5, 9, 6, 4
 
@@ -261,3 +262,32 @@ def test_the_layer_is_outside_the_backbone():
 def test_wrong_settings_are_named(wrong, words):
     with pytest.raises(ValueError, match=words):
         build('ASL', **wrong)
+
+
+TINY = """
+    model = {model}
+    model['data_preprocessor'] = dict(
+        type='mssl_plugins.ViewPreprocessor', mean=[120.] * 3, std=[60.] * 3)
+    train_dataloader['dataset']['pipeline'][1]['views'] = [dict(num=1, size=8)]
+    optim_wrapper['optimizer'] = dict(type='AdamW', lr=1e-3)
+    default_hooks.pop('schedule')
+    default_hooks['checkpoint']['max_keep_ckpts'] = 9
+    log_processor = dict(window_size=1)
+    visualizer = dict(
+        type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+"""
+
+
+def test_a_resumed_run_equals_the_undisturbed_one(tmp_path, tiny_config, train):
+    from test_resume import losses
+    path, runs = tiny_config(TINY.replace('{model}', repr(config('ASL')))), [tmp_path / 'straight', tmp_path / 'broken']
+    assert train(path, '--work-dir', runs[0]).status == 0
+    runs[1].mkdir()  # what a run killed in its third epoch leaves
+    copy = shutil.copy(runs[0] / 'epoch_2.pth', runs[1])
+    (runs[1] / 'last_checkpoint').write_text(str(copy))
+    assert train(path, '--work-dir', runs[1], '--resume').status == 0
+    straight, broken = map(losses, runs)
+    assert sorted(straight) == list(range(1, 13)) and sorted(broken) == list(range(7, 13))
+    assert all(broken[step] == straight[step] for step in broken)
+    weights = [torch.load(run / 'epoch_4.pth', weights_only=True)['state_dict'] for run in runs]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
