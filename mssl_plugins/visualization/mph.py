@@ -1,0 +1,115 @@
+"""How well MPH predicts what the mask hides (MaskCo's supplement, Fig. 1).
+
+The figure's map is not described; our choice: cosine similarity of MPH's
+output to the key branch's feature, and the first three principal components
+of both.
+"""
+import argparse
+from typing import Tuple
+
+import cv2
+import numpy as np
+import torch
+
+from .canvas import denormalize, find_images, save_image, sheet
+from .images import read_square
+
+HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='a config of MaskCo, file or name')
+    parser.add_argument('checkpoint', help='what it trained')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('--out', default='work_dirs/pictures/mph.png')
+    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    parser.add_argument('--seed', type=int, default=0, help='of the masked boxes. Default: 0')
+
+
+def similarity_map(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Cosine of each cell's features.
+
+    Args:
+        predicted (np.ndarray): (C, h, w).
+        target (np.ndarray): (C, h, w).
+
+    Returns:
+        np.ndarray: (h, w), -1 to 1.
+    """
+    lengths = np.linalg.norm(predicted, axis=0) * np.linalg.norm(target, axis=0)
+    return (predicted * target).sum(0) / np.maximum(lengths, 1e-12)
+
+
+def components(predicted: np.ndarray, target: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """First three principal components of both maps, fitted on the two
+    together, as colours that mean the same in both.
+
+    Arguments as of :func:`similarity_map`.
+
+    Returns:
+        Tuple[np.ndarray, np.ndarray]: (h, w, 3) uint8 each.
+    """
+    c, h, w = target.shape
+    cells = np.concatenate([m.reshape(c, -1).T for m in (predicted, target)]).astype(np.float64)
+    cells -= cells.mean(0)
+    axes = np.linalg.svd(cells, full_matrices=False)[2][:3]
+    values = np.zeros((len(cells), 3))  # fewer axes than three leave channels at zero
+    values[:, :len(axes)] = cells @ axes.T
+    low, high = values.min(0), values.max(0)
+    values = (values - low) / np.maximum(high - low, 1e-12)
+    first, second = (values * 255).round().astype(np.uint8).reshape(2, h, w, 3)
+    return first, second
+
+
+def picture(images: np.ndarray, masked: np.ndarray, predicted: np.ndarray, target: np.ndarray,
+            tile: int = 160) -> np.ndarray:
+    """One row an image: itself, masked, similarity, components of both.
+
+    Args:
+        images (np.ndarray): (N, H, W, 3) uint8 RGB.
+        masked (np.ndarray): (N, H, W, 3) uint8 RGB.
+        predicted (np.ndarray): (N, C, h, w), MPH's output on ``masked``.
+        target (np.ndarray): (N, C, h, w), features of ``images``.
+        tile (int): Longer side of a tile in px. Defaults to 160.
+
+    Returns:
+        np.ndarray: One uint8 (H, W, 3) RGB picture.
+    """
+    rows = []
+    for image, hidden, ours, theirs in zip(images, masked, predicted, target):
+        cosine = ((similarity_map(ours, theirs) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+        cosine = cv2.cvtColor(cv2.applyColorMap(cosine, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+        rows.append([image, hidden, cosine, *components(ours, theirs)])
+    return sheet(rows, ['image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image'], tile)
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mssl_plugins.catalogue import find
+    from mssl_plugins.checkpoint import load_checkpoint_safely
+    from mssl_plugins.models.selfsup.maskco import MaskCo
+    from mssl_plugins.registry import MODELS, TRANSFORMS
+
+    cfg = Config.fromfile(find(args.config))
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = MODELS.build(cfg.model).eval()
+    if not isinstance(model, MaskCo):
+        raise ValueError(f'{args.config}: {type(model).__name__} has no MPH; configs/maskco do')
+    checkpoint = load_checkpoint_safely(args.checkpoint)
+    model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    law = TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[0]).query_law
+    if args.images:
+        images = [read_square(f, law.size) for f in find_images(args.images, args.rows)]
+    else:
+        from mssl_plugins.datasets.samples import Scenes
+        scenes = Scenes(split='test', length=args.rows, size=law.size, seed=args.seed)
+        images = [scenes[i]['img'] for i in range(len(scenes))]
+    images = np.stack(images)
+    boxes = law.draw(np.random.default_rng(args.seed), (0, 0, law.size, law.size), len(images))
+    torch.manual_seed(args.seed)  # of a fill with noise
+    x = model.data_preprocessor(dict(inputs=[torch.from_numpy(images).permute(0, 3, 1, 2)]))['inputs'][0]
+    masked, predicted, target = model.dense(x, torch.from_numpy(boxes).to(x))
+    save_image(args.out, picture(images, denormalize(masked, model.data_preprocessor),
+                                 predicted.float().cpu().numpy(), target.float().cpu().numpy()))
