@@ -531,3 +531,48 @@ def test_pictures_from_the_command_line(tmp_path):
         parser = ArgumentParser()
         boxes.add_arguments(parser)
         boxes.run(parser.parse_args(['simclr_resnet18_scenes']))
+
+
+# ------------------------------------------------------------ two processes
+def halves(step):
+    return [batch(3, seed=10 * step + rank) for rank in range(2)]
+
+
+def two_steps(model, losses):
+    """Two optimiser steps on ``losses(step)``, teacher included; their values."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    values = []
+    for step in range(2):
+        loss = losses(step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        model.encoder_k.momentum = 0.9
+        model.encoder_k.update()
+        values.append(loss.item())
+    return values
+
+
+def worker(rank, init, out):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', init_method=init, rank=rank, world_size=2)
+    model = perturb_teacher(build(intra=True).double())
+    torch.manual_seed(rank)  # processes draw differently, the shuffle is shared all the same
+    wrapped = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+    values = torch.tensor(two_steps(model, lambda step: wrapped(*halves(step)[rank], mode='loss')['loss']),
+                          dtype=torch.float64)
+    torch.distributed.all_reduce(values)
+    if rank == 0:
+        torch.save(dict(values=values / 2, state=model.state_dict()), out)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_equal_the_mean_of_two_batches(tmp_path):
+    """Negatives are those of a process, and shuffled keys find their boxes again."""
+    single = perturb_teacher(build(intra=True).double())
+    values = two_steps(single, lambda step: sum(single.loss(*h)['loss'] for h in halves(step)) / 2)
+    torch.multiprocessing.spawn(worker, args=(f'file://{tmp_path}/init', tmp_path / 'out.pth'), nprocs=2)
+    both = torch.load(tmp_path / 'out.pth')
+    assert both['values'].tolist() == pytest.approx(values, abs=1e-9)
+    for key, value in single.state_dict().items():
+        assert torch.allclose(value.double(), both['state'][key].double(), atol=1e-9), key
