@@ -4,6 +4,7 @@ The paper says that it is convolutional; its layers are our choice.
 """
 from typing import Optional, Sequence, Tuple
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class PixelDecoder(BaseModule):
         use_bn (bool): Defaults to True.
         out_channels (int): Of the picture. Defaults to 3.
         init_cfg (dict | list, optional): Defaults to None, He's for
-            convolutions.
+            convolutions, small for the last, which then starts at grey.
 
     Raises:
         ValueError: If ``patch_size`` is no power of 2 from 2 on, or has more
@@ -40,7 +41,9 @@ class PixelDecoder(BaseModule):
                  use_bn: bool = True,
                  out_channels: int = 3,
                  init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', nonlinearity='relu'))
+        super().__init__(init_cfg or dict(
+            type='Kaiming', layer='Conv2d', nonlinearity='relu',
+            override=dict(type='Normal', name='to_pixels', std=0.01)))
         stages = patch_size.bit_length() - 1
         if patch_size < 2 or patch_size != 2**stages or stages > len(widths):
             raise ValueError(f'patch_size={patch_size}: the decoder doubles the side in each '
@@ -54,6 +57,7 @@ class PixelDecoder(BaseModule):
             self.stages.append(nn.Sequential(
                 nn.Conv2d(a, b, 3, padding=1, bias=not use_bn), *norm, nn.ReLU(inplace=True)))
         self.to_pixels = nn.Conv2d(channels[-1], out_channels, 1)
+        self.to(memory_format=torch.channels_last)  # as tokens arrive
 
     def forward(self, tokens: Tensor, grid: Tuple[int, int]) -> Tensor:
         """Restore a view.

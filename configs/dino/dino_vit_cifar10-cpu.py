@@ -1,9 +1,9 @@
-# DINO with a small ViT on CIFAR-10, for 2 CPU cores
+# DINO on CIFAR-10 at a size for 2 CPU cores
 # Paper: DINO (arXiv 2104.14294), shrunk: our choice
 # Expected: docs/evidence.md
 # Cost: see docs/evidence.md
-# Command: python tools/train.py configs/dino/dino_vit-t_cifar10-cpu.py
-_base_ = ['../_base_/datasets/cifar10.py', '../_base_/dino/vit-t.py', '../_base_/runtime.py']
+# Command: python tools/train.py configs/dino/dino_vit_cifar10-cpu.py
+_base_ = ['../_base_/datasets/cifar10.py', '../_base_/dino/vit-32px.py', '../_base_/runtime.py']
 catalogue = dict(method='dino', base='dino', data='cifar10', epochs=12, expected='docs/evidence.md')
 
 train_dataloader = dict(

@@ -1,16 +1,16 @@
-# DINO with a small ViT on embedded scenes: nothing to download, for 2 CPU cores
+# DINO on embedded scenes: nothing to download
 # Paper: DINO (arXiv 2104.14294), shrunk: our choice
 # Expected: docs/evidence.md
 # Cost: see docs/evidence.md
-# Command: python tools/train.py configs/dino/dino_vit-t_scenes.py
-_base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/vit-t.py', '../_base_/runtime.py']
+# Command: python tools/train.py configs/dino/dino_vit_scenes.py
+_base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/vit-32px.py', '../_base_/runtime.py']
 catalogue = dict(method='dino', base='dino', data='scenes', epochs=12, expected='docs/evidence.md')
 
 # a glyph mirrored may be another glyph: no flip
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
-    dataset=dict(pipeline=[
+    dataset=dict(indices=4000, pipeline=[
         dict(type='mssl_plugins.Views', views=[dict(view, flip=0.) for view in _base_.views]),
         dict(type='mssl_plugins.PackViews'),
     ]))
