@@ -1,7 +1,7 @@
 # MaskCo on embedded scenes: nothing to download
 # Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours
 # Expected: docs/evidence.md
-# Cost: about 8 minutes on 2 CPU cores
+# Cost: about 10 minutes on 2 CPU cores
 # Command: python tools/train.py configs/maskco/maskco_resnet18_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/maskco/maskco_resnet18.py', '../_base_/runtime.py']
 catalogue = dict(

@@ -44,9 +44,9 @@ def draw_boxes(views: Sequence[np.ndarray], masked_box: np.ndarray, key_boxes: n
     masked = query.copy()
     masked[y0:y1, x0:x1] = 128
     key = canvas.draw_boxes(key, there[1:], NEGATIVE, 1)
-    return canvas.sheet([[canvas.draw_boxes(query, here, MASKED), masked,
-                          canvas.draw_boxes(key, there[:1], MASKED)]],
-                        ['query view, masked box', 'query view as seen', 'key view, box 0 and others'], tile)
+    row = [canvas.draw_boxes(query, here, MASKED), masked, canvas.draw_boxes(key, there[:1], MASKED)]
+    return canvas.sheet(
+        [row], ['query view, masked box', 'query view as seen', 'key view, box 0 and others'], tile)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> None:
         images = [read_rgb(str(f)) for f in canvas.find_images(args.images, args.rows)]
     else:
         from mssl_plugins.datasets.samples import Scenes
-        scenes = Scenes(split='train', length=args.rows, size=steps[0].groups[0].size, seed=args.seed)
+        size = steps[0].groups[0].size
+        scenes = Scenes(split='train', length=args.rows, size=size, seed=args.seed)
         images = [scenes[i]['img'] for i in range(len(scenes))]
     rows = []
     for i, image in enumerate(images):

@@ -80,7 +80,8 @@ def picture(images: np.ndarray, masked: np.ndarray, predicted: np.ndarray, targe
         cosine = ((similarity_map(ours, theirs) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
         cosine = cv2.cvtColor(cv2.applyColorMap(cosine, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
         rows.append([image, hidden, cosine, *components(ours, theirs)])
-    return sheet(rows, ['image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image'], tile)
+    titles = ['image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image']
+    return sheet(rows, titles, tile)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -109,7 +110,8 @@ def run(args: argparse.Namespace) -> None:
     images = np.stack(images)
     boxes = law.draw(np.random.default_rng(args.seed), (0, 0, law.size, law.size), len(images))
     torch.manual_seed(args.seed)  # of a fill with noise
-    x = model.data_preprocessor(dict(inputs=[torch.from_numpy(images).permute(0, 3, 1, 2)]))['inputs'][0]
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    x = model.data_preprocessor(dict(inputs=x))['inputs']
     masked, predicted, target = model.dense(x, torch.from_numpy(boxes).to(x))
     save_image(args.out, picture(images, denormalize(masked, model.data_preprocessor),
                                  predicted.float().cpu().numpy(), target.float().cpu().numpy()))
