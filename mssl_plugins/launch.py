@@ -212,6 +212,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='go on from this checkpoint, or from the last one of the work '
         'dir if none is named')
+    parser.add_argument('--data', metavar='DIR', help="train on this folder of "
+                        "images instead of the config's data; where it has "
+                        'train/ and val/ or test/ with a sub-folder a class, '
+                        'k-NN is measured on them, otherwise not')
     parser.add_argument('--amp', action='store_true',
                         help='train in bfloat16, on CPU or GPU')
     parser.add_argument('--no-validate', action='store_true',
@@ -258,6 +262,40 @@ def _last_checkpoint(work_dir: Path) -> Optional[str]:
     return str(path if path.exists() else work_dir / path.name)
 
 
+def _drop_evaluation(cfg) -> None:
+    """Takes out the hooks that evaluate while training."""
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks') or []
+        if hook['type'] not in EVALUATION_HOOKS
+    ]
+    for key, hook in list((cfg.get('default_hooks') or {}).items()):
+        if hook and hook['type'] in EVALUATION_HOOKS:
+            cfg.default_hooks.pop(key)
+
+
+def _train_on(cfg, folder: str) -> None:
+    """Puts a folder of images in the place of the config's data."""
+    from mssl_plugins.evaluation.inputs import find_data
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f'--data: no such folder: {folder}')
+    train = Path(folder) / 'train'
+    cfg.train_dataloader.dataset = dict(
+        type='mssl_plugins.ImageFolder',
+        data_root=str(train if train.is_dir() else folder),
+        pipeline=cfg.train_dataloader.dataset.pipeline)
+    try:
+        found = find_data(cfg, folder)
+        if not all(any(p.is_dir() for p in Path(
+                part['dataset']['data_root']).iterdir()) for part in found.values()):
+            raise FileNotFoundError('no sub-folder a class')
+    except (FileNotFoundError, ValueError):  # nothing to measure k-NN on
+        _drop_evaluation(cfg)
+        return
+    for hook in [*(cfg.get('custom_hooks') or ()), *cfg.default_hooks.values()]:
+        if hook and hook['type'] in EVALUATION_HOOKS:
+            hook['bank'], hook['test'] = found['bank'], found['test']
+
+
 def load_config(args: argparse.Namespace):
     """The config of a run, with the command line's settings merged in.
 
@@ -282,13 +320,9 @@ def load_config(args: argparse.Namespace):
                         '`train_cfg`')
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        cfg.custom_hooks = [
-            hook for hook in cfg.get('custom_hooks') or []
-            if hook['type'] not in EVALUATION_HOOKS
-        ]
-        for key, hook in list((cfg.get('default_hooks') or {}).items()):
-            if hook and hook['type'] in EVALUATION_HOOKS:
-                cfg.default_hooks.pop(key)
+        _drop_evaluation(cfg)
+    if args.data is not None:
+        _train_on(cfg, args.data)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

@@ -113,7 +113,7 @@ k-NN accuracy on {measured['pictures']} held-out pictures (chance {measured['cha
 
 Next (PY={sys.executable}):
   $PY -m mssl_plugins list
-  $PY -m mssl_plugins train {args.config} --work-dir {here.parent} --resume --cfg-options train_cfg.max_epochs=16
+  $PY -m mssl_plugins train {args.config} --data FOLDER_OF_YOUR_IMAGES
   $PY -m mssl_plugins knn {args.config} {here}''')
 
 

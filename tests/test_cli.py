@@ -2,6 +2,7 @@
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,19 @@ def test_launcher_without_its_environment(tmp_path, tiny_config, train):
     done = train(tiny_config(), '--launcher', 'slurm', '--work-dir',
                  tmp_path / 'run')
     assert done.status == 1 and 'SLURM_PROCID' in done.error
+
+
+def test_training_on_a_folder(train, image_folder, tmp_path):
+    """``--data`` takes a plain folder, and measures k-NN where there are classes."""
+    config = ROOT / 'configs/mixmask/simclr_resnet18_scenes.py'
+    small = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=8',
+             'model.backbone.stem_channels=8', 'model.backbone.base_channels=8', 'model.neck.in_channels=64']
+    status, text = train(str(config), '--work-dir', str(tmp_path / 'plain'), '--data', str(image_folder), *small)
+    assert status == 0 and 'k-NN after' not in text, text
+    split = tmp_path / 'split'
+    for part in ('train', 'val'):
+        shutil.copytree(image_folder, split / part)
+    status, text = train(str(config), '--work-dir', str(tmp_path / 'split_run'), '--data', str(split), *small)
+    assert status == 0 and 'k-NN after 3 iterations' in text, text
+    status, text = train(str(config), '--data', str(tmp_path / 'nowhere'), *small)
+    assert status != 0 and 'no such folder' in text

@@ -149,25 +149,25 @@ class Scenes(BaseDataset):
         split (str): ``'train'`` or ``'test'``: other photos, other scenes.
             Defaults to ``'train'``.
         length (int): Number of scenes. Defaults to 10000.
-        num_classes (int): 2 to 20. Defaults to 12.
+        num_classes (int): 2 to 20. Defaults to 10.
         size (int): Side of the square scene in px, at least 16.
             Defaults to 32.
         seed (int): Not negative. Defaults to 0.
         objects (int | tuple[int]): Number of objects of a scene, or its
             (min, max). Defaults to 1.
         scale (float | tuple[float]): Longer side of the main object as a
-            fraction of ``size``. Defaults to (0.5, 0.9).
+            fraction of ``size``. Defaults to (0.38, 0.62).
         rotation (float): Largest rotation either way in degrees.
-            Defaults to 30.
-        shear (float): Largest shear and change of aspect. Defaults to 0.15.
+            Defaults to 8.
+        shear (float): Largest shear and change of aspect. Defaults to 0.05.
         occlusion (float | tuple[float]): Fraction of the main object that a
-            bar of photo texture covers. Defaults to (0, 0.2).
+            bar of photo texture covers. Defaults to (0, 0.1).
         texture (float): Share of photo texture, against one flat colour, in
-            an object. Defaults to 0.3.
+            an object. Defaults to 0.1.
         contrast (float): Least difference in brightness between an object
-            and what lies behind it, 0 to 0.4. Defaults to 0.25.
+            and what lies behind it, 0 to 0.4. Defaults to 0.4.
         blur (float): Sigma of the background's blur as a fraction of
-            ``size``; 0 leaves it sharp. Defaults to 0.06.
+            ``size``; 0 leaves it sharp. Defaults to 0.2.
         noise (float): Sigma of the pixel noise, of 255. Defaults to 0.02.
         segments (bool): Whether samples carry the label map ``segments``.
             Defaults to False.
@@ -193,17 +193,17 @@ class Scenes(BaseDataset):
     def __init__(self,
                  split: str = 'train',
                  length: int = 10000,
-                 num_classes: int = 12,
+                 num_classes: int = 10,
                  size: int = 32,
                  seed: int = 0,
                  objects=1,
-                 scale=(0.5, 0.9),
-                 rotation: float = 30.,
-                 shear: float = 0.15,
-                 occlusion=(0., 0.2),
-                 texture: float = 0.3,
-                 contrast: float = 0.25,
-                 blur: float = 0.06,
+                 scale=(0.38, 0.62),
+                 rotation: float = 8.,
+                 shear: float = 0.05,
+                 occlusion=(0., 0.1),
+                 texture: float = 0.1,
+                 contrast: float = 0.4,
+                 blur: float = 0.2,
                  noise: float = 0.02,
                  segments: bool = False,
                  pipeline: Sequence = (),
