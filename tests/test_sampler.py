@@ -132,3 +132,16 @@ def test_wrong_input():
 def test_found_by_prefix():
     assert ROOT.get('mssl_plugins.EpochSampler') is \
         sampler_module.EpochSampler
+
+
+def test_joined_sets_keep_the_randomness():
+    """MMEngine's wrappers compute the inner index; seed and epoch survive it."""
+    from mmengine.dataset import ConcatDataset, RepeatDataset
+
+    from mssl_plugins.datasets import Scenes
+    joined = ConcatDataset([Scenes(length=4), Scenes(length=4, seed=1)])
+    inner = joined[SampleIndex(6, seed=3, epoch=2)]['sample_idx']
+    assert (inner, inner.seed, inner.epoch) == (2, 3, 2)
+    repeated = RepeatDataset(Scenes(length=4), times=3)
+    inner = repeated[SampleIndex(9, seed=3, epoch=2)]['sample_idx']
+    assert (inner, inner.seed, inner.epoch) == (1, 3, 2)

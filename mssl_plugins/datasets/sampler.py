@@ -18,9 +18,9 @@ class SampleIndex(int):
     """The index of a sample that knows where its randomness comes from.
 
     An ``int`` in every other respect; survives pickling to a worker and deep
-    copies.  Arithmetic gives a plain ``int`` again: behind a dataset wrapper
-    that computes indices (``RepeatDataset``, ``ConcatDataset``) samples draw
-    from an unseeded generator.
+    copies.  Subtraction and remainder, by which MMEngine's ``ConcatDataset``
+    and ``RepeatDataset`` find the inner index, keep seed and epoch; other
+    arithmetic gives a plain ``int``.
 
     Args:
         index (int): Position in the dataset.
@@ -36,6 +36,12 @@ class SampleIndex(int):
 
     def __reduce__(self):
         return type(self), (int(self), self.seed, self.epoch)
+
+    def __sub__(self, other: int) -> 'SampleIndex':
+        return self.moved(int(self) - other)
+
+    def __mod__(self, other: int) -> 'SampleIndex':
+        return self.moved(int(self) % other)
 
     def moved(self, index: int) -> 'SampleIndex':
         """Another sample of the same epoch, for a replacement."""

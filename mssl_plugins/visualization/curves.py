@@ -62,7 +62,7 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
             points = curves.get(found[0], [])
             axis.plot([s for s, _ in points], [v for _, v in points], label=name,
                       marker='o' if len(points) < 30 else None, markersize=3)
-        axis.set_xlabel('epoch' if found[0].startswith(('knn', 'collapse')) else 'iteration')
+        axis.set_xlabel('iteration')
         axis.set_title(found[0])
         axis.grid(alpha=.3)
         axis.legend(fontsize=8)
