@@ -14,7 +14,7 @@ from typing import List, Optional
 from .launch import guarded
 from .launch import main as train
 
-CONFIG = 'mixmask_simclr_resnet18_scenes'
+CONFIG = 'simclr_resnet18_scenes'
 
 
 def _clock(seconds: float) -> str:

@@ -82,7 +82,7 @@ def train(tmp_path):
 def run_python(tmp_path):
     """Runs ``python ARGUMENTS`` as a user does, outside the checkout."""
 
-    def run(*args, env=None, cwd=tmp_path, timeout=120, python=sys.executable):
+    def run(*args, env=None, cwd=tmp_path, timeout=600, python=sys.executable):
         return subprocess.run(
             [str(python), *map(str, args)], cwd=cwd, timeout=timeout,
             env={**os.environ, 'PYTHONPATH': str(ROOT), **(env or {})},

@@ -56,7 +56,7 @@ class Training:
         self.process.join()
         return alive and self.process.exitcode == -9
 
-    def wait(self, seconds: float = 300) -> Outcome:
+    def wait(self, seconds: float = 900) -> Outcome:
         """Waits for its end."""
         self.process.join(seconds)
         if self.process.is_alive():

@@ -159,7 +159,7 @@ def test_two_processes_equal_one():
     queue = context.Queue()
     workers = [context.Process(target=_worker, args=(rank, port, queue)) for rank in range(2)]
     [w.start() for w in workers]
-    halves = dict(queue.get(timeout=60) for _ in workers)
+    halves = dict(queue.get(timeout=600) for _ in workers)
     [w.join() for w in workers]
     for negatives in PatchContrast.NEGATIVES:
         p, x, masked = data(4)

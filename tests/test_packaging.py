@@ -70,7 +70,7 @@ def run(python, *args, cwd=None):
     env['PATH'] = f'{Path(python).parent}{os.pathsep}{env["PATH"]}'
     return subprocess.run([str(python), *map(str, args)], text=True,
                           capture_output=True, cwd=cwd or Path(python).parent,
-                          env=env, timeout=300)
+                          env=env, timeout=900)
 
 
 def test_installation(python, source):
@@ -115,6 +115,6 @@ def test_mim_train_mmpretrain(source, tmp_path):
         [sys.executable, '-m', 'mim', 'train', 'mmpretrain',
          str(source / 'configs/mixmask/tiny_for_test.py'), '--work-dir',
          str(tmp_path / 'run'), '--no-persistent-workers'],
-        text=True, capture_output=True, env=env, cwd=tmp_path, timeout=300)
+        text=True, capture_output=True, env=env, cwd=tmp_path, timeout=900)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     assert (tmp_path / 'run' / 'epoch_1.pth').is_file()

@@ -19,7 +19,7 @@ def shell(commands: str, env=None, root: Path = ROOT):
     """Runs commands after tools/_env.sh."""
     return subprocess.run(
         ['bash', '-uc', f'. "{root}/tools/_env.sh"; {commands}'], text=True,
-        capture_output=True, env={**os.environ, **(env or {})}, timeout=60)
+        capture_output=True, env={**os.environ, **(env or {})}, timeout=600)
 
 
 def one_line(done) -> str:

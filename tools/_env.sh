@@ -130,7 +130,9 @@ install_ops() {
         mv -- "$folder"/.building/*.whl "$folder"/ && rmdir -- "$folder/.building"
         wheel=$(ls -- "$folder"/onedl_mmcv-*.whl | head -n 1)
     fi
-    pip_install --force-reinstall --no-deps "$wheel"
+    pip_install "$wheel" # with what it needs
+    pip_install --force-reinstall --no-deps "$wheel" # should mmcv without ops have been there
+    check_opencv
     "$VENV/bin/python" -c 'import torch, mmcv._ext' 2>/dev/null ||
         fail "the compiled mmcv does not load: delete $folder and run this again"
 }
