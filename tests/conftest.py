@@ -16,8 +16,10 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 
 @pytest.fixture(autouse=True)
-def _repeatable():
-    """Every test draws the same numbers, whichever ran before it."""
+def _repeatable(monkeypatch):
+    """Every test draws the same numbers, whichever ran before it, and finds
+    torch as it is: our tools forbid it to run a checkpoint's code."""
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
     import torch
     torch.manual_seed(0)
     np.random.seed(0)

@@ -177,7 +177,7 @@ def test_scale_is_the_longer_side():
 
 def test_rotation_turns():
     """A cross upright fills its box evenly; turned, corners stick out."""
-    upright = Scenes(length=120, rotation=0, shear=0, occlusion=0, size=64)
+    upright = Scenes(length=120, num_classes=12, rotation=0, shear=0, occlusion=0, size=64)
     for sample in (upright[i] for i in range(8, 120, 12)):
         mask = sample['gt_masks'][0]
         x0, y0, x1, y1 = sample['gt_bboxes'][0].astype(int)
@@ -185,7 +185,7 @@ def test_rotation_turns():
         assert sample['gt_label'] == list(GLYPHS).index('cross')
         assert (inner == inner[:, ::-1]).mean() > 0.9
         assert inner[len(inner) // 2].mean() > 0.9
-    turned = Scenes(length=120, rotation=45, shear=0, occlusion=0, size=64)
+    turned = Scenes(length=120, num_classes=12, rotation=45, shear=0, occlusion=0, size=64)
     filled = []
     for i in range(8, 120, 12):
         x0, y0, x1, y1 = turned[i]['gt_bboxes'][0].astype(int)
@@ -225,7 +225,7 @@ def test_blur_smoothes_the_background():
 
 def test_texture_and_noise_roughen():
     def inside(**kw):
-        data = Scenes(length=40, size=64, occlusion=0, **kw)
+        data = Scenes(length=40, size=64, occlusion=0, scale=(0.6, 0.9), **kw)
         return np.mean([
             data[i]['img'][cv2.erode(data[i]['gt_masks'][0].astype(
                 np.uint8), np.ones((5, 5))) > 0].std(0).mean()
