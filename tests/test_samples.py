@@ -225,7 +225,7 @@ def test_blur_smoothes_the_background():
 
 def test_texture_and_noise_roughen():
     def inside(**kw):
-        data = Scenes(length=40, size=64, occlusion=0, scale=(0.6, 0.9), **kw)
+        data = Scenes(length=40, size=64, occlusion=0, scale=(0.85, 0.9), **kw)
         return np.mean([
             data[i]['img'][cv2.erode(data[i]['gt_masks'][0].astype(
                 np.uint8), np.ones((5, 5))) > 0].std(0).mean()
