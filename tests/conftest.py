@@ -22,6 +22,7 @@ def _repeatable(monkeypatch):
     monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
     import torch
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # a tool run by the test before may have set more
     np.random.seed(0)
 
 
