@@ -7,13 +7,12 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather, get_rank, get_world_size
 from mmpretrain.models.selfsup import BaseSelfSupervisor
-from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.models.shuffle import shuffled
 from mssl_plugins.models.split_bn import SplitBatchNorm2d
 from mssl_plugins.registry import MODELS
 from mssl_plugins.utils import unknown
@@ -76,24 +75,6 @@ class Whole(nn.Module):
 
     def forward(self, x: Sequence[Tensor]) -> Sequence[Tensor]:
         return x
-
-
-@torch.no_grad()
-def shuffled(net: nn.Module, tensors: Sequence[Tensor], split_bn: bool) -> Tensor:
-    """``net(*tensors)`` with the rows in another order while it runs.
-
-    MoCo's shuffled BatchNorm (arXiv 1911.05722, section 3.3): over processes,
-    or over the parts of ``mssl_plugins.SplitBN`` in one process.
-    """
-    if get_world_size() > 1:
-        first, undo = batch_shuffle_ddp(tensors[0])
-        mine = undo.argsort().view(get_world_size(), -1)[get_rank()]
-        others = [torch.cat(all_gather(t.contiguous()))[mine.to(t.device)] for t in tensors[1:]]
-        return batch_unshuffle_ddp(net(first, *others), undo)
-    if not split_bn:
-        return net(*tensors)
-    order = torch.randperm(len(tensors[0])).to(tensors[0].device)
-    return net(*(t[order] for t in tensors))[order.argsort()]
 
 
 @MODELS.register_module()

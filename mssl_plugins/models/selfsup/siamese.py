@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, get_rank, get_world_size
 from mmpretrain.models import selfsup as mmpretrain
-from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
 from torch import Tensor, nn
 
 from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.models.precision import upcast
+from mssl_plugins.models.shuffle import shuffled
 from mssl_plugins.models.split_bn import SplitBatchNorm2d
 from mssl_plugins.registry import MODELS
 
@@ -135,15 +135,11 @@ class MoCo(Siamese, mmpretrain.MoCo):
     @torch.no_grad()
     def embed_key(self, x: Tensor) -> Key:
         """Keys of the clean second view, with shuffled BatchNorm."""
-        shuffle, undo = self.shuffle_bn, None
-        if shuffle and get_world_size() > 1:
-            x, undo = batch_shuffle_ddp(x)
-        elif shuffle and self.split_bn:
-            order = torch.randperm(len(x)).to(x.device)
-            x, undo = x[order], order.argsort()
-        k = F.normalize(upcast(self.encoder_k(x)[0]), dim=1)
-        if undo is not None:
-            k = batch_unshuffle_ddp(k, undo) if get_world_size() > 1 else k[undo]
+        def encode(x: Tensor) -> Tensor:
+            return upcast(self.encoder_k(x)[0])
+
+        k = shuffled(encode, (x, ), self.split_bn) if self.shuffle_bn else encode(x)
+        k = F.normalize(k, dim=1)
         return Key(k, self.queue.clone())  # the buffer changes before the backward pass
 
     def embed_pair(self, x1: Tensor, x2: Tensor) -> Tuple[Query, Key]:
