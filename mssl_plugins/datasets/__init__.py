@@ -3,9 +3,10 @@ from .folder import ImageFolder, PackedImages, TinyImageNet
 from .maskco_views import MaskCoViews
 from .samples import Scenes
 from .sampler import EpochSampler, SampleIndex, sample_rng
+from .segments import LoadSegments, SegmentsFile
 from .views import CenterView, PackViews, Views
 
 __all__ = [
-    'CenterView', 'EpochSampler', 'ImageFolder', 'MaskCoViews', 'PackViews', 'PackedImages',
-    'SampleIndex', 'Scenes', 'TinyImageNet', 'Views', 'sample_rng'
+    'CenterView', 'EpochSampler', 'ImageFolder', 'LoadSegments', 'MaskCoViews', 'PackViews',
+    'PackedImages', 'SampleIndex', 'Scenes', 'SegmentsFile', 'TinyImageNet', 'Views', 'sample_rng'
 ]

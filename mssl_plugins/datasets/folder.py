@@ -111,10 +111,15 @@ class DecodingDataset(BaseDataset):
             self.full_init()
 
     def full_init(self):
-        """Scan; then make room for the count of unreadable images."""
+        """Scan; then make room for the count of unreadable images, and let
+        transforms that need something of every image look whether it is there.
+        """
         if not self._fully_initialized:
             super().full_init()
             self._forget_bad()
+            for transform in self.pipeline.transforms:
+                if hasattr(transform, 'check_dataset'):
+                    transform.check_dataset(self)
 
     def _forget_bad(self):
         # Shared before the loader starts its workers, forked or spawned.
