@@ -232,6 +232,8 @@ def load_backbone(backbone: nn.Module,
     Returns:
         LoadReport: Matched, missing and unexpected keys.  What a checkpoint
         holds beyond the backbone (a classifier, a mask token) is unexpected.
+        Missing may be only what the backbone declares ``optional_keys``: it
+        keeps their initial values.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -241,15 +243,18 @@ def load_backbone(backbone: nn.Module,
     """
     weights = find_backbone(load_checkpoint_safely(path), source)
     own = backbone.state_dict()
+    optional = tuple(getattr(backbone, 'optional_keys', ()))
     # A counter that old checkpoints lack and nothing but momentum=None reads.
-    missing = [k for k in own if k not in weights
-               and not k.endswith('num_batches_tracked')]
+    absent = [k for k in own if k not in weights
+              and not k.endswith('num_batches_tracked')]
+    missing = [k for k in absent if not k.endswith(optional)]
     unexpected = [k for k in weights if k not in own]
     shapes = [
         f'{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}'
         for k in own if k in weights and weights[k].shape != own[k].shape
         # mmpretrain's transformers resize theirs while loading.
         and not (k == 'pos_embed' and hasattr(backbone, '_prepare_pos_embed'))
+        and not k.endswith(optional)
     ]
     # More layers of a kind the backbone has are another depth; a classifier
     # or a mask token is not.
@@ -263,4 +268,4 @@ def load_backbone(backbone: nn.Module,
                          f'{type(backbone).__name__}; ' + '; '.join(parts))
     backbone.load_state_dict(weights, strict=False)
     matched = [k for k in own if k in weights]
-    return LoadReport(matched, missing, unexpected)
+    return LoadReport(matched, absent, unexpected)

@@ -1,2 +1,2 @@
 """Hooks and optimiser wrappers; importing it fills the registry."""
-from . import hooks, optim, wrapper  # noqa: F401
+from . import hooks, layer_decay, optim, wrapper  # noqa: F401

@@ -1,0 +1,230 @@
+"""A plain ViT as the backbone of detectors and segmentors.
+
+ViTDet (arXiv 2203.16527, sections 3 and 4; the setting of ASL's supplement
+section 3.3): attention inside windows with a few global blocks between, and
+decomposed relative positions (arXiv 2112.01526, equation 4).  The weights are
+those of a plain ViT.
+"""
+from typing import Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mssl_plugins.models.attention import FusedAttention
+from mssl_plugins.models.backbones.vit import Block, ViT
+from mssl_plugins.registry import MODELS
+
+# Added to the logits of padding: its weight is exp(-1000) = 0, and within fp16.
+HIDDEN = -1000.
+
+
+def relative_table(table: Tensor, size: int) -> Tensor:
+    """The embedding of every distance between ``size`` places.
+
+    Args:
+        table (Tensor): (2 S - 1, d), made for S places; resized linearly
+            where S is not ``size``.
+        size (int): Number of places in a row.
+
+    Returns:
+        Tensor: (size, size, d); [i, j] is that of i - j.
+    """
+    length = 2 * size - 1
+    if len(table) != length:
+        table = F.interpolate(
+            table.float().T[None], length, mode='linear', align_corners=False)[0].T.to(table.dtype)
+    place = torch.arange(size, device=table.device)
+    return table[place[:, None] - place + size - 1]
+
+
+class WindowAttention(FusedAttention):
+    """Self-attention of a map of tokens, inside windows or global.
+
+    No N x N tensor: the bias of token j for token i is the inner product of
+    the two vectors that i's query gives to every row and column, and of j's
+    row and column as one-hot vectors; so it is part of wider heads, and one
+    fused kernel computes it.
+    """
+
+    def prepare(self, window: int, rel_size: int) -> None:
+        """Sets what an attention of mmpretrain does not have.
+
+        Args:
+            window (int): Side of a window in tokens; 0 is global.
+            rel_size (int): Side of the map that the relative positions are
+                made for; 0 is without them.
+        """
+        self.window = window
+        self.rel_pos_h = self.rel_pos_w = None
+        if rel_size:  # zero: a plain ViT's weights give a plain ViT's features
+            self.rel_pos_h = nn.Parameter(torch.zeros(2 * rel_size - 1, self.head_dims))
+            self.rel_pos_w = nn.Parameter(torch.zeros(2 * rel_size - 1, self.head_dims))
+
+    def forward(self, x: Tensor, grid: Tuple[int, int]) -> Tensor:
+        """Tokens (B, H W, C) of a map of ``grid`` = (H, W) -> (B, H W, C)."""
+        (b, _, c), (rows, columns) = x.shape, grid
+        side = [min(self.window, n) if self.window else n for n in grid]
+        count = [-(-n // s) for n, s in zip(grid, side)]  # windows along each side
+        full = [n * s for n, s in zip(count, side)]
+        x = F.pad(x.unflatten(1, grid), (0, 0, 0, full[1] - columns, 0, full[0] - rows))
+        x = x.view(b, count[0], side[0], count[1], side[1], c).transpose(2, 3).reshape(
+            -1, side[0] * side[1], c)  # (B windows, tokens of one, C)
+
+        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B windows, heads, tokens, d)
+        hidden = None
+        if full != [rows, columns]:
+            padding = torch.ones(full, device=x.device)
+            padding[:rows, :columns] = 0
+            hidden = padding.view(count[0], side[0], count[1], side[1]).transpose(1, 2)
+            hidden = hidden.reshape(-1, side[0] * side[1]).repeat(b, 1)  # (B windows, tokens)
+        x = self._attend(q, k, v, side, hidden)
+
+        x = x.view(b, *count, *side, c).transpose(2, 3).reshape(b, *full, c)
+        x = x[:, :rows, :columns].flatten(1, 2)
+        return self.out_drop(self.gamma1(self.proj_drop(self.proj(x))))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, side: Sequence[int],
+                hidden: Optional[Tensor]) -> Tensor:
+        scale = self.head_dims**-0.5
+        wide_q, wide_k = [q], [k]
+        if self.rel_pos_h is not None:
+            table = [relative_table(t, s).to(q.dtype)
+                     for t, s in zip((self.rel_pos_h, self.rel_pos_w), side)]
+            grid = q.unflatten(2, side)
+            wide_q += [torch.einsum('bnhwd,hkd->bnhwk', grid, table[0]).flatten(2, 3) / scale,
+                       torch.einsum('bnhwd,wkd->bnhwk', grid, table[1]).flatten(2, 3) / scale]
+            place = torch.arange(side[0] * side[1], device=q.device)
+            wide_k += [F.one_hot(i, s).to(k.dtype).expand(*k.shape[:2], -1, -1)
+                       for i, s in zip((place // side[1], place % side[1]), side)]
+        if hidden is not None:
+            wide_q.append(torch.ones_like(q[..., :1]))
+            wide_k.append((hidden * (HIDDEN / scale)).to(k.dtype)[:, None, :, None].expand(
+                -1, k.shape[1], -1, -1))
+        if len(wide_q) > 1:
+            q, k = torch.cat(wide_q, -1), torch.cat(wide_k, -1)
+            v = F.pad(v, (0, q.shape[-1] - v.shape[-1]))
+        out = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.attn_drop if self.training else 0., scale=scale)
+        return out[..., :self.head_dims].transpose(1, 2).flatten(2)
+
+
+class MapBlock(Block):
+    """mmpretrain's encoder layer over a map of tokens."""
+
+    def forward(self, x: Tensor, grid: Tuple[int, int]) -> Tensor:
+        """Tokens (B, H W, C) -> (B, H W, C)."""
+        x = x + self.attn(self.ln1(x), grid)
+        return self.ffn(self.ln2(x), identity=x)
+
+
+@MODELS.register_module()
+class ViTDet(ViT):
+    """ViT that gives feature maps, for images of any size.
+
+    Loads the backbone of any plain ViT checkpoint of this library, of
+    mmpretrain or (through the export tools) of timm: position embeddings
+    of another grid are resized, those of class tokens left out, and relative
+    positions that the checkpoint lacks start at zero, which changes nothing.
+
+    Args:
+        arch (str | dict): As in :class:`ViT`. Defaults to ``'base'``.
+        window_size (int): Side of a window in tokens; 0: every block is
+            global, as for semantic segmentation. Defaults to 14 (ViTDet).
+        global_blocks (int | Sequence[int]): Blocks that see the whole map:
+            their numbers, or how many, spread evenly, the last block one of
+            them. Defaults to 4 (ViTDet).
+        rel_pos (bool): Relative positions in every block. Defaults to True.
+        map_size (int, optional): Side of the map in tokens that the relative
+            positions of global blocks are made for (others resize them).
+            Defaults to None, the side at ``img_size``.
+        **kwargs: Arguments of :class:`ViT`; ``img_size`` is the one of
+            pre-training, ``out_indices`` defaults to the last block,
+            ``final_norm`` to False. There is no class token.
+
+    Note:
+        Where a window reaches over the edge of the map, the padding is kept
+        out of the attention (our choice: in Detectron2 zeros take part).
+
+    Raises:
+        ValueError: If a block's number does not exist, or a class token is
+            asked for.
+    """
+    # Of these a plain ViT's checkpoint has none, and zero is right.
+    optional_keys = ('rel_pos_h', 'rel_pos_w')
+
+    def __init__(self,
+                 arch: Union[str, dict] = 'base',
+                 *args,
+                 window_size: int = 14,
+                 global_blocks: Union[int, Sequence[int]] = 4,
+                 rel_pos: bool = True,
+                 map_size: Optional[int] = None,
+                 final_norm: bool = False,
+                 **kwargs) -> None:
+        fixed = dict(with_cls_token=False, out_type='featmap')
+        for key, value in fixed.items():
+            if kwargs.get(key, value) != value:
+                raise ValueError(f'ViTDet has {key}={value!r}, got {kwargs[key]!r}')
+        if window_size < 0:
+            raise ValueError(f'window_size must be at least 0, got {window_size}')
+        # a list of its own: the parent writes into it
+        kwargs['out_indices'] = list(kwargs.get('out_indices', [-1]))
+        super().__init__(arch, *args, final_norm=final_norm, **{**kwargs, **fixed})
+        if isinstance(global_blocks, int):
+            if not 0 <= global_blocks <= self.num_layers:
+                raise ValueError(f'global_blocks must be 0 .. {self.num_layers}, got {global_blocks}')
+            global_blocks = [(i + 1) * self.num_layers // global_blocks - 1
+                             for i in range(global_blocks)]
+        if not all(0 <= i < self.num_layers for i in global_blocks):
+            raise ValueError(f'global_blocks must be numbers of the {self.num_layers} blocks, '
+                             f'0 .. {self.num_layers - 1}, got {list(global_blocks)}')
+        self.global_blocks = tuple(global_blocks)
+        map_size = map_size or max(self.patch_resolution)
+        for i, layer in enumerate(self.layers):
+            window = 0 if i in self.global_blocks else window_size
+            layer.__class__ = MapBlock
+            layer.attn.__class__ = WindowAttention
+            layer.attn.prepare(window, (window or map_size) if rel_pos else 0)
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Images (B, 3, H, W) -> maps (B, C, ceil(H / P), ceil(W / P)).
+
+        One for each of ``out_indices``; P is the patch size. Images are
+        padded with zeros to whole patches.
+        """
+        patch = self.patch_embed.projection.kernel_size
+        x = F.pad(x, (0, -x.shape[3] % patch[1], 0, -x.shape[2] % patch[0]))
+        patches, grid = self.patch_embed(x)
+        x, outs = self.pre_norm(self._embed(patches, grid)), []
+        for i, layer in enumerate(self.layers):
+            x = layer(x, grid)
+            if i == self.num_layers - 1 and self.final_norm:
+                x = self.ln1(x)
+            if i in self.out_indices:
+                outs.append(self._format_output(x, grid))
+        return tuple(outs)
+
+    def _prepare_pos_embed(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        """Before loading: brings tables of another size to this network's."""
+        table = state_dict.get(prefix + 'pos_embed')
+        if table is not None and table.shape != self.pos_embed.shape:
+            side = int(table.shape[1]**0.5)
+            table = table[:, table.shape[1] - side**2:]  # class tokens stand first
+            if table.shape != self.pos_embed.shape:
+                table = F.interpolate(
+                    table.unflatten(1, (side, side)).permute(0, 3, 1, 2).float(),
+                    size=tuple(self.patch_resolution), mode=self.interpolate_mode,
+                    antialias=self.antialias, align_corners=False)
+                table = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
+            state_dict[prefix + 'pos_embed'] = table
+        for name, own in self.named_parameters():
+            if name.endswith(self.optional_keys):
+                given = state_dict.get(prefix + name)
+                if given is None:
+                    state_dict[prefix + name] = torch.zeros_like(own)
+                elif len(given) != len(own):
+                    state_dict[prefix + name] = F.interpolate(
+                        given.float().T[None], len(own), mode='linear',
+                        align_corners=False)[0].T.to(own.dtype)
