@@ -3,4 +3,4 @@
 ``tools/visualize.py`` finds them here; a new picture is a new module and a
 line in :data:`PICTURES`.
 """
-PICTURES = ('boxes', 'curves', 'mixmask', 'mph', 'reconstruction', 'views')
+PICTURES = ('boxes', 'curves', 'mixmask', 'mph', 'reconstruction', 'segments', 'views')
