@@ -1,0 +1,94 @@
+"""Writes an exported backbone: a folder that is complete whenever it is there."""
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Optional, Union
+
+import torch
+
+from mssl_plugins import __version__
+from mssl_plugins.utils import unknown
+
+from .source import METADATA, read
+from .targets import TARGETS, Package
+
+
+def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],
+           branch: Optional[str] = None, config: Optional[str] = None,
+           overwrite: bool = False) -> dict:
+    """Writes the backbone of a checkpoint for another library.
+
+    Args:
+        checkpoint (str | Path): See :func:`mssl_plugins.export.source.read`.
+        target (str): mmpretrain, mmdet, mmseg, timm, hf, torchvision or
+            detectron2.
+        out (str | Path): A new folder.
+        branch (str, optional): 'student' or 'teacher'. Defaults to None: the
+            teacher of DINO and MST, of all others the network that learns.
+        config (str, optional): A config, by path or name, where the
+            checkpoint does not carry what its weights do not tell. Defaults
+            to None.
+        overwrite (bool): Replace an earlier export. Defaults to False.
+
+    Returns:
+        dict: What ``mssl_export.json`` in the folder holds: ``target``,
+        ``weights`` (file name), ``model`` (what builds it there), ``load``
+        (how), ``architecture`` (MMPretrain's terms), ``images`` (mean, std
+        of 0-255 RGB), ``source`` (method, branch, file, sha256, config, ...).
+
+    Raises:
+        FileNotFoundError, ValueError: See there; also if the target is
+            unknown or has no such network, or ``out`` exists. Nothing is
+            written then.
+    """
+    if target not in TARGETS:
+        raise unknown(target, TARGETS, 'target')
+    out = Path(out).expanduser()
+    _check_free(out, overwrite)
+    backbone = read(checkpoint, branch, config)
+    package = TARGETS[target](backbone)
+    metadata = dict(
+        target=target, weights=package.file, model=package.model, load=package.load,
+        architecture=backbone.config, images=dict(mean=backbone.mean, std=backbone.std),
+        source=backbone.source, written_by=f'mssl_plugins {__version__}')
+    _write(out, package, metadata)
+    return json.loads((out / METADATA).read_text())
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if not out.exists() or out.is_dir() and not any(out.iterdir()):
+        return
+    if not (out / METADATA).is_file():
+        raise ValueError(f'{out} exists and is no export: name a new folder')
+    if not overwrite:
+        raise ValueError(f'{out} holds an export already: name a new folder, or replace it with '
+                         '--overwrite')
+
+
+def _write(out: Path, package: Package, metadata: dict) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f'.{out.name}.incomplete')
+    old = out.with_name(f'.{out.name}.replaced')
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    part.mkdir()
+    try:
+        # Chunks of one tensor share memory, which neither format should see.
+        weights = {k: v.contiguous().clone() for k, v in package.weights.items()}
+        if package.file.endswith('.safetensors'):
+            from safetensors.torch import save
+            (part / package.file).write_bytes(save(weights, metadata=dict(format='pt')))
+        else:
+            torch.save(package.around(weights), part / package.file)
+        for name, content in {**package.extra, METADATA: metadata}.items():
+            (part / name).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        if out.exists():
+            os.rename(out, old)
+        os.rename(part, out)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        if old.exists():
+            os.rename(old, out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
