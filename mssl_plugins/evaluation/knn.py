@@ -28,9 +28,9 @@ from mssl_plugins.utils import unknown
 from .features import share
 
 WEIGHTINGS = ('exp', 'uniform')
-# Similarities held at once: 2^25 float32 = 128 MiB.  Keys beyond one block are
+# Similarities held at once: 2^26 float32 = 256 MiB.  Keys beyond one block are
 # searched block by block and merged.
-SIMILARITIES = 2**25
+SIMILARITIES = 2**26
 KEY_BLOCK = 2**16
 
 
@@ -40,7 +40,8 @@ def _check(queries: Tensor, keys: Tensor, key_labels: Tensor, ks: Sequence[int],
         if x.ndim != 2:
             raise ValueError(
                 f'{name} must be (N, D) features, got {tuple(x.shape)}')
-        if not torch.isfinite(x).all():
+        # Extremes carry NaN and infinity on, a tenth of isfinite()'s time.
+        if x.numel() and not torch.isfinite(torch.stack(x.aminmax())).all():
             raise ValueError(f'{name} hold NaN or infinite values')
     if queries.size(1) != keys.size(1):
         raise ValueError(f'queries have {queries.size(1)} dimensions, '
@@ -85,11 +86,26 @@ def _unrank(rank: Tensor) -> Tuple[Tensor, Tensor]:
     return bits.view(torch.float32), index
 
 
+def _first(sim: Tensor, index: Tensor, k: int) -> Tuple[Tensor, Tensor]:
+    """The k most similar of each row; of equal ones the smaller index first."""
+    top, at = sim.topk(min(k + 1, sim.size(1)))
+    # Few rows hold equal values, and only they need the dearer sort.
+    tied = (top[:, 1:] == top[:, :-1]).any(1).nonzero().flatten()
+    top, at = top[:, :k], index.gather(1, at[:, :k])
+    if len(tied):
+        rank = _rank(sim[tied], index[tied]).topk(k).values
+        top[tied], at[tied] = _unrank(rank)
+    return top, at
+
+
 class _Bank:
     """Keys in search order: blocks of groups of ``size`` consecutive keys."""
 
-    def __init__(self, keys: Tensor, k: int) -> None:
+    def __init__(self, keys: Tensor, k: int, normalize: bool) -> None:
         self.k = k
+        norms = keys.new_ones(len(keys), 1)
+        if normalize:
+            norms = keys.norm(dim=1, keepdim=True).clamp_min_(1e-12)
         self.blocks = []
         for begin in range(0, len(keys), KEY_BLOCK):
             block = keys[begin:begin + KEY_BLOCK]
@@ -101,9 +117,12 @@ class _Bank:
             pad = groups * size - len(block)
             # Stored member by member, so that the maximum over a group runs
             # over whole rows: position m * groups + j is key j * size + m.
-            block = F.pad(block, (0, 0, 0, pad)).view(groups, size, -1)
-            block = block.transpose(0, 1).flatten(0, 1).contiguous()
-            self.blocks.append((begin, block, groups, size, pad))
+            members = block.new_zeros(size, groups, block.size(1))
+            norm = norms[begin:begin + KEY_BLOCK]
+            for m in range(size):
+                part = block[m::size]
+                torch.div(part, norm[m::size], out=members[m, :len(part)])
+            self.blocks.append((begin, members.flatten(0, 1), groups, size, pad))
         self.widest = max(len(block[1]) for block in self.blocks)
         self.buffer = None
 
@@ -127,16 +146,15 @@ class _Bank:
             index = torch.arange(groups, device=sim.device)
             index = index.expand(len(sim), -1)
             if size > 1 and groups > self.k:
-                index = _rank(sim.amax(1), index).topk(self.k).values
-                index = _unrank(index)[1]
+                index = _first(sim.amax(1), index, self.k)[1]
                 sim = sim.gather(2, index[:, None].expand(-1, size, -1))
             member = torch.arange(size, device=sim.device)[:, None]
             index = begin + index[:, None] * size + member
-            rank = _rank(sim, index).flatten(1)
+            sim, index = sim.flatten(1), index.flatten(1)
             if best is not None:
-                rank = torch.cat([best, rank], 1)
-            best = rank.topk(min(self.k, rank.size(1))).values
-        return _unrank(best)
+                sim, index = torch.cat([best[0], sim], 1), torch.cat([best[1], index], 1)
+            best = _first(sim, index, min(self.k, sim.size(1)))
+        return best
 
 
 def nearest(queries: Tensor,
@@ -153,14 +171,14 @@ def nearest(queries: Tensor,
         normalize (bool): Whether to L2-normalise both, so that the dot product
             is the cosine. Defaults to True.
         chunk (int, optional): Queries a step. Defaults to None: as many as
-            keep the similarities below 128 MiB.
+            keep the similarities below 256 MiB.
 
     Yields:
         tuple[Tensor, Tensor]: (c, k) float32 similarities, falling, and (c, k)
         int64 indices of the keys.
     """
     keys = keys.detach().float()
-    bank = _Bank(F.normalize(keys, dim=1) if normalize else keys, k)
+    bank = _Bank(keys, k, normalize)
     del keys
     chunk = chunk or max(1, SIMILARITIES // bank.widest)
     for part in queries.split(chunk):
@@ -203,7 +221,7 @@ def knn_scores(queries: Tensor,
         weighting (str): 'exp' or 'uniform'. Defaults to 'exp'.
         normalize (bool): Whether to L2-normalise both. Defaults to True.
         chunk (int, optional): Queries a step. Defaults to None: as many as
-            keep the similarities below 128 MiB.
+            keep the similarities below 256 MiB.
 
     Returns:
         Tensor: (Q, C) float64 votes, scaled so that the nearest key's weight
