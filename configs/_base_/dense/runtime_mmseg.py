@@ -1,0 +1,4 @@
+# What every segmentation run shares.
+_base_ = './runtime_mmdet.py'
+default_scope = 'mmseg'
+visualizer = dict(type='SegLocalVisualizer')

@@ -1,0 +1,50 @@
+# CamVid street scenes (120 + 60 images): UperNet with a small ViT
+# Paper: none; the segmentor of upernet_vitb16_ade20k_100e, shrunk: our choice
+# Expected: docs/dense.md
+# Cost: minutes on 1 CPU core
+# Command: python tools/dense_data.py camvid data/camvid
+#          python tools/train.py configs/benchmarks/segmentation/upernet_vit_camvid.py
+#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
+_base_ = [
+    '../../_base_/dense/upernet_small.py', '../../_base_/dense/own_masks.py',
+    '../../_base_/dense/runtime_mmseg.py']
+catalogue = dict(
+    method='segmentation', base='upernet', data='camvid', epochs=20, iterations=300,
+    expected='docs/dense.md')
+
+data_root, scale, crop = 'data/camvid', (160, 120), (96, 96)
+# the value 11, unlabelled, is left out
+classes = ['sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
+           'pedestrian', 'bicyclist']
+unlabelled = 11
+model = dict(
+    data_preprocessor=dict(seg_pad_val=unlabelled),
+    decode_head=dict(num_classes=len(classes), ignore_index=unlabelled),
+    auxiliary_head=dict(num_classes=len(classes), ignore_index=unlabelled))
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=scale, ratio_range=(0.8, 1.5), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop, ignore_index=unlabelled),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+own = dict(data_root=data_root, metainfo=dict(classes=classes))
+loader = dict(num_workers=1)
+train_dataloader = dict(
+    loader, batch_size=8, sampler=dict(type='InfiniteSampler'),
+    dataset=dict(own, pipeline=train_pipeline))
+val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(ignore_index=unlabelled)
+test_evaluator = val_evaluator
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False, interval=20),
+    checkpoint=dict(by_epoch=False, interval=100))

@@ -1,0 +1,42 @@
+# Embedded scenes with label maps: UperNet with a small ViT
+# Paper: none; the segmentor of upernet_vitb16_ade20k_100e, shrunk: our choice
+# Expected: docs/dense.md
+# Cost: minutes on 1 CPU core
+# Command: python tools/dense_data.py seg data/scenes-seg
+#          python tools/train.py configs/benchmarks/segmentation/upernet_vit_scenes-seg.py
+#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
+_base_ = [
+    '../../_base_/dense/upernet_small.py', '../../_base_/dense/own_masks.py',
+    '../../_base_/dense/runtime_mmseg.py']
+catalogue = dict(
+    method='segmentation', base='upernet', data='scenes', epochs=6, iterations=300,
+    expected='docs/dense.md')
+
+data_root, scale = 'data/scenes-seg', (96, 96)
+classes = ['background', 'airplane', 'anchor', 'umbrella', 'telephone', 'heart', 'star', 'club',
+           'moon', 'cross', 'flag']
+model = dict(
+    decode_head=dict(num_classes=len(classes)), auxiliary_head=dict(num_classes=len(classes)))
+train_pipeline = [  # a glyph mirrored may be another glyph: no flip
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+own = dict(data_root=data_root, metainfo=dict(classes=classes))
+loader = dict(num_workers=1)
+train_dataloader = dict(
+    loader, batch_size=8, sampler=dict(type='InfiniteSampler'),
+    dataset=dict(own, pipeline=train_pipeline))
+val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False, interval=20),
+    checkpoint=dict(by_epoch=False, interval=100))
