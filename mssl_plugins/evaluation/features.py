@@ -268,7 +268,9 @@ def _output(backbone: nn.Module, pool: str) -> Iterator[None]:
             backbone.out_type = before
 
 
-def _forward(backbone: nn.Module, x: Tensor):
+def _forward(backbone: nn.Module, x: Tensor, **context):
+    if context:  # what else the model's feature_context found in the samples
+        return backbone(x, **context)
     if type(backbone).__module__.startswith('timm.'):  # no classifier
         return backbone.forward_features(x)
     mask = signature(backbone.forward).parameters.get('mask')
@@ -341,14 +343,18 @@ def extract_features(
             torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in loader:
             batch, batch_labels = _unpack(batch)
+            context = {}
             if preprocess is not None:
-                x = _first(preprocess(batch, False)['inputs'])
+                ready = preprocess(batch, False)
+                x = _first(ready['inputs'])
+                if hasattr(model, 'feature_context'):  # takes more than images
+                    context = model.feature_context(ready.get('data_samples'))
             else:
                 x = _first(batch['inputs'])
                 x = torch.stack(list(x)) if isinstance(x, (list, tuple)) else x
                 x = x.to(device).float()
             out = pool_output(
-                _forward(backbone, x), pool, _extra_tokens(backbone))
+                _forward(backbone, x, **context), pool, _extra_tokens(backbone))
             if features is None:
                 features = torch.empty(len(mine), out.size(1))
             features[done:done + len(out)] = out.cpu()

@@ -141,7 +141,7 @@ def class_attention(q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None,
         logits = upcast(q[:, :, :1]) @ upcast(k).transpose(-2, -1) * q.shape[-1]**-0.5
         if bias is not None:
             query = bias.coefficients * bias.vectors[:, :1]  # (B, heads, E)
-            logits = logits + (query @ bias.vectors.transpose(1, 2))[:, :, None]
+            logits = logits + (query @ bias.vectors.transpose(1, 2).to(query))[:, :, None]
         if relation is not None:
             logits = logits + relation[:, :, :1]
         return logits.softmax(-1)[:, :, 0, 1:]

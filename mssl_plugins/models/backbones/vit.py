@@ -111,12 +111,19 @@ class ViT(VisionTransformer):
             patches = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], 1)
         return self.drop_after_pos(patches + self.positions(grid))
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
-        """mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``."""
+    def forward(self, x: Tensor, vectors: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
+        """mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``.
+
+        ``vectors`` are those of :meth:`forward_tokens`.
+        """
         patches, grid = self.patch_embed(x)
+        biases = (None, ) * self.num_layers
+        if vectors is not None:
+            self._check_vectors(vectors, patches)
+            biases = self.mask_bias(F.pad(vectors, (0, 0, self.num_extra_tokens, 0)))
         x, outs = self.pre_norm(self._embed(patches, grid)), []
-        for i, layer in enumerate(self.layers):
-            x = layer(x)
+        for i, (layer, bias) in enumerate(zip(self.layers, biases)):
+            x = layer(x, bias)
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:
