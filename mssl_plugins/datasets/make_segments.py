@@ -265,7 +265,7 @@ def make(images: Sequence[Image], out: str, name: str, options: Optional[dict] =
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / '.lock', 'w') as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by workers
         except OSError:
             raise RuntimeError(f'another process is writing to {folder}') from None
         part = folder / (INDEX + '.incomplete')

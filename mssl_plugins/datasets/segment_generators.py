@@ -65,7 +65,7 @@ class Felzenszwalb(Generator):
 
     Args:
         scale (float): Preference for large segments, as a share of the
-            image's pixels. Defaults to 0.02.
+            image's pixels. Defaults to 0.05.
         sigma (float): Of the blur before, in px. Defaults to 0.8.
         min_size (float): Least segment, as a share of the image's pixels.
             Defaults to 0.005.
@@ -73,7 +73,7 @@ class Felzenszwalb(Generator):
             never. Defaults to 256.
     """
 
-    def __init__(self, scale: float = 0.02, sigma: float = 0.8, min_size: float = 0.005,
+    def __init__(self, scale: float = 0.05, sigma: float = 0.8, min_size: float = 0.01,
                  side: int = 256) -> None:
         self.scale, self.sigma, self.min_size, self.side = scale, sigma, min_size, side
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     # spread over the set, whose order is often that of the classes
     images = images[::max(len(images) // args.number, 1)][:args.number]
     files = [SegmentsFile(path) for path in args.segments]
-    titles = ['image'] + [file.about['generator'] for file in files]
+    titles = ['image'] + [file.path.name for file in files]
     groups = []
     for image in images:
         img, _ = read_image(image)
