@@ -167,4 +167,4 @@ def test_table3_finetuning(labels, stem, classifier):
     schedule, = cfg.param_scheduler
     assert schedule.milestones == [12, 16] and schedule.gamma == 0.1
     assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size * 4 == 256
-    assert ('percent' in cfg.train_dataloader.dataset.get('ann_file', '')) == (labels != '100')
+    assert ('percent' in cfg.train_dataloader.dataset.get('list_file', '')) == (labels != '100')

@@ -1,5 +1,6 @@
 """Datasets, samplers and transforms."""
 from .folder import ImageFolder, PackedImages, TinyImageNet
+from .labelled import LabelledImages
 from .maskco_views import MaskCoViews
 from .samples import Scenes
 from .sampler import EpochSampler, SampleIndex, sample_rng

@@ -1,2 +1,2 @@
 """Everything a model is built of; importing it fills the registry."""
-from . import backbones, heads, losses, necks, preprocessor, selfsup, split_bn  # noqa: F401
+from . import backbones, heads, losses, necks, preprocessor, probe, selfsup, split_bn  # noqa: F401

@@ -1,32 +1,19 @@
-# Fine-tuning on 10 % of ImageNet-1K's labels
+# Fine-tuning, 10 % of the labels, ResNet-50, ImageNet-1K
 # Paper: MixMask (arXiv 2210.11456), supplement Table 3
-# Expected: no number printed in the supplement
+# Expected: no number printed
 # Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/resnet50_finetune-10_in1k_mixmask.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-_base_ = ['../../_base_/datasets/imagenet_classification.py', '../../_base_/runtime.py']
+_base_ = [
+    '../../_base_/benchmarks/finetune_mixmask.py', '../../_base_/benchmarks/resnet50.py',
+    '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
 catalogue = dict(
-    method='finetune-10', base='resnet50', data='imagenet', epochs=20, expected='no number printed')
+    method='finetune-10', base='resnet50', data='imagenet', epochs=20,
+    expected='no number printed')
 
-lr_stem, lr_classifier, batch_size, epochs, weight_decay = 0.002, 0.5, 256, 20, 0
 model = dict(
-    type='mmpretrain.ImageClassifier',
-    backbone=dict(
-        type='mmpretrain.ResNet',
-        depth=50,
-        init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.')),
-    neck=dict(type='mmpretrain.GlobalAveragePooling'),
-    head=dict(
-        type='mmpretrain.LinearClsHead',
-        num_classes=1000,
-        in_channels=2048,
-        loss=dict(type='mmpretrain.CrossEntropyLoss'),
-        init_cfg=dict(type='Normal', layer='Linear', std=0.01)))
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr_stem, momentum=0.9, weight_decay=weight_decay),
-    paramwise_cfg=dict(custom_keys={'head.': dict(lr_mult=lr_classifier / lr_stem)}))
-param_scheduler = [dict(type='MultiStepLR', milestones=[12, 16], gamma=0.1)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
-auto_scale_lr = dict(base_batch_size=batch_size)
-train_dataloader = dict(dataset=dict(split='', data_prefix='train', ann_file='meta/train_10percent.txt'))
+    backbone=_base_.backbone,
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+train_dataloader = dict(
+    batch_size=_base_.batch_size // 4,  # a process, 4 of them
+    dataset=dict(list_file='meta/train_10percent.txt'))

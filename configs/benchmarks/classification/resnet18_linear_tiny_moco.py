@@ -1,0 +1,22 @@
+# MoCo's linear probe, pooled last layer, ResNet-18, 3 x 3 stem, Tiny-ImageNet
+# Paper: MixMask (arXiv 2210.11456), supplement Tables 1 and 2
+# Expected: no number printed
+# Cost: not run here
+# Command: python tools/train.py configs/benchmarks/classification/resnet18_linear_tiny_moco.py
+#          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = [
+    '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/resnet18.py',
+    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+catalogue = dict(
+    method='linear', base='resnet18', data='tiny_imagenet', epochs=100,
+    expected='no number printed')
+
+data_preprocessor = dict(num_classes=200)
+model = dict(
+    backbone=dict(_base_.backbone, frozen_stages=4, norm_eval=True),
+    head=dict(num_classes=200, in_channels=_base_.channels))
+train_dataloader = dict(
+    batch_size=_base_.batch_size,
+    dataset=dict(data_root='data/tiny-imagenet-200'))
+val_dataloader = dict(dataset=dict(data_root='data/tiny-imagenet-200'))
+test_dataloader = val_dataloader
