@@ -226,7 +226,9 @@ def load_backbone(backbone: nn.Module,
 
     Args:
         backbone (nn.Module): What to load into; unchanged on an error.
-        path (str | Path): The checkpoint, see :func:`load_checkpoint_safely`.
+        path (str | Path): The checkpoint, see :func:`load_checkpoint_safely`;
+            for MMPretrain's and our ViT and ResNet also of timm, DINO, MAE,
+            torchvision, Hugging Face or Detectron2.
         source (str): 'student' or 'teacher'. Defaults to 'student'.
 
     Returns:
@@ -241,8 +243,10 @@ def load_backbone(backbone: nn.Module,
             one of another architecture: a tensor of the backbone is missing
             or has another shape. Lists the keys.
     """
-    weights = find_backbone(load_checkpoint_safely(path), source)
+    from mssl_plugins.export.keys import for_backbone
     own = backbone.state_dict()
+    weights = for_backbone(
+        find_backbone(load_checkpoint_safely(path), source), own)
     optional = tuple(getattr(backbone, 'optional_keys', ()))
     # A counter that old checkpoints lack and nothing but momentum=None reads.
     absent = [k for k in own if k not in weights

@@ -1,8 +1,8 @@
 """What a backbone is: read from its weights, and from its config the rest.
 
 Weights tell sizes; how many heads attend, where a ResNet strides and by which
-epsilon norms divide, they do not.  Both together must build, on the meta
-device, a network with exactly these weights.
+epsilon norms divide, they do not.  Both together must build a network with
+exactly these weights.
 """
 import ast
 import json
@@ -113,7 +113,8 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
         raise ValueError(f"cannot tell what {', '.join(strange)} of the backbone's config mean "
                          'for other libraries')
     config = (_vit if family == 'vit' else _resnet)(weights, given, kind)
-    with torch.device('meta'):
+    # mmpretrain's ResNet cannot be built on the meta device, and is small.
+    with torch.device('meta' if family == 'vit' else 'cpu'):
         try:
             own = MODELS.build(dict(config)).state_dict()
         except (AssertionError, KeyError, RuntimeError) as error:
@@ -182,8 +183,8 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     size = _pair(size)
     config = dict(
         type='mmpretrain.VisionTransformer', arch=arch,
-        img_size=size[0] if size[0] == size[1] else size,
-        patch_size=patch[0] if patch[0] == patch[1] else patch)
+        img_size=size[0] if size[0] == size[1] else list(size),
+        patch_size=patch[0] if patch[0] == patch[1] else list(patch))
     eps = (given.get('norm_cfg') or {}).get('eps', 1e-6 if not given.get('norm_cfg') else 1e-5)
     optional = dict(
         with_cls_token=(with_cls, True),
@@ -231,8 +232,8 @@ def _resnet(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     optional = dict(
         base_channels=(weights['layer1.0.conv1.weight'].shape[0], 64),
         stem_channels=(None if stem is None else stem.shape[0], 64),
-        strides=(tuple(given.get('strides', (1, 2, 2, 2))), (1, 2, 2, 2)),
-        dilations=(tuple(given.get('dilations', (1, 1, 1, 1))), (1, 1, 1, 1)),
+        strides=(list(given.get('strides', (1, 2, 2, 2))), [1, 2, 2, 2]),
+        dilations=(list(given.get('dilations', (1, 1, 1, 1))), [1, 1, 1, 1]),
         style=(given.get('style', 'pytorch'), 'pytorch'))
     config.update({k: v for k, (v, default) in optional.items() if v != default})
     eps = (given.get('norm_cfg') or {}).get('eps', 1e-5)

@@ -2,7 +2,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from torch import Tensor
 
@@ -127,7 +127,7 @@ def read(path: Union[str, Path], branch: Optional[str] = None,
         raise ValueError(f'the teacher in {path} never moved: take --branch student')
     weights = find_backbone(checkpoint, 'student' if exported else branch)
     bias = [k for k in weights if k.startswith('mask_bias.')]
-    if bias:
+    if any(weights.pop(k).any() for k in bias):  # while it is 0, the ViT is plain
         raise ValueError(
             f"the {branch}'s backbone in {path} is of phase 1 of mask-guided training: it adds a "
             f'bias made of segmentation masks to its attention ({bias[0]}, ...), which no other '
@@ -173,3 +173,28 @@ def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, 
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return source, {}
+
+
+def for_model(checkpoint: dict, own: Iterable[str]) -> Optional[Dict[str, Tensor]]:
+    """Another library's backbone in the place where a model has its own.
+
+    Args:
+        checkpoint (dict): Of anybody.
+        own (Iterable[str]): The model's keys, those of its backbone begin
+            with ``backbone.``.
+
+    Returns:
+        Dict[str, Tensor], optional: Weights ``backbone.*``; None if the
+        checkpoint's names are the model's already, or nobody's known.
+    """
+    own = set(own)
+    state = checkpoint.get('state_dict', checkpoint)
+    if not own.isdisjoint(k[7:] if k.startswith('module.') else k for k in state):
+        return None
+    try:
+        weights = find_backbone(checkpoint, default_branch(checkpoint))
+    except ValueError:
+        return None
+    weights = keys.for_backbone(weights, [k[9:] for k in own if k.startswith('backbone.')])
+    weights = {f'backbone.{k}': v for k, v in weights.items()}
+    return None if own.isdisjoint(weights) else weights

@@ -279,7 +279,7 @@ def detectron2(b: Backbone) -> Package:
         model = dict(RESNETS=dict(
             DEPTH=c['depth'], STRIDE_IN_1X1=c.get('style', 'pytorch') == 'caffe',
             STEM_OUT_CHANNELS=c.get('stem_channels', 64),
-            RES2_OUT_CHANNELS=len(b.weights['layer1.0.downsample.0.weight'])
+            RES2_OUT_CHANNELS=len(b.weights['layer1.0.conv3.weight'])
             if c['depth'] > 34 else 64))
         if 'base_channels' in c:
             model['RESNETS']['WIDTH_PER_GROUP'] = c['base_channels']

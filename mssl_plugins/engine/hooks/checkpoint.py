@@ -107,6 +107,8 @@ class AtomicCheckpointHook(CheckpointHook):
     - Its checkpoints hold tensors and plain Python types, so ``torch.load(...,
       weights_only=True)`` reads them with nothing allowed.
     - Loading and resuming read weights only (:func:`safe_loading`).
+    - ``load_from`` takes a backbone of timm, DINO, MAE, torchvision, Hugging
+      Face or Detectron2 as well: it becomes the model's ``backbone``.
     - A checkpoint of another architecture is refused: resuming needs every
       tensor of the model; loading needs at least half of those of the
       backbone (our choice), name and shape.
@@ -147,6 +149,14 @@ class AtomicCheckpointHook(CheckpointHook):
         if isinstance(hub, dict):
             hub['log_scalars'] = OrderedDict(
                 (k, _restore(v)) for k, v in hub['log_scalars'].items())
+        if not runner._resume:
+            from mssl_plugins.export.source import for_model
+            model = runner.model
+            model = model.module if is_model_wrapper(model) else model
+            foreign = for_model(checkpoint, model.state_dict())
+            if foreign is not None:
+                checkpoint.clear()
+                checkpoint['state_dict'] = foreign
         self._check_fit(runner, checkpoint)
 
     @staticmethod
