@@ -108,6 +108,16 @@ check_opencv() {
         fail "OpenCV does not load: $("$VENV/bin/python" -c 'import cv2' 2>&1 | tail -n 1)"
 }
 
+# transformers in $VENV/hf, an environment that sees this one's packages:
+# beside pycocotools, transformers 5 makes `import mmpretrain` fail.
+install_transformers() {
+    local hf=$VENV/hf site='import sysconfig; print(sysconfig.get_paths()["purelib"])'
+    "$VENV/bin/python" -m venv --clear --without-pip "$hf" &&
+        "$VENV/bin/python" -c "$site" >"$("$hf/bin/python" -c "$site")/below.pth" ||
+        fail "could not make $hf"
+    VENV=$hf pip_install transformers
+}
+
 # mmcv with compiled ops.  pip's own cache does not tell a wheel with ops from
 # one without, so ours is kept apart, by Python and torch.
 install_ops() {

@@ -18,5 +18,10 @@ if ! installed test; then
     install_ops # again, should the step above have replaced it
     done_installing test
 fi
+if ! installed transformers; then
+    say "installing transformers, apart"
+    install_transformers
+    done_installing transformers
+fi
 cd -- "$ROOT" || exit 1
 exec "$VENV/bin/python" -m pytest "$@"
