@@ -1,4 +1,5 @@
 """A progress bar that writes twice a second, not at every step."""
+import sys
 import time
 from typing import Iterable, Iterator
 
@@ -15,7 +16,7 @@ def progress(items: Iterable, total: int, shown: bool = True) -> Iterator:
         yield from items
         return
     from mmengine.utils import ProgressBar
-    bar, count, last = ProgressBar(total), 0, time.monotonic()
+    bar, count, last = ProgressBar(total, file=sys.stdout), 0, time.monotonic()
     try:
         for count, item in enumerate(items, 1):
             yield item

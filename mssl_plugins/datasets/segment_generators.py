@@ -64,8 +64,8 @@ class Felzenszwalb(Generator):
     All defaults are our choice.  Every pixel belongs to a segment.
 
     Args:
-        scale (float): Preference for large segments, as a share of the
-            image's pixels. Defaults to 0.05.
+        scale (float): Preference for large segments, times the square root
+            of the number of pixels. Defaults to 3.
         sigma (float): Of the blur before, in px. Defaults to 0.8.
         min_size (float): Least segment, as a share of the image's pixels.
             Defaults to 0.005.
@@ -73,7 +73,7 @@ class Felzenszwalb(Generator):
             never. Defaults to 256.
     """
 
-    def __init__(self, scale: float = 0.05, sigma: float = 0.8, min_size: float = 0.01,
+    def __init__(self, scale: float = 3., sigma: float = 0.8, min_size: float = 0.005,
                  side: int = 256) -> None:
         self.scale, self.sigma, self.min_size, self.side = scale, sigma, min_size, side
 
@@ -81,7 +81,7 @@ class Felzenszwalb(Generator):
         from skimage.segmentation import felzenszwalb
         img = shrink(img, self.side)
         pixels = img.shape[0] * img.shape[1]
-        return 1 + felzenszwalb(img, self.scale * pixels, self.sigma,
+        return 1 + felzenszwalb(img, self.scale * pixels**0.5, self.sigma,
                                 max(round(self.min_size * pixels), 1))
 
 

@@ -3,4 +3,5 @@
 ``tools/visualize.py`` finds them here; a new picture is a new module and a
 line in :data:`PICTURES`.
 """
-PICTURES = ('boxes', 'curves', 'mixmask', 'mph', 'reconstruction', 'segments', 'views')
+PICTURES = ('attention', 'boxes', 'curves', 'masks', 'mixmask', 'mph', 'reconstruction', 'segments',
+            'views')

@@ -76,20 +76,23 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), tile
         np.ndarray: uint8 (H, W, 3) RGB.
     """
     columns = max(len(row) for row in rows)
+    rows = [[enlarge(image if image.ndim == 3 else np.repeat(image[..., None], 3, -1), tile)
+             for image in row] for row in rows]
+    heights = [max(image.shape[0] for image in row) for row in rows]
     head = 22 if titles else 0
-    canvas = np.full((head + len(rows) * (tile + gap) + gap, columns * (tile + gap) + gap, 3), 255, np.uint8)
+    canvas = np.full((head + sum(heights) + (len(rows) + 1) * gap, columns * (tile + gap) + gap, 3),
+                     255, np.uint8)
     for c, title in enumerate(titles):
         scale = min(0.45, 0.45 * (tile - 4) / max(cv2.getTextSize(title, 0, 0.45, 1)[0][0], 1))
         cv2.putText(canvas, title, (gap + c * (tile + gap), 16), cv2.FONT_HERSHEY_SIMPLEX, scale,
                     (0, 0, 0), 1, cv2.LINE_AA)
-    for r, row in enumerate(rows):
+    top = head + gap
+    for row, height in zip(rows, heights):
         for c, image in enumerate(row):
-            image = image if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
-            image = enlarge(image, tile)
             h, w = image.shape[:2]
-            y = head + gap + r * (tile + gap) + (tile - h) // 2
-            x = gap + c * (tile + gap) + (tile - w) // 2
+            y, x = top + (height - h) // 2, gap + c * (tile + gap) + (tile - w) // 2
             canvas[y:y + h, x:x + w] = image
+        top += height + gap
     return canvas
 
 

@@ -1,19 +1,74 @@
-"""Reading images for pictures."""
+"""Images and models that pictures start from."""
 from pathlib import Path
-from typing import Union
+from typing import List, Optional, Union
 
-import cv2
 import numpy as np
 
-from mssl_plugins.datasets.views import read_rgb
+from mssl_plugins.datasets.views import CenterView
+from .canvas import find_images
 
 
 def read_square(path: Union[str, Path], size: int) -> np.ndarray:
     """The centre of an image, short side resized to ``size`` px, uint8 RGB."""
-    image = read_rgb(str(path))
-    h, w = image.shape[:2]
-    scale = size / min(h, w)
-    image = cv2.resize(image, (max(round(w * scale), size), max(round(h * scale), size)),
-                       interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    y, x = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
-    return image[y:y + size, x:x + size]
+    return CenterView(size)(dict(img_path=str(path)))['img']
+
+
+def squares(path: Optional[str], count: int, size: int, seed: int) -> np.ndarray:
+    """Images of a picture's command line.
+
+    Args:
+        path (str, optional): An image or a folder; None: embedded scenes.
+        count (int): How many at most.
+        size (int): Side in px.
+        seed (int): Of the scenes.
+
+    Returns:
+        np.ndarray: (N, size, size, 3) uint8 RGB.
+
+    Raises:
+        FileNotFoundError: If there is no image.
+        ValueError: If none is asked for.
+    """
+    if count < 1:
+        raise ValueError(f'at least 1 image must be shown, got {count}')
+    if path:
+        return np.stack([read_square(file, size) for file in find_images(path, count)])
+    from mssl_plugins.datasets.samples import Scenes
+    scenes = Scenes(split='test', length=count, size=size, seed=seed)
+    return np.stack([scenes[i]['img'] for i in range(len(scenes))])
+
+
+def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
+    """A pre-training model with all of its weights, in evaluation mode.
+
+    Args:
+        config (str): A config, path or shipped name.
+        checkpoint (str): What it trained.
+        needs (List[str]): Methods that the model must have.
+        what (str): Which configs have them, for the error.
+
+    Returns:
+        nn.Module: The model.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint does not exist.
+        ValueError: If the model lacks a method, or the checkpoint is another
+            model's.
+    """
+    from mmengine.registry import MODELS
+
+    from mssl_plugins.checkpoint import load_checkpoint_safely
+    from mssl_plugins.evaluation.inputs import read_config
+    model = MODELS.build(read_config(config).model)
+    for name in needs:
+        if not hasattr(model, name):
+            raise ValueError(f'{config}: {type(model).__name__} cannot {name}; {what}')
+    weights = load_checkpoint_safely(checkpoint)
+    try:
+        model.load_state_dict(weights.get('state_dict', weights))
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise ValueError(f'{checkpoint} is not of {config}: '
+                         f'{" ".join(line.strip() for line in lines[1:3])[:300]}') from None
+    model.eval()
+    return model

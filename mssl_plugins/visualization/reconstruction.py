@@ -1,17 +1,17 @@
-"""What a masked autoencoder saw and what it made of it (MAE, Fig. 2)."""
+"""What a masked network saw and what it made of it (MAE, Fig. 2; MST, section 10)."""
 import argparse
 
 import numpy as np
 import torch
 
-from .canvas import denormalize, find_images, save_image, sheet
-from .images import read_square
+from .canvas import denormalize, save_image, sheet
+from .images import squares, whole_model
 
-HELP = 'image, what of it was seen, and its reconstruction (MAE, ASL)'
+HELP = 'image, what of it was seen, and its reconstruction (MAE, MST, ASL)'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('config', help='a config of MAE or ASL, file or name')
+    parser.add_argument('config', help='a config of MAE, MST or ASL, file or name')
     parser.add_argument('checkpoint', help='what it trained')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/pictures/reconstruction.png')
@@ -46,31 +46,12 @@ def picture(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray,
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-
-    from mssl_plugins.catalogue import find
-    from mssl_plugins.checkpoint import load_checkpoint_safely
-    from mssl_plugins.registry import MODELS
-
-    cfg = Config.fromfile(find(args.config))
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(cfg.model).eval()
-    if not hasattr(model, 'reconstruct'):
-        raise ValueError(f'{args.config}: {type(model).__name__} reconstructs nothing; '
-                         'configs/mae and configs/asl do')
-    checkpoint = load_checkpoint_safely(args.checkpoint)
-    model.load_state_dict(checkpoint.get('state_dict', checkpoint))
-    size = model.grid[0] * model.patch
-    if args.images:
-        images = [read_square(f, size) for f in find_images(args.images, args.rows)]
-    else:
-        from mssl_plugins.datasets.samples import Scenes
-        scenes = Scenes(split='test', length=args.rows, size=size, seed=args.seed)
-        images = [scenes[i]['img'] for i in range(len(scenes))]
+    model = whole_model(args.config, args.checkpoint, ['reconstruct'],
+                        'configs/mae, configs/mst and configs/asl do')
+    images = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
     torch.manual_seed(args.seed)
-    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=[x]))['inputs']
     prediction, mask = model.reconstruct(x)
-    save_image(args.out, picture(np.stack(images), mask[:, 0].numpy(),
+    save_image(args.out, picture(images, mask[:, 0].numpy(),
                                  denormalize(prediction, model.data_preprocessor)))

@@ -1,0 +1,338 @@
+"""What the class token attends to (MST's supplement, sections 12 and 13).
+
+The last block's attention of [CLS] to the patches, as a picture of one or
+more images or as a video.  Which patches "the object" is: the fewest that
+hold a share of the attention, as in DINO's figures (arXiv 2104.14294).
+"""
+import argparse
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mssl_plugins.utils import unknown
+from .canvas import enlarge, find_images, save_image, sheet
+
+HELP = "the class token's attention, of images or a video, of one or two checkpoints"
+VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
+TOGETHER = 8  # frames that go through the network at once
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='a config with a ViT as backbone, file or name')
+    parser.add_argument('checkpoint', help="what it trained, or 'random'")
+    parser.add_argument('input', help=f'an image, a folder, or a video ({", ".join(VIDEOS)})')
+    parser.add_argument('--out', help='default: work_dirs/pictures/attention.png, or .mp4')
+    parser.add_argument('--beside', nargs='+', metavar='[CONFIG] CHECKPOINT',
+                        help='a second checkpoint, of the same or another config')
+    parser.add_argument('--names', nargs='+', metavar='NAME', default=[],
+                        help="of the checkpoints, for the titles; default: the files' names")
+    parser.add_argument('--source', default='student', choices=['student', 'teacher'],
+                        help='which backbone of the checkpoints. Default: student')
+    parser.add_argument('--size', type=int, metavar='PX', help='short side the network sees, in '
+                        'px; default: what it was made for')
+    parser.add_argument('--mass', type=float, default=0.6, metavar='SHARE', help='of the '
+                        'attention, that the patches shown as kept hold. Default: 0.6')
+    parser.add_argument('--no-heads', action='store_true', help='only the mean over heads')
+    parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
+    parser.add_argument('--tile', type=int, metavar='PX', help="longer side of an image in the "
+                        'picture; default: 160, in a video 480')
+
+
+class Network(NamedTuple):
+    """A model to look into.
+
+    Attributes:
+        name (str): For the title.
+        model (nn.Module): With ``backbone``, a ViT, and perhaps
+            ``data_preprocessor``.
+        backbone (nn.Module): Its student or teacher.
+        patch (int): Side of a patch in px.
+        size (int): Short side of the images it sees in px.
+    """
+    name: str
+    model: nn.Module
+    backbone: nn.Module
+    patch: int
+    size: int
+
+
+def load(config: str, checkpoint: str, source: str = 'student', name: Optional[str] = None,
+         size: Optional[int] = None) -> Network:
+    """A network from the files that name it.
+
+    Args:
+        config (str): Path or shipped name; mmpretrain's ``VisionTransformer``
+            is taken as well.
+        checkpoint (str): A file, or 'random'.
+        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        name (str, optional): Defaults to the checkpoint's.
+        size (int, optional): Short side in px. Defaults to the network's.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the backbone is no ViT with a class token, or the size
+            is less than a patch.
+    """
+    from mssl_plugins.evaluation.features import find_backbone_module
+    from mssl_plugins.evaluation.inputs import build_model, read_config
+    cfg = read_config(config)
+    kind = str(cfg.model.get('backbone', {}).get('type', '')).rsplit('.', 1)[-1]
+    if kind not in ('ViT', 'VisionTransformer'):
+        raise ValueError(f"{config}: attention is shown of a ViT, the backbone is '{kind}'")
+    cfg.model.backbone.type = 'mssl_plugins.ViT'  # the same network, which can show it
+    # the backbone's place in the model does not matter to its weights
+    model, _ = build_model(cfg, checkpoint, source)
+    backbone = find_backbone_module(model, 'student')
+    if getattr(backbone, 'cls_token', None) is None:
+        raise ValueError(f'{config}: its ViT has no class token')
+    patch = backbone.patch_embed.projection.kernel_size[0]
+    size = size or backbone.img_size[0]
+    if size < patch:
+        raise ValueError(f'--size {size} is less than a patch of {patch} px')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return Network(name or Path(checkpoint).stem, model.to(device), backbone, patch, size)
+
+
+def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
+    """The image as the network sees it: short side about ``size`` px, centre
+    cut to whole patches.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 RGB.
+        size (int): In px.
+        patch (int): In px.
+
+    Returns:
+        np.ndarray: (h, w, 3) uint8, h and w multiples of ``patch``.
+    """
+    from mssl_plugins.datasets.views import resize
+    scale = size / min(image.shape[:2])
+    h, w = (max(round(side * scale), patch) for side in image.shape[:2])
+    image = resize(image, (h, w), 'bilinear')
+    rows, columns = h // patch * patch, w // patch * patch
+    top, left = (h - rows) // 2, (w - columns) // 2
+    return np.ascontiguousarray(image[top:top + rows, left:left + columns])
+
+
+def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
+    """Attention of the class token in the last block.
+
+    Args:
+        network (Network): See :func:`load`.
+        images (Sequence[np.ndarray]): B pictures of one size as of
+            :func:`fit`.
+
+    Returns:
+        Tensor: (B, heads, rows, columns) float32 on the CPU; softmax over
+        [CLS] and the patches, without [CLS]'s own share.
+    """
+    from mssl_plugins.evaluation.features import frozen
+    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    device = next(network.backbone.parameters()).device
+    preprocess = getattr(network.model, 'data_preprocessor', None)
+    with frozen(network.model):
+        x = preprocess(dict(inputs=x), False)['inputs'] if preprocess is not None else x.float()
+        x = (x[0] if isinstance(x, (list, tuple)) else x).to(device)
+        attention = network.backbone.forward_tokens(x, return_attention=True)[1]
+    grid = [side // network.patch for side in x.shape[2:]]
+    return attention.unflatten(2, grid).float().cpu()
+
+
+def keep_mass(attention: Tensor, share: float) -> Tensor:
+    """The fewest patches that hold a share of the attention.
+
+    Args:
+        attention (Tensor): (..., rows, columns), not negative.
+        share (float): Of the sum over the patches, in (0, 1].
+
+    Returns:
+        Tensor: bool, of the same shape; of equal patches the first are kept.
+
+    Raises:
+        ValueError: If the share is not in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f'--mass must be in (0, 1], got {share}')
+    flat = attention.flatten(-2).double()
+    values, order = flat.sort(dim=-1, descending=True, stable=True)
+    before = values.cumsum(-1) - values  # what the better ones hold already
+    kept = before < share * values.sum(-1, keepdim=True) - 1e-12
+    return torch.zeros_like(kept).scatter(-1, order, kept).view(attention.shape)
+
+
+def heat(attention: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np.ndarray:
+    """A map (rows, columns) in colours, 0 dark to its maximum bright,
+    (size[0], size[1], 3) uint8 RGB."""
+    level = (attention / max(float(attention.max()), 1e-12) * 255).round().astype(np.uint8)
+    way = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
+    level = cv2.resize(level, size[::-1], interpolation=way)
+    return cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    """A map over its image, (H, W, 3) uint8 RGB."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(grey, 0.4, heat(attention, image.shape[:2], smooth=True), 0.6, 0)
+
+
+def only(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The patches (rows, columns) that are kept, the others dark."""
+    kept = cv2.resize(kept.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return np.where(kept[..., None] > 0, image, image // 5)
+
+
+def tiles(network: Network, image: np.ndarray, attention: Tensor, mass: float,
+          heads: bool) -> List[np.ndarray]:
+    """Mean map, overlay, what is kept, and each head's map, of one image.
+
+    Args:
+        network (Network): See :func:`load`.
+        image (np.ndarray): (H, W, 3) uint8 RGB, as it saw it.
+        attention (Tensor): (heads, rows, columns).
+        mass (float): See :func:`keep_mass`.
+        heads (bool): Whether to show each head.
+    """
+    mean = attention.mean(0)
+    shown = [heat(mean.numpy(), image.shape[:2]), overlay(image, mean.numpy()),
+             only(image, keep_mass(mean, mass).numpy())]
+    if heads:
+        shown += [heat(head.numpy(), image.shape[:2]) for head in attention]
+    return shown
+
+
+def titles(networks: Sequence[Network], mass: float, heads: bool) -> List[str]:
+    """Over the columns of :func:`tiles`, the image's first."""
+    found = ['image']
+    for network in networks:
+        found += [f'{network.name}: mean', 'overlay', f'{mass:.0%} of it']
+        if heads:
+            number = network.backbone.arch_settings['num_heads']
+            found += [f'head {head + 1}' for head in range(number)]
+    return found
+
+
+def read_video(path: str) -> Iterator[np.ndarray]:
+    """Frames of a video, (H, W, 3) uint8 RGB."""
+    video = cv2.VideoCapture(path)
+    try:
+        good, frame = video.read()
+        while good:
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            good, frame = video.read()
+    finally:
+        video.release()
+
+
+def video_facts(path: str) -> Tuple[float, int]:
+    """Frames a second (25 where the file does not say) and their number (0).
+
+    Raises:
+        FileNotFoundError: If there is no such video.
+        ValueError: If OpenCV can read no frame.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no such video: {path}')
+    video = cv2.VideoCapture(path)
+    rate, count = video.get(cv2.CAP_PROP_FPS), int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    good, _ = video.read()
+    video.release()
+    if not good:
+        raise ValueError(f'{path}: OpenCV finds no frame in it')
+    return rate if 0 < rate < 1000 else 25., max(count, 0)
+
+
+def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
+    """Write frames of one size, uint8 RGB; returns their number.
+
+    The file is whole whenever it is there.
+
+    Raises:
+        ValueError: If the name does not end in .mp4.
+        OSError: If OpenCV cannot write it.
+    """
+    path = Path(path)
+    if path.suffix.lower() != '.mp4':
+        raise ValueError(f'{path}: a video ends in .mp4')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, writer, count = path.with_name(f'.{path.stem}.incomplete.mp4'), None, 0
+    try:
+        for count, frame in enumerate(frames, 1):
+            if writer is None:
+                size = tuple(side // 2 * 2 for side in frame.shape[1::-1])  # codecs want even ones
+                writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)
+                if not writer.isOpened():
+                    raise OSError(f'{path}: OpenCV could not open it for writing')
+            frame = np.ascontiguousarray(frame[:size[1], :size[0]])
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        if writer is not None:
+            writer.release()
+            os.replace(part, path)
+    finally:
+        if writer is not None:
+            writer.release()
+        part.unlink(missing_ok=True)
+    return count
+
+
+def video_frames(networks: Sequence[Network], frames: Iterator[np.ndarray], mass: float,
+                 tile: int) -> Iterator[np.ndarray]:
+    """Each frame, and beside it every network's overlay and what is kept."""
+    frames = iter(frames)
+    while batch := list(islice(frames, TOGETHER)):
+        columns = [[enlarge(fit(frame, networks[0].size, networks[0].patch), tile)]
+                   for frame in batch]
+        for network in networks:
+            seen = [fit(frame, network.size, network.patch) for frame in batch]
+            for column, image, attention in zip(columns, seen, attention_maps(network, seen)):
+                shown = tiles(network, image, attention, mass, heads=False)[1:]
+                height, width = column[0].shape[:2]
+                column += [cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+                           for picture in shown]
+        for column in columns:
+            yield np.concatenate(column, 1)
+
+
+def networks_of(args: argparse.Namespace) -> List[Network]:
+    """The one or two networks that the command line names."""
+    files = [(args.config, args.checkpoint)]
+    if args.beside:
+        if len(args.beside) > 2:
+            raise ValueError(f'--beside takes [CONFIG] CHECKPOINT, got {len(args.beside)} words')
+        files.append((args.beside[0] if len(args.beside) == 2 else args.config, args.beside[-1]))
+    if args.names and len(args.names) != len(files):
+        raise ValueError(f'--names: {len(args.names)} for {len(files)} checkpoint(s)')
+    names = args.names or [None] * len(files)
+    return [load(*pair, args.source, name, args.size) for pair, name in zip(files, names)]
+
+
+def run(args: argparse.Namespace) -> None:
+    moving = Path(args.input).suffix.lower() in VIDEOS
+    args.out = args.out or f'work_dirs/pictures/attention.{"mp4" if moving else "png"}'
+    keep_mass(torch.ones(1, 1), args.mass)  # refuse mistakes before the work
+    if moving:
+        if Path(args.out).suffix.lower() != '.mp4':
+            raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
+        from mssl_plugins.progress import progress
+        rate, count = video_facts(args.input)
+        networks = networks_of(args)
+        frames = video_frames(networks, read_video(args.input), args.mass, args.tile or 480)
+        write_video(args.out, progress(frames, count), rate)
+        return
+    files = find_images(args.input, args.rows)
+    networks = networks_of(args)
+    from mssl_plugins.datasets.views import read_rgb
+    rows, heads = [], not args.no_heads
+    for file in files:
+        image = read_rgb(str(file))
+        row = [fit(image, networks[0].size, networks[0].patch)]
+        for network in networks:
+            seen = fit(image, network.size, network.patch)
+            row += tiles(network, seen, attention_maps(network, [seen])[0], args.mass, heads)
+        rows.append(row)
+    save_image(args.out, sheet(rows, titles(networks, args.mass, heads), args.tile or 160))

@@ -1,0 +1,80 @@
+"""What a mask hides, with the attention it came from (MST, section 11)."""
+import argparse
+from typing import List, Optional, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .attention import overlay
+from .canvas import save_image, sheet
+from .images import squares, whole_model
+
+HELP = "image, the teacher's attention, and what the mask hides (MST; MAE and ASL without attention)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='a config of MST, MAE or ASL, file or name')
+    parser.add_argument('checkpoint', help='what it trained')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('--out', default='work_dirs/pictures/masks.png')
+    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    parser.add_argument('--strategies', nargs='+', metavar='NAME', help="of MST, each in a column; "
+                        "default: the config's own")
+    parser.add_argument('--seed', type=int, default=0, help='of random masks. Default: 0')
+
+
+def picture(images: np.ndarray, masks: Sequence[np.ndarray], names: Sequence[str],
+            attention: Optional[np.ndarray] = None, tile: int = 160) -> np.ndarray:
+    """One row an image: itself, its attention, and what each mask leaves.
+
+    Args:
+        images (np.ndarray): (N, H, W, 3) uint8 RGB.
+        masks (Sequence[np.ndarray]): (N, H, W) bool each, ``True`` = masked.
+        names (Sequence[str]): Of the masks.
+        attention (np.ndarray, optional): (N, rows, columns). Defaults to
+            None, not shown.
+        tile (int): Longer side of a tile in px. Defaults to 160.
+
+    Returns:
+        np.ndarray: One uint8 RGB picture.
+    """
+    rows = []
+    for i, image in enumerate(images):
+        shown = [] if attention is None else [overlay(image, attention[i])]
+        seen = [np.where(mask[i][..., None], np.uint8(128), image) for mask in masks]
+        rows.append([image, *shown, *seen])
+    middle = [] if attention is None else ["teacher's attention"]
+    return sheet(rows, ['image', *middle, *names], tile)
+
+
+@torch.no_grad()
+def teacher_attention(model, view: Tensor) -> Tensor:
+    """(B, L): of MST's teacher, as its masks are made from."""
+    return model.teacher([view], model.contexts(None, 1), tracked=1, attention=True,
+                         logits=False).attention[0]
+
+
+def run(args: argparse.Namespace) -> None:
+    from mssl_plugins.models.masking import check_strategy, token_mask
+    from mssl_plugins.models.selfsup.mst import MST
+    for name in args.strategies or ():
+        check_strategy(name, 0., 0.)
+    model = whole_model(args.config, args.checkpoint, ['reconstruct'],
+                        'configs/mst, configs/mae and configs/asl do')
+    if args.strategies and not isinstance(model, MST):
+        raise ValueError(f'--strategies is for MST, {args.config} is {type(model).__name__}')
+    images = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
+    torch.manual_seed(args.seed)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
+    if not isinstance(model, MST):
+        mask = model.reconstruct([x])[1][:, 0].numpy()
+        save_image(args.out, picture(images, [mask], [f'{mask.mean():.0%} hidden']))
+        return
+    attention = teacher_attention(model, x)
+    names: List[str] = list(args.strategies or [model.strategy])
+    masks = [token_mask(name, attention, model.q, model.p) for name in names]
+    masks = [model.pixels(mask, x)[:, 0].cpu().numpy() for mask in masks]
+    grid = attention.unflatten(1, model.grid(x)).cpu().numpy()
+    save_image(args.out, picture(images, masks, names, grid))
