@@ -215,7 +215,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--data', metavar='DIR', help="train on this folder of "
                         "images instead of the config's data; where it has "
                         'train/ and val/ or test/ with a sub-folder a class, '
-                        'k-NN is measured on them, otherwise not')
+                        'k-NN is measured on them, otherwise not; probes and '
+                        'fine-tuning need such classes, or CIFAR or '
+                        'Tiny-ImageNet as unpacked')
     parser.add_argument('--amp', action='store_true',
                         help='train in bfloat16, on CPU or GPU')
     parser.add_argument('--no-validate', action='store_true',
@@ -276,6 +278,10 @@ def _drop_evaluation(cfg) -> None:
 def _train_on(cfg, folder: str) -> None:
     """Puts a folder of images in the place of the config's data."""
     from mssl_plugins.evaluation.inputs import find_data
+    if 'num_classes' in (cfg.model.get('head') or {}):  # a probe or fine-tuning
+        from mssl_plugins.evaluation.protocols import use_data
+        use_data(cfg, folder)
+        return
     if not Path(folder).is_dir():
         raise FileNotFoundError(f'--data: no such folder: {folder}')
     train = Path(folder) / 'train'

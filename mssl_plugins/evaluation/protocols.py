@@ -356,6 +356,35 @@ class Data:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def use_data(cfg, folder: str) -> None:
+    """Puts labelled images in the place of a classification config's data.
+
+    Args:
+        cfg (mmengine.Config): Of ``configs/benchmarks/classification``;
+            changed. A ``list_file`` stays, below the new folder.
+        folder (str): See :func:`mssl_plugins.datasets.labelled.LabelledImages`.
+
+    Raises:
+        FileNotFoundError, ValueError: As :class:`Data`.
+    """
+    data = Data(folder, Path('.'))
+    hooks = cfg.get('default_hooks') or {}
+    knn = hooks.get('knn') or {}
+    for loader, split in ((cfg.train_dataloader, 'train'), (cfg.val_dataloader, 'test'),
+                          (cfg.test_dataloader, 'test'), (knn.get('bank'), 'train'),
+                          (knn.get('test'), 'test')):
+        if loader:
+            kept = {k: v for k, v in loader.dataset.items()
+                    if k in ('pipeline', 'list_file')}
+            loader.dataset = dict(data.specs[split], **kept)
+    cfg.model.head.num_classes = data.num_classes
+    if cfg.get('data_preprocessor'):
+        cfg.data_preprocessor.num_classes = data.num_classes
+    for name in ('val_evaluator', 'test_evaluator'):
+        if cfg[name].get('topk') and data.num_classes < 5:
+            cfg[name].topk = (1, )
+
+
 # ------------------------------------------------------------------ running
 def _row(protocol: str, setting: str, value: float, seconds: float,
          metric: str = 'top1') -> dict:
