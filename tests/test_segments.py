@@ -485,7 +485,8 @@ def test_the_command_line(folder, tmp_path, run_python):
                         '--workers', '2', '--options', 'scale=0.1')
     assert result.returncode == 0, result.stderr
     assert '12/12' in result.stdout and '12 images have segments' in result.stdout
-    assert json.loads((tmp_path / 'seg/segments.json').read_text())['options'] == dict(scale=0.1)
+    assert json.loads((tmp_path / 'seg/segments.json').read_text())['options'] == dict(
+        scale=0.1, sigma=0.8, min_size=0.005, side=256)
 
 
 def test_joined_sets_have_one_file(folder, tmp_path):

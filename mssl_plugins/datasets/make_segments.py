@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mssl_plugins.progress import progress
 from mssl_plugins.utils import unknown
-from .segment_generators import GENERATORS, build_generator
+from .segment_generators import GENERATORS, build_generator, recipe
 from .segments import (FORMAT, INDEX, Segments, SegmentsFile, _some, encode, names_of, read_index,
                        read_shard, write_shard)
 
@@ -252,9 +252,7 @@ def make(images: Sequence[Image], out: str, name: str, options: Optional[dict] =
     options = dict(options or {})
     build_generator(name, options)  # refuses mistakes now, not in a worker
     folder = Path(out).expanduser()
-    # threads make a file faster, not another one
-    kept = {key: value for key, value in options.items() if key != 'threads'}
-    about = dict(format=FORMAT, generator=name, options=kept, images=len(images))
+    about = dict(format=FORMAT, generator=name, options=recipe(name, options), images=len(images))
     about = json.loads(json.dumps(about))
     if folder.exists() and any(folder.iterdir()):
         before = read_index(folder)

@@ -4,9 +4,10 @@ Mask-guided attention bias, our definition, section "Mask generation".  A
 generator is called with an image and its sample and gives a label map; where
 its masks overlap, the smaller one owns the pixel.
 """
+import inspect
 import json
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Type
+from typing import Dict, Optional, Sequence, Type
 
 import cv2
 import numpy as np
@@ -239,7 +240,18 @@ def build_generator(name: str, options: dict) -> Generator:
     return kind(**options)
 
 
-def options_of(kind: Type[Generator]) -> List[str]:
-    """Names of a generator's options."""
-    from inspect import signature
-    return list(signature(kind).parameters)
+def options_of(kind: Type[Generator]) -> dict:
+    """A generator's options and their defaults."""
+    return {name: p.default for name, p in inspect.signature(kind).parameters.items()}
+
+
+def recipe(name: str, options: dict) -> dict:
+    """All that decides what a generator makes: its options, defaults filled
+    in, files by their names, without what only makes it faster."""
+    found = {**options_of(GENERATORS[name]()), **options}
+    found.pop('threads', None)
+    for key in ('weights', 'annotations'):
+        if found.get(key) is not None:
+            paths = [found[key]] if isinstance(found[key], (str, Path)) else found[key]
+            found[key] = sorted(Path(path).name for path in paths)
+    return found
