@@ -2,7 +2,7 @@
 
     python tools/dense_data.py coco data/scenes-coco      # embedded scenes, nothing to download
     python tools/dense_data.py voc data/scenes-voc
-    python tools/dense_data.py seg data/scenes-seg --train 1000 --size 160
+    python tools/dense_data.py seg data/scenes-seg --train 1000 --size 128
     python tools/dense_data.py bccd data/bccd --source bccd_voc.tar.gz
     python tools/dense_data.py camvid data/camvid --source FOLDER_OF_NPZ
 """
@@ -28,7 +28,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument('out', help='folder to write to')
     parser.add_argument('--train', type=int, default=400, help='scenes to train on. Default: 400')
     parser.add_argument('--val', type=int, default=100, help='held-out scenes. Default: 100')
-    parser.add_argument('--size', type=int, default=128, help='side of a scene in px. Default: 128')
+    parser.add_argument('--size', type=int, default=64, help='side of a scene in px. Default: 64')
     parser.add_argument('--seed', type=int, default=0, help='seed of the scenes. Default: 0')
     parser.add_argument('--source', help='packed BCCD or CamVid; default: $MSSL_DATA, then '
                         '../shared/data')

@@ -5,7 +5,7 @@ Our own; no paper prescribes it.
 """
 import json
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence, Union
+from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 from xml.etree import ElementTree
 
 import cv2
@@ -16,8 +16,18 @@ from mssl_plugins.utils import unknown
 
 #: (training, held-out) scenes: other photos, several objects
 SPLITS = dict(train='train', val='test')
-#: scenes with more than one object: drawn larger than those of pre-training
-DIFFICULTY = dict(size=128, objects=(1, 4), scale=(0.25, 0.5), num_classes=10)
+#: several objects a scene, as large in px as in the scenes of pre-training
+DIFFICULTY = dict(size=64, objects=(1, 3), scale=(0.3, 0.6), num_classes=10)
+#: least side in px of what is annotated: less cannot be told from the background
+LEAST = 4
+
+
+def _objects(scene: dict) -> Iterator[Tuple[np.ndarray, int, np.ndarray]]:
+    """Box, class and mask of each object that is large enough."""
+    for box, label, mask in zip(
+            scene['gt_bboxes'], scene['gt_bboxes_labels'], scene['gt_masks']):
+        if min(box[2:] - box[:2]) >= LEAST:
+            yield box, int(label), mask
 
 
 def _image(path: Path, pixels: np.ndarray) -> None:
@@ -46,12 +56,11 @@ def write_coco(scenes: Scenes, out: Union[str, Path], split: str) -> None:
         _image(out / split / name, scene['img'])
         side = len(scene['img'])
         images.append(dict(id=i, file_name=name, height=side, width=side))
-        for box, label, mask in zip(
-                scene['gt_bboxes'], scene['gt_bboxes_labels'], scene['gt_masks']):
+        for box, label, mask in _objects(scene):
             code = coder.encode(np.asfortranarray(mask, np.uint8))
             x0, y0, x1, y1 = map(float, box)
             annotations.append(dict(
-                id=len(annotations) + 1, image_id=i, category_id=int(label) + 1, iscrowd=0,
+                id=len(annotations) + 1, image_id=i, category_id=label + 1, iscrowd=0,
                 bbox=[x0, y0, x1 - x0, y1 - y0], area=int(mask.sum()),
                 segmentation=dict(size=code['size'], counts=code['counts'].decode())))
     categories = [dict(id=i + 1, name=n) for i, n in enumerate(scenes.metainfo['classes'])]
@@ -76,7 +85,7 @@ def write_voc(scenes: Scenes, out: Union[str, Path], split: str) -> None:
         size = ElementTree.SubElement(root, 'size')
         for key, value in zip(('height', 'width', 'depth'), scene['img'].shape):
             ElementTree.SubElement(size, key).text = str(value)
-        for box, label in zip(scene['gt_bboxes'], scene['gt_bboxes_labels']):
+        for box, label, _ in _objects(scene):
             entry = ElementTree.SubElement(root, 'object')
             ElementTree.SubElement(entry, 'name').text = scenes.metainfo['classes'][label]
             ElementTree.SubElement(entry, 'difficult').text = '0'
@@ -114,8 +123,8 @@ def write_scenes(out: Union[str, Path], layout: str, lengths: Sequence[int] = (4
         layout (str): ``'coco'``, ``'voc'`` or ``'seg'``.
         lengths (Sequence[int]): Scenes to train on and held-out scenes.
             Defaults to (400, 100).
-        **kwargs: Arguments of :class:`Scenes`; by default 1 to 4 objects of
-            10 classes on 128 px.
+        **kwargs: Arguments of :class:`Scenes`; by default 1 to 3 objects of
+            10 classes on 64 px.
 
     Raises:
         ValueError: If the layout or an argument is unknown.

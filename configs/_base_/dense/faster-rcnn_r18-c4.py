@@ -27,11 +27,11 @@ model = dict(
         bbox_head=dict(roi_feat_size=4, in_channels=8 * width)),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=128)),
-        rpn_proposal=dict(nms_pre=600, max_per_img=200),
-        rcnn=dict(sampler=dict(num=64))),
-    test_cfg=dict(rpn=dict(nms_pre=600, max_per_img=200)))
+        rpn_proposal=dict(nms_pre=400, max_per_img=100),
+        rcnn=dict(sampler=dict(num=32))),
+    test_cfg=dict(rpn=dict(nms_pre=400, max_per_img=100)))
 
-lr, batch_size, iterations = 0.02, 4, 300
+lr, batch_size, iterations = 0.02, 4, 200
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4),

@@ -1,7 +1,7 @@
 # Mask R-CNN on a plain ViT for a CPU: the network of configs/dino/dino_vit_scenes.py and
 # configs/mae/mae_vit_scenes.py, patches of 4 px. Sizes and schedule are our choice.
 _base_ = './vitdet.py'
-side, channels = 96, 48
+side, channels = 64, 48
 model = dict(
     data_preprocessor=dict(
         pad_size_divisor=16,
@@ -24,11 +24,11 @@ model = dict(
             num_convs=2, in_channels=channels, conv_out_channels=channels)),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=128)),
-        rpn_proposal=dict(nms_pre=600, max_per_img=200),
-        rcnn=dict(sampler=dict(num=64), mask_size=14)),
-    test_cfg=dict(rpn=dict(nms_pre=600, max_per_img=200)))
+        rpn_proposal=dict(nms_pre=400, max_per_img=100),
+        rcnn=dict(sampler=dict(num=32), mask_size=14)),
+    test_cfg=dict(rpn=dict(nms_pre=400, max_per_img=100)))
 
-lr, batch_size, iterations = 5e-4, 4, 300
+lr, batch_size, iterations = 5e-4, 4, 200
 optim_wrapper = dict(
     optimizer=dict(lr=lr, weight_decay=0.05), paramwise_cfg=dict(layer_decay_rate=0.8))
 param_scheduler = [

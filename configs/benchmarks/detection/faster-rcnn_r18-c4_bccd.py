@@ -9,7 +9,7 @@ _base_ = [
     '../../_base_/dense/faster-rcnn_r18-c4.py', '../../_base_/dense/own_voc.py',
     '../../_base_/dense/runtime_mmdet.py']
 catalogue = dict(
-    method='detection', base='faster-rcnn-c4', data='bccd', epochs=6, iterations=300,
+    method='detection', base='faster-rcnn-c4', data='bccd', epochs=3, iterations=200,
     expected='docs/dense.md')
 
 data_root, classes, scale = 'data/bccd', ['RBC', 'WBC', 'Platelets'], (320, 240)
@@ -39,4 +39,4 @@ test_dataloader = val_dataloader
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=100))
+    checkpoint=dict(by_epoch=False, interval=200))

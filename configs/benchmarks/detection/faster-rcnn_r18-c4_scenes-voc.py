@@ -9,14 +9,14 @@ _base_ = [
     '../../_base_/dense/faster-rcnn_r18-c4.py', '../../_base_/dense/own_voc.py',
     '../../_base_/dense/runtime_mmdet.py']
 catalogue = dict(
-    method='detection', base='faster-rcnn-c4', data='scenes', epochs=3, iterations=300,
+    method='detection', base='faster-rcnn-c4', data='scenes', epochs=2, iterations=200,
     expected='docs/dense.md')
 
 data_root = 'data/scenes-voc'
 classes = ['airplane', 'anchor', 'umbrella', 'telephone', 'heart', 'star', 'club', 'moon', 'cross',
            'flag']
 model = dict(roi_head=dict(bbox_head=dict(num_classes=len(classes))))
-scale = (96, 96)
+scale = (64, 64)
 train_pipeline = [  # a glyph mirrored may be another glyph: no flip
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
@@ -38,4 +38,4 @@ test_dataloader = val_dataloader
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=100))
+    checkpoint=dict(by_epoch=False, interval=200))

@@ -9,7 +9,7 @@ _base_ = [
     '../../_base_/dense/vitdet_small.py', '../../_base_/dense/own_coco.py',
     '../../_base_/dense/runtime_mmdet.py']
 catalogue = dict(
-    method='detection', base='vitdet', data='scenes', epochs=3, iterations=300,
+    method='detection', base='vitdet', data='scenes', epochs=2, iterations=200,
     expected='docs/dense.md')
 
 data_root = 'data/scenes-coco'
@@ -41,4 +41,4 @@ test_evaluator = val_evaluator
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=100))
+    checkpoint=dict(by_epoch=False, interval=200))

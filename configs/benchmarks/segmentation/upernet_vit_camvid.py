@@ -9,10 +9,10 @@ _base_ = [
     '../../_base_/dense/upernet_small.py', '../../_base_/dense/own_masks.py',
     '../../_base_/dense/runtime_mmseg.py']
 catalogue = dict(
-    method='segmentation', base='upernet', data='camvid', epochs=20, iterations=300,
+    method='segmentation', base='upernet', data='camvid', epochs=7, iterations=200,
     expected='docs/dense.md')
 
-data_root, scale, crop = 'data/camvid', (160, 120), (96, 96)
+data_root, scale, crop = 'data/camvid', (160, 120), (64, 64)
 # the value 11, unlabelled, is left out
 classes = ['sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
            'pedestrian', 'bicyclist']
@@ -38,7 +38,7 @@ test_pipeline = [
 own = dict(data_root=data_root, metainfo=dict(classes=classes))
 loader = dict(num_workers=1)
 train_dataloader = dict(
-    loader, batch_size=8, sampler=dict(type='InfiniteSampler'),
+    loader, batch_size=4, sampler=dict(type='InfiniteSampler'),
     dataset=dict(own, pipeline=train_pipeline))
 val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
 test_dataloader = val_dataloader
@@ -47,4 +47,4 @@ test_evaluator = val_evaluator
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=100))
+    checkpoint=dict(by_epoch=False, interval=200))

@@ -9,10 +9,10 @@ _base_ = [
     '../../_base_/dense/upernet_small.py', '../../_base_/dense/own_masks.py',
     '../../_base_/dense/runtime_mmseg.py']
 catalogue = dict(
-    method='segmentation', base='upernet', data='scenes', epochs=6, iterations=300,
+    method='segmentation', base='upernet', data='scenes', epochs=2, iterations=200,
     expected='docs/dense.md')
 
-data_root, scale = 'data/scenes-seg', (96, 96)
+data_root, scale = 'data/scenes-seg', (64, 64)
 classes = ['background', 'airplane', 'anchor', 'umbrella', 'telephone', 'heart', 'star', 'club',
            'moon', 'cross', 'flag']
 model = dict(
@@ -32,11 +32,11 @@ test_pipeline = [
 own = dict(data_root=data_root, metainfo=dict(classes=classes))
 loader = dict(num_workers=1)
 train_dataloader = dict(
-    loader, batch_size=8, sampler=dict(type='InfiniteSampler'),
+    loader, batch_size=4, sampler=dict(type='InfiniteSampler'),
     dataset=dict(own, pipeline=train_pipeline))
 val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=100))
+    checkpoint=dict(by_epoch=False, interval=200))
