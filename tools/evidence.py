@@ -5,10 +5,13 @@
     python tools/evidence.py mixmask --report              # only write the page
 
 A study (``tools/studies/<name>.py``) names its arms, each a shipped config,
-and the paper's claims. Every arm and seed is one run of ``tools/train.py``;
-its result is kept in ``docs/evidence/<study>-<size>.json`` when it finishes,
-so that a second call goes on where the first was stopped, inside a run from
-its last checkpoint. ``docs/evidence.md`` is written from these files.
+and the paper's claims; arms outside ``headline``, where there is one, are run
+with the first seed only; ``options`` of an arm replace texts in its config, in
+which ``{runs}`` is the folder of the study's runs and ``{seed}`` the seed.
+Every arm and seed is one run of ``tools/train.py``; its result is kept in
+``docs/evidence/<study>-<size>.json`` when it finishes, so that a second call
+goes on where the first was stopped, inside a run from its last checkpoint.
+``docs/evidence.md`` is written from these files.
 """
 import argparse
 import json
@@ -25,6 +28,7 @@ from typing import Dict, List, Optional
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from mssl_plugins.catalogue import find  # noqa: E402
 from mssl_plugins.launch import UserError, guarded  # noqa: E402
 from mssl_plugins.utils import unknown  # noqa: E402
 
@@ -87,10 +91,12 @@ def last_scalars(work_dir: Path) -> Dict[str, float]:
 
 
 def train(config: Path, seed: int, work_dir: Path, data: Optional[Path], device: str,
-          threads: int) -> Dict[str, float]:
+          threads: int, options: Dict[str, str]) -> Dict[str, float]:
     """One arm with one seed, to the end; goes on from a checkpoint if there is one."""
     from mmengine.config import Config
     cfg = Config.fromfile(config)
+    cfg.merge_from_dict({key: value.format(runs=work_dir.parent.absolute(), seed=seed)
+                         for key, value in options.items()})
     if data:
         use_packed(cfg, data)
     cfg.randomness = dict(cfg.get('randomness', {}), seed=seed)
@@ -206,23 +212,24 @@ def main(argv: Optional[List[str]] = None) -> None:
     records = json.loads(results.read_text()) if results.exists() else []
     done = {(r['arm'], r['seed']) for r in records}
     todo = [] if args.report else [
-        (arm, seed) for seed in args.seeds for arm in args.arms or study.arms if (arm, seed) not in done]
+        (arm, seed) for seed in args.seeds for arm in args.arms or study.arms if (arm, seed) not in done
+        and (args.arms or seed == args.seeds[0] or arm in study.get('headline', study.arms))]
     data = find_data(args.data)
     threads = max((os.cpu_count() or 1) // args.workers, 1)
     where = machine(args.device)
 
     def run(task):
         arm, seed = task
-        config = study.configs[args.size].format(arm=arm)
+        config = find(study.configs[args.size].format(arm=arm))
         print(f'{arm}, seed {seed} ...', flush=True)
-        values = train(ROOT / 'configs' / config, seed,
+        values = train(config, seed,
                        Path(args.work_dir) / f'{args.study}-{args.size}' / f'{arm}-s{seed}',
-                       data, args.device, threads)
+                       data, args.device, threads, study.get('options', {}).get(arm, {}))
         if study.metric not in values:
             raise UserError(f"{arm}, seed {seed}: the run logged no '{study.metric}'")
         keep = {k: v for k, v in values.items()
                 if k in ('loss', 'seconds') or k.startswith(('knn/', 'collapse/', 'linear/'))}
-        records.append(dict(keep, arm=arm, seed=seed, config=config, machine=where, threads=threads))
+        records.append(dict(keep, arm=arm, seed=seed, config=str(config.relative_to(ROOT / 'configs')), machine=where, threads=threads))
         save(results, records)
         print(f'{arm}, seed {seed}: {100 * values[study.metric]:.1f} in {values["seconds"]:.0f} s', flush=True)
         report()

@@ -149,7 +149,7 @@ def random_keep(batch: int,
     if not 0 < kept < cells:
         raise ValueError(f'mask ratio {ratio} of {cells} cells keeps {kept}: '
                          'at least one must be kept and one masked')
-    order = torch.rand(batch, cells).to(device).argsort(1)
+    order = torch.rand(batch, cells, device='cpu').to(device).argsort(1)
     mask = torch.ones(batch, cells, dtype=torch.bool, device=device)
     mask.scatter_(1, order[:, :kept], False)
     if unit > 1:
