@@ -189,7 +189,7 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     optional = dict(
         with_cls_token=(with_cls, True),
         qkv_bias=('layers.0.attn.qkv.bias' in weights, True),
-        final_norm=('ln1.weight' in weights, True),
+        final_norm=(given.get('final_norm', True) if kind else 'ln1.weight' in weights, True),
         pre_norm=('pre_norm.weight' in weights, False),
         norm_cfg=(dict(type='LN', eps=eps), dict(type='LN', eps=1e-6)))
     config.update({k: v for k, (v, default) in optional.items() if v != default})

@@ -74,8 +74,9 @@ def _write(out: Path, package: Package, metadata: dict) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir()
     try:
-        # Chunks of one tensor share memory, which neither format should see.
-        weights = {k: v.contiguous().clone() for k, v in package.weights.items()}
+        # Chunks of one tensor share memory, channels-last ones have strides:
+        # neither should be written.
+        weights = {k: v.clone(memory_format=torch.contiguous_format) for k, v in package.weights.items()}
         if package.file.endswith('.safetensors'):
             from safetensors.torch import save
             (part / package.file).write_bytes(save(weights, metadata=dict(format='pt')))

@@ -272,7 +272,11 @@ def torchvision(b: Backbone) -> Package:
 
 
 def detectron2(b: Backbone) -> Package:
-    """A file for ``MODEL.WEIGHTS`` of a config, or ``DetectionCheckpointer``."""
+    """A file for ``MODEL.WEIGHTS`` of a config, or ``DetectionCheckpointer``.
+
+    Its ViT has no final norm; left in the file, ``norm.weight`` would be
+    matched, by the end of its name, with norms of the pyramid.
+    """
     if b.family == 'resnet':
         _check_resnet(b, 'detectron2', widths=b.config['depth'] > 34, caffe=True)
         c, naming = b.config, 'detectron2'
@@ -297,7 +301,8 @@ def detectron2(b: Backbone) -> Package:
             pretrain_img_size=b.size[0],
             pretrain_use_cls_token=b.config.get('with_cls_token', True)))
     weights = {k: v for k, v in keys.from_ours(b.weights, b.family, naming).items()
-               if not k.endswith('num_batches_tracked')}  # its frozen norms have none
+               if not k.startswith('norm.')
+               and not k.endswith('num_batches_tracked')}  # its frozen norms have none
     return Package(
         TORCH, weights, model, f'MODEL.WEIGHTS: OUT/{TORCH} with INPUT.FORMAT: RGB',
         lambda w: dict(model=w, __author__='mssl_plugins', matching_heuristics=True))
