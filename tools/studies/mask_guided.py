@@ -21,6 +21,7 @@ queries, views of 32 px; network and epochs of the cpu size; segments by Felzens
 configs = dict(cpu='{arm}_vit-mini_cifar10-cpu', tiny='{arm}_vit-mini_tiny20-cpu')
 arms = ['dino', 'mask-guided_dino', 'mask-guided-negative_dino', 'mae', 'mask-guided_mae',
         'mask-guided-negative_mae', 'mask-guided-distill_dino', 'mask-guided-distill_mae']
+headline = ['dino', 'mask-guided_dino', 'mae', 'mask-guided_mae']
 # phase 2 starts from the phase-1 run of its own seed; {runs} is the study's folder of runs
 options = {
     'mask-guided-distill_dino': {

@@ -1,5 +1,5 @@
 # DINO at 32 px for one CPU core, 8 epochs: a ViT of 3 blocks, patches of 4 px, 2 x 32 and 2 x 16 px
-# crops.  The recipe is deit-s.py's; what is smaller, shorter or faster is our choice.
+# crops.  The recipe is dino/deit-s.py's; what is smaller, shorter or faster is our choice.
 embed_dims, patch_size, prototypes = 64, 4, 512
 batch_size, epochs, warmup = 64, 8, 1
 lr, momentum, weight_decay, final_weight_decay = 1e-3, 0.99, 0.04, 0.1

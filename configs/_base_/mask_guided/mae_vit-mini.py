@@ -1,5 +1,5 @@
-# MAE at 32 px for one CPU core, 24 epochs: the ViT of dino/vit-mini.py and a decoder of one block.
-# The recipe is vits4.py's; what is smaller or shorter is our choice.
+# MAE at 32 px for one CPU core, 24 epochs: the ViT of dino_vit-mini.py and a decoder of one block.
+# The recipe is mae/vits4.py's; what is smaller or shorter is our choice.
 embed_dims, patch_size = 64, 4
 batch_size, epochs, warmup = 64, 24, 2
 lr = 1e-3
