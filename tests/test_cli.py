@@ -37,7 +37,10 @@ def test_catalogue_says_what_the_config_does():
         cfg = Config.fromfile(entry['path'])
         assert {k: entry[k] for k in catalogue.KEYS} == {
             k: cfg.catalogue.get(k) for k in catalogue.KEYS}, entry['name']
-        assert entry['epochs'] == cfg.train_cfg.max_epochs, entry['name']
+        if 'max_iters' in cfg.train_cfg:  # detection counts iterations
+            assert cfg.catalogue.iterations == cfg.train_cfg.max_iters, entry['name']
+        else:
+            assert entry['epochs'] == cfg.train_cfg.max_epochs, entry['name']
 
 
 def test_list_as_json_and_as_table(run_python):
