@@ -5,9 +5,9 @@
 # Command: python tools/train.py configs/mae/mae_vit_cifar10-cpu.py
 _base_ = [
     '../_base_/datasets/cifar10.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
-catalogue = dict(method='mae', base='mae', data='cifar10', epochs=20, expected='docs/evidence.md')
+catalogue = dict(method='mae', base='mae', data='cifar10', epochs=12, expected='docs/evidence.md')
 
-epochs, warmup, batch_size, images = 20, 2, 256, 10000
+epochs, warmup, batch_size, images = 12, 2, 128, range(0, 50000, 10)  # sorted by class if packed
 lr = _base_.base_lr * batch_size / 256
 model = dict(
     backbone=dict(arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512)),
@@ -26,7 +26,7 @@ train_dataloader = dict(batch_size=batch_size, num_workers=1, dataset=dict(indic
 small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 default_hooks = dict(knn=dict(
     _base_.knn,
-    interval=5,
+    interval=6,
     k=20,
     bank=dict(_base_.knn.bank, dataset=dict(_base_.knn.bank.dataset, indices=images), **small),
-    test=dict(_base_.knn.test, dataset=dict(_base_.knn.test.dataset, indices=2000), **small)))
+    test=dict(_base_.knn.test, dataset=dict(_base_.knn.test.dataset, indices=range(0, 10000, 10)), **small)))

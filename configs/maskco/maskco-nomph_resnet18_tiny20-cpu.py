@@ -1,7 +1,7 @@
 # MaskCo on 20 classes of Tiny-ImageNet at a size for 2 CPU cores without MPH
 # Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Table 2; sizes ours
 # Expected: docs/evidence.md
-# Cost: about 10 minutes on 2 CPU cores
+# Cost: about 4 minutes on 2 CPU cores
 # Command: python tools/train.py configs/maskco/maskco-nomph_resnet18_tiny20-cpu.py
 _base_ = 'maskco_resnet18_tiny20-cpu.py'
 catalogue = dict(

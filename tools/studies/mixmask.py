@@ -8,7 +8,7 @@ sizes = dict(
     cpu="""CIFAR-10, every 10th image: 5,000 as training set and bank, 1,000 as queries; ResNet-18
 of a quarter of the width with a stem of stride 2; 8 epochs of batches of 64""",
     gpu='CIFAR-10, all 50,000 + 10,000 images; ResNet-18 with the 3 x 3 stem; 200 epochs of batches of 512')
-configs = dict(cpu='mixmask/{arm}_resnet18_cifar10-cpu.py', gpu='mixmask/{arm}_resnet18_cifar10_200e.py')
+configs = dict(cpu='{arm}_resnet18_cifar10-cpu', gpu='{arm}_resnet18_cifar10_200e')
 arms = ['simclr', 'mixmask_simclr', 'moco', 'mixmask_moco', 'byol', 'mixmask_byol', 'simsiam',
         'mixmask_simsiam', 'mixmask-discrete_moco']
 # (arm, should beat, source)

@@ -2,7 +2,7 @@
 # Paper: ASL (CVPR 2024), supplement section 2.2 with 200 epochs: our choice
 # Expected: docs/evidence.md, GPU size, where it was run
 # Cost: one GPU; not run here
-# Command: python tools/train.py configs/asl/asl_vits4_cifar10_200e_image.py
+# Command: python tools/train.py configs/asl/asl-image_vits4_cifar10_200e.py
 _base_ = '../mae/mae_vits4_cifar10_200e.py'
 catalogue = dict(method='asl', base='mae', data='cifar10', epochs=200, expected='docs/evidence.md')
 

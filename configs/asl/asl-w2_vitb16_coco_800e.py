@@ -4,7 +4,7 @@
 # Expected: linear 47.3 under AEE setting (weight 1: 48.6)
 # Cost: 0.2 s an iteration at batch 32 on a V100 in the paper (section 10);
 #       8 GPUs, batch 512 each; not run here
-# Command: python tools/train.py configs/asl/asl_vitb16_coco_800e_w2.py
+# Command: python tools/train.py configs/asl/asl-w2_vitb16_coco_800e.py
 _base_ = '../mae/mae_vitb16_coco_800e.py'
 catalogue = dict(
     method='asl', base='mae', data='coco', epochs=800,

@@ -2,8 +2,8 @@
 # Paper: ASL (CVPR 2024), supplement section 2.2, shrunk: our choice
 # Expected: docs/evidence.md
 # Cost: minutes on 2 CPU cores, see docs/evidence.md
-# Command: python tools/train.py configs/asl/asl_vit_cifar10-cpu_w2.py
+# Command: python tools/train.py configs/asl/asl-w2_vit_cifar10-cpu.py
 _base_ = '../mae/mae_vit_cifar10-cpu.py'
-catalogue = dict(method='asl', base='mae', data='cifar10', epochs=20, expected='docs/evidence.md')
+catalogue = dict(method='asl', base='mae', data='cifar10', epochs=12, expected='docs/evidence.md')
 
 model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5), weight=2.0)
