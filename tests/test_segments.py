@@ -643,7 +643,7 @@ def test_a_real_model_segments_real_photos(tmp_path):
     pytest.importorskip('onnxruntime')
     from mssl_plugins.datasets.samples import load_photos
     (tmp_path / 'photos').mkdir()
-    for i, img in enumerate((load_photos('train', 256)[1], load_photos('test', 256)[0])):
+    for i, img in enumerate((load_photos('train', 256)[1], load_photos('test', 256)[2])):
         cv2.imwrite(str(tmp_path / 'photos' / f'{i}.png'), cv2.cvtColor(img, cv2.COLOR_RGB2BGR))
     options = dict(weights=weights, points_per_side=4, stability_score_thresh=0.9, threads=1)
     make(tmp_path / 'photos', tmp_path / 'seg', 'sam', options=options)
