@@ -34,18 +34,23 @@ def _body(argv, log, folder):
     sys.exit(main(argv))
 
 
+def server():
+    """The context of the server, which has imported what takes long."""
+    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(
+        ['mmpretrain', 'mssl_plugins.launch', 'mssl_plugins.models',
+         'mssl_plugins.datasets', 'mssl_plugins.engine'])
+    return context
+
+
 class Training:
     """A run of ``train.py`` with the given arguments, already started."""
 
     def __init__(self, folder: Path, *argv) -> None:
-        paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-        os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
-        context = multiprocessing.get_context('forkserver')
-        context.set_forkserver_preload(
-            ['mmpretrain', 'mssl_plugins.launch', 'mssl_plugins.models',
-             'mssl_plugins.datasets', 'mssl_plugins.engine'])
         self.log = folder / 'output.txt'
-        self.process = context.Process(
+        self.process = server().Process(
             target=_body, args=([*map(str, argv)], self.log, folder))
         self.process.start()
 

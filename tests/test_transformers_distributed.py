@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from forked import Training
+from forked import Training, server
 from mmpretrain.structures import DataSample
 from torch.nn.parallel import DistributedDataParallel
 
@@ -122,7 +122,8 @@ def worker(rank, folder, out):
 def both(folder, tmp_path_factory):
     """Every method on 2 processes; they start once for all."""
     out = tmp_path_factory.mktemp('both')
-    mp.spawn(worker, args=(folder, out), nprocs=2)
+    server()
+    mp.start_processes(worker, (folder, out), nprocs=2, start_method='forkserver')
     return torch.load(out / 'results.pth')
 
 

@@ -191,9 +191,9 @@ class FrozenTeacher(nn.Module):
         """Evaluation mode, always."""
         return super().train(False)
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.loaded = True
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self.loaded |= all(f'{prefix}module.{key}' in state_dict for key in self.module.state_dict())
 
     def load(self) -> None:
         """Read the phase-1 network.
