@@ -3,7 +3,7 @@
 # Expected: docs/evidence.md
 # Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/dino/dino_vit_cifar10-cpu.py
-_base_ = ['../_base_/datasets/cifar10.py', '../_base_/dino/vit-mini.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/cifar10.py', '../_base_/mask_guided/dino_vit-mini.py', '../_base_/runtime.py']
 catalogue = dict(method='dino', base='dino', data='cifar10', epochs=8, expected='docs/evidence.md')
 
 images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
