@@ -159,7 +159,7 @@ def mst_config(backbone, type='MST', **kwargs):
 
 @pytest.mark.parametrize('base', ['DINO', 'MST', 'MAE'])
 def test_a_bias_of_zero_is_the_plain_method(base):
-    """Losses equal bit for bit at a = b = 0, whatever the segments; so do gradients, to rounding."""
+    """At a = b = 0 losses equal bit for bit, whatever the segments; gradients to rounding."""
     x, _, data = batch()
     if base == 'MAE':
         guided, plain = guided_mae(), test_mae.build()
@@ -479,8 +479,9 @@ def test_phase_2_needs_a_checkpoint_and_a_plain_student(phase1, tmp_path):
     with pytest.raises(ValueError, match='the student of phase 2 is a plain'):
         MODELS.build(dict(type='mssl_plugins.MaskGuidedDINODistill', backbone=GUIDED, head=HEAD,
                           teacher=dict(checkpoint=str(phase1[1]))))
-    model = MODELS.build(dict(type='mssl_plugins.MaskGuidedDINODistill', backbone=VIT, head=HEAD,
-                              teacher=dict(checkpoint=str(phase1[1]))))
+    model = MODELS.build(dict(
+        type='mssl_plugins.MaskGuidedDINODistill', backbone=VIT, head=HEAD, teacher=dict(
+            checkpoint=str(phase1[1]), backbone=dict(mask_bias=RELATIONS['both']))))
     x, _, data = batch()
     model.load_state_dict(build().state_dict(), strict=False)  # a plain DINO brings no teacher
     with pytest.raises(ValueError, match='has not been loaded: call init_weights'):

@@ -134,7 +134,8 @@ def test_what_the_name_says(name):
     scenes = 'scenes' in name
     if scenes:
         assert cfg.train_dataloader.dataset.segments
-    assert names == ['LoadSegments'] * bool((guided or distill) and not scenes) + ['Views', 'PackViews']
+    loads = bool((guided or distill) and not scenes)
+    assert names == ['LoadSegments'] * loads + ['Views', 'PackViews']
     files = []
     for part in ('bank', 'test'):
         pipeline = cfg.default_hooks.knn[part].dataset.pipeline

@@ -193,7 +193,8 @@ class FrozenTeacher(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        self.loaded |= all(f'{prefix}module.{key}' in state_dict for key in self.module.state_dict())
+        own = self.module.state_dict()
+        self.loaded |= all(f'{prefix}module.{key}' in state_dict for key in own)
 
     def load(self) -> None:
         """Read the phase-1 network.
