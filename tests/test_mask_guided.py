@@ -1,9 +1,11 @@
 """Mask-guided attention bias, phases 1 and 2, against plain loops in float64."""
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -12,11 +14,13 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
 import test_mae
+from mssl_plugins.datasets.make_segments import find_images, make
 from mssl_plugins.evaluation.features import extract_features
-from mssl_plugins.registry import MODELS
+from mssl_plugins.registry import DATASETS, MODELS
 from test_dino import B, DIM, HEAD, VIT, build, head_reference, loss_reference, move_teacher, views
 from test_mask_bias import vectors_by_hand
 
+ROOT = Path(__file__).parents[1]
 K = 3  # of up to 5 segments
 GUIDED = dict(VIT, mask_bias=dict(positive=True, negative=True))
 RELATIONS = dict(positive=dict(positive=True), negative=dict(positive=False, negative=True),
@@ -396,6 +400,25 @@ def test_phase_2_of_mae(tmp_path):
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
     assert same_gradients(model, ref, loss, expected) > 10
     assert all(p.grad is None for p in model.teacher.parameters())
+
+
+# ------------------------------------------------------- from the segments file
+def test_from_the_segments_file_to_the_loss(image_folder, tmp_path):
+    """A shipped config on other pictures: file, transform, views, one step."""
+    pytest.importorskip('skimage')
+    make(find_images(str(image_folder)), str(tmp_path / 'segments'), 'felzenszwalb', shown=False)
+    cfg = Config.fromfile(
+        ROOT / 'configs/mask_guided/mask-guided_dino_vit-mini_cifar10-cpu.py')
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline[0].segments = str(tmp_path / 'segments')
+    data = DATASETS.build(dict(type='mssl_plugins.ImageFolder', data_root=str(image_folder),
+                               pipeline=pipeline))
+    model = MODELS.build(cfg.model)
+    ready = model.data_preprocessor(default_collate([data[i] for i in range(4)]))
+    shapes = [tuple(v.shape[2:]) for v in ready['inputs']]
+    assert shapes == [tuple(s.shape) for s in ready['data_samples'][0].view_segments]
+    assert max(int(s.view_segments[0].max()) for s in ready['data_samples']) > 1
+    assert model.loss(**ready)['loss_dino'].isfinite()
 
 
 # ----------------------------------------------------------------- evaluation
