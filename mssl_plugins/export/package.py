@@ -76,14 +76,16 @@ def _write(out: Path, package: Package, metadata: dict) -> None:
     try:
         # Chunks of one tensor share memory, channels-last ones have strides:
         # neither should be written.
-        weights = {k: v.clone(memory_format=torch.contiguous_format) for k, v in package.weights.items()}
-        if package.file.endswith('.safetensors'):
-            from safetensors.torch import save
-            (part / package.file).write_bytes(save(weights, metadata=dict(format='pt')))
-        else:
-            torch.save(package.around(weights), part / package.file)
+        weights = {k: v.clone(memory_format=torch.contiguous_format)
+                   for k, v in package.weights.items()}
         for name, content in {**package.extra, METADATA: metadata}.items():
             (part / name).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        if package.file.endswith('.safetensors'):
+            from safetensors.torch import save_file
+            save_file(weights, part / package.file, metadata=dict(format='pt'))
+            shutil.copymode(part / METADATA, part / package.file)  # others may read it too
+        else:
+            torch.save(package.around(weights), part / package.file)
         if out.exists():
             os.rename(out, old)
         os.rename(part, out)

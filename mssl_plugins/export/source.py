@@ -143,8 +143,8 @@ def read(path: Union[str, Path], branch: Optional[str] = None,
         weights['pos_embed'] = weights['pos_embed'][:, 1:]
     described = architecture.describe(family, weights, given or architecture.beside(path))
     images = {**(parts.get('data_preprocessor') or {}), **(model.get('data_preprocessor') or {})}
-    return Backbone(family, {k: v.detach() for k, v in weights.items()}, described, images.get('mean'), images.get('std'),
-                    {**source, 'branch': branch})
+    return Backbone(family, {k: v.detach() for k, v in weights.items()}, described,
+                    images.get('mean'), images.get('std'), {**source, 'branch': branch})
 
 
 def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, dict]:
