@@ -622,6 +622,7 @@ class Evaluation:
         if subject.family == 'vit' and not subject.config.get('with_cls_token', True):
             backbone.update(out_type='avg_featmap', final_norm=False)
         weights = self.work_dir / 'backbone.pth'
+        weights.parent.mkdir(parents=True, exist_ok=True)
         torch.save({f'backbone.{k}': v for k, v in subject.weights.items()}, weights)
         backbone['init_cfg'] = dict(type='Pretrained', checkpoint=str(weights.absolute()),
                                     prefix='backbone.')
@@ -653,6 +654,7 @@ class Evaluation:
         cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
         cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1)
         cfg.randomness = dict(seed=self.seed)
+        cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]  # read below
         cfg.work_dir = str((self.work_dir / name).absolute())
         return cfg, setting
 
