@@ -502,3 +502,46 @@ def test_backbones_work_inside_plain_configs(tmp_path, run_python):
     done = run_python('-c', PLAIN, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "mmdet ['acc', 'loss'" in done.stdout and "mmseg ['decode.acc_seg'" in done.stdout
+
+
+# ------------------------------------------------------------------- evidence
+def test_evidence_says_what_was_measured(tmp_path, monkeypatch):
+    module = tool('dense_evidence')
+    monkeypatch.setattr(module.evidence, 'RESULTS', tmp_path)
+    monkeypatch.setattr(module.evidence, 'PAGE', tmp_path / 'evidence.md')
+
+    def record(arm, start, seed, value):
+        figures = {f: value for f in module.ARMS[arm][4]}
+        return dict(figures, arm=arm, start=start, seed=seed, machine='m', seconds=9.)
+
+    records = [record('c4-bccd', 'pretrained', s, .30 + s / 100) for s in range(3)] + [
+        record('c4-bccd', 'random', s, .20) for s in range(3)] + [
+        record('upernet-scenes', start, s, .2 + (s - 1) / 10 * (start == 'random'))
+        for s in range(3) for start in module.STARTS] + [
+        record('vitdet-scenes', 'pretrained', 0, .1)]  # its pair is not there yet
+    module.report(records)
+    text = (tmp_path / 'evidence.md').read_text()
+    assert '| Faster R-CNN C4, BCCD | coco/bbox_mAP | 31.0 ± 1.0 | 20.0 ± 0.0 | 0, 1, 2 |' in text
+    assert '+10.0, +11.0, +12.0; mean +11.0: better' in text
+    assert '0.0: within the noise' in text and '| Mask R-CNN' not in text
+    assert module.verdict([-3., -4., -5.]) == '**worse**'
+    with pytest.raises(ValueError, match="did you mean 'c4-bccd'"):
+        module.main(['--arms', 'c4-bcd'])
+
+
+def test_evidence_names_shipped_configs_and_settings():
+    from mmengine.config import Config
+
+    from mssl_plugins.catalogue import find
+    module = tool('dense_evidence')
+    for _, config, weights, data, _ in module.ARMS.values():
+        cfg = Config.fromfile(find(config))
+        assert weights in module.PRETRAIN
+        assert cfg.train_dataloader.dataset.data_root == f'data/{data}'
+        assert cfg.train_cfg.max_iters == 200 and cfg.train_dataloader.batch_size == 4
+    for config, file, _, options in module.PRETRAIN.values():
+        cfg = Config.fromfile(find(config))
+        cfg.merge_from_dict({k: eval(v) for k, v in (o.split('=') for o in options)})
+        assert file == f'epoch_{cfg.train_cfg.max_epochs}.pth'
+        last = cfg.param_scheduler[-1]
+        assert last.T_max + last.get('begin', 0) == cfg.train_cfg.max_epochs

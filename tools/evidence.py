@@ -176,6 +176,8 @@ def report() -> None:
             results = RESULTS / f'{name}-{size}.json'
             if results.exists():
                 lines += section(name, study, size, json.loads(results.read_text()))
+    for page in sorted(RESULTS.glob('*.page.md')):  # of tools that train in another way
+        lines += page.read_text().rstrip().splitlines() + ['']
     PAGE.write_text('\n'.join(lines).rstrip() + '\n')
 
 

@@ -1,6 +1,6 @@
 # BCCD blood cells (364 images): Faster R-CNN C4 with a small ResNet-18
 # Paper: none; the detector of faster-rcnn_r50-c4_voc0712_24k, shrunk: our choice
-# Expected: docs/dense.md
+# Expected: docs/evidence.md
 # Cost: minutes on 1 CPU core
 # Command: python tools/dense_data.py bccd data/bccd
 #          python tools/train.py configs/benchmarks/detection/faster-rcnn_r18-c4_bccd.py
@@ -10,7 +10,7 @@ _base_ = [
     '../../_base_/dense/runtime_mmdet.py']
 catalogue = dict(
     method='detection', base='faster-rcnn-c4', data='bccd', epochs=3, iterations=200,
-    expected='docs/dense.md')
+    expected='docs/evidence.md')
 
 data_root, classes, scale = 'data/bccd', ['RBC', 'WBC', 'Platelets'], (320, 240)
 model = dict(

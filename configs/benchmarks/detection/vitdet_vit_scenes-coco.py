@@ -1,6 +1,6 @@
 # Embedded scenes in COCO's layout: ViTDet-style Mask R-CNN with a small ViT
 # Paper: none; the detector of vitdet_vitb16_coco_100e, shrunk: our choice
-# Expected: docs/dense.md
+# Expected: docs/evidence.md
 # Cost: minutes on 1 CPU core
 # Command: python tools/dense_data.py coco data/scenes-coco
 #          python tools/train.py configs/benchmarks/detection/vitdet_vit_scenes-coco.py
@@ -10,7 +10,7 @@ _base_ = [
     '../../_base_/dense/runtime_mmdet.py']
 catalogue = dict(
     method='detection', base='vitdet', data='scenes', epochs=2, iterations=200,
-    expected='docs/dense.md')
+    expected='docs/evidence.md')
 
 data_root = 'data/scenes-coco'
 classes = ['airplane', 'anchor', 'umbrella', 'telephone', 'heart', 'star', 'club', 'moon', 'cross',

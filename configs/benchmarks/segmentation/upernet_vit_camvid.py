@@ -1,6 +1,6 @@
 # CamVid street scenes (120 + 60 images): UperNet with a small ViT
 # Paper: none; the segmentor of upernet_vitb16_ade20k_100e, shrunk: our choice
-# Expected: docs/dense.md
+# Expected: docs/evidence.md
 # Cost: minutes on 1 CPU core
 # Command: python tools/dense_data.py camvid data/camvid
 #          python tools/train.py configs/benchmarks/segmentation/upernet_vit_camvid.py
@@ -10,7 +10,7 @@ _base_ = [
     '../../_base_/dense/runtime_mmseg.py']
 catalogue = dict(
     method='segmentation', base='upernet', data='camvid', epochs=7, iterations=200,
-    expected='docs/dense.md')
+    expected='docs/evidence.md')
 
 data_root, scale, crop = 'data/camvid', (160, 120), (64, 64)
 # the value 11, unlabelled, is left out

@@ -1,6 +1,6 @@
 # Embedded scenes with label maps: UperNet with a small ViT
 # Paper: none; the segmentor of upernet_vitb16_ade20k_100e, shrunk: our choice
-# Expected: docs/dense.md
+# Expected: docs/evidence.md
 # Cost: minutes on 1 CPU core
 # Command: python tools/dense_data.py seg data/scenes-seg
 #          python tools/train.py configs/benchmarks/segmentation/upernet_vit_scenes-seg.py
@@ -10,7 +10,7 @@ _base_ = [
     '../../_base_/dense/runtime_mmseg.py']
 catalogue = dict(
     method='segmentation', base='upernet', data='scenes', epochs=2, iterations=200,
-    expected='docs/dense.md')
+    expected='docs/evidence.md')
 
 data_root, scale = 'data/scenes-seg', (64, 64)
 classes = ['background', 'airplane', 'anchor', 'umbrella', 'telephone', 'heart', 'star', 'club',
