@@ -175,10 +175,10 @@ def test_a_folder_and_a_second_checkpoint(files, tmp_path):
         seen = A.fit(image, 20, 4)
         maps = A.attention_maps(network, [seen])[0]
         # image, then mean, overlay, kept and two heads of each network
-        wanted = A.heat(maps[0].numpy(), seen.shape[:2])
-        assert wanted.shape == (20, 24, 3)
-        wanted = cv2.resize(wanted, (160, 133), interpolation=cv2.INTER_NEAREST)
-        assert (tile_of(out, 9, row, 133) == wanted).all()
+        assert seen.shape == (20, 24, 3)  # 22 x 26 of the picture's 22 x 30 px
+        assert (tile_of(out, 9, row, 135) == A.heat(maps[0].numpy(), (135, 160))).all()
+        whole = tile_of(out, 0, row, 135)
+        assert (whole[[0, -1]][:, [0, -1]] == image[[0, -1]][:, [2, 27]]).all()
     assert cv2.imread(str(out)).shape[1] == 11 * 166 + 6
     visualize('attention', files / 'mae.py', 'random', files / 'photos/0.png', '--out', out,
               '--no-heads', '--beside', files / 'mae.pth', '--names', 'before', 'after')
@@ -209,11 +209,10 @@ def test_a_video_in_and_a_video_out(files, tmp_path, capsys):
     for frame, picture in zip(frames, shown):
         seen = A.fit(frame, 16, 4)
         assert seen.shape == (16, 24, 3)
-        wanted = A.overlay(seen, A.attention_maps(network, [seen])[0].mean(0).numpy())
-        wanted = cv2.resize(wanted, (96, 64), interpolation=cv2.INTER_CUBIC)
+        left = cv2.resize(frame, (96, 64), interpolation=cv2.INTER_NEAREST)
+        wanted = A.overlay(left, A.attention_maps(network, [seen])[0].mean(0).numpy())
         close = np.abs(picture[:, 96:192].astype(int) - wanted).mean()
         assert close < 8, close  # the codec loses a little
-        left = cv2.resize(seen, (96, 64), interpolation=cv2.INTER_NEAREST)
         assert np.abs(picture[:, :96].astype(int) - left).mean() < 8
     assert sorted(p.name for p in tmp_path.iterdir()) == ['in.mp4', 'out.mp4']
 

@@ -99,25 +99,30 @@ def load(config: str, checkpoint: str, source: str = 'student', name: Optional[s
     return Network(name or Path(checkpoint).stem, model.to(device), backbone, patch, size)
 
 
-def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
-    """The image as the network sees it: short side about ``size`` px, centre
-    cut to whole patches.
+def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int, int]]:
+    """The centre that whole patches cover once the short side is ``size``.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB.
         size (int): In px.
-        patch (int): In px.
+        patch (int): In px, at most ``size``.
 
     Returns:
-        np.ndarray: (h, w, 3) uint8, h and w multiples of ``patch``.
+        Tuple[np.ndarray, Tuple[int, int]]: That part of the image, at its
+        own resolution, and the height and width that the network sees it in,
+        multiples of ``patch``.
     """
-    from mssl_plugins.datasets.views import resize
     scale = size / min(image.shape[:2])
-    h, w = (max(round(side * scale), patch) for side in image.shape[:2])
-    image = resize(image, (h, w), 'bilinear')
-    rows, columns = h // patch * patch, w // patch * patch
-    top, left = (h - rows) // 2, (w - columns) // 2
-    return np.ascontiguousarray(image[top:top + rows, left:left + columns])
+    seen = tuple(round(side * scale) // patch * patch for side in image.shape[:2])
+    h, w = (min(round(part / scale), side) for part, side in zip(seen, image.shape))
+    top, left = (image.shape[0] - h) // 2, (image.shape[1] - w) // 2
+    return image[top:top + h, left:left + w], seen
+
+
+def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
+    """What :func:`cut` leaves, as the network sees it."""
+    from mssl_plugins.datasets.views import resize
+    return resize(*cut(image, size, patch), 'bilinear')
 
 
 def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
@@ -193,7 +198,7 @@ def tiles(network: Network, image: np.ndarray, attention: Tensor, mass: float,
 
     Args:
         network (Network): See :func:`load`.
-        image (np.ndarray): (H, W, 3) uint8 RGB, as it saw it.
+        image (np.ndarray): (H, W, 3) uint8 RGB, what :func:`cut` leaves of it.
         attention (Tensor): (heads, rows, columns).
         mass (float): See :func:`keep_mass`.
         heads (bool): Whether to show each head.
@@ -285,15 +290,16 @@ def video_frames(networks: Sequence[Network], frames: Iterator[np.ndarray], mass
     """Each frame, and beside it every network's overlay and what is kept."""
     frames = iter(frames)
     while batch := list(islice(frames, TOGETHER)):
-        columns = [[enlarge(fit(frame, networks[0].size, networks[0].patch), tile)]
-                   for frame in batch]
+        columns = [[] for _ in batch]
         for network in networks:
-            seen = [fit(frame, network.size, network.patch) for frame in batch]
-            for column, image, attention in zip(columns, seen, attention_maps(network, seen)):
-                shown = tiles(network, image, attention, mass, heads=False)[1:]
-                height, width = column[0].shape[:2]
-                column += [cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
-                           for picture in shown]
+            shown = [enlarge(cut(frame, network.size, network.patch)[0], tile) for frame in batch]
+            maps = attention_maps(network, [fit(frame, network.size, network.patch)
+                                            for frame in batch])
+            for column, image, attention in zip(columns, shown, maps):
+                column += [] if column else [image]
+                height, width = column[0].shape[:2]  # networks may cut differently
+                column += [cv2.resize(picture, (width, height))
+                           for picture in tiles(network, image, attention, mass, heads=False)[1:]]
         for column in columns:
             yield np.concatenate(column, 1)
 
@@ -327,12 +333,13 @@ def run(args: argparse.Namespace) -> None:
     files = find_images(args.input, args.rows)
     networks = networks_of(args)
     from mssl_plugins.datasets.views import read_rgb
-    rows, heads = [], not args.no_heads
+    rows, heads, tile = [], not args.no_heads, args.tile or 160
     for file in files:
-        image = read_rgb(str(file))
-        row = [fit(image, networks[0].size, networks[0].patch)]
+        image, row = read_rgb(str(file)), []
         for network in networks:
-            seen = fit(image, network.size, network.patch)
-            row += tiles(network, seen, attention_maps(network, [seen])[0], args.mass, heads)
+            view = (image, network.size, network.patch)
+            shown = enlarge(cut(*view)[0], tile)
+            row += [] if row else [shown]
+            row += tiles(network, shown, attention_maps(network, [fit(*view)])[0], args.mass, heads)
         rows.append(row)
-    save_image(args.out, sheet(rows, titles(networks, args.mass, heads), args.tile or 160))
+    save_image(args.out, sheet(rows, titles(networks, args.mass, heads), tile))

@@ -67,10 +67,10 @@ def run(args: argparse.Namespace) -> None:
         sample['sample_idx'] = SampleIndex(i, seed=args.seed, epoch=0)
         if 'img' not in sample:
             sample['img'] = read_rgb(sample['img_path'])
-        image, boxes, segments = sample['img'], sample.get('gt_bboxes'), sample.get('segments')
+        image, boxes = sample['img'], sample.get('gt_bboxes')
         results = dict(sample)
         for transform in transforms:
             results = transform(results)
-        rows.append(row(results, image, boxes, segments))
+        rows.append(row(results, image, boxes, results.get('segments')))
     titles = ['image and crops'] + [f'view {v + 1}' for v in range(max(map(len, rows)) - 1)]
     save_image(args.out, sheet(rows, titles))
