@@ -11,6 +11,7 @@ topic; ``--only`` takes a topic, or a part of a line's name.
 import argparse
 import importlib
 import json
+import logging
 import os
 import statistics
 import sys
@@ -88,8 +89,8 @@ def select(only: Optional[List[str]]) -> List[Line]:
 def write_page(rows: List[dict], command: str) -> None:
     """docs/benchmarks.md from the newest row of each line."""
     kept = PAGE.with_suffix('.json')
-    all_rows = {r['what']: r for r in (json.loads(kept.read_text()) if kept.exists() else [])}
-    all_rows.update({r['what']: r for r in rows})
+    all_rows = {(r['what'], r['beside']): r for r in (json.loads(kept.read_text()) if kept.exists() else [])}
+    all_rows.update({(r['what'], r['beside']): r for r in rows})
     kept.write_text(json.dumps(list(all_rows.values()), indent=1) + '\n')
     lines = [
         '# Benchmarks', '', f'Written by `{command}`. Seconds are medians of calls made in turn with the other side\'s;',
@@ -119,6 +120,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.list:
         print('\n'.join(line.what for line in lines))
         return
+    logging.disable(logging.INFO)  # a page of text for each model built
     rows = []
     for line in lines:
         threads = line.threads or args.threads
