@@ -133,6 +133,16 @@ def test_padding_of_a_window_changes_nothing():
     assert not torch.allclose(again[:, :3, :3], out[:, :3, :3])
 
 
+def test_bfloat16_keeps_the_padding_out():
+    attention, x = randomise(vitdet()).layers[0].attn, torch.randn(1, 16, 16)
+    with torch.no_grad():
+        exact = attention(x, (4, 4))
+        with torch.autocast('cpu', torch.bfloat16):
+            coarse = attention(x, (4, 4))
+    assert coarse.dtype == torch.bfloat16
+    assert (coarse - exact).abs().max() < 0.05 * exact.abs().max()
+
+
 def test_relative_table():
     table = torch.arange(5.)[:, None]  # distances -2 .. 2 of 3 places
     assert relative_table(table, 3)[..., 0].tolist() == [[2, 1, 0], [3, 2, 1], [4, 3, 2]]

@@ -87,6 +87,10 @@ class LoadBackboneHook(Hook):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         report = load_pretrained(model, self.checkpoint, self.source)
+        if any(key.startswith('mask_bias') for key in report.unexpected):
+            runner.logger.warning(
+                'this backbone was trained with masks beside the image (phase 1), which this '
+                'model does not give it: take the student of phase 2')
         shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
         runner.logger.info(
             f'backbone of {self.checkpoint} ({self.source}): {len(report.matched)} keys matched, '
