@@ -306,7 +306,7 @@ def test_the_centre_of_a_picture(files):
     (['attention', 'mst.py', 'mst.pth', 'photos', '--beside', 'a', 'b', 'c'], '3 words'),
     (['masks', 'resnet.py', 'resnet.pth'], 'DINO cannot reconstruct; configs/mst'),
     (['masks', 'mst.py', 'mae.pth'], 'mae.pth is not of'),
-    (['masks', 'mst.py', 'mst.pth', '--strategies', 'attention_lo'], "did you mean 'attention_low'"),
+    (['masks', 'mst.py', 'mst.pth', '--strategies', 'attention_lo'], "mean 'attention_low'"),
     (['masks', 'mae.py', 'mae.pth', '--strategies', 'random'], '--strategies is for MST'),
     (['reconstruction', 'mst.py', 'mst.pth', '--rows', '0'], 'at least 1 image')])
 def test_mistakes_are_one_line(argv, words, files, tmp_path, capsys, monkeypatch):

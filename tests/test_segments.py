@@ -283,6 +283,8 @@ def test_segments_of_other_images_are_noticed(folder, tmp_path):
         new = other / path.relative_to(folder)
         new.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(new), cv2.flip(cv2.imread(str(path)), -1))
+    with pytest.raises(ValueError, match='other images under the same names'):
+        make(other, tmp_path / 'seg')
     for allow in (False, True):
         dataset = ImageFolder(str(other), pipeline=[LoadSegments(tmp_path / 'seg', allow)])
         with pytest.raises(ValueError, match='segments of other images.*another picture'):
@@ -291,8 +293,10 @@ def test_segments_of_other_images_are_noticed(folder, tmp_path):
         path.rename(path.with_name('x' + path.name))
     with pytest.raises(ValueError, match='other images: none of the 12 of this set'):
         ImageFolder(str(other), pipeline=[LoadSegments(tmp_path / 'seg', True)])
+    before = (tmp_path / 'seg/segments.json').read_text()
     with pytest.raises(ValueError, match='12 other images'):
-        make(other, tmp_path / 'seg')
+        make(other / 'cat', tmp_path / 'seg')
+    assert (tmp_path / 'seg/segments.json').read_text() == before
     with pytest.raises(ValueError, match='other proportions|another picture'):
         LoadSegments(tmp_path / 'seg')(dict(img=photo(0, 60), img_path='Möwe/00.png'))
 
@@ -567,6 +571,8 @@ def test_a_mistake_in_a_worker_names_the_image(folder, tmp_path, capsys):
     status = guarded(lambda: maker.main([
         str(folder), str(tmp_path / 'seg'), '--generator', 'annotations', '--workers', '2']))
     assert status == 1 and 'carries no masks of its own' in capsys.readouterr().err
+    make(folder, tmp_path / 'seg', 'slic')  # nothing was made: another way is free
+    assert len(stored(tmp_path / 'seg')) == 12
 
 
 @pytest.mark.parametrize('name', ['felzenszwalb', 'slic'])

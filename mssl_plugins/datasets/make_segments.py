@@ -16,11 +16,12 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mssl_plugins.progress import progress
 from mssl_plugins.utils import unknown
-from .segment_generators import GENERATORS, build_generator, recipe
+from .segment_generators import GENERATORS, Generator, build_generator, recipe
 from .segments import (FORMAT, INDEX, Segments, SegmentsFile, _some, encode, names_of, read_index,
                        read_shard, write_shard)
 
@@ -127,9 +128,10 @@ def read_image(image: Image) -> Tuple[Optional[np.ndarray], dict]:
 class _Work(Dataset):
     """Segments of images, made in a worker of a loader."""
 
-    def __init__(self, images: Sequence[Image], name: str, options: dict) -> None:
+    def __init__(self, images: Sequence[Image], name: str, options: dict,
+                 generator: Optional[Generator] = None) -> None:
         self.images, self.name, self.options = images, name, options
-        self.generator = None
+        self.generator = generator
 
     def __len__(self) -> int:
         return len(self.images)
@@ -223,11 +225,6 @@ def _differing(file: SegmentsFile, images: Sequence[Image], places: np.ndarray) 
     return wrong
 
 
-def _of_others(path: Path, wrong: Sequence[str]) -> ValueError:
-    return ValueError(f'{path} holds segments of other images under the same names: '
-                      f'{_some(list(wrong))}; give another OUT')
-
-
 def make(images: Sequence[Image], out: str, name: str, options: Optional[dict] = None,
          workers: int = 0, shard: int = SHARD, shown: bool = True) -> List[str]:
     """Make the segments of images, or go on with it.
@@ -250,14 +247,16 @@ def make(images: Sequence[Image], out: str, name: str, options: Optional[dict] =
         RuntimeError: If another process writes to ``out``.
     """
     options = dict(options or {})
-    build_generator(name, options)  # refuses mistakes now, not in a worker
+    generator = build_generator(name, options)  # refuses mistakes now, not in a worker
+    if workers:
+        generator = None  # each has its own
     folder = Path(out).expanduser()
     about = dict(format=FORMAT, generator=name, options=recipe(name, options), images=len(images))
     about = json.loads(json.dumps(about))
     if folder.exists() and any(folder.iterdir()):
         before = read_index(folder)
         for key in ('generator', 'options'):
-            if before.get(key) != about[key]:
+            if before.get(key) != about[key] and any(folder.glob('*.zip')):
                 raise ValueError(f'{folder} was made with {key} {before.get(key)}, now given: '
                                  f'{about[key]}; give another OUT, or remove it')
     folder.mkdir(parents=True, exist_ok=True)
@@ -266,9 +265,6 @@ def make(images: Sequence[Image], out: str, name: str, options: Optional[dict] =
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by workers
         except OSError:
             raise RuntimeError(f'another process is writing to {folder}') from None
-        part = folder / (INDEX + '.incomplete')
-        part.write_text(json.dumps(about, indent=2) + '\n', encoding='utf-8')
-        os.replace(part, folder / INDEX)
         _clean(folder)
         todo = images
         if any(folder.glob('*.zip')):
@@ -278,10 +274,15 @@ def make(images: Sequence[Image], out: str, name: str, options: Optional[dict] =
                 raise ValueError(f'{folder} holds segments of {len(file)} other images; give '
                                  'another OUT')
             if wrong := _differing(file, images, places):
-                raise _of_others(folder, wrong)
+                raise ValueError(f'{folder} holds segments of other images under the same names: '
+                                 f'{_some(wrong)}; give another OUT')
             done = (places >= 0) & file.readable(places)
             todo = [image for image, there in zip(images, done) if not there]
-        return _fill(folder, todo, len(images), name, options, workers, shard, shown)
+        part = folder / (INDEX + '.incomplete')
+        part.write_text(json.dumps(about, indent=2) + '\n', encoding='utf-8')
+        os.replace(part, folder / INDEX)
+        work = _Work(todo, name, options, generator)
+        return _fill(folder, work, len(images), workers, shard, shown)
 
 
 def _clean(folder: Path) -> None:
@@ -296,17 +297,19 @@ def _clean(folder: Path) -> None:
             path.unlink()
 
 
-def _fill(folder: Path, todo: Sequence[Image], total: int, name: str, options: dict, workers: int,
-          shard: int, shown: bool) -> List[str]:
+def _fill(folder: Path, work: _Work, total: int, workers: int, shard: int,
+          shown: bool) -> List[str]:
     """The work of :func:`make`, once it is known what is left."""
-    if total > len(todo):
-        print(f'{total - len(todo)} of {total} images have segments already')
-    unreadable, writer = [], _Writer(folder, shard)
+    left = len(work)
+    if total > left:
+        print(f'{total - left} of {total} images have segments already')
+    unreadable, writer, workers = [], _Writer(folder, shard), min(workers, left)
     loader = DataLoader(
-        _Work(todo, name, options), batch_size=None, collate_fn=_as_is,
-        num_workers=min(workers, len(todo)), worker_init_fn=_quiet)
+        work, batch_size=None, collate_fn=_as_is, num_workers=workers, worker_init_fn=_quiet,
+        # CUDA does not survive a fork
+        multiprocessing_context='spawn' if workers and torch.cuda.is_initialized() else None)
     try:
-        for entry in progress(loader, len(todo), shown and len(todo) > 0):
+        for entry in progress(loader, left, shown and left > 0):
             if not entry.png:
                 unreadable.append(entry.key)
             writer.add(entry)

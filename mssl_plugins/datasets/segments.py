@@ -147,7 +147,7 @@ class SegmentsFile:
                 shapes.append((int(height), int(width)))
                 looks.append(bytes.fromhex(cells.decode()))
         if not hashes:
-            raise ValueError(f'{self.path} holds no segments yet: let tools/make_segments.py finish')
+            raise ValueError(f'{self.path} holds no segments yet: run tools/make_segments.py')
         # of an image that is there twice the one with segments, then the later one
         empty = [size == 0 for _, size, _ in place]
         order = np.lexsort((np.arange(len(hashes)), np.logical_not(empty), hashes))

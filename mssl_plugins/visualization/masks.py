@@ -10,7 +10,7 @@ from .attention import overlay
 from .canvas import save_image, sheet
 from .images import squares, whole_model
 
-HELP = "image, the teacher's attention, and what the mask hides (MST; MAE and ASL without attention)"
+HELP = "image, teacher's attention, and what the mask hides (MST; MAE and ASL without attention)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--columns', type=int, default=2, help='images in a row. Default: 2')
     parser.add_argument('--split', default='train', choices=['train', 'test'],
                         help='which images of a config. Default: train')
-    parser.add_argument('--tile', type=int, default=160, help='longer side of an image in px. Default: 160')
+    parser.add_argument('--tile', type=int, default=160,
+                        help='longer side of an image in px. Default: 160')
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
