@@ -348,6 +348,37 @@ def test_layouts_hold_the_scenes(scenes):
         assert set(np.unique(labels)) <= {0, *(scene['gt_bboxes_labels'] + 1)}
 
 
+@pytest.mark.parametrize('name, layout', [
+    ('faster-rcnn_r50-c4_own-voc', 'voc'), ('mask-rcnn_r50-c4_own-coco', 'coco'),
+    ('vitdet_vitb16_own-coco', 'coco'), ('upernet_vitb16_own-masks', 'seg')])
+def test_a_folder_of_ones_own_is_read(scenes, monkeypatch, name, layout):
+    """Path and classes in the environment; one image through the config's own transforms."""
+    from mmengine.config import Config
+    from mmengine.registry import DATASETS, DefaultScope
+
+    from mssl_plugins.catalogue import find
+    classes = Scenes(length=1, num_classes=10).metainfo['classes']
+    classes = ('none', *classes) if layout == 'seg' else classes
+    monkeypatch.setenv('OWN_DATA', str(scenes / f'data/scenes-{layout}'))
+    monkeypatch.setenv('OWN_CLASSES', ', '.join(classes))
+    cfg = Config.fromfile(find(name))
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        parts = [DATASETS.build(cfg[f'{part}_dataloader'].dataset) for part in ('train', 'val')]
+        assert [len(p) for p in parts] == [8, 4]
+        for part in parts:
+            assert tuple(part.metainfo['classes']) == tuple(classes)
+            sample = part[0]
+            assert sample['inputs'].dtype == torch.uint8
+            if part is parts[1]:  # training draws the size
+                assert min(sample['inputs'].shape[1:]) >= 512
+            given = sample['data_samples']
+            if layout == 'seg':
+                assert given.gt_sem_seg.data.shape[1:] and given.gt_sem_seg.data.max() <= 10
+            else:
+                assert given.gt_instances.labels.max() < 10
+                assert len(given.gt_instances.bboxes) == len(given.gt_instances.labels) > 0
+
+
 def test_real_sets_unpack(tmp_path, real_data):
     unpack_bccd(real_data('bccd_voc.tar.gz'), tmp_path / 'bccd')
     names = (tmp_path / 'bccd/ImageSets/Main/train.txt').read_text().split()
