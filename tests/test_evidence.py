@@ -94,10 +94,13 @@ def test_packed_images_replace_the_named_data(real_data):
 
 def test_shipped_studies_name_shipped_configs():
     from mmengine.config import Config
+
+    from mssl_plugins.catalogue import find
     for name, path in tool('evidence').STUDIES.items():
         study = Config.fromfile(path)
         for size in study.sizes:
             for arm in study.arms:
-                assert (ROOT / 'configs' / study.configs[size].format(arm=arm)).exists(), (name, size, arm)
+                find(study.configs[size].format(arm=arm))  # raises, with the nearest names
+        assert set(study.get('headline', [])) <= set(study.arms), name
         for better, worse, _ in study.claims:
             assert better in study.arms and worse in study.arms

@@ -231,7 +231,7 @@ def main(argv: Optional[List[str]] = None) -> None:
             raise UserError(f"{arm}, seed {seed}: the run logged no '{study.metric}'")
         keep = {k: v for k, v in values.items()
                 if k in ('loss', 'seconds') or k.startswith(('knn/', 'collapse/', 'linear/'))}
-        records.append(dict(keep, arm=arm, seed=seed, config=str(config.relative_to(ROOT / 'configs')), machine=where, threads=threads))
+        records.append(dict(keep, arm=arm, seed=seed, config=config.stem, machine=where, threads=threads))
         save(results, records)
         print(f'{arm}, seed {seed}: {100 * values[study.metric]:.1f} in {values["seconds"]:.0f} s', flush=True)
         report()
