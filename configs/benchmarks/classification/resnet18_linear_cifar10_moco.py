@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/resnet18_linear_cifar10_moco.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/resnet18.py',
+    '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/backbone_resnet18.py',
     '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='linear', base='resnet18', data='cifar10', epochs=100,

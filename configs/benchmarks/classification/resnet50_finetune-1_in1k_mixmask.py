@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/resnet50_finetune-1_in1k_mixmask.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/finetune_mixmask.py', '../../_base_/benchmarks/resnet50.py',
+    '../../_base_/benchmarks/finetune_mixmask.py', '../../_base_/benchmarks/backbone_resnet50.py',
     '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='finetune-1', base='resnet50', data='imagenet', epochs=20,

@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/resnet50_linear_in1k_moco.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/resnet50.py',
+    '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/backbone_resnet50.py',
     '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='linear', base='resnet50', data='imagenet', epochs=100,

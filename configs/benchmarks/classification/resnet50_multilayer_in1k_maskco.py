@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/resnet50_multilayer_in1k_maskco.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/multilayer_maskco.py', '../../_base_/benchmarks/resnet50.py',
+    '../../_base_/benchmarks/multilayer_maskco.py', '../../_base_/benchmarks/backbone_resnet50.py',
     '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='multilayer', base='resnet50', data='imagenet', epochs=90,

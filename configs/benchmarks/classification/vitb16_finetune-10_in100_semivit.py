@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/vitb16_finetune-10_in100_semivit.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/finetune_semivit-10.py', '../../_base_/benchmarks/vitb16.py',
+    '../../_base_/benchmarks/finetune_semivit-10.py', '../../_base_/benchmarks/backbone_vitb16.py',
     '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='finetune-10', base='vitb16', data='imagenet100', epochs=100,

@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/vits16_finetune-100_in1k_dino.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/finetune_dino.py', '../../_base_/benchmarks/vits16.py',
+    '../../_base_/benchmarks/finetune_dino.py', '../../_base_/benchmarks/backbone_vits16.py',
     '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='finetune-100', base='vits16', data='imagenet', epochs=100,

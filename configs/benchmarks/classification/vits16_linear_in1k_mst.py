@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/vits16_linear_in1k_mst.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_mst.py', '../../_base_/benchmarks/vits16.py',
+    '../../_base_/benchmarks/linear_mst.py', '../../_base_/benchmarks/backbone_vits16.py',
     '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='linear', base='vits16', data='imagenet', epochs=100,

@@ -6,7 +6,7 @@
 # Command: python tools/train.py configs/benchmarks/classification/vits4_linear_cifar100_asl.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_mae.py', '../../_base_/benchmarks/vits4.py',
+    '../../_base_/benchmarks/linear_mae.py', '../../_base_/benchmarks/backbone_vits4.py',
     '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='linear', base='vits4', data='cifar100', epochs=90,
