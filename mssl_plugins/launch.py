@@ -324,6 +324,8 @@ def load_config(args: argparse.Namespace):
     if 'model' not in cfg or 'train_cfg' not in cfg:
         raise UserError(f'{path} describes no training: it needs `model` and '
                         '`train_cfg`')
+    if cfg.get('default_scope') in EXTRAS:
+        needs(cfg.default_scope)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         _drop_evaluation(cfg)

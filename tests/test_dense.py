@@ -545,6 +545,17 @@ def test_backbones_work_inside_plain_configs(tmp_path, run_python):
     assert "mmdet ['acc', 'loss'" in done.stdout and "mmseg ['decode.acc_seg'" in done.stdout
 
 
+@pytest.mark.parametrize('project, config', [
+    ('mmdet', 'vitdet_vit_scenes-coco'), ('mmseg', 'upernet_vit_camvid')])
+def test_without_the_project_one_line_says_what_to_install(monkeypatch, project, config):
+    from mssl_plugins import launch
+    found = launch.importlib.util.find_spec
+    monkeypatch.setattr(launch.importlib.util, 'find_spec',
+                        lambda name, *a: None if name == project else found(name, *a))
+    with pytest.raises(launch.UserError, match=rf"{project} is not installed: pip install .*dense"):
+        launch.load_config(launch.parse_args([config]))
+
+
 # ------------------------------------------------------------------- evidence
 def test_evidence_says_what_was_measured(tmp_path, monkeypatch):
     module = tool('dense_evidence')
