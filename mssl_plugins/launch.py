@@ -366,7 +366,8 @@ def load_config(args: argparse.Namespace):
         loader = cfg.get(name)
         if loader is None:
             continue
-        loader.setdefault('collate_fn', dict(type='default_collate'))
+        if cfg.get('default_scope') not in ('mmdet', 'mmseg'):  # images of many sizes
+            loader.setdefault('collate_fn', dict(type='default_collate'))
         loader.setdefault('pin_memory', True)
         loader.setdefault('persistent_workers', True)
         loader.pin_memory &= on_gpu and not args.no_pin_memory

@@ -545,6 +545,14 @@ def test_backbones_work_inside_plain_configs(tmp_path, run_python):
     assert "mmdet ['acc', 'loss'" in done.stdout and "mmseg ['decode.acc_seg'" in done.stdout
 
 
+def test_images_of_many_sizes_are_not_stacked(tmp_path):
+    from mssl_plugins import launch
+    path = tmp_path / 'plain.py'
+    path.write_text("_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'")
+    cfg = launch.load_config(launch.parse_args([str(path)]))
+    assert cfg.train_dataloader.get('collate_fn', {}).get('type') != 'default_collate'
+
+
 @pytest.mark.parametrize('project, config', [
     ('mmdet', 'vitdet_vit_scenes-coco'), ('mmseg', 'upernet_vit_camvid')])
 def test_without_the_project_one_line_says_what_to_install(monkeypatch, project, config):
