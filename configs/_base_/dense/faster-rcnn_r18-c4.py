@@ -31,11 +31,10 @@ model = dict(
         rcnn=dict(sampler=dict(num=32))),
     test_cfg=dict(rpn=dict(nms_pre=400, max_per_img=100)))
 
-lr, batch_size, iterations = 0.02, 4, 200
+lr, batch_size, iterations = 2e-3, 4, 200
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4),
-    clip_grad=dict(max_norm=10.))
+    optimizer=dict(type='AdamW', lr=lr, weight_decay=0.05))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=iterations, T_max=iterations - 30)]

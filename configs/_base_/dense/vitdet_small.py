@@ -28,7 +28,7 @@ model = dict(
         rcnn=dict(sampler=dict(num=32), mask_size=14)),
     test_cfg=dict(rpn=dict(nms_pre=400, max_per_img=100)))
 
-lr, batch_size, iterations = 5e-4, 4, 200
+lr, batch_size, iterations = 1e-3, 4, 200
 optim_wrapper = dict(
     optimizer=dict(lr=lr, weight_decay=0.05), paramwise_cfg=dict(layer_decay_rate=0.8))
 param_scheduler = [
