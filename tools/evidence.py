@@ -10,7 +10,8 @@ with the first seed only; ``options`` of an arm replace texts in its config, in
 which ``{runs}`` is the folder of the study's runs and ``{seed}`` the seed.
 Every arm and seed is one run of ``tools/train.py``; its result is kept in
 ``docs/evidence/<study>-<size>.json`` when it finishes, so that a second call
-goes on where the first was stopped, inside a run from its last checkpoint.
+goes on where the first was stopped, inside a run from its last checkpoint,
+and a baseline that two studies share is trained once.
 ``docs/evidence.md`` is written from these files.
 """
 import argparse
@@ -181,6 +182,15 @@ def report() -> None:
     PAGE.write_text('\n'.join(lines).rstrip() + '\n')
 
 
+def measured(config: str, seed: int, threads: int) -> Optional[dict]:
+    """The result of the same run in another study: a baseline is trained once."""
+    for path in sorted(RESULTS.glob('*.json')):
+        for record in json.loads(path.read_text()):
+            if (record.get('config'), record.get('seed'), record.get('threads')) == (config, seed, threads):
+                return dict(record, study=record.get('study', path.stem))
+    return None
+
+
 def save(path: Path, records: List[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.tmp')
@@ -223,10 +233,17 @@ def main(argv: Optional[List[str]] = None) -> None:
     def run(task):
         arm, seed = task
         config = find(study.configs[args.size].format(arm=arm))
+        options = study.get('options', {}).get(arm, {})
+        known = None if options else measured(config.stem, seed, threads)
+        if known:
+            print(f"{arm}, seed {seed}: run before, by '{known['study']}'", flush=True)
+            records.append(dict(known, arm=arm))
+            save(results, records)
+            return report()
         print(f'{arm}, seed {seed} ...', flush=True)
         values = train(config, seed,
                        Path(args.work_dir) / f'{args.study}-{args.size}' / f'{arm}-s{seed}',
-                       data, args.device, threads, study.get('options', {}).get(arm, {}))
+                       data, args.device, threads, options)
         if study.metric not in values:
             raise UserError(f"{arm}, seed {seed}: the run logged no '{study.metric}'")
         keep = {k: v for k, v in values.items()

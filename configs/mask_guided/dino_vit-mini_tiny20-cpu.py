@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/datasets/tiny_imagenet_20c.py', '../_base_/mask_guided/dino_vit-mini.py',
     '../_base_/runtime.py']
 catalogue = dict(
-    method='dino', base='dino', data='tiny_imagenet_20c', epochs=8,
+    method='dino', base='dino', data='tiny_imagenet_20c', epochs=6,
     expected='docs/evidence.md')
 
 test_pipeline = [  # 64 px pictures and segments, 32 px views
@@ -26,7 +26,7 @@ train_dataloader = dict(
 default_hooks = dict(
     knn=dict(
         _base_.knn,
-        interval=4,
+        interval=3,
         k=20,
         source='teacher',
         bank=dict(_base_.knn.bank, dataset=dict(

@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/datasets/tiny_imagenet_20c.py', '../_base_/mask_guided/mae_vit-mini.py',
     '../_base_/runtime.py']
 catalogue = dict(
-    method='mae', base='mae', data='tiny_imagenet_20c', epochs=24,
+    method='mae', base='mae', data='tiny_imagenet_20c', epochs=12,
     expected='docs/evidence.md')
 
 test_pipeline = [  # 64 px pictures and segments, 32 px views
@@ -26,7 +26,7 @@ train_dataloader = dict(
 default_hooks = dict(
     knn=dict(
         _base_.knn,
-        interval=12,
+        interval=6,
         k=20,
         pool='avg',
         bank=dict(_base_.knn.bank, dataset=dict(

@@ -6,14 +6,14 @@
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_tiny20-cpu.py
 _base_ = 'dino_vit-mini_tiny20-cpu.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='tiny_imagenet_20c', epochs=8,
+    method='mask-guided', base='dino', data='tiny_imagenet_20c', epochs=6,
     expected='docs/evidence.md')
 
 model = dict(
     type='mssl_plugins.MaskGuidedDINODistill',
     num_segments=32,
     teacher=dict(
-        checkpoint='work_dirs/mask-guided_dino_vit-mini_tiny20-cpu/epoch_8.pth',
+        checkpoint='work_dirs/mask-guided_dino_vit-mini_tiny20-cpu/epoch_6.pth',
         source='teacher'))
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mssl_plugins.LoadSegments', segments='data/segments/tiny_imagenet_20c'),

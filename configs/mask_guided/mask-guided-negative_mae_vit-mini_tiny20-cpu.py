@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/mask_guided/mask-guided-negative_mae_vit-mini_tiny20-cpu.py
 _base_ = 'mask-guided_mae_vit-mini_tiny20-cpu.py'
 catalogue = dict(
-    method='mask-guided', base='mae', data='tiny_imagenet_20c', epochs=24,
+    method='mask-guided', base='mae', data='tiny_imagenet_20c', epochs=12,
     expected='docs/evidence.md')
 
 model = dict(backbone=dict(mask_bias=dict(positive=False, negative=True)))

@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/datasets/cifar10.py', '../_base_/mask_guided/dino_vit-mini.py',
     '../_base_/runtime.py']
 catalogue = dict(
-    method='mask-guided', base='dino', data='cifar10', epochs=8,
+    method='mask-guided', base='dino', data='cifar10', epochs=6,
     expected='docs/evidence.md')
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/cifar10')
@@ -30,7 +30,7 @@ default_hooks = dict(
     bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=2),
     knn=dict(  # f takes the image and its segments
         _base_.knn,
-        interval=4,
+        interval=3,
         k=20,
         source='teacher',
         bank=dict(_base_.knn.bank, dataset=dict(

@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/datasets/scenes.py', '../_base_/mask_guided/dino_vit-mini.py',
     '../_base_/runtime.py']
 catalogue = dict(
-    method='mask-guided', base='dino', data='scenes', epochs=8,
+    method='mask-guided', base='dino', data='scenes', epochs=6,
     expected='docs/evidence.md')
 
 model = dict(
@@ -27,7 +27,7 @@ default_hooks = dict(
     bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=2),
     knn=dict(
         _base_.knn,
-        interval=4,
+        interval=3,
         k=20,
         source='teacher',
         bank=dict(_base_.knn.bank, dataset=dict(

@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/datasets/cifar10.py', '../_base_/mask_guided/mae_vit-mini.py',
     '../_base_/runtime.py']
 catalogue = dict(
-    method='mask-guided', base='mae', data='cifar10', epochs=24,
+    method='mask-guided', base='mae', data='cifar10', epochs=12,
     expected='docs/evidence.md')
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/cifar10')
@@ -29,7 +29,7 @@ train_dataloader = dict(
 default_hooks = dict(
     knn=dict(  # f takes the image and its segments
         _base_.knn,
-        interval=12,
+        interval=6,
         k=20,
         pool='avg',
         bank=dict(_base_.knn.bank, dataset=dict(

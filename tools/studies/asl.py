@@ -5,10 +5,10 @@ which weight?"""
 metric = 'knn/top1_k20'
 metric_name = 'k-NN top-1 (k = 20, T = 0.1)'
 sizes = dict(
-    cpu="""CIFAR-10, every 10th image: 5,000 as training set and bank, 1,000 as queries; ViT of 4
-blocks, width 128, patches of 4 px; 12 epochs of batches of 128""",
+    cpu="""CIFAR-10, every 10th image: 5,000 as training set and bank, 1,000 as queries; ViT of 3
+blocks, width 64, patches of 4 px; 12 epochs of batches of 64""",
     gpu='CIFAR-10, all 50,000 + 10,000 images; ViT-S, patches of 4 px; 200 epochs of batches of 512')
-configs = dict(cpu='{arm}_vit_cifar10-cpu', gpu='{arm}_vits4_cifar10_200e')
+configs = dict(cpu='{arm}_vit-mini_cifar10-cpu', gpu='{arm}_vits4_cifar10_200e')
 arms = ['mae', 'asl', 'asl-branches', 'asl-reconstruct', 'asl-image', 'asl-index', 'asl-w01',
         'asl-w05', 'asl-w2']
 headline = ['mae', 'asl']

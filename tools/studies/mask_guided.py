@@ -13,7 +13,7 @@ metric_name = ('k-NN top-1 (k = 20, T = 0.1; phase 1 sees the segments of bank a
                'the images alone)')
 sizes = dict(
     cpu="""CIFAR-10, every 10th image: 5,000 as training set and bank, 1,000 as queries; ViT of 3
-blocks, width 64, patches of 4 px; 8 epochs (DINO) or 24 (MAE) of batches of 64; segments by
+blocks, width 64, patches of 4 px; 6 epochs (DINO) or 12 (MAE) of batches of 64; segments by
 Felzenszwalb's method""",
     tiny="""Tiny-ImageNet, 20 classes, every 2nd image: 5,000 as training set and bank, 1,000 as
 queries, views of 32 px; network and epochs of the cpu size; segments by Felzenszwalb's method on
@@ -25,9 +25,9 @@ headline = ['dino', 'mask-guided_dino', 'mae', 'mask-guided_mae']
 # phase 2 starts from the phase-1 run of its own seed; {runs} is the study's folder of runs
 options = {
     'mask-guided-distill_dino': {
-        'model.teacher.checkpoint': '{runs}/mask-guided_dino-s{seed}/epoch_8.pth'},
+        'model.teacher.checkpoint': '{runs}/mask-guided_dino-s{seed}/epoch_6.pth'},
     'mask-guided-distill_mae': {
-        'model.teacher.checkpoint': '{runs}/mask-guided_mae-s{seed}/epoch_24.pth'},
+        'model.teacher.checkpoint': '{runs}/mask-guided_mae-s{seed}/epoch_12.pth'},
 }
 # (arm, should beat, source)
 claims = [
