@@ -45,6 +45,7 @@ def LabelledImages(data_root: str,
                    split: str = 'train',
                    list_file: str = '',
                    classes: Union[str, Sequence[str], None] = None,
+                   cache: bool = True,
                    **kwargs) -> BaseDataset:
     """The training or validation set of whatever lies in a folder.
 
@@ -63,6 +64,8 @@ def LabelledImages(data_root: str,
             is read with ``meta/val.txt`` where there is one.
         classes (str | Sequence[str], optional): Only these classes, or a file
             with one a line (ImageNet-100), of a folder. Defaults to None.
+        cache (bool): Whether packed images are decoded once and kept.
+            Defaults to True.
         **kwargs: ``pipeline`` and others of MMPretrain's ``BaseDataset``.
 
     Returns:
@@ -90,15 +93,18 @@ def LabelledImages(data_root: str,
     packed = _packed(root, split)
     if build is None and packed:
         build = PackedImages
-        kwargs.update(ann_file=str(packed))
+        kwargs.update(ann_file=str(packed), cache=cache)
     if build is not None:
         if classes is not None:
             raise ValueError(f'{root} has no class folders to choose from: '
                              'classes= is for folders of images')
-        dataset = build(**kwargs)
         if list_file:
-            dataset.get_subset_(_indices(list_file, root, dataset))
-        return dataset
+            # Labels first: only what the list names is decoded and kept.
+            plain = {**kwargs, 'serialize_data': False}
+            if packed:
+                plain['cache'] = False
+            kwargs['indices'] = _indices(list_file, root, build(**plain))
+        return build(**kwargs)
     if (root / 'wnids.txt').is_file():
         if classes is not None:
             kwargs['classes'] = classes

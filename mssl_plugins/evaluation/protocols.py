@@ -235,7 +235,7 @@ class Data:
                  classes: Optional[str] = None,
                  train_images: Optional[int] = None,
                  test_images: Optional[int] = None, seed: int = 0) -> None:
-        from mssl_plugins.datasets.labelled import LabelledImages, labels_of
+        from mssl_plugins.datasets.labelled import labels_of
         if not Path(folder).exists() and not list(
                 Path(folder).parent.glob(f'{Path(folder).name}_*.npz')):
             raise FileNotFoundError(f'no such data: {folder}')
@@ -253,8 +253,7 @@ class Data:
                 self.specs[split]['list_file'] = self._draw(split, count)
                 self.sets[split] = self._build(self.specs[split])
                 self.labels[split] = torch.from_numpy(labels_of(self.sets[split]))
-        first = LabelledImages(**{k: v for k, v in self.specs['train'].items() if k != 'type'},
-                               pipeline=[])[0]['img']
+        first = self.sets['train'][0]['img']
         short, long = min(first.shape[:2]), max(first.shape[:2])
         self.size = size or native or (224 if short >= 128 else short)
         self.whole = short == long == self.size  # nothing to cut
@@ -266,7 +265,11 @@ class Data:
     @staticmethod
     def _build(spec: dict, pipeline: Sequence[dict] = ()):
         from mmengine.registry import DATASETS
-        return DATASETS.build(dict(spec, pipeline=list(pipeline)))
+        # Without a pipeline only labels are read: neither worth decoding images
+        # nor packing the list for workers.
+        used = bool(pipeline)
+        return DATASETS.build(dict(
+            spec, pipeline=list(pipeline), cache=used, serialize_data=used))
 
     def _check_classes(self) -> None:
         names = {k: getattr(v, 'CLASSES', None) for k, v in self.sets.items()}
