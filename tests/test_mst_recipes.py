@@ -137,7 +137,8 @@ def test_a_config_says_what_it_costs_and_gives(file):
     for line, word in zip(lines[1:5], ('Paper', 'Expected', 'Cost', 'Command')):
         assert line.startswith(f'# {word}: ')
     assert lines[4].endswith(f'configs/{file.parent.name}/{file.name}')
-    values = {n.targets[0].id: n.value for n in ast.parse(text).body if isinstance(n, ast.Assign)}
+    values = {n.targets[0].id: n.value for n in ast.parse(text).body
+              if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)}
     assert {k.arg for k in values['catalogue'].keywords} == {
         'method', 'base', 'data', 'epochs', 'expected'}
     bases = ast.literal_eval(values['_base_'])
@@ -145,7 +146,7 @@ def test_a_config_says_what_it_costs_and_gives(file):
         deeper = (file.parent / base).read_text()
         assert '_base_/' in base or all(
             '_base_ =' not in (file.parent / b).read_text() for b in ast.literal_eval(
-                next(n.value for n in ast.parse(deeper).body if n.targets[0].id == '_base_')))
+                next(n.value for n in ast.parse(deeper).body if getattr(n.targets[0], 'id', '') == '_base_')))
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
