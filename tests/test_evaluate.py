@@ -22,6 +22,13 @@ VIT = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(
 RESNET = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8)
 
 
+@pytest.fixture(autouse=True)
+def _no_collections(monkeypatch):
+    """MMEngine collects garbage at every data set it builds: half a second in
+    a process as full as this one."""
+    monkeypatch.setattr('gc.collect', lambda *args: 0)
+
+
 def write_images(folder, classes, each, size=16, seed=0):
     """Noise on a colour that tells the class."""
     from PIL import Image

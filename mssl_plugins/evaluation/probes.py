@@ -319,7 +319,7 @@ def logistic_regression(features: Tensor,
                         labels: Tensor,
                         num_classes: int,
                         strength: float = 1.0,
-                        max_iter: int = 200,
+                        max_iter: int = 500,
                         progress: Optional[Callable[[int], None]] = None
                         ) -> LinearProbes:
     """Multinomial logistic regression by L-BFGS on standardised features.
@@ -333,7 +333,8 @@ def logistic_regression(features: Tensor,
         labels (Tensor): (N,) integers, 0 or more.
         num_classes (int): Number of classes.
         strength (float): C. Defaults to 1, scikit-learn's.
-        max_iter (int): Defaults to 200.
+        max_iter (int): Of L-BFGS; it stops earlier where it has converged.
+            Defaults to 500.
         progress (Callable, optional): Called with the number of evaluations.
 
     Returns:

@@ -565,7 +565,7 @@ class Evaluation:
         kind = self.kinds[0]
         (bank, labels), test = self._pairs(kind)
         began = time.time()
-        bar = Bar('logistic', 200)
+        bar = Bar('logistic, at most', 500)
         probe = logistic_regression(bank, labels, self.data.num_classes, progress=bar.to)
         value = probe.accuracy(*test)[0]
         return [_row(name, f'{kind}, C=1', value, time.time() - began)]
