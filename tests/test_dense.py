@@ -320,7 +320,7 @@ def test_layouts_hold_the_scenes(scenes):
     from mmseg.datasets import BaseSegDataset
     from pycocotools.coco import COCO
     source = Scenes(split='test', length=4, size=64, objects=(1, 3), scale=(0.3, 0.6),
-                    num_classes=10)
+                    num_classes=4)
     classes = source.metainfo['classes']
     data = scenes / 'data'
     coco = CocoDataset(ann_file='annotations/val.json', data_root=str(data / 'scenes-coco'),
@@ -357,7 +357,7 @@ def test_a_folder_of_ones_own_is_read(scenes, monkeypatch, name, layout):
     from mmengine.registry import DATASETS, DefaultScope
 
     from mssl_plugins.catalogue import find
-    classes = Scenes(length=1, num_classes=10).metainfo['classes']
+    classes = Scenes(length=1, num_classes=4).metainfo['classes']
     classes = ('none', *classes) if layout == 'seg' else classes
     monkeypatch.setenv('OWN_DATA', str(scenes / f'data/scenes-{layout}'))
     monkeypatch.setenv('OWN_CLASSES', ', '.join(classes))
@@ -373,9 +373,9 @@ def test_a_folder_of_ones_own_is_read(scenes, monkeypatch, name, layout):
                 assert min(sample['inputs'].shape[1:]) >= 512
             given = sample['data_samples']
             if layout == 'seg':
-                assert given.gt_sem_seg.data.shape[1:] and given.gt_sem_seg.data.max() <= 10
+                assert given.gt_sem_seg.data.shape[1:] and given.gt_sem_seg.data.max() <= 4
             else:
-                assert given.gt_instances.labels.max() < 10
+                assert given.gt_instances.labels.max() < 4
                 assert len(given.gt_instances.bboxes) == len(given.gt_instances.labels) > 0
 
 

@@ -17,7 +17,7 @@ from mssl_plugins.utils import unknown
 #: (training, held-out) scenes: other photos, several objects
 SPLITS = dict(train='train', val='test')
 #: several objects a scene, as large in px as in the scenes of pre-training
-DIFFICULTY = dict(size=64, objects=(1, 3), scale=(0.3, 0.6), num_classes=10)
+DIFFICULTY = dict(size=64, objects=(1, 3), scale=(0.3, 0.6), num_classes=4)
 #: least side in px of what is annotated: less cannot be told from the background
 LEAST = 4
 
@@ -124,7 +124,7 @@ def write_scenes(out: Union[str, Path], layout: str, lengths: Sequence[int] = (4
         lengths (Sequence[int]): Scenes to train on and held-out scenes.
             Defaults to (400, 100).
         **kwargs: Arguments of :class:`Scenes`; by default 1 to 3 objects of
-            10 classes on 64 px.
+            4 classes on 64 px.
 
     Raises:
         ValueError: If the layout or an argument is unknown.

@@ -13,7 +13,7 @@ model = dict(
     auxiliary_head=dict(in_channels=128, channels=channels),
     test_cfg=dict(_delete_=True, mode='whole'))
 
-lr, batch_size, iterations = 1e-3, 4, 200
+lr, batch_size, iterations = 2e-3, 4, 200
 optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.8))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
