@@ -192,6 +192,28 @@ def test_augmented_views_are_repeatable(tmp_path, images):
     assert not all(np.array_equal(a, b) for a, b in zip(first, other))
 
 
+MEMORY = """
+import resource
+import torch
+from mssl_plugins.evaluation.knn import knn_accuracy
+queries, keys = torch.randn({queries}, 384), torch.randn(50000, 384)
+labels = torch.arange(50000) % 10
+knn_accuracy(queries[:8], labels[:8], keys[:600], labels[:600], ks=[200])  # libraries are loaded
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+before = peak()
+knn_accuracy(queries, labels[:len(queries)], keys, labels)
+print(peak() - before)
+"""
+
+
+def test_knn_needs_less_than_a_gib_above_the_features(run_python):
+    """50,000 keys of 384 dimensions; with more queries there are more steps,
+    not larger ones (10,000 are measured in docs/evaluation.md)."""
+    done = run_python('-c', MEMORY.format(queries=1500))
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert float(done.stdout.split()[-1]) < 1
+
+
 # ----------------------------------------------------------------- resuming
 def test_goes_on_where_it_was_killed(evaluate, images, checkpoints, monkeypatch):
     argv = (checkpoints / 'vit.pth', '--data', images, '--protocols', 'knn,linear,mae-linear', *FAST)
@@ -544,13 +566,25 @@ def test_layouts(tmp_path, images):
     assert labels_of(LabelledImages(str(flat), 'val')).tolist() == [1, 0]
 
 
-def test_train_takes_a_folder_for_a_protocols_config(images, tmp_path, train):
-    """``tools/train.py CONFIG --data DIR``: a linear probe, once for real."""
-    done = train(
-        'resnet18_linear_cifar10_moco', '--data', images, '--work-dir', tmp_path / 'run',
-        '--cfg-options', 'model.backbone.stem_channels=8', 'model.backbone.base_channels=8',
-        'model.backbone.init_cfg=None', 'model.head.in_channels=64', 'train_cfg.max_epochs=1',
-        'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
-        'test_dataloader.num_workers=0', 'train_dataloader.batch_size=20')
+SMALL = ('model.backbone.init_cfg=None', 'train_dataloader.batch_size=20',
+         *(f'{part}_dataloader.num_workers=0' for part in ('train', 'val', 'test')))
+NARROW = ('model.backbone.depth=18', 'model.backbone.stem_channels=8',
+          'model.backbone.base_channels=8')
+
+
+@pytest.mark.parametrize('config, options, said', [
+    ('resnet18_linear_cifar10_moco', (*NARROW, 'model.head.in_channels=64',
+                                      'train_cfg.max_epochs=1'), ['accuracy/top1', '[1][3/3]']),
+    ('resnet50_multilayer_in1k_maskco',
+     (*NARROW, 'model.head.in_channels=[1152,288,256,288,256]', 'train_cfg.max_epochs=1'),
+     ['accuracy/conv1', 'accuracy/conv5', 'loss_conv3']),
+    ('vits16_knn_in1k_mst',
+     ('model.backbone.patch_size=112', 'default_hooks.knn.k=[3,7]', 'default_hooks.knn.bank.num_workers=0',
+      'default_hooks.knn.test.num_workers=0'), ['k-NN after 0 iterations', 'knn/top1_k7'])])
+def test_protocols_run_through_train_on_a_folder(images, tmp_path, train, config, options, said):
+    """``tools/train.py CONFIG --data DIR``, for real."""
+    done = train(config, '--data', images, '--work-dir', tmp_path / 'run', '--cfg-options',
+                 *SMALL, *options)
     assert done.status == 0, done.text[-2000:]
-    assert 'accuracy/top1' in done.text and '[1][3/3]' in done.text
+    for words in said:
+        assert words in done.text, words

@@ -354,6 +354,8 @@ def test_accuracy_of_every_layer():
     for name, scores in zip(CONVS, model.head(feats)):
         right = [int(s.argmax()) == label for s, label in zip(scores, labels)]
         assert found[f'accuracy/{name}'] == pytest.approx(100 * sum(right) / 5)
+    with pytest.raises(ValueError, match='conv2 has 7 dimensions, in_channels says 288'):
+        model.head([feats[0], feats[1][:, :7], *feats[2:]])
     with pytest.raises(ValueError, match='5 layers .* need as many in_channels'):
         MODELS.build(dict(type='mssl_plugins.MultiLayerHead', num_classes=3, in_channels=[8]))
 

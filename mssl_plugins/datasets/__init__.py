@@ -8,6 +8,7 @@ from .segments import LoadSegments, SegmentsFile
 from .views import CenterView, PackViews, Views
 
 __all__ = [
-    'CenterView', 'EpochSampler', 'ImageFolder', 'LabelledImages', 'LoadSegments', 'MaskCoViews', 'PackViews',
-    'PackedImages', 'SampleIndex', 'Scenes', 'SegmentsFile', 'TinyImageNet', 'Views', 'sample_rng'
+    'CenterView', 'EpochSampler', 'ImageFolder', 'LabelledImages', 'LoadSegments', 'MaskCoViews',
+    'PackViews', 'PackedImages', 'SampleIndex', 'Scenes', 'SegmentsFile', 'TinyImageNet', 'Views',
+    'sample_rng'
 ]

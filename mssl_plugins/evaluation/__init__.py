@@ -1,4 +1,4 @@
-"""Measuring frozen features: k-NN and collapse."""
+"""Measuring backbones: k-NN, probes, fine-tuning protocols, collapse."""
 from .collapse import effective_rank, feature_std
 from .features import extract_features
 from .knn import knn_accuracy, knn_predict, knn_scores

@@ -690,7 +690,7 @@ class Evaluation:
         cfg.dump(folder / 'finetune.py')
         command = [sys.executable]
         if self.processes > 1:
-            command += ['-m', 'torch.distributed.run', '--nproc_per_node',
+            command += ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node',
                         str(self.processes)]
         command += [str(root() / 'tools/train.py'), str(folder / 'finetune.py'),
                     '--work-dir', str(folder), '--resume', 'auto']

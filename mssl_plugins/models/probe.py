@@ -87,6 +87,10 @@ class MultiLayerHead(BaseModule):
 
     def forward(self, feats: Tuple[Tensor, ...]) -> List[Tensor]:
         """(B, D) of each layer -> (B, num_classes) of each."""
+        for name, fc, x in zip(self.names, self.fcs, feats):
+            if x.shape[1] != fc.in_features:
+                raise ValueError(f'{name} has {x.shape[1]} dimensions, in_channels '
+                                 f'says {fc.in_features}')
         return [fc(norm(x)) for fc, norm, x in zip(self.fcs, self.norms, feats)]
 
     def loss(self, feats: Tuple[Tensor, ...],
