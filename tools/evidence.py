@@ -15,6 +15,7 @@ and a baseline that two studies share is trained once.
 ``docs/evidence.md`` is written from these files.
 """
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -120,8 +121,31 @@ def train(config: Path, seed: int, work_dir: Path, data: Optional[Path], device:
     return dict(last_scalars(work_dir), seconds=seconds)
 
 
+def probe(study, size: str, work_dir: Path, data: Optional[Path], threads: int) -> Dict[str, float]:
+    """The best rows of ``study.probes`` for a finished run, by tools/evaluate.py."""
+    probes = study.get('probes')
+    if not probes or not data:
+        return {}
+    out = work_dir / 'probes.json'
+    command = [sys.executable, str(ROOT / 'tools/evaluate.py'), (work_dir / 'last_checkpoint').read_text().strip(),
+               '--data', str(data / probes.data), '--protocols', probes.protocols, '--out', str(out),
+               '--work-dir', str(work_dir / 'probes'), *probes.get('options', {}).get(size, [])]
+    with open(work_dir / 'output.txt', 'a') as log:
+        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT,
+                                env=dict(os.environ, OMP_NUM_THREADS=str(threads))).returncode
+    if status:
+        raise UserError(f'{work_dir.name}: probes ended with status {status}: see {work_dir}/output.txt')
+    best = {}
+    for row in json.loads(out.read_text()):  # of a sweep the best counts
+        key = f"probe/{row['protocol']} {row['setting'].split(',')[0]}"
+        best[key] = max(best.get(key, 0.), row['value'] / 100)
+    return {key: best[key] for key in probes.show}
+
+
 # ------------------------------------------------------------------- report
 def spread(values: List[float]) -> str:
+    if not values:
+        return '-'
     mean = 100 * statistics.mean(values)
     return f'{mean:.1f} ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else f'{mean:.1f}'
 
@@ -129,6 +153,7 @@ def spread(values: List[float]) -> str:
 def section(name: str, study, size: str, records: List[dict]) -> List[str]:
     """The part of the page for one study at one size."""
     metric = study.metric
+    shown = [k for k in study.get('probes', {}).get('show', []) if any(k in r for r in records)]
     by_arm = {a: [r for r in records if r['arm'] == a] for a in study.arms}
     by_arm = {a: r for a, r in by_arm.items() if r}
     seeds = max((len(r) for r in by_arm.values()), default=0)
@@ -138,19 +163,21 @@ def section(name: str, study, size: str, records: List[dict]) -> List[str]:
         f'- Figure: {study.metric_name}, %, mean ± standard deviation over {seeds} seeds',
         f"- Machine: {'; '.join(sorted({r['machine'] for r in records}))}",
         f'- Command: `python tools/evidence.py {name} --size {size}`', '',
-        '| arm | figure | seeds | feature std | effective rank | loss | seconds a run |',
-        '| --- | --- | --- | --- | --- | --- | --- |']
+        f"| arm | figure |{''.join(f' {k[6:]} |' for k in shown)} seeds | feature std | effective rank | loss | seconds a run |",
+        '| --- | --- |' + ' --- |' * len(shown) + ' --- | --- | --- | --- | --- |']
     for arm, runs in by_arm.items():
         def mean(key):
             found = [r[key] for r in runs if key in r]
             return f'{statistics.mean(found):.2f}' if found else '-'
-        lines.append(f"| {arm} | {spread([r[metric] for r in runs])} | {', '.join(str(r['seed']) for r in runs)} | "
+        probed = ''.join(f" {spread([r[k] for r in runs if k in r])} |" for k in shown)
+        lines.append(f"| {arm} | {spread([r[metric] for r in runs])} |{probed} {', '.join(str(r['seed']) for r in runs)} | "
                      f"{mean('collapse/std')} | {mean('collapse/erank')} | {mean('loss')} | "
                      f"{statistics.mean(r['seconds'] for r in runs):.0f} |")
-    lines += ['', '| claim | source | difference, seed by seed | the paper\'s sign |', '| --- | --- | --- | --- |']
-    for better, worse, source in study.claims:
-        pairs = [(a[metric] - b[metric]) * 100 for a in by_arm.get(better, []) for b in by_arm.get(worse, [])
-                 if a['seed'] == b['seed']]
+    lines += ['', '| claim | source | figure | difference, seed by seed | the paper\'s sign |',
+              '| --- | --- | --- | --- | --- |']
+    for (better, worse, source), key in itertools.product(study.claims, [metric, *shown]):
+        pairs = [(a[key] - b[key]) * 100 for a in by_arm.get(better, []) for b in by_arm.get(worse, [])
+                 if a['seed'] == b['seed'] and key in a and key in b]
         if not pairs:
             continue
         mean = statistics.mean(pairs)
@@ -160,7 +187,7 @@ def section(name: str, study, size: str, records: List[dict]) -> List[str]:
         else:
             verdict = ('yes' if mean > 0 else '**no**') + ' (one seed)'
         listed = ', '.join(f'{p:+.1f}' for p in pairs)
-        lines.append(f'| {better} > {worse} | {source} | {listed}; mean {mean:+.1f} | {verdict} |')
+        lines.append(f'| {better} > {worse} | {source} | {key[6:] if key in shown else "k-NN"} | {listed}; mean {mean:+.1f} | {verdict} |')
     notes = RESULTS / f'{name}-{size}.md'
     return lines + ([''] + notes.read_text().rstrip().splitlines() if notes.exists() else []) + ['']
 
@@ -229,6 +256,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     data = find_data(args.data)
     threads = max((os.cpu_count() or 1) // args.workers, 1)
     where = machine(args.device)
+    runs = Path(args.work_dir) / f'{args.study}-{args.size}'
 
     def run(task):
         arm, seed = task
@@ -241,19 +269,25 @@ def main(argv: Optional[List[str]] = None) -> None:
             save(results, records)
             return report()
         print(f'{arm}, seed {seed} ...', flush=True)
-        values = train(config, seed,
-                       Path(args.work_dir) / f'{args.study}-{args.size}' / f'{arm}-s{seed}',
-                       data, args.device, threads, options)
+        values = train(config, seed, runs / f'{arm}-s{seed}', data, args.device, threads, options)
         if study.metric not in values:
             raise UserError(f"{arm}, seed {seed}: the run logged no '{study.metric}'")
-        keep = {k: v for k, v in values.items()
-                if k in ('loss', 'seconds') or k.startswith(('knn/', 'collapse/', 'linear/'))}
+        keep = {k: v for k, v in values.items() if k in ('loss', 'seconds') or k.startswith(('knn/', 'collapse/'))}
+        keep.update(probe(study, args.size, runs / f'{arm}-s{seed}', data, threads))
         records.append(dict(keep, arm=arm, seed=seed, config=config.stem, machine=where, threads=threads))
         save(results, records)
         print(f'{arm}, seed {seed}: {100 * values[study.metric]:.1f} in {values["seconds"]:.0f} s', flush=True)
         report()
 
+    def fill(record):  # a run that was finished before its study had probes
+        work_dir = runs / f"{record['arm']}-s{record['seed']}"
+        if (work_dir / 'last_checkpoint').exists() and not args.report and any(
+                key not in record for key in study.get('probes', {}).get('show', [])):
+            record.update(probe(study, args.size, work_dir, data, threads))
+            save(results, records)
+
     with ThreadPoolExecutor(args.workers) as pool:
+        list(pool.map(fill, list(records)))
         list(pool.map(run, todo))
     report()
     print(f'written: {PAGE}')

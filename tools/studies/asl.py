@@ -21,3 +21,6 @@ claims = [
     ('asl', 'asl-w05', 'section 9'),
     ('asl', 'asl-w2', 'section 9'),
 ]
+probes = dict(
+    protocols='linear', data='cifar10', show=['probe/linear cls'],
+    options=dict(cpu=['--train-images', '5000', '--test-images', '1000', '--epochs', '30']))

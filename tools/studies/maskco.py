@@ -16,3 +16,6 @@ claims = [
     ('maskco', 'maskco-nomask', 'Table 2, supplement'),
     ('maskco-nomph-nomask', 'maskco-nomph', 'Table 2, supplement: without MPH the mask hurts'),
 ]
+probes = dict(
+    protocols='multilayer', data='tiny_imagenet_20c', show=[f'probe/multilayer conv{i}' for i in range(1, 6)],
+    options=dict(cpu=['--train-images', '5000', '--epochs', '30']))
