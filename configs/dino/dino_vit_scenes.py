@@ -3,8 +3,8 @@
 # Expected: docs/evidence.md
 # Cost: see docs/evidence.md
 # Command: python tools/train.py configs/dino/dino_vit_scenes.py
-_base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/vit-32px.py', '../_base_/runtime.py']
-catalogue = dict(method='dino', base='dino', data='scenes', epochs=12, expected='docs/evidence.md')
+_base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
+catalogue = dict(method='dino', base='dino', data='scenes', epochs=6, expected='docs/evidence.md')
 
 # a glyph mirrored may be another glyph: no flip
 train_dataloader = dict(
@@ -18,7 +18,7 @@ default_hooks = dict(
     logger=dict(interval=20),
     knn=dict(
         _base_.knn,
-        interval=4,
+        interval=3,
         k=20,
         source='teacher',
         bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,

@@ -4,7 +4,7 @@
 # Cost: about 3 minutes on one CPU core
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_scenes.py
 _base_ = [
-    '../_base_/datasets/scenes.py', '../_base_/mask_guided/dino_vit-mini.py',
+    '../_base_/datasets/scenes.py', '../_base_/dino/dino_vit-mini.py',
     '../_base_/runtime.py']
 catalogue = dict(
     method='mask-guided', base='dino', data='scenes', epochs=6,

@@ -4,7 +4,7 @@
 # Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_tiny20-cpu.py
 _base_ = [
-    '../_base_/datasets/tiny_imagenet_20c.py', '../_base_/mask_guided/dino_vit-mini.py',
+    '../_base_/datasets/tiny_imagenet_20c.py', '../_base_/dino/dino_vit-mini.py',
     '../_base_/runtime.py']
 catalogue = dict(
     method='mask-guided', base='dino', data='tiny_imagenet_20c', epochs=6,

@@ -3,7 +3,7 @@
 # Expected: docs/evidence.md
 # Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mst/mst_vit-mini_cifar10-cpu.py
-_base_ = ['../_base_/datasets/cifar10.py', '../_base_/mask_guided/dino_vit-mini.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/cifar10.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
 catalogue = dict(method='mst', base='dino', data='cifar10', epochs=6, expected='docs/evidence.md')
 
 model = dict(
