@@ -24,4 +24,5 @@ if ! installed transformers; then
     done_installing transformers
 fi
 cd -- "$ROOT" || exit 1
-exec "$VENV/bin/python" -m pytest "$@"
+# A test file a process, and a core a process: the tests use one thread each.
+exec "$VENV/bin/python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
