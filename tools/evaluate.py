@@ -1,4 +1,4 @@
-"""Measures a checkpoint by the papers' protocols: python tools/evaluate.py CHECKPOINT --data DIR."""
+"""Measures a checkpoint by the papers' protocols: tools/evaluate.py CHECKPOINT --data DIR."""
 import argparse
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draws a class-balanced part of a labelled set and writes it as a list: python tools/make_subset.py DATA OUT.txt."""
+"""Draws a class-balanced part of a labelled set: python tools/make_subset.py DATA OUT.txt."""
 import argparse
 import sys
 from pathlib import Path
