@@ -82,7 +82,7 @@ def commands():
 
 
 PARSED = ('tools/train.py', 'tools/knn.py', 'tools/extract.py', 'tools/visualize.py', 'tools/evidence.py',
-          'tools/benchmark.py')
+          'tools/benchmark.py', 'tools/evaluate.py', 'tools/export.py', 'tools/make_segments.py')
 
 
 @pytest.mark.parametrize('page, line', commands())
@@ -99,7 +99,8 @@ def test_commands_of_the_pages_are_valid(page, line):
         script = 'tools/train.py'
     if script:
         source = (ROOT / script).read_text() + (ROOT / 'mssl_plugins/launch.py').read_text()
-        source += (ROOT / 'mssl_plugins/evaluation/inputs.py').read_text()
+        for parser in ('evaluation/inputs.py', 'datasets/make_segments.py'):
+            source += (ROOT / 'mssl_plugins' / parser).read_text()
         source += ''.join(p.read_text() for p in (ROOT / 'mssl_plugins/visualization').glob('*.py'))
         for option in options:
             assert f"'{option}'" in source or option in ('--nproc_per_node', ), (option, line)
