@@ -457,7 +457,7 @@ def test_trains_and_is_scored(scenes, pretrained, name, family, figures, options
     found = scalars(scenes / name)
     assert all(0 <= found[f] <= 100 for f in figures), found
     assert np.isfinite(found.get('loss', np.nan)) and (scenes / name / 'iter_3.pth').exists()
-    report = re.search(r'(\d+) keys matched, (\d+) missing .*?, (\d+) unexpected', text)
+    report = re.search(r'(\d+) keys matched, (\d+) missing.*?, (\d+) unexpected', text)
     matched, missing, unexpected = map(int, report.groups())
     keys = torch.load(pretrained[family], weights_only=True)['state_dict']
     if family == 'resnet':

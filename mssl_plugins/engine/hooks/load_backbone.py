@@ -92,8 +92,9 @@ class LoadBackboneHook(Hook):
                 'this backbone was trained with masks beside the image (phase 1), which this '
                 'model does not give it: take the student of phase 2')
         shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
+        new = ' (start at zero by design)' if report.missing else ''
         runner.logger.info(
             f'backbone of {self.checkpoint} ({self.source}): {len(report.matched)} keys matched, '
-            f'{len(report.missing)} missing (start at zero by design), '
+            f'{len(report.missing)} missing{new}, '
             f'{len(report.unexpected)} unexpected; {report}'
             + (f'; the last stage went into {SHARED}' if shared is not None else ''))
