@@ -16,8 +16,8 @@ SMALL = ['vits4_cifar10_1600e', 'vits4_cifar100_1600e']
 AUGMENTED = ['jitter', 'grey', 'blur', 'solarise']
 
 
-def load(method, name):
-    return Config.fromfile(CONFIGS / method / f'{method}_{name}.py')
+def load(method, name, variant=''):
+    return Config.fromfile(CONFIGS / method / f'{method}{variant}_{name}.py')
 
 
 def schedule(cfg, warmup, epochs):
@@ -118,8 +118,8 @@ def test_table3_iterations_come_out():
 def test_section9_weights():
     linear = {.1: 47.0, .5: 48.0, 1.: 48.6, 2.: 47.3}
     for weight, accuracy in linear.items():
-        tail = '' if weight == 1 else f'_w{weight:g}'.replace('.', '')
-        cfg = load('asl', f'vitb16_coco_800e{tail}')
+        tail = '' if weight == 1 else f'-w{weight:g}'.replace('.', '')
+        cfg = load('asl', 'vitb16_coco_800e', tail)
         assert cfg.model.get('weight', 1.) == weight
         assert weight == 1 or f'linear {accuracy} ' in cfg.catalogue.expected
         schedule(cfg, 40, 800)
@@ -170,7 +170,7 @@ def test_every_config_says_what_it_is():
 
 
 def test_no_decay_but_for_matrices():
-    cfg = load('asl', 'vit_cifar10-cpu')
+    cfg = load('asl', 'vit-mini_cifar10-cpu')
     model = MODELS.build(cfg.model)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     decay = {id(p): group['weight_decay'] for group in wrapper.optimizer.param_groups

@@ -192,6 +192,32 @@ def section(name: str, study, size: str, records: List[dict]) -> List[str]:
     return lines + ([''] + notes.read_text().rstrip().splitlines() if notes.exists() else []) + ['']
 
 
+def protocols() -> List[str]:
+    """Checkpoints of the studies by every protocol: the outputs of tools/evaluate.py."""
+    rows = {p.stem: json.loads(p.read_text()) for p in sorted((RESULTS / 'protocols').glob('*.json'))}
+    if not rows:
+        return []
+    best = {}  # (protocol, what is read) -> checkpoint -> value; of a sweep of rates the best
+    for name, kept in rows.items():
+        for row in kept:
+            head = row['setting'].split(',')[0]
+            if head.startswith('best of'):
+                continue
+            place = best.setdefault((row['protocol'], head, row['metric']), {})
+            name_ = name.removesuffix('-finetune')
+            place[name_] = max(place.get(name_, 0.), row['value'])
+    names = sorted({name.removesuffix('-finetune') for name in rows})
+    lines = ['## Checkpoints of the studies by every protocol', '',
+             'Seed 0 of the arms above, %; of a sweep of rates the best on the test set. A dash: the protocol is for',
+             'the other family. See [evaluation.md](evaluation.md).', '',
+             f"| protocol | read at, setting | {' | '.join(names)} |", '| --- | --- |' + ' --- |' * len(names)]
+    for (protocol, head, _), values in best.items():
+        cells = ' | '.join(f'{values[n]:.1f}' if n in values else '-' for n in names)
+        lines.append(f'| {protocol} | {head} | {cells} |')
+    notes = RESULTS / 'protocols.md'
+    return lines + ([''] + notes.read_text().rstrip().splitlines() if notes.exists() else []) + ['']
+
+
 def report() -> None:
     """Write ``docs/evidence.md`` from everything in ``docs/evidence/``."""
     from mmengine.config import Config
@@ -206,6 +232,7 @@ def report() -> None:
                 lines += section(name, study, size, json.loads(results.read_text()))
     for page in sorted(RESULTS.glob('*.page.md')):  # of tools that train in another way
         lines += page.read_text().rstrip().splitlines() + ['']
+    lines += protocols()
     PAGE.write_text('\n'.join(lines).rstrip() + '\n')
 
 

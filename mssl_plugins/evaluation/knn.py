@@ -41,7 +41,7 @@ def _check(queries: Tensor, keys: Tensor, key_labels: Tensor, ks: Sequence[int],
             raise ValueError(
                 f'{name} must be (N, D) features, got {tuple(x.shape)}')
         # Extremes carry NaN and infinity on, a tenth of isfinite()'s time.
-        if x.numel() and not torch.isfinite(torch.stack(x.aminmax())).all():
+        if x.numel() and not torch.isfinite(torch.stack(x.float().aminmax())).all():
             raise ValueError(f'{name} hold NaN or infinite values')
     if queries.size(1) != keys.size(1):
         raise ValueError(f'queries have {queries.size(1)} dimensions, '
