@@ -8,6 +8,7 @@ train_pipeline = [
     dict(type='RandomChoiceResize', scales=[(1333, side) for side in range(480, 801, 32)],
          keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1., 1.)),  # a box of no size has no finite loss
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [

@@ -21,6 +21,7 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1., 1.)),  # a box of no size has no finite loss
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
