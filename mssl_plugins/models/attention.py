@@ -63,6 +63,9 @@ def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[T
     vectors = bias.vectors[:, None].to(q.dtype)  # (B, 1, N, E)
     # the kernel multiplies all logits by the scale, the bias must stay as it is
     coefficients = (bias.coefficients / scale).to(q.dtype)[None, :, None]  # (1, heads, 1, E)
+    # kernels are a tenth slower where the width is no multiple of 8
+    pad = -(width + vectors.shape[-1]) % 8
+    vectors, coefficients = F.pad(vectors, (0, pad)), F.pad(coefficients, (0, pad))
     extra = vectors.shape[-1]
 
     def wide_q():
