@@ -27,6 +27,9 @@ MAE = dict(
     type='mssl_plugins.MAE', backbone=VIT,
     neck=dict(type='mssl_plugins.MAEDecoder', num_patches=16, patch_size=4, embed_dim=16,
               decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2))
+GUIDED = dict(mask_bias=dict(positive=True, negative=True))
+GUIDED_MST = dict(MST, type='mssl_plugins.MaskGuidedMST', backbone=dict(MST['backbone'], **GUIDED))
+GUIDED_MAE = dict(MAE, type='mssl_plugins.MaskGuidedMAE', backbone=dict(VIT, **GUIDED))
 SUPERVISED = dict(
     type='mmpretrain.ImageClassifier',
     backbone=dict(VIT, type='mmpretrain.VisionTransformer', out_type='cls_token'),
@@ -41,7 +44,8 @@ def files(tmp_path_factory):
     """Configs, their checkpoints, and two pictures of 22 x 30 px."""
     folder = tmp_path_factory.mktemp('attention')
     torch.manual_seed(0)
-    for name, model in dict(mst=MST, mae=MAE, supervised=SUPERVISED, resnet=RESNET).items():
+    for name, model in dict(mst=MST, mae=MAE, guided_mst=GUIDED_MST, guided_mae=GUIDED_MAE,
+                            supervised=SUPERVISED, resnet=RESNET).items():
         text = f"default_scope = 'mmpretrain'\nmodel = {model!r}\n"
         (folder / f'{name}.py').write_text(text)
         from mmengine.registry import init_default_scope
@@ -250,7 +254,26 @@ def test_the_attention_of_the_masks_is_the_teachers(files):
     assert torch.allclose(shown[0], maps[0].mean(0).flatten(), atol=1e-6)
 
 
-@pytest.mark.parametrize('name', ['mst', 'mae'])
+def test_a_guided_model_sees_the_segments_of_the_pictures(files, tmp_path):
+    from mssl_plugins.visualization.images import shown_segments
+    image = read_square(files / 'photos/0.png', 16)
+    for name in ('guided_mst', 'guided_mae'):
+        model = MODELS.build(Config.fromfile(files / f'{name}.py').model)
+        sample, = shown_segments(model, image[None])
+        labels = sample.view_segments[0]
+        assert labels.shape == (16, 16) and labels.max() > 0
+        vectors = model.vectors([sample], 0)
+        # every pixel is in a segment, those after the 32nd count as none
+        counted = [k for k in np.argsort(-np.bincount(labels.flatten()), kind='stable')][:32]
+        share = np.isin(labels, counted).mean()
+        assert vectors.shape == (1, 16, 32) and abs(float(vectors.sum(-1).mean()) - share) < 1e-6
+        visualize('masks', files / f'{name}.py', files / f'{name}.pth', files / 'photos', '--out',
+                  tmp_path / 'masks.png')
+    model = MODELS.build(Config.fromfile(files / 'mae.py').model)
+    assert shown_segments(model, image[None]) is None
+
+
+@pytest.mark.parametrize('name', ['mst', 'mae', 'guided_mst', 'guided_mae'])
 def test_reconstructions(files, tmp_path, name):
     out = tmp_path / 'reconstruction.png'
     visualize('reconstruction', files / f'{name}.py', files / f'{name}.pth', files / 'photos',
@@ -259,7 +282,7 @@ def test_reconstructions(files, tmp_path, name):
     whole, seen, made, joined = (tile_of(out, column, 1) for column in range(4))
     assert (whole[::10, ::10] == image).all()
     hidden = (seen == 128).all(2)
-    assert hidden.mean() == (0.75 if name == 'mae' else 0.5)
+    assert hidden.mean() == (0.75 if name.endswith('mae') else 0.5)
     assert (joined == np.where(hidden[..., None], made, whole)).all()
     assert (made[hidden] != whole[hidden]).mean() > 0.5
     visualize('reconstruction', files / f'{name}.py', files / f'{name}.pth', '--out', out,

@@ -72,3 +72,34 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
                          f'{" ".join(line.strip() for line in lines[1:3])[:300]}') from None
     model.eval()
     return model
+
+
+def shown_segments(model, images: np.ndarray) -> Optional[list]:
+    """Data samples that give a mask-guided model the segments of the images.
+
+    They are made on the spot by scikit-image (Felzenszwalb's method); a model
+    without attention bias takes none.
+
+    Args:
+        model (nn.Module): A pre-training model.
+        images (np.ndarray): (N, H, W, 3) uint8 RGB.
+
+    Returns:
+        list, optional: N ``DataSample`` with ``view_segments``; None where
+        the model takes no segments.
+    """
+    from mssl_plugins.models.selfsup.mask_guided import MaskGuided
+    if not isinstance(model, MaskGuided):
+        return None
+    import cv2
+    from mmpretrain.structures import DataSample
+
+    from mssl_plugins.datasets.segment_generators import build_generator
+    generate, samples = build_generator('felzenszwalb', {}), []
+    for image in images:
+        labels = np.asarray(generate(image, '', {}), np.int32)
+        labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        sample = DataSample()
+        sample.set_field([labels], 'view_segments', field_type='metainfo')
+        samples.append(sample)
+    return samples

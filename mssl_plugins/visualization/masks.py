@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .attention import overlay
 from .canvas import save_image, sheet
-from .images import squares, whole_model
+from .images import shown_segments, squares, whole_model
 
 HELP = "image, teacher's attention, and what the mask hides (MST; MAE and ASL without attention)"
 
@@ -49,9 +49,9 @@ def picture(images: np.ndarray, masks: Sequence[np.ndarray], names: Sequence[str
 
 
 @torch.no_grad()
-def teacher_attention(model, view: Tensor) -> Tensor:
+def teacher_attention(model, view: Tensor, samples: Optional[list] = None) -> Tensor:
     """(B, L): of MST's teacher, as its masks are made from."""
-    return model.teacher([view], model.contexts(None, 1), tracked=1, attention=True,
+    return model.teacher([view], model.contexts(samples, 1), tracked=1, attention=True,
                          logits=False).attention[0]
 
 
@@ -68,11 +68,12 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
+    samples = shown_segments(model, images)
     if not isinstance(model, MST):
-        mask = model.reconstruct([x])[1][:, 0].numpy()
+        mask = model.reconstruct([x], samples)[1][:, 0].numpy()
         save_image(args.out, picture(images, [mask], [f'{mask.mean():.0%} hidden']))
         return
-    attention = teacher_attention(model, x)
+    attention = teacher_attention(model, x, samples)
     names: List[str] = list(args.strategies or [model.strategy])
     masks = [token_mask(name, attention, model.q, model.p) for name in names]
     masks = [model.pixels(mask, x)[:, 0].cpu().numpy() for mask in masks]

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from .canvas import denormalize, save_image, sheet
-from .images import squares, whole_model
+from .images import shown_segments, squares, whole_model
 
 HELP = 'image, what of it was seen, and its reconstruction (MAE, MST, ASL)'
 
@@ -52,6 +52,6 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=[x]))['inputs']
-    prediction, mask = model.reconstruct(x)
+    prediction, mask = model.reconstruct(x, shown_segments(model, images))
     save_image(args.out, picture(images, mask[:, 0].numpy(),
                                  denormalize(prediction, model.data_preprocessor)))
