@@ -31,6 +31,7 @@ from mssl_plugins.utils import unknown  # noqa: E402
 PRETRAIN = dict(
     resnet=('simclr_resnet18_scenes', 'epoch_6.pth', 'student',
             ['train_cfg.max_epochs=6', 'train_dataloader.dataset.length=4000',
+             'train_dataloader.batch_size=64', 'optim_wrapper.optimizer.lr=0.003',
              'param_scheduler.0.T_max=6']),
     vit=('mae_vit_scenes', 'epoch_10.pth', 'student',
          ['train_cfg.max_epochs=10', 'train_dataloader.dataset.length=4000',
