@@ -27,16 +27,15 @@ import evidence  # noqa: E402
 from mssl_plugins.launch import UserError, guarded, main as train  # noqa: E402
 from mssl_plugins.utils import unknown  # noqa: E402
 
+# the views that the weights below were made with
+VIEWS = ['train_dataloader.dataset.pipeline.0.views.0.scale=(0.5,1.0)',
+         'train_dataloader.dataset.pipeline.0.views.0.solarize.p=0.2']
 # what the weights come from: config, checkpoint, part of it, further options
 PRETRAIN = dict(
     resnet=('simclr_resnet18_scenes', 'epoch_6.pth', 'student',
             ['train_cfg.max_epochs=6', 'train_dataloader.dataset.length=4000',
-             'train_dataloader.batch_size=64', 'optim_wrapper.optimizer.lr=0.003',
-             'param_scheduler.0.T_max=6']),
-    vit=('mae_vit_scenes', 'epoch_10.pth', 'student',
-         ['train_cfg.max_epochs=10', 'train_dataloader.dataset.length=4000',
-          'train_dataloader.batch_size=64', 'optim_wrapper.optimizer.lr=0.0005',
-          'param_scheduler.1.T_max=8', 'param_scheduler.1.end=10']))
+             'param_scheduler.0.T_max=6', *VIEWS]),
+    vit=('simclr_vit_scenes', 'epoch_8.pth', 'student', VIEWS))
 # arm: (what it is, config, weights, data, figures, the first of which counts)
 ARMS = {
     'c4-scenes': ('Faster R-CNN C4, scenes', 'faster-rcnn_r18-c4_scenes-voc', 'resnet', 'scenes-voc',
