@@ -64,15 +64,14 @@ def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[T
     # the kernel multiplies all logits by the scale, the bias must stay as it is
     coefficients = (bias.coefficients / scale).to(q.dtype)[None, :, None]  # (1, heads, 1, E)
     # kernels are a tenth slower where the width is no multiple of 8
-    pad = -(width + vectors.shape[-1]) % 8
-    vectors, coefficients = F.pad(vectors, (0, pad)), F.pad(coefficients, (0, pad))
-    extra = vectors.shape[-1]
+    extra = -(-(width + vectors.shape[-1]) // 8) * 8 - width
+    zeros = q.new_zeros(()).expand(*q.shape[:3], extra - vectors.shape[-1])
 
     def wide_q():
-        return torch.cat([q, coefficients * vectors], -1)
+        return torch.cat([q, coefficients * vectors, zeros], -1)
 
     def wide_k():
-        return torch.cat([k, vectors.expand(*k.shape[:3], -1)], -1)
+        return torch.cat([k, vectors.expand(*k.shape[:3], -1), zeros], -1)
 
     def wide_v():  # fused kernels want one width; these columns come out as zeros
         return F.pad(v, (0, extra))
