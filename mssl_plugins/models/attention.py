@@ -53,12 +53,7 @@ def _merge(x: Tensor) -> Tensor:
 
 def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[Tensor],
             dropout: float) -> Tensor:
-    """Attention with wider heads; saves for backward what the plain one saves.
-
-    The wide copies of q, k, v and of the output are a concatenation of what
-    is in memory anyway, so autograd stores how to make them again: at ViT-S
-    and K = 32 they would cost a fifth of the network's activations.
-    """
+    """Attention with wider heads."""
     width, scale = q.shape[-1], q.shape[-1]**-0.5
     vectors = bias.vectors[:, None].to(q.dtype)  # (B, 1, N, E)
     # the kernel multiplies all logits by the scale, the bias must stay as it is
@@ -66,38 +61,12 @@ def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[T
     # kernels are a tenth slower where the width is no multiple of 8
     extra = -(-(width + vectors.shape[-1]) // 8) * 8 - width
     zeros = q.new_zeros(()).expand(*q.shape[:3], extra - vectors.shape[-1])
-
-    def wide_q():
-        return torch.cat([q, coefficients * vectors, zeros], -1)
-
-    def wide_k():
-        return torch.cat([k, vectors.expand(*k.shape[:3], -1), zeros], -1)
-
-    def wide_v():  # fused kernels want one width; these columns come out as zeros
-        return F.pad(v, (0, extra))
-
-    made = [(wide_q(), wide_q), (wide_k(), wide_k), (wide_v(), wide_v)]
-    inputs = {tensor.data_ptr(): again for tensor, again in made}
-    wide_shape, done = made[2][0].shape, []
-
-    def wide_out():
-        return F.pad(done[0].unflatten(2, (-1, width)).transpose(1, 2), (0, extra))
-
-    def pack(tensor: Tensor):
-        if tensor.shape != wide_shape:
-            return tensor
-        return inputs.get(tensor.data_ptr(), wide_out)
-
-    @torch.no_grad()
-    def unpack(saved):
-        return saved if isinstance(saved, Tensor) else saved()
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        out = F.scaled_dot_product_attention(
-            *(tensor for tensor, _ in made), attn_mask=mask, dropout_p=dropout, scale=scale)
-    out = _merge(out[..., :width])
-    done.append(out.detach())
-    return out
+    out = F.scaled_dot_product_attention(
+        torch.cat([q, coefficients * vectors, zeros], -1),
+        torch.cat([k, vectors.expand(*k.shape[:3], -1), zeros], -1),
+        F.pad(v, (0, extra)),  # fused kernels want one width; these columns come out as zeros
+        attn_mask=mask, dropout_p=dropout, scale=scale)
+    return _merge(out[..., :width])
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[LowRankBias] = None,
