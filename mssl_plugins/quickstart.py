@@ -54,16 +54,15 @@ def run(args: argparse.Namespace) -> None:
     began = float(os.environ.get('MSSL_STARTED', time.time()))
     work_dir = Path(args.work_dir)
     (work_dir / 'summary.json').unlink(missing_ok=True)
-    measured, pictures, progress = {}, {}, Progress()
+    measured, pictures, progress = {}, [], Progress()
 
     def measure(model, runner) -> float:
         knn = runner.cfg.default_hooks.knn
-        for part in ('bank', 'test'):  # pictures are made once, measured three times
-            if part not in pictures:
-                made = list(DATASETS.build(knn[part].dataset))
-                pictures[part] = dict(knn[part], dataset=made)
-        bank, test = (extract_features(model, pictures[part])
-                      for part in ('bank', 'test'))
+        if not pictures:  # made once, measured three times
+            pictures.extend(
+                dict(part, dataset=list(DATASETS.build(part.dataset)))
+                for part in (knn.bank, knn.test))
+        bank, test = (extract_features(model, part) for part in pictures)
         k = min(knn.k, len(bank[0]))
         measured['pictures'] = len(test[0])
         measured['chance'] = 1 / len(test[1].unique())

@@ -219,9 +219,9 @@ def test_peak_memory_at_vit8_grows_by_at_most_a_tenth(negative):
 
     step(c)
     plain, biased = peak(lambda: step(None)), peak(lambda: step(c))
-    # measured 1.05, and 1.08 with the negative relation; one N x N tensor a layer would double it
+    # one N x N tensor a layer would double it
     assert 12 * 12 * 785 * 64 * 4 < plain < 12 * 785**2 * 4 * 1.5
-    assert biased <= 1.10 * plain, f'{biased / plain:.3f}'
+    assert biased <= (1.09 if negative else 1.06) * plain, f'{biased / plain:.3f}'
 
 
 def test_wrong_use_of_the_bias_is_refused():

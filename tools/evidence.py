@@ -135,11 +135,20 @@ def probe(study, size: str, work_dir: Path, data: Optional[Path], threads: int) 
                                 env=dict(os.environ, OMP_NUM_THREADS=str(threads))).returncode
     if status:
         raise UserError(f'{work_dir.name}: probes ended with status {status}: see {work_dir}/output.txt')
+    values = {f'probe/{protocol} {head}': value / 100
+              for (protocol, head, _), value in best_rows(json.loads(out.read_text())).items()}
+    return {key: values[key] for key in probes.show}
+
+
+def best_rows(rows: List[dict]) -> Dict[tuple, float]:
+    """(protocol, what is read, metric) -> %: of a sweep of rates the best counts."""
     best = {}
-    for row in json.loads(out.read_text()):  # of a sweep the best counts
-        key = f"probe/{row['protocol']} {row['setting'].split(',')[0]}"
-        best[key] = max(best.get(key, 0.), row['value'] / 100)
-    return {key: best[key] for key in probes.show}
+    for row in rows:
+        head = row['setting'].split(',')[0]
+        if not head.startswith('best of'):  # a summary of the rows above it
+            key = row['protocol'], head, row['metric']
+            best[key] = max(best.get(key, 0.), row['value'])
+    return best
 
 
 # ------------------------------------------------------------------- report
@@ -194,26 +203,21 @@ def section(name: str, study, size: str, records: List[dict]) -> List[str]:
 
 def protocols() -> List[str]:
     """Checkpoints of the studies by every protocol: the outputs of tools/evaluate.py."""
-    rows = {p.stem: json.loads(p.read_text()) for p in sorted((RESULTS / 'protocols').glob('*.json'))}
-    if not rows:
+    tables = {}  # checkpoint -> its rows; its fine-tuning stands in a file of its own
+    for path in sorted((RESULTS / 'protocols').glob('*.json')):
+        tables.setdefault(path.stem.removesuffix('-finetune'), []).extend(json.loads(path.read_text()))
+    if not tables:
         return []
-    best = {}  # (protocol, what is read) -> checkpoint -> value; of a sweep of rates the best
-    for name, kept in rows.items():
-        for row in kept:
-            head = row['setting'].split(',')[0]
-            if head.startswith('best of'):
-                continue
-            place = best.setdefault((row['protocol'], head, row['metric']), {})
-            name_ = name.removesuffix('-finetune')
-            place[name_] = max(place.get(name_, 0.), row['value'])
-    names = sorted({name.removesuffix('-finetune') for name in rows})
+    tables = {name: best_rows(rows) for name, rows in tables.items()}
+    names = sorted(tables)
+    keys = dict.fromkeys(key for table in tables.values() for key in table)
     lines = ['## Checkpoints of the studies by every protocol', '',
              'Seed 0 of the arms above, %; of a sweep of rates the best on the test set. A dash: the protocol is for',
              'the other family. See [evaluation.md](evaluation.md).', '',
              f"| protocol | read at, setting | {' | '.join(names)} |", '| --- | --- |' + ' --- |' * len(names)]
-    for (protocol, head, _), values in best.items():
-        cells = ' | '.join(f'{values[n]:.1f}' if n in values else '-' for n in names)
-        lines.append(f'| {protocol} | {head} | {cells} |')
+    for key in keys:
+        cells = ' | '.join(f'{tables[n][key]:.1f}' if key in tables[n] else '-' for n in names)
+        lines.append(f'| {key[0]} | {key[1]} | {cells} |')
     notes = RESULTS / 'protocols.md'
     return lines + ([''] + notes.read_text().rstrip().splitlines() if notes.exists() else []) + ['']
 

@@ -97,8 +97,8 @@ def shown_segments(model, images: np.ndarray) -> Optional[list]:
     from mssl_plugins.datasets.segment_generators import build_generator
     generate, samples = build_generator('felzenszwalb', {}), []
     for image in images:
-        labels = np.asarray(generate(image, '', {}), np.int32)
-        labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        labels = np.asarray(generate(image, '', {}), np.uint16)
+        labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         sample = DataSample()
         sample.set_field([labels], 'view_segments', field_type='metainfo')
         samples.append(sample)
