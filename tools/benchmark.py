@@ -60,9 +60,10 @@ def timed(call: Callable) -> float:
 
 
 def measure(line: Line) -> dict:
-    """Time both sides in turn after one call of each to warm up."""
+    """Time both sides in turn after two calls of each: memory has settled then."""
     ours, theirs = line.make()
-    ours(), theirs()
+    for _ in range(2):
+        ours(), theirs()
     pairs = [(timed(ours), timed(theirs)) for _ in range(line.rounds)]
     a, b = (sorted(p[i] for p in pairs) for i in range(2))
     # pair by pair: what slows the machine slows both

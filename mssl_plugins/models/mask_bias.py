@@ -49,28 +49,31 @@ def token_vectors(segments: Tensor, patch: Union[int, Tuple[int, int]],
     ph, pw = (patch, patch) if isinstance(patch, int) else patch
     if h % ph or w % pw:
         raise ValueError(f'segments of {h} x {w} px cannot be cut into patches of {ph} x {pw}')
-    labels = segments.reshape(b, h * w).long()
+    labels = segments.reshape(b, h * w)
     if labels.numel() and labels.min() < 0:
         raise ValueError(f'labels must be 0 (none) or positive, got {int(labels.min())}')
     if labels.numel() and labels.max() > h * w:  # keep the table of areas small
         labels = torch.cat([labels.new_zeros(1), labels.flatten()])
         labels = labels.unique(return_inverse=True)[1][1:].view(b, h * w)
     size = int(labels.max()) + 1 if labels.numel() else 1
-    image = torch.arange(b, device=device)[:, None]
-    area = torch.bincount((image * size + labels).flatten(), minlength=b * size).view(b, size)
+    # counted in int32 by flat places, for speed
+    image = torch.arange(b, device=device, dtype=torch.int32)[:, None]
+    place = (labels.int() + image * size).flatten()  # of each pixel in the table of areas
+    area = torch.bincount(place, minlength=b * size).view(b, size)
     area[:, 0] = 0
     order = area.sort(dim=1, descending=True, stable=True).indices[:, :num_segments]  # (B, <=K)
     # column of each label; the last one collects what belongs to no segment
-    column = torch.full_like(area, num_segments)
-    column.scatter_(1, order, torch.arange(order.shape[1], device=device).expand_as(order))
+    column = torch.full_like(area, num_segments, dtype=torch.int32)
+    ranks = torch.arange(order.shape[1], device=device, dtype=torch.int32)
+    column.scatter_(1, order, ranks.expand_as(order))
     column[:, 0] = num_segments
-    rows, columns = h // ph, w // pw
-    token = (torch.arange(h, device=device)[:, None] // ph * columns
-             + torch.arange(w, device=device) // pw).flatten()
-    cell = (image * (rows * columns) + token) * (num_segments + 1) + column.gather(1, labels)
-    pixels = torch.bincount(cell.flatten(), minlength=b * rows * columns * (num_segments + 1))
-    pixels = pixels.view(b, rows * columns, num_segments + 1)[..., :num_segments]
-    return pixels.float() / (ph * pw)
+    rows, columns, width = h // ph, w // pw, num_segments + 1
+    column += image * (rows * columns * width)
+    token = (torch.arange(h, device=device, dtype=torch.int32)[:, None] // ph * columns
+             + torch.arange(w, device=device, dtype=torch.int32) // pw).flatten()
+    cell = column.flatten().index_select(0, place).view(b, h * w) + token * width
+    pixels = torch.bincount(cell.flatten(), minlength=b * rows * columns * width)
+    return pixels.view(b, rows * columns, width)[..., :num_segments].float() / (ph * pw)
 
 
 class MaskBias(nn.Module):
