@@ -104,3 +104,14 @@ def test_shipped_studies_name_shipped_configs():
         assert set(study.get('headline', [])) <= set(study.arms), name
         for better, worse, _ in study.claims:
             assert better in study.arms and worse in study.arms
+
+
+def test_pages_show_what_was_measured(tmp_path, monkeypatch):
+    """docs/evidence.md and README's table are what the kept results give."""
+    module = tool('evidence')
+    monkeypatch.setattr(module, 'PAGE', tmp_path / 'evidence.md')
+    module.report()
+    page = (ROOT / 'docs/evidence.md').read_text()
+    assert (tmp_path / 'evidence.md').read_text() == page, 'python tools/evidence.py <study> --report'
+    table = page.split('## In short\n\n')[1].split('\n\n')[0]
+    assert table.count('\n') > 5 and table in (ROOT / 'README.md').read_text()

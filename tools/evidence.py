@@ -6,7 +6,8 @@
 
 A study (``tools/studies/<name>.py``) names its arms, each a shipped config,
 and the paper's claims; arms outside ``headline``, where there is one, are run
-with the first seed only; ``options`` of an arm replace texts in its config, in
+with the first seed only; ``short`` are the figures of the page's first table
+(default: ``metric``); ``options`` of an arm replace texts in its config, in
 which ``{runs}`` is the folder of the study's runs and ``{seed}`` the seed.
 Every arm and seed is one run of ``tools/train.py``; its result is kept in
 ``docs/evidence/<study>-<size>.json`` when it finishes, so that a second call
@@ -25,7 +26,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Iterator, List, Optional
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -159,12 +160,51 @@ def spread(values: List[float]) -> str:
     return f'{mean:.1f} ± {100 * statistics.stdev(values):.1f}' if len(values) > 1 else f'{mean:.1f}'
 
 
+def shown_name(key: str) -> str:
+    return key[6:] if key.startswith('probe/') else 'k-NN'
+
+
+def grouped(study, records: List[dict]) -> Dict[str, List[dict]]:
+    """The runs of each arm that has any, in the study's order."""
+    by_arm = {a: [r for r in records if r['arm'] == a] for a in study.arms}
+    return {a: r for a, r in by_arm.items() if r}
+
+
+def comparisons(study, by_arm: Dict[str, List[dict]], keys: List[str]) -> Iterator[tuple]:
+    """(better, worse, source, key, differences in % by seed, verdict) of each claim that was run."""
+    for (better, worse, source), key in itertools.product(study.claims, keys):
+        pairs = [(a[key] - b[key]) * 100 for a in by_arm.get(better, []) for b in by_arm.get(worse, [])
+                 if a['seed'] == b['seed'] and key in a and key in b]
+        if not pairs:
+            continue
+        mean = statistics.mean(pairs)
+        if len(pairs) > 1:
+            error = statistics.stdev(pairs) / len(pairs)**.5
+            verdict = ('within the noise' if abs(mean) < 2 * error else 'yes' if mean > 0 else '**no**')
+        else:
+            verdict = ('yes' if mean > 0 else '**no**') + ' (one seed)'
+        yield better, worse, source, key, pairs, verdict
+
+
+def summary(studies: Dict[tuple, tuple]) -> List[str]:
+    """The claims that several seeds were spent on, one table for all studies; README.md holds it too."""
+    lines = ['| arm | beside | figure | of the arm, % | beside, % | difference, seed by seed | the paper\'s sign |',
+             '| --- | --- | --- | --- | --- | --- | --- |']
+    for study, records in studies.values():
+        by_arm = grouped(study, records)
+        for better, worse, _, key, pairs, verdict in comparisons(study, by_arm, study.get('short', [study.metric])):
+            if len(pairs) > 1:
+                figures = ' | '.join(spread([r[key] for r in by_arm[a] if key in r]) for a in (better, worse))
+                lines.append(f"| {better} | {worse} | {shown_name(key)} | {figures} | "
+                             f"{', '.join(f'{p:+.1f}' for p in pairs)} | {verdict} |")
+    return lines + ['']
+
+
 def section(name: str, study, size: str, records: List[dict]) -> List[str]:
     """The part of the page for one study at one size."""
     metric = study.metric
     shown = [k for k in study.get('probes', {}).get('show', []) if any(k in r for r in records)]
-    by_arm = {a: [r for r in records if r['arm'] == a] for a in study.arms}
-    by_arm = {a: r for a, r in by_arm.items() if r}
+    by_arm = grouped(study, records)
     seeds = max((len(r) for r in by_arm.values()), default=0)
     lines = [
         f'## {study.title}, {size} size', '', ' '.join(study.question.split()), '',
@@ -184,19 +224,10 @@ def section(name: str, study, size: str, records: List[dict]) -> List[str]:
                      f"{statistics.mean(r['seconds'] for r in runs):.0f} |")
     lines += ['', '| claim | source | figure | difference, seed by seed | the paper\'s sign |',
               '| --- | --- | --- | --- | --- |']
-    for (better, worse, source), key in itertools.product(study.claims, [metric, *shown]):
-        pairs = [(a[key] - b[key]) * 100 for a in by_arm.get(better, []) for b in by_arm.get(worse, [])
-                 if a['seed'] == b['seed'] and key in a and key in b]
-        if not pairs:
-            continue
-        mean = statistics.mean(pairs)
-        if len(pairs) > 1:
-            error = statistics.stdev(pairs) / len(pairs)**.5
-            verdict = ('within the noise' if abs(mean) < 2 * error else 'yes' if mean > 0 else '**no**')
-        else:
-            verdict = ('yes' if mean > 0 else '**no**') + ' (one seed)'
+    for better, worse, source, key, pairs, verdict in comparisons(study, by_arm, [metric, *shown]):
         listed = ', '.join(f'{p:+.1f}' for p in pairs)
-        lines.append(f'| {better} > {worse} | {source} | {key[6:] if key in shown else "k-NN"} | {listed}; mean {mean:+.1f} | {verdict} |')
+        lines.append(f'| {better} > {worse} | {source} | {shown_name(key)} | {listed}; '
+                     f'mean {statistics.mean(pairs):+.1f} | {verdict} |')
     notes = RESULTS / f'{name}-{size}.md'
     return lines + ([''] + notes.read_text().rstrip().splitlines() if notes.exists() else []) + ['']
 
@@ -228,12 +259,16 @@ def report() -> None:
     lines = ['# Evidence', '',
              'Written by `tools/evidence.py` from the results in `docs/evidence/`; a remark on a study stands in',
              '`docs/evidence/<study>-<size>.md`. Every figure was measured; none is a paper\'s.', '']
+    studies = {}
     for name, path in STUDIES.items():
         study = Config.fromfile(path)
         for size in study.sizes:
             results = RESULTS / f'{name}-{size}.json'
             if results.exists():
-                lines += section(name, study, size, json.loads(results.read_text()))
+                studies[name, size] = study, json.loads(results.read_text())
+    lines += ['## In short', '', *summary(studies)]
+    for (name, size), (study, records) in studies.items():
+        lines += section(name, study, size, records)
     for page in sorted(RESULTS.glob('*.page.md')):  # of tools that train in another way
         lines += page.read_text().rstrip().splitlines() + ['']
     lines += protocols()

@@ -11,7 +11,8 @@ blocks, width 64, patches of 4 px; 12 epochs of batches of 64""",
 configs = dict(cpu='{arm}_vit-mini_cifar10-cpu', gpu='{arm}_vits4_cifar10_200e')
 arms = ['mae', 'asl', 'asl-branches', 'asl-reconstruct', 'asl-image', 'asl-index', 'asl-w01',
         'asl-w05', 'asl-w2']
-headline = ['mae', 'asl']
+headline = ['mae', 'asl', 'asl-branches', 'asl-reconstruct']  # the forms decide the default of sem
+short = [metric, 'probe/linear cls']  # the figures of the short table
 # (arm, should beat, source)
 claims = [
     ('asl', 'mae', 'Table 1'),

@@ -11,6 +11,7 @@ queries, 64 px; ResNet-18 of half the width; 4 epochs of batches of 32""",
 configs = dict(cpu='{arm}_resnet18_tiny20-cpu', gpu='{arm}_resnet18_tiny20_200e')
 arms = ['maskco-nomask', 'maskco', 'maskco-nomph-nomask', 'maskco-nomph']
 headline = ['maskco-nomask', 'maskco']
+short = [metric, 'probe/multilayer conv5']  # the figures of the short table
 # (arm, should beat, source)
 claims = [
     ('maskco', 'maskco-nomask', 'Table 2, supplement'),
