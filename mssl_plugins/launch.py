@@ -98,7 +98,7 @@ def _line(error: BaseException) -> str:
     text = (str(error.args[0])
             if isinstance(error, KeyError) and error.args else str(error))
     if 'Original Traceback' in text:  # from a data loader's worker
-        text = text.strip().splitlines()[-1]
+        text = re.sub(r'^[\w.]+: ', '', text.strip().splitlines()[-1])
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error.name)
     if isinstance(error, pickle.UnpicklingError) or \
@@ -218,6 +218,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         'k-NN is measured on them, otherwise not; probes and '
                         'fine-tuning need such classes, or CIFAR or '
                         'Tiny-ImageNet as unpacked')
+    parser.add_argument('--allow-missing', action='store_true',
+                        help='train although some images have no segments: '
+                        'these get no attention bias')
     parser.add_argument('--amp', action='store_true',
                         help='train in bfloat16, on CPU or GPU')
     parser.add_argument('--no-validate', action='store_true',
@@ -278,6 +281,7 @@ def _drop_evaluation(cfg) -> None:
 def _train_on(cfg, folder: str) -> None:
     """Puts a folder of images in the place of the config's data."""
     from mssl_plugins.evaluation.inputs import find_data
+    from mssl_plugins.utils import first_part
     if 'num_classes' in (cfg.model.get('head') or {}):  # a probe or fine-tuning
         from mssl_plugins.evaluation.protocols import use_data
         use_data(cfg, folder)
@@ -288,7 +292,7 @@ def _train_on(cfg, folder: str) -> None:
     cfg.train_dataloader.dataset = dict(
         type='mssl_plugins.ImageFolder',
         data_root=str(train if train.is_dir() else folder),
-        pipeline=cfg.train_dataloader.dataset.pipeline)
+        pipeline=first_part(cfg.train_dataloader.dataset).pipeline)
     try:
         found = find_data(cfg, folder)
         if not all(any(p.is_dir() for p in Path(
@@ -319,6 +323,7 @@ def load_config(args: argparse.Namespace):
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find
+    from mssl_plugins.utils import each_dict
     path = find(args.config)
     cfg = Config.fromfile(str(path))
     if 'model' not in cfg or 'train_cfg' not in cfg:
@@ -331,6 +336,13 @@ def load_config(args: argparse.Namespace):
         _drop_evaluation(cfg)
     if args.data is not None:
         _train_on(cfg, args.data)
+    if args.allow_missing:
+        loading = [node for node in each_dict(cfg._cfg_dict)
+                   if node.get('type') == 'mssl_plugins.LoadSegments']
+        if not loading:
+            raise UserError(f'--allow-missing: {path} loads no segments')
+        for node in loading:
+            node['allow_missing'] = True
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

@@ -1,6 +1,6 @@
 """Small helpers that every part may use."""
 import difflib
-from typing import Iterable
+from typing import Iterable, Iterator
 
 
 def unknown(name: str, allowed: Iterable[str], what: str) -> ValueError:
@@ -24,3 +24,18 @@ def unknown(name: str, allowed: Iterable[str], what: str) -> ValueError:
     hint = f"; did you mean '{near[0]}'?" if near else ''
     return ValueError(
         f"unknown {what} '{name}': allowed are {', '.join(allowed)}{hint}")
+
+
+def each_dict(node) -> Iterator[dict]:
+    """Every dict inside a config, the outer ones first."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for value in node:
+            yield from each_dict(value)
+
+
+def first_part(dataset: dict) -> dict:
+    """A dataset's config, of joined sets (``ConcatDataset``) the first one's."""
+    return dataset['datasets'][0] if 'datasets' in dataset else dataset

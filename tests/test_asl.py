@@ -126,6 +126,18 @@ def test_memory_grows_linearly_with_the_number_of_predictions(negatives):
         assert step(256, None) > quadratic
 
 
+def test_memory_of_a_step_grows_linearly_with_the_batch():
+    """Around 64, the whole step: both branches, decoder, L_SEM, backward."""
+    model = build('ASL', contrast=dict(chunk=64)).float()
+
+    def step(batch):
+        x = images(batch).float()
+        return peak(lambda: sum(model.loss([x]).values()).backward())
+
+    small, middle, large = map(step, (32, 64, 128))
+    assert large - middle < 2.1 * (middle - small)
+
+
 @pytest.mark.parametrize('wrong, words', [
     (dict(negatives='bach'), "did you mean 'batch'"),
     (dict(temperature=0), 'temperature must be positive, got 0'),

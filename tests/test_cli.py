@@ -138,6 +138,8 @@ def test_amp_is_bfloat16_without_an_accelerator(tmp_path, tiny_config, train):
     ('train_dataloader.dataset.data_prefix=/no/such/folder',
      '/no/such/folder'),
     ('load_from=/no/such/file.pth', 'no such checkpoint'),
+    ('model.mixing.grid=2', 'grid 2'),
+    ('train_dataloader.batch_size=1', 'at least 2 per process, got 1'),
 ])
 def test_wrong_setting_is_one_line_and_leaves_nothing(
         tmp_path, tiny_config, train, options, said):
@@ -146,6 +148,43 @@ def test_wrong_setting_is_one_line_and_leaves_nothing(
     assert done.status == 1 and said in done.error, done.text[-2000:]
     assert 'Traceback' not in done.text and done.error.count('\n') == 0
     assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_images_that_cannot_be_read_stop_the_run(tmp_path, tiny_config, train, workers):
+    empty, broken = tmp_path / 'empty', tmp_path / 'broken'
+    empty.mkdir(), broken.mkdir()
+    for i in range(20):
+        (broken / f'{i}.png').write_bytes(b'no picture')
+    for folder, said in ((empty, 'empty'), (broken, ': 1 of 20 images are unreadable')):
+        done = train(tiny_config(), '--work-dir', tmp_path / 'new/run', '--data', folder, '--cfg-options',
+                     f'train_dataloader.num_workers={workers}')
+        assert done.status == 1 and said in done.error, done.text[-2000:]
+        assert 'Traceback' not in done.text and done.error.count('\n') == 0
+        assert not (tmp_path / 'new').exists()
+
+
+def test_allow_missing_trains_without_some_segments(tmp_path, tiny_config, train, image_folder):
+    from mssl_plugins.datasets import make_segments as maker
+    segments = tmp_path / 'segments'
+    maker.make(maker.find_images(str(image_folder / 'a')), str(segments), 'slic', workers=0, shown=False)
+    config = tiny_config(f'''
+        train_dataloader['dataset']['pipeline'][0] = dict(
+            type='mssl_plugins.LoadSegments', segments={str(segments)!r})
+        ''')
+    options = ['--cfg-options', 'train_cfg.max_epochs=1']
+    done = train(config, '--work-dir', tmp_path / 'all', '--data', image_folder / 'a', *options)
+    assert done.status == 0, done.text[-2000:]
+    more = tmp_path / 'more'
+    shutil.copytree(image_folder / 'a', more)
+    shutil.copy(more / '00.png', more / 'new.png')
+    done = train(config, '--work-dir', tmp_path / 'new', '--data', more, *options)
+    assert done.status == 1 and 'no segments for 1 of 13 images' in done.error and 'new.png' in done.error
+    assert '--allow-missing' in done.error and not (tmp_path / 'new').exists()
+    done = train(config, '--work-dir', tmp_path / 'new', '--data', more, '--allow-missing', *options)
+    assert done.status == 0, done.text[-2000:]
+    done = train(tiny_config(), '--work-dir', tmp_path / 'none', '--allow-missing')
+    assert done.status == 1 and 'loads no segments' in done.error
 
 
 def test_failed_start_keeps_an_earlier_run(tmp_path, tiny_config, train):

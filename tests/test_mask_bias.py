@@ -29,7 +29,7 @@ def vectors_by_hand(segments, patch, k):
     return out
 
 
-@pytest.mark.parametrize('dtype, top', [(torch.uint8, 3), (torch.uint8, 20),
+@pytest.mark.parametrize('dtype, top', [(torch.uint8, 3), (torch.uint8, 20), (torch.uint16, 3000),
                                         (torch.int32, 20), (torch.int64, 10**9)])
 def test_token_vectors_are_the_coverage_by_the_largest_segments(dtype, top):
     rng = np.random.default_rng(0)

@@ -62,6 +62,9 @@ def batch(n, keys=KEYS, dtype=torch.float64, seed=1, size=SIZE):
 
 
 # ---------------------------------------------------------------- geometry
+PAIRS = 3400  # for each of three settings
+
+
 @pytest.mark.parametrize('settings', [
     dict(views=[dict(num=2, size=224)], images=(120, 900)),
     dict(views=[dict(size=96), dict(size=160, scale=(0.08, 0.5), flip=1.)], images=(60, 200),
@@ -69,7 +72,7 @@ def batch(n, keys=KEYS, dtype=torch.float64, seed=1, size=SIZE):
     dict(views=[dict(num=2, size=32, crop='pad', padding=4)], images=(32, 33), stride=4),
 ])
 def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
-    """10,000 random views in all, flips and images of every shape."""
+    """Over 10,000 pairs of random views in all, flips and images of every shape."""
     monkeypatch.setattr(views_module.ViewGroup, 'render', lambda *args: None)
     images = settings.pop('images')
     transform = MaskCoViews(**settings)
@@ -77,7 +80,7 @@ def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
     least = transform.query_law.least
     rng = np.random.default_rng(0)
     flips, shared, distance = set(), 0, 0.
-    for _ in range(1700):
+    for _ in range(PAIRS):
         h, w = rng.integers(*images, size=2)
         out = transform(dict(img=np.broadcast_to(np.uint8(0), (h, w, 3)), rng=rng))
         masked, boxes = out['masked_box'], out['key_boxes']
@@ -97,7 +100,7 @@ def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
             assert 0.5 <= bw / bh <= 2 and min(bw, bh) >= least
     assert distance < 1e-4
     assert len(flips) == (2 if len(settings['views']) == 2 else 4)
-    assert shared < 0.3 * 1700  # mostly two crops of their own
+    assert shared < 0.3 * PAIRS  # mostly two crops of their own
 
 
 def test_region_is_the_same_pixels():

@@ -1,9 +1,11 @@
 """MixMask against formulas written out pair by pair in float64."""
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from mssl_plugins.models.masking import GRIDS, block_grid, grid_mask
@@ -11,6 +13,7 @@ from mssl_plugins.models.selfsup.mixmask import MixMask
 from mssl_plugins.models.split_bn import SplitBatchNorm2d
 from mssl_plugins.registry import MODELS
 
+ROOT = Path(__file__).parents[1]
 N, DIM, SIZE, TEMPERATURE = 6, 5, 16, 0.2
 LINEAR = dict(type='mmpretrain.NonLinearNeck', in_channels=12, hid_channels=8, out_channels=DIM,
               with_last_bn=False, norm_cfg=dict(type='BN'))
@@ -285,9 +288,12 @@ def test_wrong_arguments(kwargs, words):
     MixMask(pattern='discrete', grid=2)  # allowed
 
 
-def test_batch_of_one():
-    with pytest.raises(ValueError, match='at least 2'):
-        build('SimSiam', 'mixmask').loss(views(1))
+@pytest.mark.parametrize('base', BASES)
+def test_batch_of_one(base):
+    """Refused before a BN of a real network can complain."""
+    cfg = Config.fromfile(ROOT / f'configs/mixmask/mixmask_{base.lower()}_resnet18_cifar10-cpu.py')
+    with pytest.raises(ValueError, match='at least 2 per process, got 1'):
+        MODELS.build(cfg.model).train().loss([torch.zeros(1, 3, 32, 32)] * 2)
 
 
 def test_teacher_moves_once_and_takes_no_gradient():

@@ -34,10 +34,12 @@ METHODS = dict(
     MaskGuidedDINODistill=dict(backbone=PLAIN, head=HEAD, teacher=dict(
         TEACHER, checkpoint='{folder}/MaskGuidedDINO.pth')),
     MAE=dict(backbone=PLAIN, neck=DECODER),
+    ASL=dict(backbone=PLAIN, neck=DECODER, contrast=dict(gather=True),
+             layer=dict(num_heads=2, drop_rate=0.)),  # dropout has a draw of its own in each process
     MaskGuidedMAE=dict(backbone=GUIDED, neck=DECODER, mask_unit=2),
     MaskGuidedMAEDistill=dict(backbone=PLAIN, teacher=dict(
         TEACHER, checkpoint='{folder}/MaskGuidedMAE.pth')))
-SINGLE = tuple(name for name in METHODS if 'MAE' in name)  # one view
+SINGLE = tuple(name for name in METHODS if 'MAE' in name or name == 'ASL')  # one view
 
 
 def config(name, folder):

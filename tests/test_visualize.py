@@ -10,6 +10,7 @@ import pytest
 
 from mssl_plugins.visualization import PICTURES
 from mssl_plugins.visualization.canvas import draw_segments, sheet
+from mssl_plugins.visualization.views import row
 
 ROOT = Path(__file__).parents[1]
 SCENES = str(ROOT / 'configs/mixmask/mixmask_simclr_resnet18_scenes.py')
@@ -76,6 +77,26 @@ def test_views_show_crops_and_boxes(tmp_path):
     assert (first != cv2.imread(str(out))).any()
     cv2.imwrite(str(tmp_path / 'photo.jpg'), np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8))
     tool('visualize').main(['views', SCENES, str(tmp_path / 'photo.jpg'), '--out', str(out)])
+
+
+def test_row_of_views_draws_boxes_and_segments():
+    grey = np.full((60, 80, 3), 90, np.uint8)
+    labels = np.zeros((60, 80), np.uint8)
+    labels[40:, 60:] = 1
+    results = dict(img=[grey, grey], view_boxes=np.array([[10, 5, 50, 45]]),
+                   view_segments=[labels, np.zeros_like(labels)], view_bboxes=[np.array([[4, 6, 30, 20]]), np.zeros((0, 4))])
+    first, view, empty = row(results, grey, np.array([[55, 8, 70, 30]]), labels)
+    assert first[5, 30].tolist() == [60, 160, 255] and first[20, 10].tolist() == [60, 160, 255]  # the crop's frame
+    assert first[8, 60].tolist() == [255, 60, 60] and view[6, 10].tolist() == [255, 60, 60]  # boxes
+    for shown in (first, view):  # segments are tinted, the rest is as it was
+        assert (shown[50, 70] != 90).any() and shown[55, 30].tolist() == [90] * 3
+    assert (empty == grey).all() and (grey == 90).all()
+
+
+def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):
+    out = tmp_path / 'views.png'
+    tool('visualize').main(['views', 'asl_vitb16_mix_800e', str(image_folder), '--out', str(out), '--number', '2'])
+    assert cv2.imread(str(out)).std() > 5
 
 
 @pytest.mark.parametrize('argv, words', [

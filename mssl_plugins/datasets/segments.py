@@ -323,8 +323,8 @@ class LoadSegments(BaseTransform):
         if missing and not self.allow_missing:
             raise ValueError(
                 f'{self.segments} has no segments for {len(missing)} of {len(names)} images: '
-                f'{_some(missing)}; start tools/make_segments.py again, or set '
-                'allow_missing=True, which gives them none')
+                f'{_some(missing)}; start tools/make_segments.py again, or train with '
+                '--allow-missing (allow_missing=True), which gives them none')
 
     def transform(self, results: dict) -> dict:
         """Add the segments of one sample; see the class for the keys."""

@@ -49,7 +49,7 @@ def token_vectors(segments: Tensor, patch: Union[int, Tuple[int, int]],
     ph, pw = (patch, patch) if isinstance(patch, int) else patch
     if h % ph or w % pw:
         raise ValueError(f'segments of {h} x {w} px cannot be cut into patches of {ph} x {pw}')
-    labels = segments.reshape(b, h * w)
+    labels = segments.reshape(b, h * w).long()
     if labels.numel() and labels.min() < 0:
         raise ValueError(f'labels must be 0 (none) or positive, got {int(labels.min())}')
     if labels.numel() and labels.max() > h * w:  # keep the table of areas small

@@ -4,6 +4,7 @@ import argparse
 import numpy as np
 
 from mssl_plugins.registry import DATASETS
+from mssl_plugins.utils import first_part
 from .canvas import draw_boxes, draw_segments, find_images, save_image, sheet
 
 HELP = "what a config's pipeline makes of an image, with crops, boxes and segments"
@@ -47,12 +48,14 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
 def run(args: argparse.Namespace) -> None:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
+
+    from mssl_plugins.catalogue import find
     from mssl_plugins.datasets.sampler import SampleIndex
     from mssl_plugins.datasets.views import read_rgb
     from mssl_plugins.registry import TRANSFORMS
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(str(find(args.config)))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    dataset_cfg = cfg.train_dataloader.dataset
+    dataset_cfg = first_part(cfg.train_dataloader.dataset)
     pipeline = [t for t in dataset_cfg.pipeline if not t.type.endswith(('PackViews', 'PackInputs'))]
     if not any(t.type.startswith('mssl_plugins.') for t in pipeline):
         raise ValueError(f'{args.config}: its pipeline has none of our view transforms')

@@ -81,9 +81,6 @@ class MixMask(nn.Module):
             and the unitless ``lambda_*`` they were weighted with.
         """
         n = len(x1)
-        if n < 2:
-            raise ValueError(
-                f'MixMask mixes pictures of one batch: it needs at least 2 per process, got {n}')
         reverse = torch.arange(n - 1, -1, -1, device=x1.device)
         losses = {}
         if self.mode != 'mixmask':

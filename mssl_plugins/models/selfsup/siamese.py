@@ -86,6 +86,9 @@ class Siamese(mmpretrain.BaseSelfSupervisor):
             given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise ValueError(f'{type(self).__name__} takes a list of 2 views, got {given}')
         x1, x2 = inputs
+        if len(x1) < 2:
+            raise ValueError(f'{type(self).__name__} compares the pictures of a batch: '
+                             f'it needs at least 2 per process, got {len(x1)}')
         a, b = self.embed_pair(x1, x2)
         losses = dict(loss=self.pair_loss(a, b))
         if self.mixing is not None:
