@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mssl_plugins import catalogue
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').glob('*/README.md'))]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').rglob('README.md')), *sorted((ROOT / 'docs').glob('*.md'))]
 METAFILES = sorted((ROOT / 'configs').glob('*/metafile.yml'))
 
 
@@ -64,7 +64,7 @@ def test_config_opens_with_what_a_reader_asks(path):
     assert depth + ('_base_ = [' in cfg.read_text()) <= 2
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda p: p.parent.name)
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_and_paths_exist(page):
     text = page.read_text()
     for target in re.findall(r'\]\(([^)#]+)\)', text):
@@ -73,37 +73,82 @@ def test_links_and_paths_exist(page):
 
 
 def commands():
+    """Commands of blocks, and of tables and sentences where they begin with the program."""
     for page in PAGES:
-        for block in re.findall(r'```(?:bash|shell)\n(.*?)```', page.read_text(), re.S):
-            for line in block.replace('\\\n', ' ').splitlines():
-                line = line.split(' #')[0].strip()
-                if line and not line.startswith('#'):
-                    yield pytest.param(page, line, id=f'{page.parent.name}: {line[:60]}')
+        text = page.read_text()
+        lines = [line for block in re.findall(r'```(?:bash|shell)\n(.*?)```', text, re.S)
+                 for line in block.replace('\\\n', ' ').splitlines()]
+        lines += re.findall(r'`((?:python|bash|torchrun|mim) [^`]+)`', re.sub(r'```.*?```', '', text, flags=re.S))
+        for line in lines:
+            line = ' '.join(line.split(' #')[0].split())
+            if line and not line.startswith('#'):
+                yield pytest.param(page, line, id=f'{page.relative_to(ROOT)}: {line[:60]}')
 
 
-PARSED = ('tools/train.py', 'tools/knn.py', 'tools/extract.py', 'tools/visualize.py', 'tools/evidence.py',
-          'tools/benchmark.py', 'tools/evaluate.py', 'tools/export.py', 'tools/make_segments.py')
+# where the options of a tool are defined
+EVALUATION = ['mssl_plugins/evaluation/inputs.py']
+PARSERS = {
+    'train': ['mssl_plugins/launch.py'], 'quickstart': ['mssl_plugins/quickstart.py'], 'list': ['mssl_plugins/cli.py'],
+    'knn': ['tools/knn.py', *EVALUATION], 'extract': ['tools/extract.py', *EVALUATION],
+    'evaluate': ['tools/evaluate.py', *EVALUATION], 'export': ['tools/export.py'],
+    'make_segments': ['mssl_plugins/datasets/make_segments.py'], 'make_subset': ['tools/make_subset.py'],
+    'evidence': ['tools/evidence.py'], 'dense_evidence': ['tools/dense_evidence.py'], 'benchmark': ['tools/benchmark.py'],
+    'dense_data': ['tools/dense_data.py'],
+    'slurm_train': ['mssl_plugins/launch.py'], 'dist_train': ['mssl_plugins/launch.py']}
 
 
 @pytest.mark.parametrize('page, line', commands())
 def test_commands_of_the_pages_are_valid(page, line):
-    """Files, configs and options of a shown command exist; the tour runs below."""
-    words = shlex.split(line)
-    options = [w.split('=')[0] for w in words if w.startswith('--')]
-    for word in words:
+    """Files, configs and options of a shown command exist; what trains is run below."""
+    for word in shlex.split(line):
         if re.match(r'(tools|configs)/[\w./-]+\.(py|sh)$', word):
             assert (ROOT / word).exists(), word
-    script = next((w for w in words if w in PARSED), None)
-    if 'mssl_plugins' in words and 'train' in words:
-        assert catalogue.find(words[words.index('train') + 1])
-        script = 'tools/train.py'
-    if script:
-        source = (ROOT / script).read_text() + (ROOT / 'mssl_plugins/launch.py').read_text()
-        for parser in ('evaluation/inputs.py', 'datasets/make_segments.py'):
-            source += (ROOT / 'mssl_plugins' / parser).read_text()
-        source += ''.join(p.read_text() for p in (ROOT / 'mssl_plugins/visualization').glob('*.py'))
-        for option in options:
-            assert f"'{option}'" in source or option in ('--nproc_per_node', ), (option, line)
+    for name, epoch in re.findall(r'work_dirs/(\w+)/epoch_(\d+)', line):
+        if name in {c['name'] for c in catalogue.configs()}:
+            assert catalogue.find(name).stem == name and int(epoch) == next(
+                c['epochs'] for c in catalogue.configs() if c['name'] == name), line
+    for command in re.split(r' && | \| |; ', line):  # each with its own options
+        found = re.search(r'(?:tools/|-m mssl_plugins )(\w+)(?:\.(?:py|sh))?(.*)', command)
+        if not found or found[1] in ('test', 'quickstart') and '.sh' in command:
+            continue
+        tool, rest = found.groups()
+        if '-m mssl_plugins train' in command and (name := rest.split()[0]).islower():
+            assert catalogue.find(name)
+        if tool == 'visualize':
+            picture = rest.split()[0]
+            folder = ROOT / 'mssl_plugins/visualization'
+            sources = [folder / f'{picture}.py', ROOT / 'tools/visualize.py']
+            if 'attention' in sources[0].read_text():
+                sources.append(folder / 'attention.py')
+        else:
+            sources = [ROOT / path for path in PARSERS[tool]]
+        source = ''.join(path.read_text() for path in sources)
+        for option in re.findall(r'(?<= )--?[a-z][\w-]*', rest):
+            assert f"'{option}'" in source, (option, line)
+
+
+def trained():
+    """Training commands of the pages that need no data of the reader's."""
+    for param in commands():
+        page, line = param.values
+        for name in re.findall(r'(?:tools/train\.py configs/\S*/|-m mssl_plugins train )(\w[\w-]*_scenes)(?![\w-])', line):
+            if '--data' not in line:
+                yield name
+
+
+@pytest.mark.parametrize('name', sorted(set(trained())))
+def test_training_commands_run(name, tmp_path, train):
+    """As shown, cut to two iterations and few pictures."""
+    cfg = Config.fromfile(catalogue.find(name))
+    options = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=8', 'train_dataloader.num_workers=0',
+               'train_dataloader.persistent_workers=False', 'train_dataloader.dataset.length=16']
+    for part in ('bank', 'test'):
+        if part in cfg.default_hooks.knn:
+            options += [f'default_hooks.knn.{part}.dataset.length=40', f'default_hooks.knn.{part}.num_workers=0',
+                        f'default_hooks.knn.{part}.persistent_workers=False']
+    done = train(catalogue.find(name), '--work-dir', tmp_path / 'run', '--cfg-options', *options, 'default_hooks.knn.interval=1')
+    assert done.status == 0, done.text[-3000:]
+    assert (tmp_path / 'run/epoch_1.pth').is_file() and 'knn/top1_k20' in done.text
 
 
 def test_the_tour_runs(tmp_path):
