@@ -35,7 +35,17 @@ def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys)
     bench.main(['--json', str(tmp_path / 'out.json')])
     row, = json.loads((tmp_path / 'out.json').read_text())
     assert {'what', 'ours', 'beside', 'theirs', 'ratio', 'goal', 'met'} <= set(row)
-    assert '| fast thing |' in (tmp_path / 'benchmarks.md').read_text()
+    page = (tmp_path / 'benchmarks.md').read_text()
+    assert '| fast thing |' in page and '`python tools/benchmark.py`' in page
+    assert bench.versions("torchvision's transforms on Pillow").startswith('torchvision 0.')
+    # a line that is no more leaves the page
+    other = bench.Line('other thing', 'slow thing', 2.0, line.make)
+    monkeypatch.setattr(bench, 'select', lambda only: [other])
+    bench.main([])
+    page = (tmp_path / 'benchmarks.md').read_text()
+    assert '| other thing |' in page and '| fast thing |' not in page
+    monkeypatch.setattr(bench, 'select', lambda only: [line])
+    bench.main([])
     assert 'met' in capsys.readouterr().out
 
 

@@ -13,9 +13,11 @@ import importlib
 import json
 import logging
 import os
+import shlex
 import statistics
 import sys
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
@@ -27,6 +29,10 @@ from mssl_plugins.launch import UserError, guarded  # noqa: E402
 TOPICS = sorted(p.stem for p in (ROOT / 'tools/benchmarks').glob('*.py') if p.stem != '__init__' and
                 'LINES' in p.read_text())
 PAGE = ROOT / 'docs' / 'benchmarks.md'
+# words of `beside` -> distributions whose versions are told
+PEERS = {
+    'torchvision': ['torchvision', 'pillow'], 'scikit-learn': ['scikit-learn'], 'lightly': ['lightly', 'timm'],
+    'mmpretrain': ['mmpretrain', 'onedl-mmpretrain']}
 
 
 class Line(NamedTuple):
@@ -51,6 +57,18 @@ class Line(NamedTuple):
     at_most: bool = False
     rounds: int = 5
     threads: Optional[int] = None
+
+
+def versions(beside: str) -> str:
+    """Of the packages that a line's other side names."""
+    found = []
+    for word, packages in PEERS.items():
+        for package in packages if word in beside else ():
+            try:
+                found.append(f'{package} {version(package)}')
+            except PackageNotFoundError:  # goes by another name here
+                continue
+    return ', '.join(found)
 
 
 def timed(call: Callable) -> float:
@@ -87,19 +105,22 @@ def select(only: Optional[List[str]]) -> List[Line]:
     return found
 
 
-def write_page(rows: List[dict], command: str) -> None:
+def write_page(rows: List[dict]) -> None:
     """docs/benchmarks.md from the newest row of each line."""
     kept = PAGE.with_suffix('.json')
     all_rows = {(r['what'], r['beside']): r for r in (json.loads(kept.read_text()) if kept.exists() else [])}
     all_rows.update({(r['what'], r['beside']): r for r in rows})
+    shipped = [(line.what, line.beside) for line in select(None)]  # in their order; what is no line any more goes
+    all_rows = {key: all_rows[key] for key in [*shipped, *((r['what'], r['beside']) for r in rows)] if key in all_rows}
     kept.write_text(json.dumps(list(all_rows.values()), indent=1) + '\n')
     lines = [
-        '# Benchmarks', '', f'Written by `{command}`. Seconds are medians of calls made in turn with the other side\'s;',
-        'the ratio is the median of the pairs, with its quartiles. Every row names its machine.', '',
-        '| what | seconds | beside | seconds | ratio | goal | met | machine |', '| --- | --- | --- | --- | --- | --- | --- | --- |']
+        '# Benchmarks', '', 'Written by `tools/benchmark.py`. Seconds are medians of calls made in turn with the other side\'s;',
+        'the ratio is the median of the pairs, with its quartiles.', '',
+        '| what | seconds | beside | seconds | ratio | goal | met | machine, versions, command |',
+        '| --- | --- | --- | --- | --- | --- | --- | --- |']
     for r in all_rows.values():
         lines.append(f"| {r['what']} | {r['ours']:.4g} | {r['beside']} | {r['theirs']:.4g} | {r['ratio']:.2f} "
-                     f"({r['spread'][0]:.2f} - {r['spread'][1]:.2f}) | {r['goal']} | {'yes' if r['met'] else '**no**'} | {r['machine']} |")
+                     f"({r['spread'][0]:.2f} - {r['spread'][1]:.2f}) | {r['goal']} | {'yes' if r['met'] else '**no**'} | {'; '.join(filter(None, (r['machine'], r.get('versions'), r.get('command'))))} |")
     notes = ROOT / 'docs' / 'benchmarks-notes.md'
     if notes.exists():
         lines += ['', notes.read_text().rstrip()]
@@ -121,19 +142,23 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.list:
         print('\n'.join(line.what for line in lines))
         return
+    asked = ['--only', *args.only] if args.only else []
+    asked += ['--threads', str(args.threads)] if args.threads != os.cpu_count() else []
+    command = f"`python tools/benchmark.py{''.join(' ' + shlex.quote(word) for word in asked)}`"
     logging.disable(logging.INFO)  # a page of text for each model built
     rows = []
     for line in lines:
         threads = line.threads or args.threads
         torch.set_num_threads(threads)
-        row = dict(measure(line), machine=f"{machine('cpu')}, {threads} thread{'s' if threads > 1 else ''}")
+        row = dict(measure(line), machine=f"{machine('cpu')}, {threads} thread{'s' if threads > 1 else ''}",
+                   versions=versions(line.beside), command=command)
         rows.append(row)
         print(f"{row['what']}: {row['ours']:.4g} s; {row['beside']}: {row['theirs']:.4g} s; ratio {row['ratio']:.2f} "
               f"({row['spread'][0]:.2f} - {row['spread'][1]:.2f}), goal {row['goal']}: {'met' if row['met'] else 'NOT met'}", flush=True)
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + '\n')
     if not args.no_page:
-        write_page(rows, 'python tools/benchmark.py')
+        write_page(rows)
 
 
 if __name__ == '__main__':
