@@ -365,10 +365,10 @@ def load_config(args: argparse.Namespace):
         cfg.merge_from_dict(args.cfg_options)
 
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = (
-            _last_checkpoint(Path(cfg.work_dir))
-            if args.resume == 'auto' else args.resume)
+        last = (_last_checkpoint(Path(cfg.work_dir))
+                if args.resume == 'auto' else args.resume)
+        if last is not None:  # else a first start, from the config's weights if it has any
+            cfg.resume, cfg.load_from = True, last
     source = cfg.get('load_from')
     if source and '://' not in source and not os.path.isfile(source):
         raise FileNotFoundError(f'no such checkpoint: {source}')

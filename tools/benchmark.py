@@ -13,7 +13,6 @@ import importlib
 import json
 import logging
 import os
-import shlex
 import statistics
 import sys
 import time
@@ -115,12 +114,13 @@ def write_page(rows: List[dict]) -> None:
     kept.write_text(json.dumps(list(all_rows.values()), indent=1) + '\n')
     lines = [
         '# Benchmarks', '', 'Written by `tools/benchmark.py`. Seconds are medians of calls made in turn with the other side\'s;',
-        'the ratio is the median of the pairs, with its quartiles.', '',
-        '| what | seconds | beside | seconds | ratio | goal | met | machine, versions, command |',
+        'the ratio is the median of the pairs, with its quartiles. One row: `python tools/benchmark.py --only WHAT --threads N`,',
+        'with a part of its name and the threads that stand beside it.', '',
+        '| what | seconds | beside | seconds | ratio | goal | met | machine, versions |',
         '| --- | --- | --- | --- | --- | --- | --- | --- |']
     for r in all_rows.values():
         lines.append(f"| {r['what']} | {r['ours']:.4g} | {r['beside']} | {r['theirs']:.4g} | {r['ratio']:.2f} "
-                     f"({r['spread'][0]:.2f} - {r['spread'][1]:.2f}) | {r['goal']} | {'yes' if r['met'] else '**no**'} | {'; '.join(filter(None, (r['machine'], r.get('versions'), r.get('command'))))} |")
+                     f"({r['spread'][0]:.2f} - {r['spread'][1]:.2f}) | {r['goal']} | {'yes' if r['met'] else '**no**'} | {'; '.join(filter(None, (r['machine'], r.get('versions'))))} |")
     notes = ROOT / 'docs' / 'benchmarks-notes.md'
     if notes.exists():
         lines += ['', notes.read_text().rstrip()]
@@ -142,16 +142,13 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.list:
         print('\n'.join(line.what for line in lines))
         return
-    asked = ['--only', *args.only] if args.only else []
-    asked += ['--threads', str(args.threads)] if args.threads != os.cpu_count() else []
-    command = f"`python tools/benchmark.py{''.join(' ' + shlex.quote(word) for word in asked)}`"
     logging.disable(logging.INFO)  # a page of text for each model built
     rows = []
     for line in lines:
         threads = line.threads or args.threads
         torch.set_num_threads(threads)
         row = dict(measure(line), machine=f"{machine('cpu')}, {threads} thread{'s' if threads > 1 else ''}",
-                   versions=versions(line.beside), command=command)
+                   versions=versions(line.beside))
         rows.append(row)
         print(f"{row['what']}: {row['ours']:.4g} s; {row['beside']}: {row['theirs']:.4g} s; ratio {row['ratio']:.2f} "
               f"({row['spread'][0]:.2f} - {row['spread'][1]:.2f}), goal {row['goal']}: {'met' if row['met'] else 'NOT met'}", flush=True)
