@@ -640,13 +640,30 @@ def test_wrong_weights_are_refused(tmp_path):
         SAM(str(tmp_path / 'a.pth'))
 
 
+def test_checkpoint_of_segment_anything(tmp_path):
+    """The authors' package on weights in their form; random ones, so that any mask is taken."""
+    segment_anything = pytest.importorskip('segment_anything')
+    torch.save(segment_anything.sam_model_registry['vit_b']().state_dict(), tmp_path / 'sam.pth')
+    options = dict(weights=str(tmp_path / 'sam.pth'), points_per_side=1, pred_iou_thresh=-1e9,
+                   stability_score_thresh=-1., side=64)
+    (tmp_path / 'photos').mkdir()
+    cv2.imwrite(str(tmp_path / 'photos/a.png'), photo(0))
+    maker.make(maker.find_images(str(tmp_path / 'photos')), str(tmp_path / 'seg'), 'sam', options, workers=0, shown=False)
+    file = SegmentsFile(tmp_path / 'seg')
+    labels = file.read(0)
+    assert len(file) == 1 and labels.shape == photo(0).shape[:2] and 1 <= labels.max() <= 3
+    torch.save(dict(a=torch.zeros(1)), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='no checkpoint of Segment Anything'):
+        build_generator('sam', dict(weights=str(tmp_path / 'other.pth')))
+
+
 def test_a_real_model_segments_real_photos(tmp_path):
     """Borders of its segments lie on edges of the photo."""
     weights = os.environ.get('MSSL_SAM', '')
     if not weights or not Path(weights).exists():
         pytest.skip('no SAM-family weights: name the folder of an ONNX encoder and decoder, or a '
                     'checkpoint of segment_anything, with MSSL_SAM')
-    pytest.importorskip('onnxruntime')
+    pytest.importorskip('segment_anything' if weights.endswith('.pth') else 'onnxruntime')
     from mssl_plugins.datasets.samples import load_photos
     (tmp_path / 'photos').mkdir()
     for i, img in enumerate((load_photos('train', 256)[1], load_photos('test', 256)[2])):
