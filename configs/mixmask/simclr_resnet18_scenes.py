@@ -23,7 +23,7 @@ view = dict(
     jitter=dict(brightness=0.6, contrast=0.6, saturation=0.6, hue=0.2, p=0.9))
 train_dataloader = dict(
     batch_size=64,
-    num_workers=1,
+    num_workers=2,
     dataset=dict(pipeline=[
         dict(type='mssl_plugins.Views', views=[view]),
         dict(type='mssl_plugins.PackViews'),
