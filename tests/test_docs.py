@@ -85,6 +85,7 @@ def commands():
                 yield pytest.param(page, line, id=f'{page.relative_to(ROOT)}: {line[:60]}')
 
 
+EPOCHS = {c['name']: c['epochs'] for c in catalogue.configs()}
 # where the options of a tool are defined
 EVALUATION = ['mssl_plugins/evaluation/inputs.py']
 PARSERS = {
@@ -104,9 +105,8 @@ def test_commands_of_the_pages_are_valid(page, line):
         if re.match(r'(tools|configs)/[\w./-]+\.(py|sh)$', word):
             assert (ROOT / word).exists(), word
     for name, epoch in re.findall(r'work_dirs/(\w+)/epoch_(\d+)', line):
-        if name in {c['name'] for c in catalogue.configs()}:
-            assert catalogue.find(name).stem == name and int(epoch) == next(
-                c['epochs'] for c in catalogue.configs() if c['name'] == name), line
+        if name in EPOCHS:
+            assert catalogue.find(name).stem == name and int(epoch) == EPOCHS[name], line
     for command in re.split(r' && | \| |; ', line):  # each with its own options
         found = re.search(r'(?:tools/|-m mssl_plugins )(\w+)(?:\.(?:py|sh))?(.*)', command)
         if not found or found[1] in ('test', 'quickstart') and '.sh' in command:

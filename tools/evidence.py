@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from mssl_plugins.catalogue import find  # noqa: E402
 from mssl_plugins.launch import UserError, guarded  # noqa: E402
-from mssl_plugins.utils import unknown  # noqa: E402
+from mssl_plugins.utils import each_dict, unknown  # noqa: E402
 
 STUDIES = {p.stem: p for p in sorted((ROOT / 'tools/studies').glob('*.py'))}
 RESULTS = ROOT / 'docs' / 'evidence'
@@ -66,22 +66,13 @@ def find_data(given: Optional[str]) -> Optional[Path]:
 
 def use_packed(cfg, data: Path) -> None:
     """Point every dataset whose images lie packed in ``data`` at them."""
-
-    def visit(node):
-        if isinstance(node, dict):
-            if 'data_root' in node and 'split' in node:
-                packed = data / f"{Path(node['data_root']).name}_{node['split']}.npz"
-                if packed.exists():
-                    for key in ('data_root', 'split'):
-                        node.pop(key)
-                    node.update(type='mssl_plugins.PackedImages', ann_file=str(packed))
-            for value in node.values():
-                visit(value)
-        elif isinstance(node, (list, tuple)):
-            for value in node:
-                visit(value)
-
-    visit(cfg._cfg_dict)
+    for node in each_dict(cfg._cfg_dict):
+        if 'data_root' in node and 'split' in node:
+            packed = data / f"{Path(node['data_root']).name}_{node['split']}.npz"
+            if packed.exists():
+                for key in ('data_root', 'split'):
+                    node.pop(key)
+                node.update(type='mssl_plugins.PackedImages', ann_file=str(packed))
 
 
 def last_scalars(work_dir: Path) -> Dict[str, float]:
