@@ -522,11 +522,41 @@ class CenterView(BaseTransform):
                 f'resize={self.resize})')
 
 
+class _ByValue:
+    """Pickles a tensor as its bytes, unpickles as a tensor."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+    def __reduce__(self):
+        return torch.from_numpy, (self.tensor.numpy(), )
+
+
+class ViewSample(DataSample):
+    """A ``DataSample`` that is cheap to send from a loader's process.
+
+    torch sends a tensor as a file descriptor of shared memory, about 1 ms
+    each whatever its size; mmpretrain's ``DataSample`` avoids that for
+    tensors, but not for lists of them, one a view, as boxes and segments are.
+    """
+
+    def __getstate__(self) -> dict:
+        return {key: _by_value(value) for key, value in self.__dict__.items()}
+
+
+def _by_value(value):
+    if isinstance(value, list):
+        return [_by_value(item) for item in value]
+    plain = isinstance(value, torch.Tensor) and not value.requires_grad and (
+        value.device.type == 'cpu' and value.dtype != torch.bfloat16)
+    return _ByValue(value) if plain else value
+
+
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
     """Tensors and a data sample, ready for ``default_collate``.
 
-    Output: ``{'inputs': ..., 'data_samples': DataSample}``, the inputs a list
+    Output: ``{'inputs': ..., 'data_samples': ViewSample}``, the inputs a list
     of V contiguous (3, S, S) uint8 tensors if ``img`` is a list of views, or
     one such tensor if it is a single array.  The data sample gets
     ``view_boxes`` ((V, 4) float32), ``view_flips`` ((V,) bool),
@@ -563,7 +593,7 @@ class PackViews(BaseTransform):
                 raise KeyError(f"PackViews needs '{key}' in the sample, got "
                                f'{sorted(results)}')
         img = results['img']
-        sample = DataSample(
+        sample = ViewSample(
             metainfo={k: results[k]
                       for k in self.meta_keys if k in results})
         fields = [key for key in self.FIELDS if key in results]
