@@ -13,13 +13,16 @@ Every arm and seed is one run of ``tools/train.py``; its result is kept in
 ``docs/evidence/<study>-<size>.json`` when it finishes, so that a second call
 goes on where the first was stopped, inside a run from its last checkpoint,
 and a baseline that two studies share is trained once.
-``docs/evidence.md`` is written from these files.
+``docs/evidence.md`` is written from these files, and so are the tables of
+``README.md`` and of the methods' pages, between ``<!-- evidence -->`` and
+``<!-- /evidence -->``.
 """
 import argparse
 import itertools
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -38,6 +41,7 @@ from mssl_plugins.utils import each_dict, unknown  # noqa: E402
 STUDIES = {p.stem: p for p in sorted((ROOT / 'tools/studies').glob('*.py'))}
 RESULTS = ROOT / 'docs' / 'evidence'
 PAGE = ROOT / 'docs' / 'evidence.md'
+COPIES = ROOT  # its README.md and configs/<study>/README.md hold tables of the page
 
 
 def machine(device: str) -> str:
@@ -191,31 +195,45 @@ def summary(studies: Dict[tuple, tuple]) -> List[str]:
     return lines + ['']
 
 
-def section(name: str, study, size: str, records: List[dict]) -> List[str]:
-    """The part of the page for one study at one size."""
-    metric = study.metric
-    shown = [k for k in study.get('probes', {}).get('show', []) if any(k in r for r in records)]
-    by_arm = grouped(study, records)
-    seeds = max((len(r) for r in by_arm.values()), default=0)
+def arms_table(study, records: List[dict]) -> List[str]:
+    """Every arm that has been run, a row each."""
+    shown = shown_probes(study, records)
     lines = [
-        f'## {study.title}, {size} size', '', ' '.join(study.question.split()), '',
-        f"- Images and network: {' '.join(study.sizes[size].split())}",
-        f'- Figure: {study.metric_name}, %, mean ± standard deviation over {seeds} seeds',
-        f"- Machine: {'; '.join(sorted({r['machine'] for r in records}))}",
-        f'- Command: `python tools/evidence.py {name} --size {size}`', '',
         f"| arm | figure |{''.join(f' {k[6:]} |' for k in shown)} seeds | feature std | effective rank | loss | seconds a run |",
         '| --- | --- |' + ' --- |' * len(shown) + ' --- | --- | --- | --- | --- |']
-    for arm, runs in by_arm.items():
+    for arm, runs in grouped(study, records).items():
         def mean(key):
             found = [r[key] for r in runs if key in r]
             return f'{statistics.mean(found):.2f}' if found else '-'
         probed = ''.join(f" {spread([r[k] for r in runs if k in r])} |" for k in shown)
-        lines.append(f"| {arm} | {spread([r[metric] for r in runs])} |{probed} {', '.join(str(r['seed']) for r in runs)} | "
+        lines.append(f"| {arm} | {spread([r[study.metric] for r in runs])} |{probed} "
+                     f"{', '.join(str(r['seed']) for r in runs)} | "
                      f"{mean('collapse/std')} | {mean('collapse/erank')} | {mean('loss')} | "
                      f"{statistics.mean(r['seconds'] for r in runs):.0f} |")
+    return lines
+
+
+def shown_probes(study, records: List[dict]) -> List[str]:
+    return [k for k in study.get('probes', {}).get('show', []) if any(k in r for r in records)]
+
+
+def figure_name(study, records: List[dict]) -> str:
+    seeds = max((len(r) for r in grouped(study, records).values()), default=0)
+    return f'{study.metric_name}, %, mean ± standard deviation over {seeds} seeds'
+
+
+def section(name: str, study, size: str, records: List[dict]) -> List[str]:
+    """The part of the page for one study at one size."""
+    lines = [
+        f'## {study.title}, {size} size', '', ' '.join(study.question.split()), '',
+        f"- Images and network: {' '.join(study.sizes[size].split())}",
+        f'- Figure: {figure_name(study, records)}',
+        f"- Machine: {'; '.join(sorted({r['machine'] for r in records}))}",
+        f'- Command: `python tools/evidence.py {name} --size {size}`', '', *arms_table(study, records)]
     lines += ['', '| claim | source | figure | difference, seed by seed | the paper\'s sign |',
               '| --- | --- | --- | --- | --- |']
-    for better, worse, source, key, pairs, verdict in comparisons(study, by_arm, [metric, *shown]):
+    for better, worse, source, key, pairs, verdict in comparisons(
+            study, grouped(study, records), [study.metric, *shown_probes(study, records)]):
         listed = ', '.join(f'{p:+.1f}' for p in pairs)
         lines.append(f'| {better} > {worse} | {source} | {shown_name(key)} | {listed}; '
                      f'mean {statistics.mean(pairs):+.1f} | {verdict} |')
@@ -245,7 +263,7 @@ def protocols() -> List[str]:
 
 
 def report() -> None:
-    """Write ``docs/evidence.md`` from everything in ``docs/evidence/``."""
+    """Write ``docs/evidence.md`` and its copies from everything in ``docs/evidence/``."""
     from mmengine.config import Config
     lines = ['# Evidence', '',
              'Written by `tools/evidence.py` from the results in `docs/evidence/`; a remark on a study stands in',
@@ -264,6 +282,22 @@ def report() -> None:
         lines += page.read_text().rstrip().splitlines() + ['']
     lines += protocols()
     PAGE.write_text('\n'.join(lines).rstrip() + '\n')
+    copy(COPIES / 'README.md', summary(studies))
+    for name in STUDIES:
+        tables = []
+        for (study_name, size), (study, records) in studies.items():
+            if study_name == name:
+                tables += [f'`python tools/evidence.py {name} --size {size}`: {figure_name(study, records)}', '',
+                           *arms_table(study, records), '']
+        copy(COPIES / 'configs' / name / 'README.md', tables)
+
+
+def copy(page: Path, lines: List[str]) -> None:
+    """Put ``lines`` between the marks of a page; a page without marks shows none."""
+    if lines and page.exists():
+        text = '\n'.join(lines).strip()
+        page.write_text(re.sub('(<!-- evidence -->\n).*(<!-- /evidence -->)', lambda m: f'{m[1]}\n{text}\n\n{m[2]}',
+                               page.read_text(), flags=re.DOTALL))
 
 
 def measured(config: str, seed: int, threads: int) -> Optional[dict]:
@@ -294,7 +328,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument('--data', help='folder with packed images; default: $MSSL_DATA, then ../shared/data, '
                         'then the folders that the configs name')
     parser.add_argument('--work-dir', default=str(ROOT / 'work_dirs/evidence'))
-    parser.add_argument('--report', action='store_true', help='only write docs/evidence.md')
+    parser.add_argument('--report', action='store_true', help='only write docs/evidence.md and its copies')
     args = parser.parse_args(argv)
     if args.study not in STUDIES:
         raise unknown(args.study, STUDIES, 'study')
