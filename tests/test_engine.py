@@ -112,6 +112,17 @@ def test_bf16_on_the_cpu():
     assert model.weight.dtype == torch.float32
 
 
+@pytest.mark.parametrize('device, supported, warned', [
+    ('cpu', False, True), ('cpu', True, False), ('cuda', False, False)])
+def test_emulated_bf16_is_said(monkeypatch, device, supported, warned):
+    monkeypatch.setattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: supported, raising=False)
+    said = []
+    monkeypatch.setattr('mssl_plugins.engine.optim.print_log', lambda text, *_: said.append(text))
+    OPTIM_WRAPPERS.build(dict(type='mssl_plugins.BF16OptimWrapper', device_type=device,
+                              optimizer=torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1)))
+    assert any('emulates' in text for text in said) == warned
+
+
 def test_losses_stay_float32_under_bf16():
     for base in ('MoCo', 'SimCLR', 'BYOL', 'SimSiam'):
         model = build(base, 'both').float()

@@ -3,10 +3,12 @@
 mmengine's ``AmpOptimWrapper`` refuses a machine without an accelerator and
 scales the loss, which bfloat16 does not need.
 """
+import logging
 from contextlib import contextmanager
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 
 from mssl_plugins.registry import OPTIM_WRAPPERS
@@ -27,6 +29,11 @@ class BF16OptimWrapper(OptimWrapper):
     def __init__(self, *args, device_type: str = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.device_type = (device_type or get_device()).split(':')[0]
+        # of oneDNN, which a build of torch may lack
+        supported = getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)
+        if self.device_type == 'cpu' and not supported():
+            print_log('this processor has no bfloat16 arithmetic and emulates it: float32, without --amp, '
+                      'may well be ten times faster', 'current', logging.WARNING)
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module):

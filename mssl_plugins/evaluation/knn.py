@@ -117,7 +117,8 @@ class _Bank:
             pad = groups * size - len(block)
             # Stored member by member, so that the maximum over a group runs
             # over whole rows: position m * groups + j is key j * size + m.
-            members = block.new_zeros(size, groups, block.size(1))
+            # Padding stays as it is: search() overwrites its similarities.
+            members = block.new_empty(size, groups, block.size(1))
             norm = norms[begin:begin + KEY_BLOCK]
             for m in range(size):
                 part = block[m::size]
