@@ -624,7 +624,8 @@ def _tensors(value):
         return [_tensors(item) for item in value]
     array = np.asarray(value)
     if array.dtype in (np.uint16, np.uint32, np.uint64):
-        array = array.astype(np.int64)  # which torch has everywhere
+        # which torch has everywhere
+        array = array.astype(np.int32 if array.dtype == np.uint16 else np.int64)
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
