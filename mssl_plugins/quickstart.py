@@ -4,10 +4,13 @@ The floors are k-NN on raw pixels and on the network as initialised; what
 training adds is the difference.
 """
 import argparse
+import io
 import json
 import os
 import sys
 import time
+import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import List, Optional
 
@@ -46,6 +49,10 @@ class Progress:
 
 def run(args: argparse.Namespace) -> None:
     """The quick start: floors, training, measurement, summary."""
+    # A first look is no place for what the dependencies say of each other.
+    warnings.filterwarnings('ignore')
+    with redirect_stdout(io.StringIO()):
+        import mmpretrain.datasets  # noqa: F401
     from mmengine.hooks import Hook
 
     from .evaluation.features import Pixels, extract_features
@@ -91,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
                 Path(runner.work_dir) / 'last_checkpoint').read_text()
 
     argv = [args.config, '--work-dir', str(work_dir), '--cfg-options',
-            'log_level=WARNING',
+            'log_level=ERROR',
             'default_hooks.knn.begin=1000000000']  # measured here, not by the hook
     if args.epochs is not None:
         argv.append(f'train_cfg.max_epochs={args.epochs}')

@@ -20,6 +20,7 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
     (work / 'summary.json').write_text('of an earlier run')
     done = run_python('-m', 'mssl_plugins', 'quickstart', '--config', config, '--epochs', 2, '--work-dir', work)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert not done.stderr and done.stdout.startswith('k-NN on raw pixels')  # nothing of the dependencies
     summary = json.loads((work / 'summary.json').read_text())
     assert set(summary) == {'knn_raw_pixels', 'knn_random_init', 'knn_trained', 'seconds', 'checkpoint', 'config'}
     checkpoint = Path(summary['checkpoint'])
