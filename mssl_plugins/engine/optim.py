@@ -33,7 +33,7 @@ class BF16OptimWrapper(OptimWrapper):
         supported = getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)
         if self.device_type == 'cpu' and not supported():
             print_log('this processor has no bfloat16 arithmetic and emulates it: float32, without --amp, '
-                      'may well be ten times faster', 'current', logging.WARNING)
+                      'may be ten times faster and more', 'current', logging.WARNING)
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module):
