@@ -33,7 +33,6 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'STUDIES', dict(tiny=tmp_path / 'tiny.py'))
     monkeypatch.setattr(module, 'RESULTS', tmp_path / 'results')
     monkeypatch.setattr(module, 'PAGE', tmp_path / 'evidence.md')
-    monkeypatch.setattr(module, 'COPIES', tmp_path)
     monkeypatch.setattr(module, 'ROOT', ROOT)
     return module
 
@@ -111,8 +110,8 @@ def test_shipped_studies_name_shipped_configs():
 def test_pages_show_what_was_measured(tmp_path, monkeypatch):
     """docs/evidence.md and the tables copied from it are what the kept results give."""
     module = tool('evidence')
-    monkeypatch.setattr(module, 'PAGE', tmp_path / 'evidence.md')
-    monkeypatch.setattr(module, 'COPIES', tmp_path)
+    (tmp_path / 'docs').mkdir()
+    monkeypatch.setattr(module, 'PAGE', tmp_path / 'docs/evidence.md')
     pages = ['README.md', *(f'configs/{name}/README.md' for name in module.STUDIES)]
     for page in pages:
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +120,7 @@ def test_pages_show_what_was_measured(tmp_path, monkeypatch):
         assert marks == 1, page
         (tmp_path / page).write_text(emptied)
     module.report()
-    assert (tmp_path / 'evidence.md').read_text() == (ROOT / 'docs/evidence.md').read_text()
+    assert (tmp_path / 'docs/evidence.md').read_text() == (ROOT / 'docs/evidence.md').read_text()
     for page in pages:
         shown = (tmp_path / page).read_text()
         assert shown == (ROOT / page).read_text(), 'python tools/evidence.py <study> --report'

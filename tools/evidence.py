@@ -41,7 +41,6 @@ from mssl_plugins.utils import each_dict, unknown  # noqa: E402
 STUDIES = {p.stem: p for p in sorted((ROOT / 'tools/studies').glob('*.py'))}
 RESULTS = ROOT / 'docs' / 'evidence'
 PAGE = ROOT / 'docs' / 'evidence.md'
-COPIES = ROOT  # its README.md and configs/<study>/README.md hold tables of the page
 
 
 def machine(device: str) -> str:
@@ -282,14 +281,15 @@ def report() -> None:
         lines += page.read_text().rstrip().splitlines() + ['']
     lines += protocols()
     PAGE.write_text('\n'.join(lines).rstrip() + '\n')
-    copy(COPIES / 'README.md', summary(studies))
+    root = PAGE.parents[1]
+    copy(root / 'README.md', summary(studies))
     for name in STUDIES:
         tables = []
         for (study_name, size), (study, records) in studies.items():
             if study_name == name:
                 tables += [f'`python tools/evidence.py {name} --size {size}`: {figure_name(study, records)}', '',
                            *arms_table(study, records), '']
-        copy(COPIES / 'configs' / name / 'README.md', tables)
+        copy(root / 'configs' / name / 'README.md', tables)
 
 
 def copy(page: Path, lines: List[str]) -> None:
