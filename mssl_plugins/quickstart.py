@@ -50,7 +50,7 @@ class Progress:
 def run(args: argparse.Namespace) -> None:
     """The quick start: floors, training, measurement, summary."""
     # A first look is no place for what the dependencies say of each other.
-    warnings.filterwarnings('ignore')
+    warnings.filterwarnings('ignore', module='(?!mssl_plugins)')
     with redirect_stdout(io.StringIO()):
         import mmpretrain.datasets  # noqa: F401
     from mmengine.hooks import Hook
@@ -80,6 +80,9 @@ def run(args: argparse.Namespace) -> None:
         """Measures before and after, shows how far training is."""
         priority = 'LOWEST'
 
+        def before_run(self, runner) -> None:
+            runner.logger.addFilter(lambda record: 'will be deprecated' not in record.getMessage())
+
         def before_train(self, runner) -> None:
             print('k-NN on raw pixels and on random features ...', flush=True)
             measured['knn_raw_pixels'] = measure(Pixels(), runner)
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
                 Path(runner.work_dir) / 'last_checkpoint').read_text()
 
     argv = [args.config, '--work-dir', str(work_dir), '--cfg-options',
-            'log_level=ERROR',
+            'log_level=WARNING',
             'default_hooks.knn.begin=1000000000']  # measured here, not by the hook
     if args.epochs is not None:
         argv.append(f'train_cfg.max_epochs={args.epochs}')

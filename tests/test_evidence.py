@@ -120,8 +120,24 @@ def test_pages_show_what_was_measured(tmp_path, monkeypatch):
         assert marks == 1, page
         (tmp_path / page).write_text(emptied)
     module.report()
-    assert (tmp_path / 'docs/evidence.md').read_text() == (ROOT / 'docs/evidence.md').read_text()
+    page = (ROOT / 'docs/evidence.md').read_text()
+    assert (tmp_path / 'docs/evidence.md').read_text() == page, 'python tools/evidence.py <study> --report'
+    table = page.split('## In short\n\n')[1].split('\n\n')[0]
+    assert table.count('\n') > 5 and table in (ROOT / 'README.md').read_text()
     for page in pages:
         shown = (tmp_path / page).read_text()
         assert shown == (ROOT / page).read_text(), 'python tools/evidence.py <study> --report'
         assert re.search(r'<!-- evidence -->\n(.*\n)*\| .* \| .* \|\n\n<!-- /evidence -->', shown), page
+
+
+@pytest.mark.parametrize('name', sorted(p.stem for p in (ROOT / 'tools/studies').glob('*.py')))
+def test_method_pages_show_what_was_measured(name):
+    """Each arm's row of docs/evidence.md stands on the method's page."""
+    from mmengine.config import Config
+    study = Config.fromfile(ROOT / f'tools/studies/{name}.py')
+    page = (ROOT / 'docs/evidence.md').read_text().split(f'\n## {study.title}, cpu size\n')[1].split('\n## ')[0]
+    rows = [line for line in page.splitlines() if line.startswith('| ') and line.split(' ')[1] in study.arms
+            and not line.split(' ')[2] == '>']
+    shown = (ROOT / f'configs/{name}/README.md').read_text()
+    assert len(rows) == len(study.arms) and f'`python tools/evidence.py {name}`' in shown
+    assert '\n'.join(rows) in shown

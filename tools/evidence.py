@@ -274,27 +274,27 @@ def report() -> None:
             results = RESULTS / f'{name}-{size}.json'
             if results.exists():
                 studies[name, size] = study, json.loads(results.read_text())
-    lines += ['## In short', '', *summary(studies)]
+    short = summary(studies)
+    lines += ['## In short', '', *short]
     for (name, size), (study, records) in studies.items():
         lines += section(name, study, size, records)
     for page in sorted(RESULTS.glob('*.page.md')):  # of tools that train in another way
         lines += page.read_text().rstrip().splitlines() + ['']
     lines += protocols()
     PAGE.write_text('\n'.join(lines).rstrip() + '\n')
-    root = PAGE.parents[1]
-    copy(root / 'README.md', summary(studies))
-    for name in STUDIES:
-        tables = []
-        for (study_name, size), (study, records) in studies.items():
-            if study_name == name:
-                tables += [f'`python tools/evidence.py {name} --size {size}`: {figure_name(study, records)}', '',
-                           *arms_table(study, records), '']
-        copy(root / 'configs' / name / 'README.md', tables)
+    root, tables = PAGE.parents[1], {}
+    for (name, size), (study, records) in studies.items():
+        tables.setdefault(name, []).extend([
+            f'`python tools/evidence.py {name}`, {size} size: {figure_name(study, records)}', '',
+            *arms_table(study, records), ''])
+    copy(root / 'README.md', short)
+    for name, table in tables.items():
+        copy(root / 'configs' / name / 'README.md', table)
 
 
 def copy(page: Path, lines: List[str]) -> None:
     """Put ``lines`` between the marks of a page; a page without marks shows none."""
-    if lines and page.exists():
+    if page.exists():
         text = '\n'.join(lines).strip()
         page.write_text(re.sub('(<!-- evidence -->\n).*(<!-- /evidence -->)', lambda m: f'{m[1]}\n{text}\n\n{m[2]}',
                                page.read_text(), flags=re.DOTALL))

@@ -123,8 +123,8 @@ class _Bank:
             for m in range(size):
                 part = block[m::size]
                 torch.div(part, norm[m::size], out=members[m, :len(part)])
-            self.blocks.append((begin, len(block), members.flatten(0, 1), groups, size))
-        self.widest = max(len(keys) for _, _, keys, *_ in self.blocks)
+            self.blocks.append((begin, len(block), members.flatten(0, 1), size))
+        self.widest = max(len(keys) for _, _, keys, _ in self.blocks)
         self.buffer = None
 
     def _similarities(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -139,13 +139,13 @@ class _Bank:
     def search(self, queries: Tensor) -> Tuple[Tensor, Tensor]:
         """Similarity and index of the k nearest keys, the nearest first."""
         best = None
-        for begin, count, keys, groups, size in self.blocks:
+        for begin, count, keys, size in self.blocks:
             sim = self._similarities(queries, keys)
+            groups = len(keys) // size
             sim = sim.view(-1, size, groups)
             full, rest = divmod(count, size)  # groups without padding, keys of the next
-            if full < groups:
-                sim[:, rest:, full] = -torch.inf
-                sim[:, :, full + 1:] = -torch.inf
+            sim[:, rest:, full:full + 1] = -torch.inf
+            sim[:, :, full + 1:] = -torch.inf
             index = torch.arange(groups, device=sim.device)
             index = index.expand(len(sim), -1)
             if size > 1 and groups > self.k:
