@@ -10,6 +10,7 @@ What OpenMMLab's ``train.py`` does, and:
 """
 import argparse
 import difflib
+import gc
 import importlib.util
 import inspect
 import os
@@ -477,5 +478,7 @@ def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
     if 'torch' in sys.modules:
         import torch.distributed as dist
         if dist.is_available() and dist.is_initialized() and not status:
+            # A DDP wrapper that let go of the group last would wait for its threads, which wait for Python.
+            gc.collect()
             dist.destroy_process_group()
     return status

@@ -568,6 +568,7 @@ def worker(rank, init, out):
     torch.distributed.all_reduce(values)
     if rank == 0:
         torch.save(dict(values=values / 2, state=model.state_dict()), out)
+    del wrapped  # first: DDP must not be the last to let go of the group, which joins its threads and may wait for ever
     torch.distributed.destroy_process_group()
 
 

@@ -117,6 +117,7 @@ def worker(rank, folder, out):
         results[name] = dict(losses=mean / 2, state=model.state_dict())
     if rank == 0:
         torch.save(results, out / 'results.pth')
+    del wrapped  # first: DDP must not be the last to let go of the group, which joins its threads and may wait for ever
     dist.destroy_process_group()
 
 
