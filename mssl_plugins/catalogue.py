@@ -80,7 +80,7 @@ def configs(method: Optional[str] = None) -> List[Dict]:
     if method is not None:
         methods = {entry['method'] for entry in found}
         if method not in methods:
-            from .utils import unknown
+            from mssl_plugins.errors import unknown
             raise unknown(method, methods, 'method')
         found = [entry for entry in found if entry['method'] == method]
     return found

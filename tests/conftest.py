@@ -77,7 +77,7 @@ def tiny_config(tmp_path, image_folder):
 def train(tmp_path):
     """Trains as ``tools/train.py ARGUMENTS`` does; returns status and text.
     """
-    from forked import Training
+    from helpers.forked import Training
     return lambda *argv: Training(tmp_path, *argv).wait()
 
 

@@ -17,11 +17,11 @@ pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/tes
 from mmpretrain.models import ResNet  # noqa: E402
 from test_visualize import tool  # noqa: E402
 
-from mssl_plugins.checkpoint import load_backbone  # noqa: E402
-from mssl_plugins.datasets.dense import (LEAST, unpack_bccd, unpack_camvid,  # noqa: E402
+from mssl_plugins.checkpoints.loading import load_backbone  # noqa: E402
+from mssl_plugins.datasets.dense_layouts import (LEAST, unpack_bccd, unpack_camvid,  # noqa: E402
                                          write_scenes)
-from mssl_plugins.datasets.samples import Scenes  # noqa: E402
-from mssl_plugins.engine.hooks.load_backbone import load_pretrained  # noqa: E402
+from mssl_plugins.datasets.scenes import Scenes  # noqa: E402
+from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained  # noqa: E402
 from mssl_plugins.engine.layer_decay import LayerDecayConstructor  # noqa: E402
 from mssl_plugins.models.backbones import SmallImageResNet, ViT, ViTDet  # noqa: E402
 from mssl_plugins.models.backbones.vitdet import relative_table  # noqa: E402
@@ -403,7 +403,7 @@ def test_tool_makes_a_set_and_names_the_nearest(tmp_path):
 def _train(folder, argv):
     import os
 
-    from forked import _body
+    from helpers.forked import _body
     os.chdir(folder)
     _body(argv, folder / 'output.txt', folder)
 
@@ -546,7 +546,7 @@ def test_backbones_work_inside_plain_configs(tmp_path, run_python):
 
 
 def test_images_of_many_sizes_are_not_stacked(tmp_path):
-    from mssl_plugins import launch
+    from mssl_plugins.commands import train as launch
     path = tmp_path / 'plain.py'
     path.write_text("_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'")
     cfg = launch.load_config(launch.parse_args([str(path)]))
@@ -556,11 +556,14 @@ def test_images_of_many_sizes_are_not_stacked(tmp_path):
 @pytest.mark.parametrize('project, config', [
     ('mmdet', 'vitdet_vit_scenes-coco'), ('mmseg', 'upernet_vit_camvid')])
 def test_without_the_project_one_line_says_what_to_install(monkeypatch, project, config):
-    from mssl_plugins import launch
-    found = launch.importlib.util.find_spec
-    monkeypatch.setattr(launch.importlib.util, 'find_spec',
+    import importlib.util
+
+    from mssl_plugins import errors
+    from mssl_plugins.commands import train as launch
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, 'find_spec',
                         lambda name, *a: None if name == project else found(name, *a))
-    with pytest.raises(launch.UserError, match=rf"{project} is not installed: pip install .*dense"):
+    with pytest.raises(errors.UserError, match=rf"{project} is not installed: pip install .*dense"):
         launch.load_config(launch.parse_args([config]))
 
 

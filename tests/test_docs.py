@@ -89,13 +89,13 @@ EPOCHS = {c['name']: c['epochs'] for c in catalogue.configs()}
 # where the options of a tool are defined
 EVALUATION = ['mssl_plugins/evaluation/inputs.py']
 PARSERS = {
-    'train': ['mssl_plugins/launch.py'], 'quickstart': ['mssl_plugins/quickstart.py'], 'list': ['mssl_plugins/cli.py'],
-    'knn': ['tools/knn.py', *EVALUATION], 'extract': ['tools/extract.py', *EVALUATION],
-    'evaluate': ['tools/evaluate.py', *EVALUATION], 'export': ['tools/export.py'],
-    'make_segments': ['mssl_plugins/datasets/make_segments.py'], 'make_subset': ['tools/make_subset.py'],
+    'train': ['mssl_plugins/commands/train.py'], 'quickstart': ['mssl_plugins/commands/quickstart.py'], 'list': ['mssl_plugins/commands/main.py'],
+    'knn': ['mssl_plugins/commands/knn.py', *EVALUATION], 'extract': ['mssl_plugins/commands/extract.py', *EVALUATION],
+    'evaluate': ['mssl_plugins/commands/evaluate.py', *EVALUATION], 'export': ['mssl_plugins/commands/export.py'],
+    'make_segments': ['mssl_plugins/commands/make_segments.py'], 'make_subset': ['mssl_plugins/commands/make_subset.py'],
     'evidence': ['tools/evidence.py'], 'dense_evidence': ['tools/dense_evidence.py'], 'benchmark': ['tools/benchmark.py'],
     'dense_data': ['tools/dense_data.py'],
-    'slurm_train': ['mssl_plugins/launch.py'], 'dist_train': ['mssl_plugins/launch.py']}
+    'slurm_train': ['mssl_plugins/commands/train.py'], 'dist_train': ['mssl_plugins/commands/train.py']}
 
 
 @pytest.mark.parametrize('page, line', commands())
@@ -117,7 +117,7 @@ def test_commands_of_the_pages_are_valid(page, line):
         if tool == 'visualize':
             picture = rest.split()[0]
             folder = ROOT / 'mssl_plugins/visualization'
-            sources = [folder / f'{picture}.py', ROOT / 'tools/visualize.py']
+            sources = [folder / f'{picture}.py', ROOT / 'mssl_plugins/commands/visualize.py']
             if 'attention' in sources[0].read_text():
                 sources.append(folder / 'attention.py')
         else:

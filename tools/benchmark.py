@@ -23,7 +23,7 @@ from typing import Callable, List, NamedTuple, Optional, Tuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
-from mssl_plugins.launch import UserError, guarded  # noqa: E402
+from mssl_plugins.errors import UserError, run_cli  # noqa: E402
 
 TOPICS = sorted(p.stem for p in (ROOT / 'tools/benchmarks').glob('*.py') if p.stem != '__init__' and
                 'LINES' in p.read_text())
@@ -159,4 +159,4 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -15,13 +15,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.launch import guarded, needs  # noqa: E402
+from mssl_plugins.errors import run_cli, require  # noqa: E402
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    needs('mmengine', 'mmcv', 'mmpretrain')
-    from mssl_plugins.datasets.dense import PACKED, WRITERS, default_source, write_scenes
-    from mssl_plugins.utils import unknown
+    require('mmengine', 'mmcv', 'mmpretrain')
+    from mssl_plugins.datasets.dense_layouts import PACKED, WRITERS, default_source, write_scenes
+    from mssl_plugins.errors import unknown
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('what', help=f"{', '.join(WRITERS)} (scenes) or {', '.join(PACKED)}")
@@ -43,4 +43,4 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -24,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
 import evidence  # noqa: E402
-from mssl_plugins.launch import UserError, guarded, main as train  # noqa: E402
-from mssl_plugins.utils import unknown  # noqa: E402
+from mssl_plugins.errors import UserError, run_cli  # noqa: E402
+from mssl_plugins.commands.train import main as train  # noqa: E402
+from mssl_plugins.errors import unknown  # noqa: E402
 
 # the views that the weights below were made with
 VIEWS = ['train_dataloader.dataset.pipeline.0.views.0.scale=(0.5,1.0)',
@@ -54,7 +55,7 @@ STARTS = ('pretrained', 'random')
 
 def make_data(name: str, folder: Path, source: Optional[str]) -> None:
     """The set that an arm's config looks for, once."""
-    from mssl_plugins.datasets.dense import PACKED, default_source, write_scenes
+    from mssl_plugins.datasets.dense_layouts import PACKED, default_source, write_scenes
     out, part = folder / 'data' / name, folder / 'data' / f'.{name}'
     if out.exists():
         return
@@ -207,4 +208,4 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

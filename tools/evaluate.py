@@ -1,5 +1,4 @@
 """Measures a checkpoint by the papers' protocols: tools/evaluate.py CHECKPOINT --data DIR."""
-import argparse
 import sys
 from pathlib import Path
 
@@ -7,109 +6,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.launch import guarded, needs  # noqa: E402
-
-
-def parse(argv=None) -> argparse.Namespace:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        prog='evaluate.py', description='k-NN, linear probes and fine-tuning of '
-        'the backbone in any checkpoint: of this library, MMPretrain, timm, '
-        'DINO, MAE, MoCo, torchvision. Features are computed once and kept; '
-        'a second call goes on where the first was stopped.',
-        epilog='--list shows the protocols. Several processes for frozen features: '
-        'torchrun --nproc_per_node N tools/evaluate.py ... A mistake gets one '
-        'line; MSSL_TRACEBACK=1 shows where.')
-    add = parser.add_argument
-    add('checkpoint', nargs='?', help="a file, or 'random' for the untrained "
-        'backbone of --config')
-    add('--data', metavar='DIR', help='labelled images: train/ and val/ (or '
-        'test/) with a sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as '
-        'unpacked; DIR/NAME of packed DIR/NAME_train.npz')
-    add('--protocols', default='knn,linear', metavar='A,B', help="names, or "
-        "'frozen', 'finetune', 'all'; default: knn,linear")
-    add('--list', action='store_true', help='show the protocols')
-    add('--out', metavar='FILE', help='write the rows as JSON')
-    add('--work-dir', metavar='DIR', default='work_dirs/evaluate', help='where '
-        'features, runs and results are kept, in a folder for each checkpoint and '
-        'data set; default: work_dirs/evaluate')
-    add('--config', help='a config, by path or name, that says what the weights '
-        'do not; default: the one in the checkpoint')
-    add('--source', choices=['student', 'teacher'], help='which backbone; default: '
-        'the teacher of DINO and MST, else the student')
-    add('--size', type=int, metavar='PX', help="side of the input; default: the ViT's "
-        'own, else 224, or that of smaller images')
-    add('--resize', type=int, metavar='PX', help='short side before the centre is cut')
-    add('--classes', metavar='FILE', help='only these classes (ImageNet-100)')
-    add('--train-images', type=int, metavar='N', help='only so many, class by class')
-    add('--test-images', type=int, metavar='N', help='likewise')
-    add('--labels-1', metavar='FILE', help='the images of finetune-1; default: drawn')
-    add('--labels-10', metavar='FILE', help='those of finetune-10')
-    add('--k', type=int, nargs='+', metavar='K', help='of k-NN; default: 10 20 100 200')
-    add('--temperature', type=float, metavar='T', help='of k-NN; default: 0.07')
-    add('--lrs', type=float, nargs='+', metavar='LR', help='of the probes, for the '
-        "protocol's batch; default: the protocol's, or its sweep")
-    add('--views', type=int, default=0, metavar='V', help='probes see V augmented '
-        'views of each image in turn; default: 0, the centre view')
-    add('--epochs', type=int, metavar='N', help="instead of the protocols', their "
-        'schedules squeezed')
-    add('--finetune-batch', type=int, metavar='N', help="instead of the protocol's, "
-        'the rate scaled with it')
-    add('--processes', type=int, default=1, metavar='N', help='of fine-tuning')
-    add('--batch-size', type=int, default=64, metavar='N', help='of the features')
-    add('--workers', type=int, default=0, metavar='N', help='processes that read images')
-    add('--device', help='default: cuda if there is one')
-    add('--bf16', action='store_true', help='run the network in bfloat16')
-    add('--seed', type=int, default=0)
-    return parser.parse_args(argv)
-
-
-def main(argv=None) -> None:
-    """Parses the command line, measures, prints."""
-    needs('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    args = parse(argv)
-    import torch
-    from mmengine.dist import is_main_process
-
-    from mssl_plugins.engine.hooks.checkpoint import safe_loading, write_atomically
-    from mssl_plugins.evaluation import inputs, protocols
-    from mssl_plugins.evaluation.store import dump
-    if args.list:
-        print(protocols.listing())
-        return
-    if args.checkpoint is None or args.data is None:
-        raise ValueError('give a checkpoint and --data DIR (or --list)')
-    safe_loading()
-    device = inputs.start(args)
-    subject = protocols.Subject(args.checkpoint, args.source, args.config, args.seed)
-    names = protocols.choose(args.protocols, subject.family)
-    base = Path(args.work_dir)
-    data = protocols.Data(
-        args.data, base / 'lists', args.size, args.resize, subject.native, args.classes,
-        args.train_images, args.test_images, args.seed)
-    stem = Path(args.checkpoint).stem
-    more = ('-bf16' if args.bf16 else '') + (f'-seed{args.seed}' if args.seed else '')
-    work_dir = base / f'{stem}-{subject.key}-{data.key}{more}'
-    subject.model.to(device)
-    if is_main_process():
-        print(f"{args.checkpoint}: {subject.source['branch']} backbone, "
-              f"{subject.config['type'].split('.')[-1]}, input {data.size} px; "
-              f"{len(data.labels['train'])} training and {len(data.labels['test'])} test "
-              f'images of {data.num_classes} classes; kept in {work_dir}', flush=True)
-    lists = {'finetune-1': args.labels_1, 'finetune-10': args.labels_10}
-    evaluation = protocols.Evaluation(
-        subject, data, work_dir, args.epochs, args.lrs, args.views, args.k,
-        args.temperature, args.finetune_batch, args.processes,
-        {k: v for k, v in lists.items() if v}, args.seed, device=device,
-        dtype=torch.bfloat16 if args.bf16 else torch.float32,
-        batch_size=args.batch_size, num_workers=args.workers)
-    rows = evaluation.run(names)
-    if not is_main_process():
-        return
-    print(protocols.table(rows))
-    if args.out:
-        write_atomically(dump(rows), Path(args.out))
-
+from mssl_plugins.commands.evaluate import main  # noqa: E402
+from mssl_plugins.errors import run_cli  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -35,8 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mssl_plugins.catalogue import find  # noqa: E402
-from mssl_plugins.launch import UserError, guarded  # noqa: E402
-from mssl_plugins.utils import each_dict, unknown  # noqa: E402
+from mssl_plugins.errors import UserError, run_cli  # noqa: E402
+from mssl_plugins.config import each_dict  # noqa: E402
+from mssl_plugins.errors import unknown  # noqa: E402
 
 STUDIES = {p.stem: p for p in sorted((ROOT / 'tools/studies').glob('*.py'))}
 RESULTS = ROOT / 'docs' / 'evidence'
@@ -385,4 +386,4 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -1,5 +1,4 @@
 """Writes a checkpoint's backbone for another library: python tools/export.py CHECKPOINT --to TARGET OUT."""
-import argparse
 import sys
 from pathlib import Path
 
@@ -7,33 +6,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.launch import guarded, needs  # noqa: E402
-
-
-def main() -> None:
-    """Parses the command line, exports, says how to load it."""
-    needs('torch', 'mmengine', 'mmcv', 'mmpretrain', 'safetensors')
-    from mssl_plugins.export import TARGETS, export
-    parser = argparse.ArgumentParser(
-        prog='export.py', description="Writes a checkpoint's backbone as another library names "
-        'and reads it, with mssl_export.json: method, config, hash of the source, how to load '
-        'it. The checkpoint may be any of this library or OpenMMLab, or weights of timm, DINO, '
-        'MAE, torchvision or Hugging Face: `--to mmpretrain` is their way in.',
-        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.')
-    parser.add_argument('checkpoint', help='a file, or the folder of an earlier export')
-    parser.add_argument('out', metavar='OUT', help='the folder to make')
-    parser.add_argument('--to', required=True, metavar='TARGET', help=', '.join(TARGETS))
-    parser.add_argument('--branch', metavar='BRANCH', help='student or teacher; default: the '
-                        'teacher of DINO and MST, else the network that learns')
-    parser.add_argument('--config', help='the config, by path or name, of weights that do not '
-                        'carry theirs and are of no standard size')
-    parser.add_argument('--overwrite', action='store_true', help='replace an earlier export')
-    args = parser.parse_args()
-    done = export(args.checkpoint, args.to, args.out, args.branch, args.config, args.overwrite)
-    source, kind = done['source'], done['architecture']['type']
-    print(f"{args.out}: {kind}, {source['branch']} of {source['method'] or source['file']}")
-    print(done['load'].replace('OUT', args.out))
-
+from mssl_plugins.commands.export import main  # noqa: E402
+from mssl_plugins.errors import run_cli  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

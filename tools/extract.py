@@ -1,6 +1,4 @@
 """Writes a backbone's features of a set of images: python tools/extract.py CONFIG CHECKPOINT OUT.npz."""
-import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -8,61 +6,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.launch import guarded, needs  # noqa: E402
-
-
-def main() -> None:
-    """Parses the command line, extracts, writes."""
-    needs('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    import numpy as np
-    import torch
-    from mmengine.dist import is_main_process
-
-    from mssl_plugins.evaluation import inputs
-    from mssl_plugins.evaluation.features import extract_features, make_loader
-    parser = argparse.ArgumentParser(
-        prog='extract.py', description='Writes the frozen features of a set '
-        'of images: `features` (N, D) float32, `labels` (N,) int64, -1 where '
-        'there is none, and `paths` (N,), empty for images without a file.',
-        epilog='Several processes: torchrun --nproc_per_node N '
-        'tools/extract.py ... A mistake gets one line; MSSL_TRACEBACK=1 shows '
-        'where.')
-    inputs.add_arguments(parser)
-    parser.add_argument('out', metavar='OUT.npz', help='where to')
-    parser.add_argument('--split', default='test', choices=['train', 'test'],
-                        help="which set of the config's KNNHook; default: "
-                        'test')
-    parser.add_argument('--data', metavar='DIR', help='a folder of images, in '
-                        'one sub-folder a class or without labels, instead')
-    args = parser.parse_args()
-
-    out = Path(args.out)
-    if out.suffix != '.npz':
-        raise ValueError(f'the output must end in .npz, got {out}')
-    cfg = inputs.read_config(args.config)
-    loader = inputs.find_set(cfg, args.split, args.data, args.size,
-                             args.resize)
-    loader = inputs.build_data(
-        {args.split: loader}, args.batch_size, args.workers)[args.split]
-    device = inputs.start(args)
-    model, loaded = inputs.build_model(cfg, args.checkpoint, args.source,
-                                       args.seed)
-    if is_main_process():
-        print(f'{args.checkpoint}: {loaded}')
-    features, labels = extract_features(
-        model, loader, args.pool, device=device, progress=True,
-        dtype=torch.bfloat16 if args.bf16 else torch.float32)
-    if not is_main_process():
-        return
-    info = getattr(loader.dataset, 'get_data_info', lambda index: {})
-    paths = [info(i).get('img_path') or '' for i in range(len(loader.dataset))]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.stem}.incomplete.npz')
-    np.savez(part, features=features.numpy(), labels=labels.numpy(),
-             paths=np.array(paths, dtype=str))
-    os.replace(part, out)  # complete whenever it is there
-    print(f'{len(features)} x {features.size(1)} features in {out}')
-
+from mssl_plugins.commands.extract import main  # noqa: E402
+from mssl_plugins.errors import run_cli  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

@@ -6,15 +6,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.launch import guarded, needs  # noqa: E402
-
-
-def main() -> int:
-    """Checks what is installed and runs the tool."""
-    needs('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    from mssl_plugins.datasets.make_segments import main as make_segments
-    return make_segments()
-
+from mssl_plugins.commands.make_segments import main  # noqa: E402
+from mssl_plugins.errors import run_cli  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(run_cli(main))

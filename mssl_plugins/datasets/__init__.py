@@ -1,14 +1,10 @@
-"""Datasets, samplers and transforms."""
-from .folder import ImageFolder, PackedImages, TinyImageNet
-from .labelled import LabelledImages
-from .maskco_views import MaskCoViews
-from .samples import Scenes
-from .sampler import EpochSampler, SampleIndex, sample_rng
-from .segments import LoadSegments, SegmentsFile
-from .views import CenterView, PackViews, Views
+"""Datasets and samplers."""
+from mssl_plugins.datasets.folder import ImageFolder, PackedImages, TinyImageNet
+from mssl_plugins.datasets.labelled import LabelledImages
+from mssl_plugins.datasets.sampler import EpochSampler, SampleIndex, sample_rng
+from mssl_plugins.datasets.scenes import Scenes
 
 __all__ = [
-    'CenterView', 'EpochSampler', 'ImageFolder', 'LabelledImages', 'LoadSegments', 'MaskCoViews',
-    'PackViews', 'PackedImages', 'SampleIndex', 'Scenes', 'SegmentsFile', 'TinyImageNet', 'Views',
-    'sample_rng'
+    'EpochSampler', 'ImageFolder', 'LabelledImages', 'PackedImages', 'SampleIndex', 'Scenes',
+    'TinyImageNet', 'sample_rng'
 ]

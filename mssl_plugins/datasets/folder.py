@@ -26,8 +26,8 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
 from mssl_plugins.registry import DATASETS
-from mssl_plugins.utils import unknown
-from .sampler import SampleIndex
+from mssl_plugins.errors import unknown
+from mssl_plugins.datasets.sampler import SampleIndex
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif',
               '.tiff', '.webp')

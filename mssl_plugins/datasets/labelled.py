@@ -15,7 +15,7 @@ from mmengine.dataset import BaseDataset
 
 from mssl_plugins.registry import DATASETS
 
-from .folder import ImageFolder, PackedImages, TinyImageNet
+from mssl_plugins.datasets.folder import ImageFolder, PackedImages, TinyImageNet
 
 SPLITS = ('train', 'val')
 LAYOUTS = ('train/ and val/ (or test/) with a sub-folder a class; '
@@ -75,7 +75,7 @@ def LabelledImages(data_root: str,
         FileNotFoundError: If nothing known lies there, or no such list.
         ValueError: If the split is unknown, or a list does not fit.
     """
-    from mssl_plugins.utils import unknown
+    from mssl_plugins.errors import unknown
     if split not in SPLITS:
         raise unknown(split, SPLITS, 'split')
     root = Path(data_root).expanduser()

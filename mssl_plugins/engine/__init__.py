@@ -1,2 +1,2 @@
 """Hooks and optimiser wrappers; importing it fills the registry."""
-from . import hooks, layer_decay, optim, wrapper  # noqa: F401
+from mssl_plugins.engine import bf16_optim_wrapper, ddp, hooks, layer_decay  # noqa: F401

@@ -11,7 +11,7 @@ from typing import Dict, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
-from mmengine.dist import (all_gather, get_rank, get_world_size,
+from mmengine.dist import (get_world_size,
                            is_main_process)
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, FUNCTIONS
@@ -19,7 +19,8 @@ from mmengine.utils import ProgressBar
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from mssl_plugins.utils import unknown
+from mssl_plugins.distributed import gather_rows, share
+from mssl_plugins.errors import unknown
 
 POOLS = ('auto', 'cls', 'avg', 'last')
 SOURCES = ('student', 'teacher')
@@ -29,30 +30,6 @@ LOADER_KEYS = ('batch_size', 'num_workers', 'collate_fn', 'pin_memory',
                'prefetch_factor')
 IGNORED_KEYS = ('sampler', 'batch_sampler', 'drop_last', 'persistent_workers',
                 'worker_init_fn', 'shuffle', 'timeout', 'num_batch_per_epoch')
-
-
-def share(total: int) -> range:
-    """Which of ``total`` items this process takes: consecutive ones, each item
-    by one process."""
-    rank, world = get_rank(), get_world_size()
-    return range(total * rank // world, total * (rank + 1) // world)
-
-
-def gather_rows(rows: Tensor) -> Tensor:
-    """Concatenates the rows of all processes in the order of their ranks.
-
-    Args:
-        rows (Tensor): (n, ...); n may differ between processes.
-
-    Returns:
-        Tensor: (sum of n, ...), on every process.
-    """
-    if get_world_size() == 1:
-        return rows
-    sizes = torch.cat(all_gather(torch.tensor([len(rows)]))).tolist()
-    padded = rows.new_zeros(max(sizes), *rows.shape[1:])
-    padded[:len(rows)] = rows
-    return torch.cat([x[:n] for x, n in zip(all_gather(padded), sizes)])
 
 
 @contextmanager
@@ -406,8 +383,8 @@ def summarize(bank: Tuple[Tensor, Tensor],
         dict[str, float]: ``knn/top1_k<k>`` (fractions), ``collapse/std`` and
         ``collapse/erank``.
     """
-    from .collapse import effective_rank, feature_std
-    from .knn import knn_accuracy
+    from mssl_plugins.evaluation.collapse import effective_rank, feature_std
+    from mssl_plugins.evaluation.knn import knn_accuracy
     top1 = knn_accuracy(*test, *bank, ks=ks, temperature=temperature)
     some = test[0][:rows]
     return {

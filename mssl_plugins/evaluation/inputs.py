@@ -6,36 +6,11 @@ from typing import Dict, Optional, Tuple
 import torch
 from torch import nn
 
-from mssl_plugins.checkpoint import load_backbone
+from mssl_plugins.checkpoints.loading import load_backbone
 
-from .features import Pixels, make_loader
+from mssl_plugins.evaluation.features import Pixels, make_loader
 
 RANDOM, PIXELS = 'random', 'pixels'
-
-
-def read_config(config: str):
-    """A config by path or shipped name, its default scope set.
-
-    Args:
-        config (str): Path, or name as of ``python -m mssl_plugins list``.
-
-    Returns:
-        mmengine.Config: With a ``model``.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it has no model.
-    """
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-
-    from mssl_plugins.catalogue import find
-    path = find(config)
-    cfg = Config.fromfile(str(path))
-    if 'model' not in cfg:
-        raise ValueError(f'{path} has no `model`')
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    return cfg
 
 
 def build_model(cfg,
@@ -58,7 +33,7 @@ def build_model(cfg,
 
     Raises:
         FileNotFoundError, ValueError: See
-            :func:`mssl_plugins.checkpoint.load_backbone`.
+            :func:`mssl_plugins.checkpoints.loading.load_backbone`.
     """
     from mmengine.registry import MODELS
     if checkpoint == PIXELS:
@@ -229,7 +204,7 @@ def start(args) -> str:
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not dist.is_initialized():
         from mmengine.dist import init_dist
 
-        from mssl_plugins.launch import open_process_group
+        from mssl_plugins.distributed import open_process_group
         open_process_group('pytorch')
         if not dist.is_initialized():
             init_dist('pytorch')

@@ -23,9 +23,9 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
-from .features import share
+from mssl_plugins.distributed import share
 
 WEIGHTINGS = ('exp', 'uniform')
 # Similarities held at once: 2^26 float32 = 256 MiB.  Keys beyond one block are

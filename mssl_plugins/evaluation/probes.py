@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 OPTIMIZERS = ('SGD', 'LARS')
 LARS_ETA, LARS_EPS = 0.001, 1e-8  # mmpretrain's

@@ -18,11 +18,11 @@ import torch
 from mmengine.dist import barrier, get_world_size, is_main_process
 
 from mssl_plugins.catalogue import find, root
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
-from .features import frozen
-from .layers import kinds_of, read_layers
-from .store import Bar, FeatureStore, Results, data_hash
+from mssl_plugins.evaluation.features import frozen
+from mssl_plugins.models.readout import kinds_of, read_layers
+from mssl_plugins.evaluation.store import Bar, FeatureStore, Results, data_hash
 
 
 class Protocol(NamedTuple):
@@ -133,7 +133,7 @@ class Subject:
     """The backbone of a checkpoint, built and frozen.
 
     Args:
-        checkpoint (str): See :func:`mssl_plugins.export.source.read`; or
+        checkpoint (str): See :func:`mssl_plugins.checkpoints.reader.read`; or
             'random' for the untrained backbone of ``config``.
         branch (str, optional): 'student' or 'teacher'. Defaults to None: the
             teacher of DINO and MST, else the student.
@@ -150,7 +150,7 @@ class Subject:
                  config: Optional[str] = None, seed: int = 0) -> None:
         from mmengine.registry import MODELS, init_default_scope
 
-        from mssl_plugins.export import source
+        from mssl_plugins.checkpoints import reader as source
         init_default_scope('mmpretrain')
         if checkpoint == 'random':
             found = self._random(config, seed)
@@ -172,9 +172,11 @@ class Subject:
     def _random(config: Optional[str], seed: int):
         from mmengine.registry import MODELS
 
-        from mssl_plugins.export import architecture, keys, source
+        from mssl_plugins.checkpoints import architecture
+        from mssl_plugins.checkpoints import naming as keys
+        from mssl_plugins.checkpoints import reader as source
 
-        from .inputs import read_config
+        from mssl_plugins.config import read_config
         if config is None:
             raise ValueError("'random' needs --config: whose backbone?")
         cfg = read_config(config)
@@ -293,7 +295,7 @@ class Data:
     def _draw(self, split: str, count: int, name: str = '') -> str:
         """A list of so many images, class by class; the file's path."""
         from mssl_plugins.datasets.labelled import balanced, list_lines
-        from mssl_plugins.engine.hooks.checkpoint import write_atomically
+        from mssl_plugins.files import write_atomically
         each = count // len(set(self.labels[split].tolist()))
         if not each:
             raise ValueError(f'{count} images are less than one a class')
@@ -326,7 +328,7 @@ class Data:
             return dict(spec, list_file=self._draw('train', count, 'labels'))
         # of the drawn images, some: their lines
         from mssl_plugins.datasets.labelled import balanced
-        from mssl_plugins.engine.hooks.checkpoint import write_atomically
+        from mssl_plugins.files import write_atomically
         lines = [line for line in Path(spec['list_file']).read_text().split('\n') if line]
         chosen = balanced(self.labels['train'].numpy(), fraction=fraction, seed=self.seed)
         path = self.work_dir / f'labels-{fraction}-of-{Path(spec["list_file"]).name}'
@@ -473,7 +475,7 @@ class Evaluation:
         return fitting
 
     def _probe(self, name: str):
-        from .probes import recipe_of
+        from mssl_plugins.evaluation.probes import recipe_of
         cfg = self._config(name)
         recipe = recipe_of(cfg)
         if self.epochs:
@@ -551,7 +553,7 @@ class Evaluation:
         return self.store.pair('train', kind), self.store.pair('test', kind)
 
     def _run_knn(self, name: str) -> List[dict]:
-        from .knn import knn_accuracy
+        from mssl_plugins.evaluation.knn import knn_accuracy
         ks = self._ks()
         t = self.temperature or self._config(name).temperature
         (bank, bank_labels), (test, test_labels) = self._pairs(self.kinds[0])
@@ -561,7 +563,7 @@ class Evaluation:
         return [_row(name, f'k={k}, T={t}', top1[k], seconds) for k in ks]
 
     def _run_logistic(self, name: str) -> List[dict]:
-        from .probes import logistic_regression
+        from mssl_plugins.evaluation.probes import logistic_regression
         kind = self.kinds[0]
         (bank, labels), test = self._pairs(kind)
         began = time.time()
@@ -571,7 +573,7 @@ class Evaluation:
         return [_row(name, f'{kind}, C=1', value, time.time() - began)]
 
     def _train_probe(self, name: str, kind: str, recipe, rates) -> List[float]:
-        from .probes import train_probes
+        from mssl_plugins.evaluation.probes import train_probes
         (bank, labels), test = self._pairs(kind)
         if self.views:
             bank = [self.store.get(f'train.v{v}', kind) for v in range(self.views)]

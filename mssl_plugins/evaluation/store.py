@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from mssl_plugins.datasets.sampler import SampleIndex
-from mssl_plugins.engine.hooks.checkpoint import write_atomically
+from mssl_plugins.files import write_atomically
 
-from .features import extract_features
-from .layers import CONVS, Joined
+from mssl_plugins.evaluation.features import extract_features
+from mssl_plugins.models.readout import CONVS, Joined
 
 PART = 2000  # images a file
 
@@ -134,7 +134,7 @@ class FeatureStore:
         Args:
             split (str): Name of the set in the store.
             dataset (BaseDataset): Its images under the transform.
-            kinds (Sequence[str]): See :mod:`mssl_plugins.evaluation.layers`.
+            kinds (Sequence[str]): See :mod:`mssl_plugins.models.readout`.
             view (int): Seed of random transforms. Defaults to -1: none.
         """
         began = time.time()

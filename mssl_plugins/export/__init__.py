@@ -1,5 +1,5 @@
 """Backbones for other libraries, and theirs for ours."""
-from .package import export
-from .targets import TARGETS
+from mssl_plugins.export.package import export
+from mssl_plugins.export.targets import TARGETS
 
 __all__ = ['TARGETS', 'export']

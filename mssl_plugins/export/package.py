@@ -8,10 +8,10 @@ from typing import Optional, Union
 import torch
 
 from mssl_plugins import __version__
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
-from .source import METADATA, read
-from .targets import TARGETS, Package
+from mssl_plugins.checkpoints.reader import METADATA, read
+from mssl_plugins.export.targets import TARGETS, Package
 
 
 def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],
@@ -20,7 +20,7 @@ def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],
     """Writes the backbone of a checkpoint for another library.
 
     Args:
-        checkpoint (str | Path): See :func:`mssl_plugins.export.source.read`.
+        checkpoint (str | Path): See :func:`mssl_plugins.checkpoints.reader.read`.
         target (str): mmpretrain, mmdet, mmseg, timm, hf, torchvision or
             detectron2.
         out (str | Path): A new folder.

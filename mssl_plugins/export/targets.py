@@ -1,6 +1,6 @@
 """One function a library: what it reads, as files, and how.
 
-Each takes a :class:`~mssl_plugins.export.source.Backbone` and gives a
+Each takes a :class:`~mssl_plugins.checkpoints.reader.Backbone` and gives a
 :class:`Package`, or says why the library has no such network.
 """
 from typing import Any, Callable, Dict, NamedTuple
@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, NamedTuple
 import torch
 from torch import Tensor
 
-from . import keys
-from .source import Backbone
+from mssl_plugins.checkpoints import naming as keys
+from mssl_plugins.checkpoints.reader import Backbone
 
 SAFETENSORS, TORCH = 'model.safetensors', 'backbone.pth'
 

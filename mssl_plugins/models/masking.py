@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 
 def generator() -> np.random.Generator:

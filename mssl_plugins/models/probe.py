@@ -2,7 +2,7 @@
 
 Whatever the backbone is: no gradient, always in evaluation mode, so that its
 parameters and BatchNorm statistics never change.  What is read from it is
-:mod:`mssl_plugins.evaluation.layers`' (last layer, last 4 blocks, conv1-conv5).
+:mod:`mssl_plugins.models.readout`' (last layer, last 4 blocks, conv1-conv5).
 """
 from typing import List, Optional, Sequence, Tuple, Union
 
@@ -13,7 +13,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mssl_plugins.evaluation.layers import CONVS, read_layers
+from mssl_plugins.models.readout import CONVS, read_layers
 from mssl_plugins.registry import MODELS
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mssl_plugins.utils import unknown
-from .canvas import enlarge, find_images, save_image, sheet
+from mssl_plugins.errors import unknown
+from mssl_plugins.visualization.canvas import enlarge, find_images, save_image, sheet
 
 HELP = "the class token's attention, of images or a video, of one or two checkpoints"
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
@@ -80,7 +80,8 @@ def load(config: str, checkpoint: str, source: str = 'student', name: Optional[s
             is less than a patch.
     """
     from mssl_plugins.evaluation.features import find_backbone_module
-    from mssl_plugins.evaluation.inputs import build_model, read_config
+    from mssl_plugins.evaluation.inputs import build_model
+    from mssl_plugins.config import read_config
     cfg = read_config(config)
     kind = str(cfg.model.get('backbone', {}).get('type', '')).rsplit('.', 1)[-1]
     if kind not in ('ViT', 'VisionTransformer'):
@@ -121,7 +122,7 @@ def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int
 
 def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
     """What :func:`cut` leaves, as the network sees it."""
-    from mssl_plugins.datasets.views import resize
+    from mssl_plugins.datasets.transforms.views import resize
     return resize(*cut(image, size, patch), 'bilinear')
 
 
@@ -324,7 +325,7 @@ def run(args: argparse.Namespace) -> None:
     if moving:
         if Path(args.out).suffix.lower() != '.mp4':
             raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
-        from mssl_plugins.progress import progress
+        from mssl_plugins.files import progress
         rate, count = video_facts(args.input)
         networks = networks_of(args)
         frames = video_frames(networks, read_video(args.input), args.mass, args.tile or 480)
@@ -332,7 +333,7 @@ def run(args: argparse.Namespace) -> None:
         return
     files = find_images(args.input, args.rows)
     networks = networks_of(args)
-    from mssl_plugins.datasets.views import read_rgb
+    from mssl_plugins.datasets.transforms.views import read_rgb
     rows, heads, tile = [], not args.no_heads, args.tile or 160
     for file in files:
         image, row = read_rgb(str(file)), []

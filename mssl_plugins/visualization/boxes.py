@@ -4,7 +4,7 @@ from typing import Sequence
 
 import numpy as np
 
-from . import canvas
+from mssl_plugins.visualization import canvas
 
 HELP = "MaskCo's query and key view with the masked box and the key boxes"
 MASKED, NEGATIVE = (255, 60, 60), (60, 160, 255)
@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find
-    from mssl_plugins.datasets.maskco_views import MaskCoViews
+    from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
     from mssl_plugins.datasets.sampler import SampleIndex
-    from mssl_plugins.datasets.views import read_rgb
+    from mssl_plugins.datasets.transforms.views import read_rgb
     from mssl_plugins.registry import TRANSFORMS
 
     cfg = Config.fromfile(find(args.config))
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     if args.images:
         images = [read_rgb(str(f)) for f in canvas.find_images(args.images, args.rows)]
     else:
-        from mssl_plugins.datasets.samples import Scenes
+        from mssl_plugins.datasets.scenes import Scenes
         size = steps[0].groups[0].size
         scenes = Scenes(split='train', length=args.rows, size=size, seed=args.seed)
         images = [scenes[i]['img'] for i in range(len(scenes))]

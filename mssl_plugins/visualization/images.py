@@ -4,8 +4,8 @@ from typing import List, Optional, Union
 
 import numpy as np
 
-from mssl_plugins.datasets.views import CenterView
-from .canvas import find_images
+from mssl_plugins.datasets.transforms.views import CenterView
+from mssl_plugins.visualization.canvas import find_images
 
 
 def read_square(path: Union[str, Path], size: int) -> np.ndarray:
@@ -33,7 +33,7 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> np.ndarray
         raise ValueError(f'at least 1 image must be shown, got {count}')
     if path:
         return np.stack([read_square(file, size) for file in find_images(path, count)])
-    from mssl_plugins.datasets.samples import Scenes
+    from mssl_plugins.datasets.scenes import Scenes
     scenes = Scenes(split='test', length=count, size=size, seed=seed)
     return np.stack([scenes[i]['img'] for i in range(len(scenes))])
 
@@ -57,8 +57,8 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
     """
     from mmengine.registry import MODELS
 
-    from mssl_plugins.checkpoint import load_checkpoint_safely
-    from mssl_plugins.evaluation.inputs import read_config
+    from mssl_plugins.checkpoints.loading import load_checkpoint_safely
+    from mssl_plugins.config import read_config
     model = MODELS.build(read_config(config).model)
     for name in needs:
         if not hasattr(model, name):
@@ -94,7 +94,7 @@ def shown_segments(model, images: np.ndarray) -> Optional[list]:
     import cv2
     from mmpretrain.structures import DataSample
 
-    from mssl_plugins.datasets.segment_generators import build_generator
+    from mssl_plugins.segments.generators import build_generator
     generate, samples = build_generator('felzenszwalb', {}), []
     for image in images:
         labels = np.asarray(generate(image, '', {}), np.uint16)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .attention import overlay
-from .canvas import save_image, sheet
-from .images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.attention import overlay
+from mssl_plugins.visualization.canvas import save_image, sheet
+from mssl_plugins.visualization.images import shown_segments, squares, whole_model
 
 HELP = "image, teacher's attention, and what the mask hides (MST; MAE and ASL without attention)"
 

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 
 from mssl_plugins.models.masking import GRIDS, check_grid, grid_mask
-from .canvas import find_images, save_image, sheet
-from .images import read_square
+from mssl_plugins.visualization.canvas import find_images, save_image, sheet
+from mssl_plugins.visualization.images import read_square
 
 HELP = 'block and discrete patterns, and the pictures of a batch mixed with them (MixMask Fig. 2)'
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         files = (files * (2 * args.pairs))[:2 * args.pairs]
         images = np.stack([read_square(f, args.size) for f in files])
     else:
-        from mssl_plugins.datasets.samples import Scenes
+        from mssl_plugins.datasets.scenes import Scenes
         scenes = Scenes(split='train', length=2 * args.pairs, size=args.size, seed=args.seed)
         images = np.stack([scenes[i]['img'] for i in range(len(scenes))])
     save_image(args.out, picture(images, args.grid, args.ratio))

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import torch
 
-from .canvas import denormalize, find_images, save_image, sheet
-from .images import read_square
+from mssl_plugins.visualization.canvas import denormalize, find_images, save_image, sheet
+from mssl_plugins.visualization.images import read_square
 
 HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.registry import init_default_scope
 
     from mssl_plugins.catalogue import find
-    from mssl_plugins.checkpoint import load_checkpoint_safely
+    from mssl_plugins.checkpoints.loading import load_checkpoint_safely
     from mssl_plugins.models.selfsup.maskco import MaskCo
     from mssl_plugins.registry import MODELS, TRANSFORMS
 
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
     if args.images:
         images = [read_square(f, law.size) for f in find_images(args.images, args.rows)]
     else:
-        from mssl_plugins.datasets.samples import Scenes
+        from mssl_plugins.datasets.scenes import Scenes
         scenes = Scenes(split='test', length=args.rows, size=law.size, seed=args.seed)
         images = [scenes[i]['img'] for i in range(len(scenes))]
     images = np.stack(images)

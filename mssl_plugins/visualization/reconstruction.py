@@ -4,8 +4,8 @@ import argparse
 import numpy as np
 import torch
 
-from .canvas import denormalize, save_image, sheet
-from .images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
+from mssl_plugins.visualization.images import shown_segments, squares, whole_model
 
 HELP = 'image, what of it was seen, and its reconstruction (MAE, MST, ASL)'
 

@@ -4,7 +4,7 @@ import argparse
 import cv2
 import numpy as np
 
-from .canvas import draw_segments, save_image, sheet
+from mssl_plugins.visualization.canvas import draw_segments, save_image, sheet
 
 HELP = 'images and their segments, of one segments file or several side by side'
 
@@ -45,8 +45,8 @@ def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mssl_plugins.datasets.make_segments import find_images, read_image
-    from mssl_plugins.datasets.segments import SegmentsFile
+    from mssl_plugins.segments.build import find_images, read_image
+    from mssl_plugins.segments.store import SegmentsFile
     if min(args.number, args.columns, args.tile) < 1:
         raise ValueError('--number, --columns and --tile must be 1 or more')
     images = find_images(args.data, args.split)

@@ -4,8 +4,8 @@ import argparse
 import numpy as np
 
 from mssl_plugins.registry import DATASETS
-from mssl_plugins.utils import first_part
-from .canvas import draw_boxes, draw_segments, find_images, save_image, sheet
+from mssl_plugins.config import first_part
+from mssl_plugins.visualization.canvas import draw_boxes, draw_segments, find_images, save_image, sheet
 
 HELP = "what a config's pipeline makes of an image, with crops, boxes and segments"
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
     from mssl_plugins.catalogue import find
     from mssl_plugins.datasets.sampler import SampleIndex
-    from mssl_plugins.datasets.views import read_rgb
+    from mssl_plugins.datasets.transforms.views import read_rgb
     from mssl_plugins.registry import TRANSFORMS
     cfg = Config.fromfile(str(find(args.config)))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

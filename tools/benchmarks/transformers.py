@@ -105,7 +105,7 @@ def our_dino(batch, name='dino/dino_deit-s_in1k_100e.py', amp=False):
 # -------------------------------------------------------- segments as a bias
 def biased(negative, batch=8, size=224, segments=32):
     """ViT-S/16 forward and backward with and without mask token vectors."""
-    from mssl_plugins.models.mask_bias import token_vectors
+    from mssl_plugins.models.layers.mask_bias import token_vectors
     init_default_scope('mmpretrain')
     base = dict(type='mssl_plugins.ViT', arch='deit-small', img_size=size, patch_size=16)
     x = normalised(images([size], batch))[0]

@@ -1,13 +1,13 @@
 """One hook a file."""
-from .checkpoint import AtomicCheckpointHook
-from .clip import ClipEachHook
-from .freeze import FreezeHook
-from .guard import LossGuard
-from .knn_hook import KNNHook
-from .load_backbone import LoadBackboneHook
-from .schedule import ScheduleHook
-from .seed import SeedHook
-from .teacher import TeacherHook
+from mssl_plugins.engine.hooks.checkpoint_hook import AtomicCheckpointHook
+from mssl_plugins.engine.hooks.clip_hook import ClipEachHook
+from mssl_plugins.engine.hooks.freeze_hook import FreezeHook
+from mssl_plugins.engine.hooks.loss_guard_hook import LossGuard
+from mssl_plugins.engine.hooks.knn_hook import KNNHook
+from mssl_plugins.engine.hooks.load_backbone_hook import LoadBackboneHook
+from mssl_plugins.engine.hooks.schedule_hook import ScheduleHook
+from mssl_plugins.engine.hooks.seed_hook import SeedHook
+from mssl_plugins.engine.hooks.teacher_hook import TeacherHook
 
 __all__ = [
     'AtomicCheckpointHook', 'ClipEachHook', 'FreezeHook', 'KNNHook',

@@ -13,7 +13,7 @@ from mssl_plugins.evaluation.features import (POOLS, SOURCES, extract_features,
                                               find_backbone_module,
                                               make_loader, summarize)
 from mssl_plugins.registry import HOOKS
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 DATA_BATCH = Optional[Union[dict, tuple, list]]
 

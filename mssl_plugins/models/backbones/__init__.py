@@ -1,6 +1,6 @@
 """Backbones that mmpretrain lacks."""
-from .resnet_small import SmallImageResNet
-from .vit import ViT
-from .vitdet import ViTDet
+from mssl_plugins.models.backbones.resnet_small import SmallImageResNet
+from mssl_plugins.models.backbones.vit import ViT
+from mssl_plugins.models.backbones.vitdet import ViTDet
 
 __all__ = ['SmallImageResNet', 'ViT', 'ViTDet']

@@ -14,10 +14,10 @@ from mmpretrain.models.backbones.vision_transformer import (TransformerEncoderLa
                                                             VisionTransformer)
 from torch import Tensor, nn
 
-from mssl_plugins.models.attention import FusedAttention, LowRankBias
-from mssl_plugins.models.mask_bias import MaskBias
+from mssl_plugins.models.layers.attention import FusedAttention, LowRankBias
+from mssl_plugins.models.layers.mask_bias import MaskBias
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 
 class Block(TransformerEncoderLayer):
@@ -47,7 +47,7 @@ class ViT(VisionTransformer):
         mask_token (bool): Have the learnable embedding ``mask_token``
             (1, 1, C). Defaults to False.
         mask_bias (dict, optional): Arguments ``positive=True,
-            negative=False`` of :class:`~mssl_plugins.models.mask_bias.MaskBias`.
+            negative=False`` of :class:`~mssl_plugins.models.layers.mask_bias.MaskBias`.
             Defaults to None, no bias.
         antialias (bool): Interpolate position embeddings with antialiasing,
             as timm does; False is mmpretrain's and DINO's way. It matters
@@ -150,7 +150,7 @@ class ViT(VisionTransformer):
                 before, the class token always stays.
             vectors (Tensor, optional): (B, L, K) mask token vectors for
                 ``mask_bias``, from
-                :func:`~mssl_plugins.models.mask_bias.token_vectors`. None is
+                :func:`~mssl_plugins.models.layers.mask_bias.token_vectors`. None is
                 the plain network.
             relation (Tensor, optional): (B or 1, heads or 1, N, N) added to
                 the logits of every layer; N counts the tokens that go through

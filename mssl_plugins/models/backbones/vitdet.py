@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mssl_plugins.models.attention import FusedAttention
+from mssl_plugins.models.layers.attention import FusedAttention
 from mssl_plugins.models.backbones.vit import Block, ViT
 from mssl_plugins.registry import MODELS
 

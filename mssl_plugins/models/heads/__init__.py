@@ -1,6 +1,6 @@
 """Projection heads, and the head of C4 detectors."""
-from .dino_head import DINOHead
-from .res5 import Res5
-from .roi_head import RoIHead
+from mssl_plugins.models.heads.dino_head import DINOHead
+from mssl_plugins.models.heads.res5 import Res5
+from mssl_plugins.models.heads.roi_head import RoIHead
 
 __all__ = ['DINOHead', 'Res5', 'RoIHead']

@@ -12,7 +12,7 @@ from mmpretrain.models.backbones.resnet import ResLayer, get_expansion
 from torch import Tensor, nn
 
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 
 @MODELS.register_module()

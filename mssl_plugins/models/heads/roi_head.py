@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from mssl_plugins.models.precision import upcast
+from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
 
 

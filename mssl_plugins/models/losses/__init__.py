@@ -1,5 +1,5 @@
 """Small modules, in float32."""
-from .dino import DINOLoss
-from .patch_contrast import PatchContrast, l_single
+from mssl_plugins.models.losses.dino import DINOLoss
+from mssl_plugins.models.losses.patch_contrast import PatchContrast, l_single
 
 __all__ = ['DINOLoss', 'PatchContrast', 'l_single']

@@ -6,7 +6,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from mssl_plugins.models.precision import upcast
+from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
 
 

@@ -1,7 +1,7 @@
 """Between backbone and loss."""
-from .mae_decoder import MAEDecoder
-from .mph import MPH
-from .pixel_decoder import PixelDecoder
-from .simple_pyramid import SimpleFeaturePyramid
+from mssl_plugins.models.necks.mae_decoder import MAEDecoder
+from mssl_plugins.models.necks.mph import MPH
+from mssl_plugins.models.necks.pixel_decoder import PixelDecoder
+from mssl_plugins.models.necks.simple_pyramid import SimpleFeaturePyramid
 
 __all__ = ['MAEDecoder', 'MPH', 'PixelDecoder', 'SimpleFeaturePyramid']

@@ -10,7 +10,7 @@ from mmpretrain.models.utils import LayerNorm2d
 from torch import Tensor, nn
 
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 
 @MODELS.register_module()

@@ -1,13 +1,13 @@
 """One file a method."""
-from .asl import ASL
-from .dino import DINO
-from .mae import MAE
-from .mask_guided import (MaskGuidedDINO, MaskGuidedDINODistill, MaskGuidedMAE,
+from mssl_plugins.models.selfsup.asl import ASL
+from mssl_plugins.models.selfsup.dino import DINO
+from mssl_plugins.models.selfsup.mae import MAE
+from mssl_plugins.models.selfsup.mask_guided import (MaskGuidedDINO, MaskGuidedDINODistill, MaskGuidedMAE,
                           MaskGuidedMAEDistill, MaskGuidedMST)
-from .maskco import MaskCo
-from .mixmask import MixMask
-from .mst import MST
-from .siamese import BYOL, MoCo, SimCLR, SimSiam
+from mssl_plugins.models.selfsup.maskco import MaskCo
+from mssl_plugins.models.selfsup.mixmask import MixMask
+from mssl_plugins.models.selfsup.mst import MST
+from mssl_plugins.models.selfsup.siamese import BYOL, MoCo, SimCLR, SimSiam
 
 __all__ = [
     'ASL', 'BYOL', 'DINO', 'MAE', 'MST', 'MaskCo', 'MaskGuidedDINO', 'MaskGuidedDINODistill',

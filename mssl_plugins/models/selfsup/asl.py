@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mssl_plugins.models.losses.patch_contrast import PatchContrast
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
-from .mae import MAE
+from mssl_plugins.errors import unknown
+from mssl_plugins.models.selfsup.mae import MAE
 
 
 @MODELS.register_module()

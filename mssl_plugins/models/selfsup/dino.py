@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mssl_plugins.models.heads.dino_head import untracked
 from mssl_plugins.models.momentum import MomentumTeacher
-from mssl_plugins.models.precision import upcast
+from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
 
 

@@ -11,7 +11,7 @@ from mmpretrain.models.utils import build_2d_sincos_position_embedding
 from torch import Tensor, nn
 
 from mssl_plugins.models.masking import random_keep, token_indices
-from mssl_plugins.models.precision import upcast
+from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
 
 

@@ -10,7 +10,7 @@ Fig. 1)::
               MAE:   1 - cos(f_s(x), f(x, c)), our choice
 
 c, c' are the segments' vectors of each view
-(:func:`~mssl_plugins.models.mask_bias.token_vectors`), the bias is the ViT's
+(:func:`~mssl_plugins.models.layers.mask_bias.token_vectors`), the bias is the ViT's
 (``mask_bias``).
 """
 from pathlib import Path
@@ -21,14 +21,14 @@ import torch.nn.functional as F
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from mssl_plugins.checkpoint import load_checkpoint_safely
-from mssl_plugins.models.mask_bias import token_vectors
-from mssl_plugins.models.precision import upcast
+from mssl_plugins.checkpoints.loading import load_checkpoint_safely
+from mssl_plugins.models.layers.mask_bias import token_vectors
+from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
-from .dino import DINO, Encoder
-from .mae import MAE
-from .mst import MST
+from mssl_plugins.errors import unknown
+from mssl_plugins.models.selfsup.dino import DINO, Encoder
+from mssl_plugins.models.selfsup.mae import MAE
+from mssl_plugins.models.selfsup.mst import MST
 
 #: where a phase-1 checkpoint keeps the network that phase 2 takes
 SOURCES = dict(teacher='teacher.module.', student='')

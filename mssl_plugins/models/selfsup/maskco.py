@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from mssl_plugins.models.momentum import MomentumTeacher
-from mssl_plugins.models.shuffle import shuffled
-from mssl_plugins.models.split_bn import SplitBatchNorm2d
+from mssl_plugins.models.layers.shuffle import shuffled
+from mssl_plugins.models.layers.split_bn import SplitBatchNorm2d
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 
 def box_mask(boxes: Tensor, size: Tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mssl_plugins.models.masking import check_grid, generator, grid_mask
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
+from mssl_plugins.errors import unknown
 
 
 @MODELS.register_module()

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mssl_plugins.models.masking import bert_replacement, check_strategy, token_mask
-from mssl_plugins.models.precision import upcast
+from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
-from mssl_plugins.utils import unknown
-from .dino import DINO
+from mssl_plugins.errors import unknown
+from mssl_plugins.models.selfsup.dino import DINO
 
 REDUCTIONS = ('pixel', 'mean', 'image')
 

@@ -14,10 +14,11 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from mmpretrain.models import selfsup as mmpretrain
 from torch import Tensor, nn
 
+from mssl_plugins.distributed import GatherWithGradient
 from mssl_plugins.models.momentum import MomentumTeacher
-from mssl_plugins.models.precision import upcast
-from mssl_plugins.models.shuffle import shuffled
-from mssl_plugins.models.split_bn import SplitBatchNorm2d
+from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.layers.shuffle import shuffled
+from mssl_plugins.models.layers.split_bn import SplitBatchNorm2d
 from mssl_plugins.registry import MODELS
 
 
@@ -168,22 +169,6 @@ class MoCo(Siamese, mmpretrain.MoCo):
         self.queue_ptr[0] = (self.queue_ptr[0] + n) % length
 
 
-class _Gather(torch.autograd.Function):
-    """Concatenate over processes; the backward pass sums their gradients."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        ctx.rows = len(x)
-        return torch.cat(all_gather(x.contiguous()))
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.contiguous()
-        torch.distributed.all_reduce(grad)
-        start = get_rank() * ctx.rows
-        return grad[start:start + ctx.rows]
-
-
 class Projected(NamedTuple):
     """Unit vectors of SimCLR, (N, D)."""
     z: Tensor
@@ -213,7 +198,7 @@ class SimCLR(Siamese, mmpretrain.SimCLR):
         with torch.autocast(a.z.device.type, enabled=False):
             z = torch.cat([a.z, b.z])  # (2N, D): rows i and i + N are a pair
             n, device = len(a.z), z.device
-            everybody = _Gather.apply(z) if get_world_size() > 1 else z
+            everybody = GatherWithGradient.apply(z) if get_world_size() > 1 else z
             row = torch.arange(2 * n, device=device)
             me = row + get_rank() * 2 * n  # this process' rows among all
             partner = (row + n) % (2 * n) + get_rank() * 2 * n

@@ -1,0 +1,1 @@
+"""Checkpoints of anybody: read without running code, keys named, backbone found."""

@@ -1,0 +1,242 @@
+"""What a backbone is: read from its weights, and from its config the rest.
+
+Weights tell sizes; how many heads attend, where a ResNet strides and by which
+epsilon norms divide, they do not.  Both together must build a network with
+exactly these weights.
+"""
+import ast
+import json
+import math
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+VITS = ('ViT', 'VisionTransformer', 'MAEViT')
+# Where strides may differ is said by the config only.
+RESNETS = ('ResNet', 'ResNetV1c', 'ResNetV1d', 'ResNet_CIFAR', 'SmallImageResNet')
+# Arguments that are read from the weights or do not bear on the features.
+KNOWN = dict(
+    vit='arch img_size patch_size in_channels out_indices drop_rate drop_path_rate qkv_bias '
+    'norm_cfg final_norm out_type with_cls_token frozen_stages interpolate_mode '
+    'layer_scale_init_value pre_norm mask_token mask_bias antialias mask_ratio init_cfg type',
+    resnet='depth in_channels stem_channels base_channels num_stages strides dilations '
+    'out_indices style deep_stem avg_down frozen_stages norm_cfg norm_eval with_cp '
+    'zero_init_residual drop_path_rate pool stem_stride init_cfg type')
+DEPTHS = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50,
+          (True, (3, 4, 23, 3)): 101, (True, (3, 8, 36, 3)): 152}
+
+
+def model_in(text: str) -> Dict[str, Any]:
+    """The assignments ``model`` and ``data_preprocessor`` of a config's text.
+
+    The text is not run: of expressions only literals and ``dict(...)`` count.
+
+    Args:
+        text (str): A config as MMEngine writes it into checkpoints.
+
+    Returns:
+        Dict[str, Any]: Those of both that are there.
+
+    Raises:
+        ValueError: If the text is no Python, or they hold more than literals.
+    """
+    def value(node):
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' \
+                and not node.args and all(k.arg for k in node.keywords):
+            return {k.arg: value(k.value) for k in node.keywords}
+        if isinstance(node, ast.Dict) and None not in node.keys:
+            return {ast.literal_eval(k): value(v) for k, v in zip(node.keys, node.values)}
+        if isinstance(node, (ast.List, ast.Tuple)):
+            return [value(item) for item in node.elts]
+        return ast.literal_eval(node)
+
+    try:
+        return {
+            node.targets[0].id: value(node.value)
+            for node in ast.parse(text).body if isinstance(node, ast.Assign)
+            and getattr(node.targets[0], 'id', None) in ('model', 'data_preprocessor')
+        }
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise ValueError("the checkpoint's own config cannot be read: name one with --config "
+                         f'({error})') from None
+
+
+def beside(path: Path) -> Optional[dict]:
+    """Arguments of the backbone from a ``config.json`` of Hugging Face beside
+    the weights; None if there is none."""
+    try:
+        config = json.loads((path.parent / 'config.json').read_text())
+    except (OSError, ValueError):
+        return None
+    if config.get('model_type') == 'vit':
+        return dict(
+            type='VisionTransformer',
+            arch=dict(num_heads=config['num_attention_heads']),
+            img_size=config.get('image_size', 224),
+            norm_cfg=dict(eps=config.get('layer_norm_eps', 1e-12)))
+    if config.get('model_type') == 'resnet':
+        caffe = config.get('downsample_in_bottleneck', False)
+        return dict(type='ResNet', style='caffe' if caffe else 'pytorch')
+    return None
+
+
+def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] = None) -> dict:
+    """The config that builds a backbone of these weights.
+
+    Args:
+        family (str): 'vit' or 'resnet'.
+        weights (Mapping[str, Tensor]): Under MMPretrain's names.
+        given (dict, optional): The backbone's config as far as it is known.
+            Defaults to None: heads of the standard archs, ResNets as
+            torchvision's.
+
+    Returns:
+        dict: With ``type``; arguments of MMPretrain's class or, where it has
+        none such, ours. Only what bears on the features: no drop path, no
+        frozen stages.
+
+    Raises:
+        ValueError: If config and weights do not go together, weights are
+            missing, or what they do not tell was not given.
+    """
+    from mssl_plugins.registry import MODELS
+    given = dict(given or {})
+    kind = str(given.get('type', '')).split('.')[-1]
+    allowed = VITS if family == 'vit' else RESNETS
+    if kind and kind not in allowed:
+        raise ValueError(f"the config's backbone is a {given['type']}, the weights are a "
+                         f"{'ViT' if family == 'vit' else 'ResNet'}'s ({', '.join(allowed)})")
+    strange = [k for k, v in given.items() if v and k not in KNOWN[family].split()]
+    if strange:
+        raise ValueError(f"cannot tell what {', '.join(strange)} of the backbone's config mean "
+                         'for other libraries')
+    config = (_vit if family == 'vit' else _resnet)(weights, given, kind)
+    # mmpretrain's ResNet cannot be built on the meta device, and is small.
+    with torch.device('meta' if family == 'vit' else 'cpu'):
+        try:
+            own = MODELS.build(dict(config)).state_dict()
+        except (AssertionError, KeyError, RuntimeError) as error:
+            raise ValueError(f'no such backbone: {config} ({error})') from None
+    # A counter that old checkpoints lack and nothing reads.
+    missing = [k for k in own if k not in weights and not k.endswith('num_batches_tracked')]
+    unexpected = [k for k in weights if k not in own]
+    shapes = [f'{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}'
+              for k in own if k in weights and weights[k].shape != own[k].shape]
+    wrong = [f'{title} {", ".join(keys[:5])}' + (f' and {len(keys) - 5} more' if keys[5:] else '')
+             for title, keys in (('missing', missing), ('unexpected', unexpected),
+                                 ('of another shape', shapes)) if keys]
+    if wrong:
+        raise ValueError('the weights are not those of '
+                         f"{config['type'].split('.')[-1]}({_short(config)}): {'; '.join(wrong)}")
+    return config
+
+
+def _short(config: dict) -> str:
+    return ', '.join(f'{k}={v}' for k, v in config.items() if k != 'type')
+
+
+def _pair(size) -> Tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
+    from mmpretrain.models.backbones import VisionTransformer
+    zoo = VisionTransformer.arch_zoo
+    projection = weights.get('patch_embed.projection.weight')
+    if projection is None or 'pos_embed' not in weights:
+        raise ValueError('the weights lack the patch embedding or the position embeddings')
+    first = weights.get('layers.0.ffn.layers.0.0.weight')
+    arch = dict(
+        embed_dims=projection.shape[0],
+        num_layers=1 + max(int(k.split('.')[1]) for k in weights if k.startswith('layers.')),
+        feedforward_channels=0 if first is None else first.shape[0])
+    named = given.get('arch', 'base' if kind else None)
+    if isinstance(named, str):
+        if named.lower() not in zoo:
+            from mssl_plugins.errors import unknown
+            raise unknown(named, zoo, 'ViT arch')
+        named = zoo[named.lower()]
+    if named is None:
+        named = next((a for a in zoo.values() if all(a[k] == v for k, v in arch.items())), None)
+    if named is None:
+        raise ValueError(f'a ViT of {arch} has no standard number of heads: name its config with '
+                         '--config')
+    wrong = [f'{k} {named[k]} instead of {v}' for k, v in arch.items() if named.get(k, v) != v]
+    if wrong:
+        raise ValueError(f"the config's ViT is another one than the weights': {', '.join(wrong)}")
+    arch['num_heads'] = named['num_heads']
+    if arch['embed_dims'] % arch['num_heads']:
+        raise ValueError(f"{arch['num_heads']} heads do not divide {arch['embed_dims']} channels")
+
+    patch = _pair(tuple(projection.shape[2:]))
+    with_cls = 'cls_token' in weights
+    tokens = weights['pos_embed'].shape[1] - with_cls
+    size = given.get('img_size', 224 if kind else None)
+    if size is None or math.prod(s // p for s, p in zip(_pair(size), patch)) != tokens:
+        side = math.isqrt(max(tokens, 0))
+        if side * side != tokens:
+            raise ValueError(f'{tokens} position embeddings of patches are no square: name the '
+                             'config, with img_size, with --config')
+        size = tuple(side * p for p in patch)
+    size = _pair(size)
+    config = dict(
+        type='mmpretrain.VisionTransformer', arch=arch,
+        img_size=size[0] if size[0] == size[1] else list(size),
+        patch_size=patch[0] if patch[0] == patch[1] else list(patch))
+    eps = (given.get('norm_cfg') or {}).get('eps', 1e-6 if not given.get('norm_cfg') else 1e-5)
+    optional = dict(
+        with_cls_token=(with_cls, True),
+        qkv_bias=('layers.0.attn.qkv.bias' in weights, True),
+        final_norm=(given.get('final_norm', True) if kind else 'ln1.weight' in weights, True),
+        pre_norm=('pre_norm.weight' in weights, False),
+        norm_cfg=(dict(type='LN', eps=eps), dict(type='LN', eps=1e-6)))
+    config.update({k: v for k, (v, default) in optional.items() if v != default})
+    if 'layers.0.attn.gamma1.weight' in weights:
+        config['layer_scale_init_value'] = 1e-5  # replaced by the weights'
+    if 'ln2.weight' in weights:
+        config['out_type'] = 'avg_featmap'
+    elif not with_cls:
+        config['out_type'] = 'raw'
+    bias = 'patch_embed.projection.bias' in weights
+    if bias == config.get('pre_norm', False):
+        config['patch_cfg'] = dict(bias=bias)
+    return config
+
+
+def _resnet(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
+    blocks = [{int(k.split('.')[1]) for k in weights if k.startswith(f'layer{i}.')}
+              for i in range(1, 5)]
+    bottleneck = 'layer1.0.conv3.weight' in weights
+    depth = DEPTHS.get((bottleneck, tuple(map(len, blocks))))
+    if depth is None:
+        raise ValueError(f'no ResNet of depth {", ".join(map(str, DEPTHS.values()))} has '
+                         f'{list(map(len, blocks))} blocks')
+    if not kind:
+        stem = weights.get('conv1.weight')
+        if stem is None or stem.shape[2] != 7:
+            raise ValueError('a ResNet with another stem than 7 x 7: name its config with '
+                             '--config')
+        kind = 'ResNet'
+    if given.get('deep_stem') and kind == 'ResNet':
+        kind = 'ResNetV1d' if given.get('avg_down') else 'ResNetV1c'
+    scope = 'mssl_plugins' if kind == 'SmallImageResNet' else 'mmpretrain'
+    config = dict(type=f'{scope}.{kind}', depth=depth)
+    if kind == 'SmallImageResNet' and not given.get('pool', True) \
+            and given.get('stem_stride', 1) == 1:
+        config['type'] = 'mmpretrain.ResNet_CIFAR'
+    elif kind == 'SmallImageResNet':
+        config.update({k: given[k] for k in ('pool', 'stem_stride') if k in given})
+    stem = weights.get('conv1.weight', weights.get('stem.2.conv.weight'))
+    optional = dict(
+        base_channels=(weights['layer1.0.conv1.weight'].shape[0], 64),
+        stem_channels=(None if stem is None else stem.shape[0], 64),
+        strides=(list(given.get('strides', (1, 2, 2, 2))), [1, 2, 2, 2]),
+        dilations=(list(given.get('dilations', (1, 1, 1, 1))), [1, 1, 1, 1]),
+        style=(given.get('style', 'pytorch'), 'pytorch'))
+    config.update({k: v for k, (v, default) in optional.items() if v != default})
+    eps = (given.get('norm_cfg') or {}).get('eps', 1e-5)
+    if eps != 1e-5:
+        config['norm_cfg'] = dict(type='BN', eps=eps)
+    return config

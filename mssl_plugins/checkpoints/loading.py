@@ -1,0 +1,275 @@
+"""Checkpoints of anybody: read without running code, backbone found.
+
+A pickle may run code when it is read.  Only ``weights_only`` reading is used
+here, never anything less strict: MMEngine falls back to it, and its own list
+of allowed names holds ``getattr``, with which a pickle gets at any attribute
+of what else is allowed.  safetensors files hold no code.
+"""
+import re
+from collections import OrderedDict
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Dict, Iterator, List, NamedTuple, Union
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor, nn
+
+from mssl_plugins.errors import unknown
+
+
+class _History(HistoryBuffer):
+    """Takes a pickled log's numbers and leaves its functions."""
+
+    def __setstate__(self, state: dict) -> None:
+        self.__class__ = HistoryBuffer
+        self.max_length = int(state['max_length'])
+        self._log_history = np.asarray(state['_log_history'], float)
+        self._count_history = np.asarray(state['_count_history'], float)
+        self._set_default_statistics()
+
+
+def _statistic(owner: type, name: str) -> None:
+    """Stands for ``getattr`` in a pickled log, which names its functions so."""
+    if owner is not _History:
+        raise UnpicklingError(f'Unsupported global: GLOBAL getattr of {owner}')
+
+
+def _allowed() -> List[tuple]:
+    """What stock MMEngine checkpoints hold beside tensors."""
+    core = getattr(np, '_core', None) or np.core
+    dtypes = {type(np.dtype(t)) for t in '? i1 u1 i4 u4 i8 f2 f4 f8'.split()}
+    return [
+        (_History, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (_statistic, 'builtins.getattr'),
+        (bytes, 'builtins.bytes'),  # of an empty array
+        # A checkpoint names numpy's functions as the numpy that wrote it did.
+        *((getattr(core.multiarray, name), f'numpy.{place}.multiarray.{name}')
+          for name in ('_reconstruct', 'scalar')
+          for place in ('core', '_core')),
+        np.ndarray, np.dtype, *dtypes
+    ]
+
+
+@contextmanager
+def _only_allowed() -> Iterator[None]:
+    """Allows what :func:`_allowed` lists, whatever was allowed before."""
+    # torch before 2.6 takes no (object, name) pairs.
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
+        yield
+        return
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(_allowed())
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def load_checkpoint_safely(
+        path: Union[str, Path],
+        map_location: Union[str, torch.device] = 'cpu') -> dict:
+    """Reads a checkpoint without running anything it may contain.
+
+    Args:
+        path (str | Path): A file of ``torch.save`` or, by its suffix,
+            safetensors.
+        map_location (str | torch.device): Where tensors go. Defaults to 'cpu'.
+
+    Returns:
+        dict: What the file holds.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint, or holds what could run code; says
+            the file and the type.
+
+    Note:
+        torch before 2.6 cannot be told what else to allow: there the logs in
+        a stock MMEngine checkpoint are refused as well; those of this library
+        hold tensors and plain Python types only.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'no such checkpoint: {path}')
+    try:
+        if path.suffix == '.safetensors':
+            from safetensors.torch import load_file
+            return load_file(path, device=str(map_location))
+        with _only_allowed():
+            checkpoint = torch.load(
+                path, map_location=map_location, weights_only=True)
+    except Exception as error:  # many types, by what is wrong with the bytes
+        text = str(error)
+        # torch 2.6 and later: 'GLOBAL os.system', 'function <...>'; 2.1:
+        # 'Unsupported class os.system'
+        refused = re.search(
+            r"(?:GLOBAL|nsupported class|unrecognized function|but got"
+            r"|whose module) ([\w.<>' ]+?)(?: was not| which|\.?\s|\.?$)", text)
+        if refused and ('eights' in text or isinstance(error,
+                                                       UnpicklingError)):
+            raise ValueError(
+                f'{path} is refused: it holds {refused.group(1)}, and reading '
+                'that could run code; where you trust the file, save it again '
+                'as tensors and plain Python types') from None
+        reason = (text.strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f'{path} is no readable checkpoint: {reason}') from None
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not a '
+                         'dictionary of weights')
+    return checkpoint
+
+
+# Where the weights lie in a checkpoint file, and what stands before a
+# backbone's own keys: student and teacher in MMPretrain's, this library's,
+# DINO's, MoCo's and timm's checkpoints.
+CONTAINERS = ('state_dict', 'model', 'model_state_dict', 'module')
+PREFIXES = dict(
+    student=('backbone.', 'student.backbone.', 'encoder_q.0.', 'encoder_q.',
+             'base_encoder.', 'student.', 'model.', ''),
+    teacher=('teacher.module.backbone.', 'teacher.backbone.',
+             'teacher.module.0.', 'encoder_k.module.0.', 'target_net.module.0.',
+             'teacher.module.', 'encoder_k.module.backbone.',
+             'target_net.module.backbone.', 'encoder_k.0.', 'encoder_k.',
+             'momentum_encoder.', 'teacher.'))
+
+
+def _weights(checkpoint: dict, source: str) -> Dict[str, Tensor]:
+    """The state dict of a checkpoint, wrappers' ``module.`` taken off."""
+    # DINO keeps student and teacher apart: {'student': {...}, 'teacher': ...}
+    for name in (source, *CONTAINERS):
+        inner = checkpoint.get(name)
+        if isinstance(inner, dict) and any(
+                isinstance(v, (Tensor, dict)) for v in inner.values()):
+            if name == source and not any(
+                    k.startswith(f'{source}.') for k in inner):
+                inner = {f'{source}.{_bare(k)}': v for k, v in inner.items()}
+            return _weights(inner, source)
+    return {
+        _bare(k): v
+        for k, v in checkpoint.items() if isinstance(v, Tensor)
+    }
+
+
+def _bare(key: str) -> str:
+    for wrapper in ('module.', '_orig_mod.'):
+        if key.startswith(wrapper):
+            return _bare(key[len(wrapper):])
+    return key
+
+
+def _shown(keys, count: int = 5) -> str:
+    keys = list(keys)
+    more = f' and {len(keys) - count} more' if len(keys) > count else ''
+    return ', '.join(keys[:count]) + more
+
+
+def find_backbone(checkpoint: dict,
+                  source: str = 'student') -> 'OrderedDict[str, Tensor]':
+    """The backbone's weights in a checkpoint, under the backbone's own keys.
+
+    Args:
+        checkpoint (dict): A checkpoint or state dict, of this library,
+            MMPretrain, timm, MoCo or DINO.
+        source (str): 'student' or 'teacher' (momentum encoder, target
+            network). Defaults to 'student'.
+
+    Returns:
+        OrderedDict[str, Tensor]: The weights without their prefix.
+
+    Raises:
+        ValueError: If there are no weights, or none of ``source``; lists keys.
+    """
+    if source not in PREFIXES:
+        raise unknown(source, PREFIXES, 'backbone source')
+    weights = _weights(checkpoint, source)
+    if not weights:
+        raise ValueError('the checkpoint holds no weights; its entries are '
+                         f'{_shown(map(str, checkpoint))}')
+    for prefix in PREFIXES[source]:
+        found = OrderedDict((k[len(prefix):], v) for k, v in weights.items()
+                            if k.startswith(prefix))
+        # DINO wraps in `backbone.` once more.
+        if any(k.startswith('backbone.') for k in found):
+            found = OrderedDict((k[9:], v) for k, v in found.items()
+                                if k.startswith('backbone.'))
+        if found:
+            return found
+    raise ValueError(f'the checkpoint has no {source} backbone; its keys are '
+                     f'{_shown(weights)}')
+
+
+class LoadReport(NamedTuple):
+    """Which tensors were loaded and which were not."""
+
+    matched: List[str]
+    missing: List[str]  # of the backbone, not in the checkpoint
+    unexpected: List[str]  # in the checkpoint, not of the backbone
+
+    def __str__(self) -> str:
+        text = f'{len(self.matched)} tensors loaded'
+        for name in ('missing', 'unexpected'):
+            if getattr(self, name):
+                text += f'; {name}: {_shown(getattr(self, name))}'
+        return text
+
+
+def load_backbone(backbone: nn.Module,
+                  path: Union[str, Path],
+                  source: str = 'student') -> LoadReport:
+    """Loads a checkpoint's backbone into ``backbone``.
+
+    Args:
+        backbone (nn.Module): What to load into; unchanged on an error.
+        path (str | Path): The checkpoint, see :func:`load_checkpoint_safely`;
+            for MMPretrain's and our ViT and ResNet also of timm, DINO, MAE,
+            torchvision, Hugging Face or Detectron2.
+        source (str): 'student' or 'teacher'. Defaults to 'student'.
+
+    Returns:
+        LoadReport: Matched, missing and unexpected keys.  What a checkpoint
+        holds beyond the backbone (a classifier, a mask token) is unexpected.
+        Missing may be only what the backbone declares ``optional_keys``: it
+        keeps their initial values.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is refused or unreadable, holds no such backbone, or
+            one of another architecture: a tensor of the backbone is missing
+            or has another shape. Lists the keys.
+    """
+    from mssl_plugins.checkpoints.naming import for_backbone
+    own = backbone.state_dict()
+    weights = for_backbone(
+        find_backbone(load_checkpoint_safely(path), source), own)
+    optional = tuple(getattr(backbone, 'optional_keys', ()))
+    # A counter that old checkpoints lack and nothing but momentum=None reads.
+    absent = [k for k in own if k not in weights
+              and not k.endswith('num_batches_tracked')]
+    missing = [k for k in absent if not k.endswith(optional)]
+    unexpected = [k for k in weights if k not in own]
+    shapes = [
+        f'{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}'
+        for k in own if k in weights and weights[k].shape != own[k].shape
+        # mmpretrain's transformers resize theirs while loading.
+        and not (k == 'pos_embed' and hasattr(backbone, '_prepare_pos_embed'))
+        and not k.endswith(optional)
+    ]
+    # More layers of a kind the backbone has are another depth; a classifier
+    # or a mask token is not.
+    kinds = {k.split('.')[0] for k in own}
+    deeper = any(k.split('.')[0] in kinds for k in unexpected)
+    if missing or shapes or deeper:
+        parts = [f'{title}: {_shown(keys)}' for title, keys in (
+            ('missing', missing), ('of another shape', shapes),
+            ('unexpected', unexpected)) if keys]
+        raise ValueError(f'{path} is of another architecture than this '
+                         f'{type(backbone).__name__}; ' + '; '.join(parts))
+    backbone.load_state_dict(weights, strict=False)
+    matched = [k for k in own if k in weights]
+    return LoadReport(matched, absent, unexpected)

@@ -1,0 +1,1 @@
+"""The command lines: arguments in, one line out; what they do stands elsewhere."""

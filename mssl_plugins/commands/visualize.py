@@ -1,0 +1,19 @@
+"""The one place for pictures: ``python tools/visualize.py PICTURE --help``."""
+import argparse
+import importlib
+
+from mssl_plugins.visualization import PICTURES
+
+
+def main(argv=None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_subparsers(dest='picture', required=True, metavar='PICTURE')
+    for name in PICTURES:
+        module = importlib.import_module(f'mssl_plugins.visualization.{name}')
+        kind = kinds.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(kind)
+        kind.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    args.run(args)
+    print(f'written: {args.out}')
+

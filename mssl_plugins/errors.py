@@ -1,0 +1,166 @@
+"""Errors a user can act on: what was given, what is allowed, what to install."""
+import difflib
+import importlib.util
+import os
+import pickle
+import re
+import sys
+import traceback
+from pathlib import Path
+from typing import Callable, Iterable, Optional
+
+PACKAGE = Path(__file__).resolve().parent
+DISTRIBUTION = 'mssl-plugins-openmmlab'
+# What brings a module that may be missing.
+EXTRAS = dict(
+    mmengine='onedl',
+    mmcv='onedl',
+    mmpretrain='onedl',
+    torch='onedl',
+    torchvision='onedl',
+    cv2='onedl',
+    mmdet='dense',
+    mmseg='dense',
+    pycocotools='dense',
+    timm='test')
+ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError,
+          AttributeError, NotImplementedError, FloatingPointError,
+          pickle.UnpicklingError, SyntaxError)
+
+
+def unknown(name: str, allowed: Iterable[str], what: str) -> ValueError:
+    """The error for a name that is not among the allowed ones.
+
+    Args:
+        name (str): What was given.
+        allowed (Iterable[str]): The valid names.
+        what (str): What the name stands for, for example ``'mask pattern'``.
+
+    Returns:
+        ValueError: To be raised by the caller; says what was given, what is
+        allowed and the nearest valid name.
+
+    Example:
+        >>> str(unknown('blok', ['block', 'discrete'], 'mask pattern'))
+        "unknown mask pattern 'blok': allowed are block, discrete; did you mean 'block'?"
+    """
+    allowed = sorted(map(str, allowed))
+    near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.4)
+    hint = f"; did you mean '{near[0]}'?" if near else ''
+    return ValueError(
+        f"unknown {what} '{name}': allowed are {', '.join(allowed)}{hint}")
+
+
+class UserError(Exception):
+    """A mistake whose message is all the user needs."""
+
+
+def require(*modules: str) -> None:
+    """Says what to install where a module is missing.
+
+    Raises:
+        UserError: With the command that installs the missing ones.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise UserError(_missing(module))
+
+
+def _missing(module: str) -> str:
+    root = module.split('.')[0]
+    if module.startswith('mmcv._ext') or module.startswith('mmcv.ops'):
+        return ('mmcv was built without its compiled ops: run `bash '
+                'tools/test.sh`, or `MMCV_WITH_OPS=1 pip install '
+                '--force-reinstall --no-deps --no-cache-dir '
+                '--no-build-isolation onedl-mmcv`')
+    what = (f"'{DISTRIBUTION}[{EXTRAS[root]}]'" if root in EXTRAS else root)
+    return f'{root} is not installed: pip install {what}'
+
+
+def _unregistered(name: str, registry: str) -> str:
+    """The line for a type that no registry knows, with the nearest name."""
+    from mmengine import registry as mm
+    root = name.split('.')[0]
+    if root in EXTRAS and importlib.util.find_spec(root) is None:
+        return _missing(root)
+    names = set()
+    for parent in vars(mm).values():
+        if isinstance(parent, mm.Registry) and parent.name == registry:
+            for scope, child in parent.children.items():
+                try:
+                    child.import_from_location()
+                except ImportError:
+                    continue
+                names |= {f'{scope}.{key}' for key in child.module_dict}
+            names |= set(parent.module_dict)
+    names |= {n.split('.')[-1] for n in names} if '.' not in name else set()
+    near = difflib.get_close_matches(name, sorted(names), n=1)
+    hint = f": did you mean '{near[0]}'?" if near else ''
+    return f"unknown {registry} type '{name}'{hint}"
+
+
+def _line(error: BaseException) -> str:
+    """An error as one line for the user."""
+    if isinstance(error, UserError):
+        return str(error)
+    text = (str(error.args[0])
+            if isinstance(error, KeyError) and error.args else str(error))
+    if 'Original Traceback' in text:  # from a data loader's worker
+        text = re.sub(r'^[\w.]+: ', '', text.strip().splitlines()[-1])
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing(error.name)
+    if isinstance(error, pickle.UnpicklingError) or \
+            'weights only' in text.lower():
+        named = re.search(r'GLOBAL ([\w.]+)', text)
+        what = named.group(1) if named else 'something else'
+        return (f'the checkpoint holds more than weights ({what}); reading it '
+                'could run its code, so it is refused')
+    unknown = re.search(r'([\w.]+) is not in the (?:[\w]+::)?(\w[\w ]*) '
+                        r'registry', text)
+    if unknown:
+        return _unregistered(unknown.group(1), unknown.group(2))
+    lines = [part.strip() for part in text.splitlines() if part.strip()]
+    text = ' '.join(lines) or type(error).__name__
+    if isinstance(error, KeyError) and re.fullmatch(r'[\w.]+', text):
+        return f"missing key '{text}'"
+    return text
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether one of our own checks raised it, here or in a worker."""
+    text = str(error)
+    if 'Original Traceback' in text:
+        files = re.findall(r'File "([^"]+)", line \d+', text)
+    else:
+        files = [f.filename for f in traceback.extract_tb(error.__traceback__)]
+    return bool(files) and Path(files[-1]).resolve().is_relative_to(PACKAGE)
+
+
+def run_cli(body: Callable[[], Optional[int]],
+            starting: Callable[[], bool] = lambda: True) -> int:
+    """Runs a tool; a user's mistake becomes one line on stderr.
+
+    Args:
+        body (Callable): What to run; returns an exit status or None.
+        starting (Callable): Whether the work proper has not begun: before
+            that any error is taken for a mistake in what was given, after
+            that only those that this library raises itself.
+
+    Returns:
+        int: The exit status: 0, 1 after a mistake, 130 if interrupted.
+    """
+    try:
+        return body() or 0
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except (UserError, *ERRORS, RuntimeError) as error:
+        mistake = isinstance(error, UserError) or _ours(error) or (
+            starting() and
+            (isinstance(error, ERRORS) or 'weights only' in str(error).lower()))
+        if not mistake or os.environ.get('MSSL_TRACEBACK') == '1':
+            raise
+        rank = int(os.environ.get('RANK', 0))
+        where = f' (process {rank})' if rank else ''
+        print(f'error{where}: {_line(error)}', file=sys.stderr)
+        return 1

@@ -1,0 +1,145 @@
+"""Fused multi-head attention with a low-rank bias folded into it.
+
+Mask-guided attention bias, section "No N x N tensor" of our definition: a bias
+that is an inner product of token vectors is the attention of heads that are
+wider by the vectors' length, so that one fused
+``scaled_dot_product_attention`` computes it and memory grows with N K.
+"""
+from typing import NamedTuple, Optional, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.utils import MultiheadAttention
+from torch import Tensor
+
+from mssl_plugins.models.layers.precision import upcast
+
+
+class LowRankBias(NamedTuple):
+    """The bias ``sum_e coefficients[h, e] * vectors[b, i, e] * vectors[b, j, e]``.
+
+    Attributes:
+        coefficients (Tensor): (heads, E).
+        vectors (Tensor): (B, N, E).
+        zero (bool): The coefficients are known to be exactly zero: the values
+            are then those of the plain attention, and only the gradient
+            comes through the bias.
+    """
+    coefficients: Tensor
+    vectors: Tensor
+    zero: bool = False
+
+    def matrix(self) -> Tensor:
+        """The bias written out, (B, heads, N, N)."""
+        return torch.einsum('he,bie,bje->bhij', self.coefficients, self.vectors, self.vectors)
+
+
+class _Values(torch.autograd.Function):
+    """The values of one tensor with the gradient of another."""
+
+    @staticmethod
+    def forward(ctx, gradient: Tensor, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+        return grad, None
+
+
+def _merge(x: Tensor) -> Tensor:
+    """(B, heads, N, d) -> (B, N, heads * d)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[Tensor],
+            dropout: float) -> Tensor:
+    """Attention with wider heads."""
+    width, scale = q.shape[-1], q.shape[-1]**-0.5
+    vectors = bias.vectors[:, None].to(q.dtype)  # (B, 1, N, E)
+    # the kernel multiplies all logits by the scale, the bias must stay as it is
+    coefficients = (bias.coefficients / scale).to(q.dtype)[None, :, None]  # (1, heads, 1, E)
+    # kernels are a tenth slower where the width is no multiple of 8
+    extra = -(-(width + vectors.shape[-1]) // 8) * 8 - width
+    zeros = q.new_zeros(()).expand(*q.shape[:3], extra - vectors.shape[-1])
+    out = F.scaled_dot_product_attention(
+        torch.cat([q, coefficients * vectors, zeros], -1),
+        torch.cat([k, vectors.expand(*k.shape[:3], -1), zeros], -1),
+        F.pad(v, (0, extra)),  # fused kernels want one width; these columns come out as zeros
+        attn_mask=mask, dropout_p=dropout, scale=scale)
+    return _merge(out[..., :width])
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[LowRankBias] = None,
+           relation: Optional[Tensor] = None, dropout: float = 0.) -> Tensor:
+    """Softmax attention, always through the fused kernel.
+
+    Args:
+        q, k, v (Tensor): (B, heads, N, d).
+        bias (LowRankBias, optional): Added to the scaled logits, folded into
+            the heads. Defaults to None.
+        relation (Tensor, optional): (B or 1, heads or 1, N, N), added to the
+            scaled logits as it is. Defaults to None.
+        dropout (float): Dropout of the attention weights. Defaults to 0.
+
+    Returns:
+        Tensor: (B, N, heads * d).
+    """
+    mask = None if relation is None else relation.to(q.dtype)
+    if bias is not None and not bias.zero:
+        return _folded(q, k, v, bias, mask, dropout)
+    out = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout))
+    if bias is not None and torch.is_grad_enabled() and bias.coefficients.requires_grad:
+        # kernels may choose other block sizes for wider heads, so the exact
+        # zero takes its values from the plain call
+        out = _Values.apply(_folded(q, k, v, bias, mask, dropout), out)
+    return out
+
+
+def class_attention(q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None,
+                    relation: Optional[Tensor] = None) -> Tensor:
+    """What the class token looks at, from its query alone.
+
+    Args:
+        q, k (Tensor): (B, heads, N, d); token 0 is the class token.
+        bias (LowRankBias, optional): As in :func:`attend`.
+        relation (Tensor, optional): As in :func:`attend`.
+
+    Returns:
+        Tensor: (B, heads, N - 1), float32 or wider: softmax over all N keys
+        without the class token's own share.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        logits = upcast(q[:, :, :1]) @ upcast(k).transpose(-2, -1) * q.shape[-1]**-0.5
+        if bias is not None:
+            query = bias.coefficients * bias.vectors[:, :1]  # (B, heads, E)
+            logits = logits + (query @ bias.vectors.transpose(1, 2).to(query))[:, :, None]
+        if relation is not None:
+            logits = logits + relation[:, :, :1]
+        return logits.softmax(-1)[:, :, 0, 1:]
+
+
+class FusedAttention(MultiheadAttention):
+    """mmpretrain's ``MultiheadAttention`` with biases and class attention.
+
+    Parameters, keys and plain behaviour are mmpretrain's.
+    """
+
+    def forward(self, x: Tensor, bias: Optional[LowRankBias] = None,
+                relation: Optional[Tensor] = None, return_attention: bool = False
+                ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
+        """Self-attention of ``x``.
+
+        Args:
+            x (Tensor): (B, N, C).
+            bias (LowRankBias, optional): As in :func:`attend`.
+            relation (Tensor, optional): As in :func:`attend`.
+            return_attention (bool): Also return :func:`class_attention`.
+
+        Returns:
+            Tensor: (B, N, C), or the pair with (B, heads, N - 1).
+        """
+        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
+        out = attend(q, k, v, bias, relation, self.attn_drop if self.training else 0.)
+        out = self.out_drop(self.gamma1(self.proj_drop(self.proj(out))))
+        return (out, class_attention(q, k, bias, relation)) if return_attention else out

@@ -1,0 +1,201 @@
+"""What frozen-feature protocols read from inside a backbone, in one pass.
+
+- ``cls``, ``avg``: class token, or average of the patch tokens or of the map,
+  after the last norm (MST section 5, MixMask Table 2, ASL Table 1)
+- ``blocks4``: the class tokens of the last 4 blocks, each after the last
+  norm, side by side (DINO, arXiv 2104.14294, appendix F.2, as MST's
+  supplement section 5 describes it)
+- ``conv1`` ... ``conv5``: the stem and the stages of a ResNet, pooled to
+  about 9,000 dimensions (MaskCo's supplement, A.3)
+"""
+import re
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mssl_plugins.evaluation.features import _extra_tokens, _forward, _output, pool_output
+
+CONVS = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
+# Average pooling of the maps of a 224 px image: side -> (kernel, stride,
+# padding), and the side of what comes out (MaskCo A.3).  Maps of other sides
+# are averaged to that side, or kept where they are smaller (our choice).
+POOLING = dict(
+    conv1=(112, (10, 10, 4), 12), conv2=(56, (16, 8, 0), 6),
+    conv3=(28, (13, 5, 0), 4), conv4=(14, (8, 3, 0), 3), conv5=(7, (6, 1, 0), 2))
+
+
+def pool_map(x: Tensor, name: str) -> Tensor:
+    """Average pooling of a stage's map for a linear classifier.
+
+    Args:
+        x (Tensor): (B, C, H, W).
+        name (str): 'conv1' ... 'conv5'.
+
+    Returns:
+        Tensor: (B, C * S * S) float32.
+    """
+    side, kernel, out = POOLING[name]
+    x = x.float()
+    if tuple(x.shape[2:]) == (side, side):
+        return F.avg_pool2d(x, *kernel).flatten(1)
+    size = [min(out, s) for s in x.shape[2:]]
+    return F.adaptive_avg_pool2d(x, size).flatten(1)
+
+
+def is_transformer(backbone: nn.Module) -> bool:
+    """Whether it is a plain ViT of mmpretrain's or ours."""
+    return isinstance(getattr(backbone, 'layers', None), nn.ModuleList) and \
+        hasattr(backbone, 'patch_embed') and hasattr(backbone, 'pos_embed')
+
+
+def is_resnet(backbone: nn.Module) -> bool:
+    """Whether it has a stem and four stages ``layer1`` ... ``layer4``."""
+    return all(hasattr(backbone, f'layer{i}') for i in range(1, 5))
+
+
+def kinds_of(backbone: nn.Module) -> List[str]:
+    """The kinds of features that a backbone has, the usual one first."""
+    if is_transformer(backbone):
+        tokens = ['cls'] if _extra_tokens(backbone) else []
+        n = len(backbone.layers)
+        blocks = [f'blocks{min(4, n)}'] if tokens else []
+        return [*tokens, 'avg', *blocks]
+    return ['avg', *CONVS] if is_resnet(backbone) else ['avg']
+
+
+def _stem(backbone: nn.Module) -> nn.Module:
+    """The module whose output is conv1: before any max-pool."""
+    stem = backbone.relu if hasattr(backbone, 'relu') else backbone.stem
+    # SmallImageResNet keeps ReLU and max-pool in one.
+    return stem[0] if hasattr(backbone, 'relu') and isinstance(
+        stem, nn.Sequential) else stem
+
+
+def _check(backbone: nn.Module, kinds: Sequence[str]) -> None:
+    name = type(backbone).__name__
+    for kind in kinds:
+        blocks = re.fullmatch(r'blocks(\d+)', kind)
+        if kind in ('avg', 'auto'):
+            continue
+        if kind in CONVS and not is_resnet(backbone):
+            raise ValueError(f'features of {kind} need a ResNet, got a {name}')
+        if kind == 'cls' or blocks:
+            if not is_transformer(backbone) or not _extra_tokens(backbone):
+                raise ValueError(f"'{kind}' needs a ViT with a class token, "
+                                 f'got a {name}')
+            if blocks and not 1 <= int(blocks[1]) <= len(backbone.layers):
+                raise ValueError(f"'{kind}': this {name} has "
+                                 f'{len(backbone.layers)} blocks')
+        elif kind not in CONVS:
+            from mssl_plugins.errors import unknown
+            raise unknown(kind, ['auto', 'avg', 'cls', 'blocks4', *CONVS],
+                          'kind of features')
+
+
+@contextmanager
+def _outputs_of(modules: Dict[str, nn.Module]) -> Iterator[Dict[str, Tensor]]:
+    """The first output that each module has while this is open."""
+    found = {}
+
+    def note(name):
+        def hook(module, args, out):
+            found.setdefault(name, out[0] if isinstance(out, tuple) else out)
+        return hook
+
+    handles = [m.register_forward_hook(note(n)) for n, m in modules.items()]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def read_layers(backbone: nn.Module, x: Tensor,
+                kinds: Sequence[str]) -> Dict[str, Tensor]:
+    """Several kinds of features from one forward pass.
+
+    Gradients and train/eval mode are the caller's.
+
+    Args:
+        backbone (nn.Module): A ViT or ResNet; any other gives 'avg' only.
+        x (Tensor): (B, 3, H, W) normalised images.
+        kinds (Sequence[str]): Of those above; 'auto' is the first of
+            :func:`kinds_of`.
+
+    Returns:
+        dict[str, Tensor]: (B, D) float32 of each kind.
+
+    Raises:
+        ValueError: If the backbone has no such features.
+    """
+    _check(backbone, kinds)
+    real = {k: kinds_of(backbone)[0] if k == 'auto' else k for k in kinds}
+    wanted = set(real.values())
+    hooked: Dict[str, nn.Module] = {}
+    if is_transformer(backbone):
+        depth = max([1, *(int(k[6:]) for k in wanted if k[:6] == 'blocks')])
+        hooked = {str(i): layer for i, layer in enumerate(
+            list(backbone.layers)[-depth:])}
+    elif wanted & set(CONVS):
+        hooked = {f'conv{i + 1}': getattr(backbone, f'layer{i}')
+                  for i in range(1, 5)}
+        hooked['conv1'] = _stem(backbone)
+    with _outputs_of(hooked) as seen:
+        if is_transformer(backbone):
+            _forward(backbone, x)
+            # whatever `out_type` says: tokens come from the blocks themselves
+            found = _of_tokens(backbone, [seen[str(i)] for i in range(depth)],
+                               wanted)
+        else:
+            with _output(backbone, 'auto'):
+                out = _forward(backbone, x)
+            found = {k: pool_map(seen[k], k) for k in wanted & set(CONVS)}
+            if 'avg' in wanted:
+                found['avg'] = pool_output(out, 'avg', _extra_tokens(backbone))
+    return {given: found[kind] for given, kind in real.items()}
+
+
+def _of_tokens(backbone: nn.Module, blocks: List[Tensor],
+               wanted) -> Dict[str, Tensor]:
+    norm = backbone.ln1 if getattr(backbone, 'final_norm', False) else nn.Identity()
+    extra = _extra_tokens(backbone)
+    found = {}
+    for kind in wanted:
+        if kind == 'avg':
+            found[kind] = norm(blocks[-1])[:, extra:].mean(1).float()
+        else:
+            n = 1 if kind == 'cls' else int(kind[6:])
+            found[kind] = torch.cat(
+                [norm(b)[:, 0].float() for b in blocks[-n:]], 1)
+    return found
+
+
+class Joined(nn.Module):
+    """A backbone whose output is all kinds of features side by side.
+
+    For :func:`mssl_plugins.evaluation.features.extract_features`, with
+    ``pool='last'``.
+
+    Args:
+        backbone (nn.Module): See :func:`read_layers`.
+        kinds (Sequence[str]): Likewise.
+    """
+
+    def __init__(self, backbone: nn.Module, kinds: Sequence[str]) -> None:
+        super().__init__()
+        _check(backbone, kinds)
+        self.inner, self.kinds = backbone, list(kinds)
+        self.widths: List[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, sum of the kinds' dimensions)."""
+        found = read_layers(self.inner, x, self.kinds)
+        self.widths = [found[k].shape[1] for k in self.kinds]
+        return torch.cat([found[k] for k in self.kinds], 1)
+
+    def split(self, joined: Tensor) -> Dict[str, Tensor]:
+        """The columns of each kind; after a forward pass."""
+        return dict(zip(self.kinds, joined.split(self.widths, 1)))

@@ -1,0 +1,195 @@
+"""Every pre-training number of ASL's supplement against the shipped configs."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS as ROOT_DATASETS
+
+from mssl_plugins.registry import MODELS
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+LARGE = ['vitb16_coco_800e', 'vitb16_mix_800e', 'vitb16_mix_4000e', 'vitb16_in1k_800e',
+         'vitb16_in1k_1600e', 'vitb16_openimages_800e', 'vitl16_mix_800e']
+SMALL = ['vits4_cifar10_1600e', 'vits4_cifar100_1600e']
+AUGMENTED = ['jitter', 'grey', 'blur', 'solarise']
+
+
+def load(method, name, variant=''):
+    return Config.fromfile(CONFIGS / method / f'{method}{variant}_{name}.py')
+
+
+def schedule(cfg, warmup, epochs):
+    warm, cosine = cfg.param_scheduler
+    assert warm.type == 'LinearLR' and (warm.begin, warm.end) == (0, warmup)
+    assert cosine.type == 'CosineAnnealingLR'
+    assert (cosine.begin, cosine.end, cosine.T_max) == (warmup, epochs, epochs - warmup)
+    assert warm.by_epoch and cosine.by_epoch
+    assert cfg.train_cfg.max_epochs == epochs == cfg.catalogue.epochs
+
+
+def view(cfg):
+    dataset = cfg.train_dataloader.dataset
+    for part in dataset.get('datasets', [dataset]):
+        views, pack = part.pipeline
+        assert (views.type, pack.type) == ('mssl_plugins.Views', 'mssl_plugins.PackViews')
+        group, = views.views
+        assert group.num == 1
+    return group
+
+
+def mae_views(group):
+    assert (group.size, group.scale, group.interpolation, group.flip) == (224, (.2, 1), 'bicubic', .5)
+    return set(group) - {'num', 'size', 'scale', 'interpolation', 'flip'}
+
+
+def optimizer(cfg, lr, betas):
+    assert cfg.optim_wrapper.type == 'mssl_plugins.BF16OptimWrapper'
+    o = cfg.optim_wrapper.optimizer
+    assert (o.type, o.weight_decay, o.betas) == ('AdamW', .05, betas)
+    assert o.lr == pytest.approx(lr, rel=1e-12)
+
+
+def networks(method, cfg, dim, arch, decoder, patch, tokens):
+    model = cfg.model
+    assert model.type == f"mssl_plugins.{'ASL' if method == 'asl' else 'MAE'}"
+    assert model.mask_ratio == .75 and model.norm_pix
+    assert (model.backbone.patch_size, model.neck.num_patches) == (patch, tokens)
+    with torch.device('meta'):
+        built = MODELS.build(dict(model.backbone))
+    a = built.arch_settings
+    assert (a['num_layers'], a['embed_dims'], a['num_heads']) == arch
+    assert built.patch_resolution[0] * built.patch_resolution[1] == tokens
+    neck = model.neck
+    assert (neck.decoder_depth, neck.decoder_embed_dim, neck.decoder_num_heads) == decoder
+    assert neck.embed_dim == dim
+    if method == 'asl':
+        assert (model['layer'].num_heads, model['layer'].drop_rate) == (4, .5)
+
+
+@pytest.mark.parametrize('method', ['mae', 'asl'])
+@pytest.mark.parametrize('name', LARGE)
+def test_large_scale(method, name):
+    """Section 2.1, Tables 3 and 4, section 8."""
+    cfg = load(method, name)
+    base, _, epochs = name.split('_')
+    schedule(cfg, 40, int(epochs[:-1]))
+    optimizer(cfg, 1.5e-4 * 4096 / 256, (.9, .95))
+    assert cfg.base_lr == 1.5e-4
+    assert cfg.auto_scale_lr.base_batch_size == 4096 == 8 * cfg.train_dataloader.batch_size
+    assert mae_views(view(cfg)) == set()
+    assert cfg.model.backbone.img_size == 224
+    if base == 'vitb16':
+        networks(method, cfg, 768, (12, 768, 12), (8, 512, 16), 16, 14 * 14)
+    else:
+        networks(method, cfg, 1024, (24, 1024, 16), (8, 512, 16), 16, 14 * 14)
+    if method == 'asl':
+        assert cfg.model.get('weight', 1.) == 1.
+
+
+@pytest.mark.parametrize('method', ['mae', 'asl'])
+@pytest.mark.parametrize('name', SMALL)
+def test_small_scale(method, name):
+    """Section 2.2; MAE's decoder is the same."""
+    cfg = load(method, name)
+    schedule(cfg, 10, 1600)
+    optimizer(cfg, 1e-3 * 512 / 256, (.9, .999))
+    assert cfg.base_lr == 1e-3
+    assert cfg.train_dataloader.batch_size == 512 == cfg.auto_scale_lr.base_batch_size
+    group = view(cfg)
+    assert (group.size, group.crop, group.flip) == (32, 'pad', .5)
+    assert set(group) == {'num', 'size', 'crop', 'padding', 'flip'}
+    networks(method, cfg, 384, (12, 384, 6), (8, 384, 6), 4, 8 * 8)
+    assert name.split('_')[1] in cfg.train_dataloader.dataset.data_root
+
+
+def test_table3_iterations_come_out():
+    """249k, 499k and 236k at batch 4096 with incomplete batches dropped."""
+    for name, images, printed in (('vitb16_in1k_800e', 1281167, 249), ('vitb16_in1k_1600e', 1281167, 499),
+                                  ('vitb16_mix_4000e', 126689 + 118287, 236)):
+        for method in ('mae', 'asl'):
+            cfg = load(method, name)
+            assert cfg.train_dataloader.drop_last
+            iterations = images // cfg.auto_scale_lr.base_batch_size * cfg.train_cfg.max_epochs
+            assert abs(iterations / 1000 - printed) < 1
+
+
+def test_section9_weights():
+    linear = {.1: 47.0, .5: 48.0, 1.: 48.6, 2.: 47.3}
+    for weight, accuracy in linear.items():
+        tail = '' if weight == 1 else f'-w{weight:g}'.replace('.', '')
+        cfg = load('asl', 'vitb16_coco_800e', tail)
+        assert cfg.model.get('weight', 1.) == weight
+        assert weight == 1 or f'linear {accuracy} ' in cfg.catalogue.expected
+        schedule(cfg, 40, 800)
+
+
+def test_table5_augmentations():
+    accuracy = dict(none=58.8, jitter=57.6, grey=57.4, blur=58.2, solarise=55.8)
+    key = dict(none=set(), jitter={'jitter'}, grey={'grey'}, blur={'blur'}, solarise={'solarize'})
+    for name in accuracy:
+        cfg = load('mae', 'vitb16_in1k_200e' + ('' if name == 'none' else f'_{name}'))
+        schedule(cfg, 40, 200)
+        assert cfg.catalogue.expected == f'ImageNet-1K linear {accuracy[name]}'
+        assert mae_views(view(cfg)) == key[name]
+        assert cfg.train_dataloader.dataset.data_root.endswith('imagenet/train')
+        optimizer(cfg, 1.5e-4 * 4096 / 256, (.9, .95))
+
+
+def test_tables_3_and_4_and_section_8_expectations():
+    for method, name, words in (
+            ('mae', 'vitb16_in1k_800e', 'linear 80.5, fine-tuned 92.7'),
+            ('mae', 'vitb16_in1k_1600e', 'linear 85.3, fine-tuned 93.1'),
+            ('asl', 'vitb16_mix_4000e', 'linear 85.9, fine-tuned 94.2'),
+            ('asl', 'vitb16_mix_800e', 'linear 79.6, fine-tuned 92.4'),
+            ('asl', 'vitl16_mix_800e', 'linear 85.1, fine-tuned 93.7'),
+            ('asl', 'vitb16_openimages_800e', 'linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU'),
+            ('mae', 'vitb16_openimages_800e', 'linear 83.5, COCO 49.9 AP, ADE20K 47.8 mIoU')):
+        assert words in load(method, name).catalogue.expected
+
+
+def test_every_asl_config_has_its_mae_at_equal_iterations():
+    ours = sorted(CONFIGS.glob('asl/*.py'))
+    assert len(ours) >= 20
+    for path in ours:
+        asl = Config.fromfile(path)
+        mae = Config.fromfile(path.parent / path.read_text().split("_base_ = '")[1].split("'")[0])
+        for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
+            assert asl[key] == mae[key], (path, key)
+        assert asl.model.neck == mae.model.neck and asl.model.backbone == mae.model.backbone
+
+
+def test_every_config_says_what_it_is():
+    stems = [p.stem for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts]
+    for path in [*CONFIGS.glob('asl/*.py'), *CONFIGS.glob('mae/*.py')]:
+        head = path.read_text().split('_base_ =')[0]
+        for word in ('# Paper:', '# Expected:', '# Cost:', f'tools/train.py configs/{path.parent.name}/{path.name}'):
+            assert word in head, (path, word)
+        assert stems.count(path.stem) == 1
+
+
+def test_no_decay_but_for_matrices():
+    cfg = load('asl', 'vit-mini_cifar10-cpu')
+    model = MODELS.build(cfg.model)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    decay = {id(p): group['weight_decay'] for group in wrapper.optimizer.param_groups
+             for p in group['params']}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            matrix = p.ndim > 1 and not name.endswith(('_token', 'pos_embed'))
+            assert decay[id(p)] == (.05 if matrix else 0), name
+
+
+def test_joined_image_sets_run(image_folder, tmp_path):
+    """MMEngine's ConcatDataset over a labelled and an unlabelled set."""
+    cfg = load('asl', 'vitb16_mix_800e')
+    first, second = cfg.train_dataloader.dataset.datasets
+    (tmp_path / 'classes.txt').write_text('a\n')
+    first.update(data_root=str(image_folder), classes=str(tmp_path / 'classes.txt'))
+    second.update(data_root=str(image_folder))
+    joined = ROOT_DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(joined) == 12 + 24
+    for sample in (joined[0], joined[-1]):
+        view, = sample['inputs']
+        assert view.shape == (3, 224, 224) and view.dtype == torch.uint8

@@ -1,0 +1,246 @@
+"""The dense benchmarks' configs: they build at full size, and hold the papers' numbers."""
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+pytest.importorskip('mmdet', reason='needs mmdet: the extra [dense]')
+pytest.importorskip('mmseg', reason='needs mmseg: the extra [dense]')
+pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
+
+ROOT = Path(__file__).parents[2]
+PATHS = sorted((ROOT / 'configs/benchmarks/detection').glob('*.py')) + sorted(
+    (ROOT / 'configs/benchmarks/segmentation').glob('*.py'))
+VOC, COCO1, COCO2 = ('faster-rcnn_r50-c4_voc0712_24k', 'mask-rcnn_r50-c4_coco_1x',
+                     'mask-rcnn_r50-c4_coco_2x')
+VITDET = ('vitdet_vitb16_coco_100e', 'vitdet_vitl16_coco_100e')
+UPERNET = ('upernet_vitb16_ade20k_100e', 'upernet_vitl16_ade20k_100e')
+
+
+def load(name):
+    return Config.fromfile(next(p for p in PATHS if p.stem == name))
+
+
+def build(cfg, monkeypatch):
+    # mmpretrain reads numbers from a linspace, which a meta tensor has none of
+    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
+    with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+# ---------------------------------------------------------------------- all
+@pytest.mark.parametrize('path', PATHS, ids=lambda p: p.stem)
+def test_builds_at_full_size(path, monkeypatch):
+    cfg = Config.fromfile(path)
+    model = build(cfg, monkeypatch)
+    assert all(p.is_meta for p in model.parameters())
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.collate_fn.type == 'pseudo_collate'
+    assert cfg.test_dataloader == cfg.val_dataloader and cfg.test_evaluator == cfg.val_evaluator
+    hook = cfg.default_hooks.backbone
+    assert hook.type == 'mssl_plugins.LoadBackboneHook' and hook.checkpoint == ''
+
+
+@pytest.mark.parametrize('path', PATHS, ids=lambda p: p.stem)
+def test_length_and_header(path):
+    cfg = Config.fromfile(path)
+    length = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
+    assert length == cfg.catalogue.get('iterations', cfg.catalogue.epochs)
+    if cfg.train_cfg.type == 'IterBasedTrainLoop':
+        assert cfg.log_processor.by_epoch is False
+        assert cfg.default_hooks.checkpoint.by_epoch is False
+        assert cfg.train_dataloader.sampler.type == 'InfiniteSampler'
+        assert max(s.get('end', 0) for s in cfg.param_scheduler) in (0, 100, 1000, length)
+    head = path.read_text().split('\n_base_')[0]
+    for word in ('# Paper: ', '# Expected: ', '# Cost: ', '# Command: ', 'tools/train.py',
+                 f'/{path.name}'):
+        assert word in head, word
+    depth = 0
+    files = [path]
+    while files:  # bases of bases
+        depth += 1
+        files = [(f.parent / b).resolve() for f in files for b in re.findall(
+            r"'([\w./-]+\.py)'", re.search(r'_base_ = (\[.*?\]|[^\n]*)', f.read_text(), re.S)[1])
+            if (f.parent / b).exists()] if any('_base_ =' in f.read_text() for f in files) else []
+        files = [f for f in files if '_base_ =' in f.read_text()]
+    assert depth <= 2
+
+
+def test_length_in_epochs_is_that_of_the_iterations():
+    for name, images in ((VOC, 5011 + 11540), (COCO1, 117266), (COCO2, 117266),
+                         ('setr-pup_vits16_cityscapes_80k', 2975)):
+        cfg = load(name)
+        epochs = cfg.catalogue.iterations * cfg.auto_scale_lr.base_batch_size / images
+        assert cfg.catalogue.epochs == int(epochs)
+
+
+# ---------------------------------------------------- MaskCo A.3, MixMask 2
+@pytest.mark.parametrize('name, iterations, steps, warmup, shorter', [
+    (VOC, 24000, [18000, 22000], 100, range(480, 801, 32)),
+    (COCO1, 90000, [60000, 80000], 1000, range(640, 801, 32)),
+    (COCO2, 180000, [120000, 160000], 1000, range(640, 801, 32))])
+def test_c4_schedule(name, iterations, steps, warmup, shorter):
+    cfg = load(name)
+    assert cfg.train_cfg.max_iters == iterations
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4)
+    warm, decay = cfg.param_scheduler
+    assert warm.type == 'LinearLR' and warm.end == warmup and not warm.by_epoch
+    assert decay.milestones == steps and decay.gamma == 0.1 and not decay.by_epoch
+    assert cfg.auto_scale_lr.base_batch_size == 16 and cfg.train_dataloader.batch_size == 2
+    resize = next(t for t in cfg.train_pipeline if t.type == 'RandomChoiceResize')
+    assert [min(s) for s in resize.scales] == list(shorter)
+    assert min(next(t for t in cfg.test_pipeline if t.type == 'Resize').scale) == 800
+
+
+@pytest.mark.parametrize('name', [VOC, COCO1, COCO2])
+def test_c4_network(name, monkeypatch):
+    """SyncBN, nothing frozen, an extra norm after res5, Detectron2's numbers for C4."""
+    cfg = load(name)
+    model = build(cfg, monkeypatch)
+    head = model.roi_head.shared_head
+    assert type(head).__name__ == 'Res5' and isinstance(head.norm, torch.nn.SyncBatchNorm)
+    assert head.norm.num_features == 2048
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+    assert all(p.requires_grad for p in model.parameters())
+    assert [n for n, _ in model.backbone.named_children() if n.startswith('layer')] == [
+        'layer1', 'layer2', 'layer3']
+    rpn, rcnn = cfg.model.train_cfg.rpn_proposal, cfg.model.train_cfg.rcnn
+    assert (rpn.nms_pre, rpn.max_per_img) == (12000, 2000)
+    assert (cfg.model.test_cfg.rpn.nms_pre, cfg.model.test_cfg.rpn.max_per_img) == (6000, 1000)
+    assert (rcnn.sampler.num, rcnn.sampler.pos_fraction) == (512, 0.25)
+    anchors = cfg.model.rpn_head.anchor_generator
+    assert [s * anchors.strides[0] for s in anchors['scales']] == [32, 64, 128, 256, 512]
+    classes = 20 if name == VOC else 80
+    assert cfg.model.roi_head.bbox_head.num_classes == classes
+    assert cfg.model.type == ('FasterRCNN' if name == VOC else 'MaskRCNN')
+
+
+def test_voc_data_and_both_measures():
+    cfg = load(VOC)
+    assert [d.ann_file for d in cfg.train_dataloader.dataset.datasets] == [
+        'VOC2007/ImageSets/Main/trainval.txt', 'VOC2012/ImageSets/Main/trainval.txt']
+    assert cfg.val_dataloader.dataset.ann_file == 'VOC2007/ImageSets/Main/test.txt'
+    voc, coco = cfg.val_evaluator
+    assert (voc.type, voc.eval_mode) == ('VOCMetric', '11points')
+    assert voc.iou_thrs == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    assert (coco.type, coco.metric) == ('CocoMetric', 'bbox')
+
+
+# -------------------------------------------------------------- ASL 3.3, 3.4
+@pytest.mark.parametrize('name, arch, heads, decay', [
+    (VITDET[0], (768, 12), 12, 0.7), (VITDET[1], (1024, 24), 16, 0.8)])
+def test_vitdet(name, arch, heads, decay, monkeypatch):
+    cfg = load(name)
+    assert cfg.train_cfg == dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
+    assert cfg.optim_wrapper.optimizer == dict(
+        type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=0.1)
+    assert cfg.optim_wrapper.constructor == 'mssl_plugins.LayerDecayConstructor'
+    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == decay  # ViTDet's: our choice
+    assert cfg.auto_scale_lr.base_batch_size == 64
+    warm, cosine = cfg.param_scheduler
+    assert (warm.type, warm.begin, warm.end) == ('LinearLR', 0, 0.25)
+    assert cosine.type == 'CosineAnnealingLR'
+    assert (cosine.begin, cosine.end, cosine.T_max) == (0.25, 100, 99.75)
+    jitter = next(t for t in cfg.train_pipeline if t.type == 'RandomResize')
+    assert jitter.ratio_range == (0.1, 2.0) and jitter.scale == (1024, 1024)
+    crop = next(t for t in cfg.train_pipeline if t.type == 'RandomCrop')
+    assert crop.crop_size == (1024, 1024)
+    backbone = build(cfg, monkeypatch).backbone
+    assert cfg.model.backbone.drop_path_rate == 0.1
+    assert (backbone.embed_dims, backbone.num_layers) == arch
+    assert backbone.layers[0].attn.num_heads == heads
+    windows = [layer.attn.window for layer in backbone.layers]
+    quarter = arch[1] // 4
+    assert windows == ([14] * (quarter - 1) + [0]) * 4  # 4 global blocks, evenly
+    for layer in backbone.layers:
+        side = layer.attn.window or 64
+        assert layer.attn.rel_pos_h.shape == layer.attn.rel_pos_w.shape == (2 * side - 1, 64)
+    assert backbone.pos_embed.shape == (1, 196, arch[0])
+    assert [m.metric for m in [cfg.val_evaluator]] == [['bbox', 'segm']]
+
+
+def test_half_cosine_ends_at_zero():
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import PARAM_SCHEDULERS
+    cfg = load(VITDET[0])
+    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), dict(
+        optimizer=dict(type='SGD', lr=8e-5)))
+    per_epoch = 8
+    schedulers = [PARAM_SCHEDULERS.build(dict(s), default_args=dict(
+        optimizer=wrapper, epoch_length=per_epoch)) for s in cfg.param_scheduler]
+    rates = []
+    for _ in range(100 * per_epoch):
+        rates.append(wrapper.param_groups[0]['lr'])
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[0] == pytest.approx(8e-8) and max(rates) == pytest.approx(8e-5)
+    assert rates.index(max(rates)) in (1, 2)  # a quarter of an epoch
+    assert rates[2 + 399] == pytest.approx(4e-5, rel=1e-2) and rates[-1] < 1e-9
+
+
+@pytest.mark.parametrize('name, arch, blocks', [
+    (UPERNET[0], (768, 12), [3, 5, 7, 11]), (UPERNET[1], (1024, 24), [7, 11, 15, 23])])
+def test_upernet(name, arch, blocks, monkeypatch):
+    cfg = load(name)
+    assert cfg.train_cfg.max_epochs == 100 and cfg.optim_wrapper.optimizer.type == 'AdamW'
+    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.65
+    assert cfg.auto_scale_lr.base_batch_size == 16
+    assert next(t for t in cfg.train_pipeline if t.type == 'RandomCrop').crop_size == (512, 512)
+    assert cfg.model.data_preprocessor.size == cfg.model.test_cfg.crop_size == (512, 512)
+    model = build(cfg, monkeypatch)
+    assert (model.backbone.embed_dims, model.backbone.num_layers) == arch
+    assert list(model.backbone.out_indices) == blocks
+    assert {layer.attn.window for layer in model.backbone.layers} == {0}
+    assert type(model.decode_head).__name__ == 'UPerHead' and model.decode_head.num_classes == 150
+
+
+# ------------------------------------------------------------------- MST, ours
+def test_msts_networks_and_that_the_protocol_is_ours(monkeypatch):
+    setr, coco = load('setr-pup_vits16_cityscapes_80k'), load('vitdet_vits16_coco_1x')
+    for cfg in (setr, coco):
+        backbone = build(cfg, monkeypatch).backbone
+        assert (backbone.embed_dims, backbone.num_layers) == (384, 12)
+        assert backbone.layers[0].attn.num_heads == 6 and 'ours' in Path(
+            cfg.filename).read_text().split('_base_')[0]
+        assert 'another protocol' in cfg.catalogue.expected
+    head = setr.model.decode_head
+    assert (head.type, head.num_convs, head.up_scale, head.num_classes) == ('SETRUPHead', 4, 2, 19)
+
+
+# ------------------------------------------------------------------ one's own
+@pytest.mark.parametrize('name, heads', [
+    ('faster-rcnn_r50-c4_own-voc', ['bbox_head']),
+    ('mask-rcnn_r50-c4_own-coco', ['bbox_head', 'mask_head']),
+    ('vitdet_vitb16_own-coco', ['bbox_head', 'mask_head']),
+    ('upernet_vitb16_own-masks', ['decode_head', 'auxiliary_head'])])
+def test_own_data_by_path_and_classes(name, heads, monkeypatch):
+    monkeypatch.setenv('OWN_DATA', '/some where/of mine')
+    monkeypatch.setenv('OWN_CLASSES', 'cat, hot dog,bird')
+    cfg = load(name)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == '/some where/of mine'
+        assert loader.dataset.metainfo.classes == ['cat', 'hot dog', 'bird']
+    model = cfg.model if 'decode_head' in cfg.model else cfg.model.roi_head
+    assert [model[head].num_classes for head in heads] == [3] * len(heads)
+    evaluator = cfg.val_evaluator
+    if 'ann_file' in evaluator:
+        assert evaluator.ann_file == '/some where/of mine/annotations/val.json'
+
+
+# ---------------------------------------------------------------------- pages
+@pytest.mark.parametrize('folder', ['detection', 'segmentation'])
+def test_page_names_every_config_and_links_exist(folder):
+    page = ROOT / 'configs/benchmarks' / folder / 'README.md'
+    text = page.read_text()
+    for path in page.parent.glob('*.py'):
+        assert f'`{path.stem}`' in text, path.stem
+    for name in re.findall(r'`((?:faster|mask|vitdet|upernet|setr)[\w-]*_[\w-]+)`', text):
+        assert name in {p.stem for p in PATHS}, name
+    for target in re.findall(r'\]\(([^)#]+)\)', text):
+        assert '://' in target or (page.parent / target).exists(), target
+    for word in re.findall(r'(?:configs|tools)/[\w./-]+\.py', text):
+        assert (ROOT / word).exists(), word

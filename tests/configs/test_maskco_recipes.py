@@ -1,0 +1,156 @@
+"""Every number of MaskCo's specification and supplement against the shipped configs."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+
+from mssl_plugins.catalogue import configs
+from mssl_plugins.registry import MODELS, TRANSFORMS
+
+FOLDER = Path(__file__).parents[2] / 'configs' / 'maskco'
+NAMES = sorted(p.stem for p in FOLDER.glob('*.py'))
+LARGE = [n for n in NAMES if 'resnet50' in n]
+
+
+def load(name):
+    return Config.fromfile(FOLDER / f'{name}.py')
+
+
+def plain(value):
+    """Without the scope marks of inherited configs."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items() if k != '_scope_'}
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def catalogue(name):
+    return next(c for c in configs('maskco') if c['name'] == name)
+
+
+@pytest.mark.parametrize('name', LARGE)
+def test_recipe(name):
+    """Section A.2, and MoCo v2 of OpenSelfSup where the supplement is silent."""
+    cfg = load(name)
+    views, pack = cfg.train_dataloader.dataset.pipeline
+    # 16 boxes an image x 31 other images = 496
+    assert views.num_boxes * (cfg.train_dataloader.batch_size - 1) == 16 * 31 == 496
+    assert cfg.train_dataloader.batch_size == 32
+    assert cfg.auto_scale_lr.base_batch_size == 8 * 32 == 256
+    assert cfg.train_cfg.max_epochs == 200 and cfg.train_cfg.type == 'EpochBasedTrainLoop'
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ('SGD', 0.03, 0.9, 1e-4)
+    schedule, = cfg.param_scheduler
+    assert schedule.type == 'CosineAnnealingLR' and schedule.T_max == 200
+    model = cfg.model
+    assert (model.momentum, model.temperature, model.shuffle_bn) == (0.999, 0.2, True)
+    assert model.backbone.depth == 50
+    assert (model.head.in_channels, model.head.hid_channels, model.head.out_channels) == (2048, 2048, 128)
+    assert model.head.roi_size == 3
+    assert (model.neck.depth, model.neck.hidden_channels, model.neck.in_channels) == (2, 512, 2048)
+    view, = views.views
+    assert (view.num, view.size, view.scale) == (2, 224, (0.2, 1.0))
+    assert plain(view.jitter) == dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
+    assert view.flip == 0.5 and view.grey == 0.2 and plain(view.blur) == dict(sigma=[0.1, 2.0], p=0.5)
+    assert (tuple(views.area), tuple(views.aspect), views.min_cells) == ((0.1, 0.4), (0.5, 2.0), 2)
+    assert pack['keys'] == ('masked_box', 'key_boxes')
+
+
+def test_default_views_are_the_specification():
+    transform = TRANSFORMS.build(dict(type='mssl_plugins.MaskCoViews', views=[dict(num=2, size=224)]))
+    assert transform.tries == 10 and transform.num_boxes == 16
+
+
+@pytest.mark.parametrize('data', ['coco', 'cc'])
+@pytest.mark.parametrize('variant', ['maskco', 'maskco-in'])
+def test_same_hyper_parameters_on_all_sets(data, variant):
+    ours, imagenet = (load(f'{variant}_resnet50_{d}_200e') for d in (data, 'in1k'))
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'):
+        assert plain(ours[key]) == plain(imagenet[key]), key
+    assert plain(ours.train_dataloader.dataset.pipeline) == plain(imagenet.train_dataloader.dataset.pipeline)
+    assert ours.train_dataloader.batch_size == imagenet.train_dataloader.batch_size
+
+
+def test_pre_training_sets_need_no_labels():
+    coco, cc = (load(f'maskco_resnet50_{d}_200e').train_dataloader.dataset for d in ('coco', 'cc'))
+    assert coco.type == cc.type == 'mssl_plugins.ImageFolder'
+    assert coco.labels is False and cc.labels is False and cc.list_file
+
+
+def test_variants_differ_in_one_thing():
+    want = {
+        'maskco': {}, 'maskco-in': dict(intra=True), 'maskco-nomask': dict(fill='none'),
+        'maskco-nomph': dict(kind='none'), 'maskco-nomph-nomask': dict(fill='none', kind='none'),
+        'maskco-conv': dict(kind='conv'), 'maskco-keymph': dict(mph_on_key=True),
+        'maskco-noise': dict(fill='noise'), 'maskco-imagemean': dict(fill='image_mean')}
+    base = plain(load('maskco_resnet50_in1k_200e').model)
+    seen = set()
+    for name in LARGE:
+        variant = name.split('_')[0]
+        model = plain(load(name).model)
+        change = dict(want[variant])
+        neck = dict(base['neck'], kind=change.pop('kind', 'transformer'))
+        assert model == dict(base, neck=neck, **change), name
+        seen.add(variant)
+    assert seen == set(want)
+    assert (base['fill'], base['intra'], base['mph_on_key']) == ('mean', False, False)
+
+
+def test_table1_and_table2():
+    assert '15.4 / 33.6 / 45.8 / 59.6 / 65.1' in catalogue('maskco_resnet50_in1k_200e')['expected']
+    on, off = 'maskco-nomph_resnet50_coco_200e', 'maskco-nomph-nomask_resnet50_coco_200e'
+    assert catalogue(on)['expected'] == 'VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5'
+    assert catalogue(off)['expected'] == 'VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1'
+    for name, fill in ((on, 'mean'), (off, 'none')):
+        assert load(name).model.fill == fill and load(name).model.neck.kind == 'none'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_config_opens_with_what_it_costs(name):
+    text = (FOLDER / f'{name}.py').read_text()
+    head = text.splitlines()[:5]
+    assert [line.split(':')[0] for line in head[1:]] == ['# Paper', '# Expected', '# Cost', '# Command']
+    assert f'configs/maskco/{name}.py' in head[4]
+    entry = catalogue(name)
+    assert entry['epochs'] == load(name).train_cfg.max_epochs
+    assert head[2] == '# Expected: ' + entry['expected']
+    for key in ('method', 'base', 'data'):
+        assert entry[key]
+
+
+@pytest.mark.parametrize('name', [
+    'maskco_resnet50_in1k_200e', 'maskco_resnet18_tiny20_200e', 'maskco_resnet18_tiny20-cpu',
+    'maskco-nomph-nomask_resnet18_tiny20-cpu', 'maskco_resnet18_cifar10-cpu', 'maskco_resnet18_scenes'])
+def test_pipeline_and_model_fit(name):
+    """One step of every network, on views made by its own pipeline."""
+    cfg = load(name)
+    pipeline = [TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline]
+    group = pipeline[0].groups[0]
+    samples = []
+    for seed in range(2):
+        results = dict(img=np.random.default_rng(seed).integers(0, 256, (group.size, group.size + 8, 3), dtype=np.uint8))
+        for step in pipeline:
+            results = step(results)
+        samples.append(results)
+    model = MODELS.build(cfg.model)
+    data = model.data_preprocessor(default_collate(samples), training=True)
+    maps = model.backbone(data['inputs'][0])[-1]
+    assert maps.shape[-1] * cfg.train_dataloader.dataset.pipeline[0].stride == group.size
+    if 'resnet50' not in name:
+        model.loss(**data)['loss'].backward()
+        assert torch.stack([p.grad.norm() for p in model.backbone.parameters()]).isfinite().all()
+
+
+def test_small_arms_differ_in_one_thing():
+    for suffix in ('tiny20_200e', 'tiny20-cpu'):
+        base = load(f'maskco_resnet18_{suffix}')
+        for variant, change in (('nomask', dict(fill='none')), ('nomph', dict(kind='none')),
+                                ('nomph-nomask', dict(fill='none', kind='none'))):
+            cfg = load(f'maskco-{variant}_resnet18_{suffix}')
+            model = plain(base.model)
+            model['neck']['kind'] = change.pop('kind', 'transformer')
+            assert plain(cfg.model) == dict(model, **change)
+            for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
+                assert plain(cfg[key]) == plain(base[key])

@@ -1,0 +1,173 @@
+"""Every number of MST's specification and supplement against the shipped configs."""
+import ast
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mssl_plugins.engine.hooks.schedule_hook import Schedule
+from mssl_plugins.registry import HOOKS, MODELS, TRANSFORMS
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+FILES = sorted([*(CONFIGS / 'dino').glob('*.py'), *(CONFIGS / 'mst').glob('*.py')])
+DEIT = [f for f in FILES if 'deit-s' in f.name]
+
+
+def load(name):
+    folder = 'dino' if name.startswith('dino') else 'mst'
+    return Config.fromfile(CONFIGS / folder / f'{name}.py')
+
+
+def schedules(cfg):
+    return {s.target: s for hook in cfg.default_hooks.values()
+            if hook.type == 'mssl_plugins.ScheduleHook' for s in hook.schedules}
+
+
+@pytest.mark.parametrize('file', DEIT, ids=lambda f: f.stem)
+def test_section7_and_recipe(file):
+    """DeiT-S; AdamW, lr 2e-3 at batch 1024, wd 0.04 -> 0.4, 10 epochs of warm-up, cosine."""
+    cfg = Config.fromfile(file)
+    epochs = 300 if '300e' in file.name else 100
+    model, hooks = cfg.model, cfg.default_hooks
+    assert cfg.train_cfg.max_epochs == epochs
+    assert model.backbone.arch == 'deit-small' and model.backbone.patch_size == 16
+    assert model.backbone.drop_path_rate == 0.1
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 2e-3, 0.04)
+    assert cfg.auto_scale_lr.base_batch_size == 1024
+    assert optimizer.lr == 5e-4 * 1024 / 256
+    assert set(cfg.optim_wrapper.paramwise_cfg.values()) == {0}
+    warm, cosine = cfg.param_scheduler
+    assert (warm.type, warm.end, warm.convert_to_iter_based) == ('LinearLR', 10, True)
+    assert (cosine.type, cosine.begin, cosine.end, cosine.T_max, cosine.eta_min) == (
+        'CosineAnnealingLR', 10, epochs, epochs - 10, 1e-6)
+    moving = schedules(cfg)
+    for target, start, end in (('teacher.momentum', 0.996, 1), ('optimizer.weight_decay', .04, .4)):
+        s = moving[target]
+        assert (s.start, s.end, s.curve) == (start, end, 'cosine') and 'length' not in s
+    assert model.momentum == 0.996
+    criterion = model.criterion
+    assert (criterion.student_temp, criterion.teacher_temp, criterion.centre_momentum) == (.1, .04, .9)
+    if epochs == 300:  # 0.04 -> 0.07 over 30 epochs
+        temp = Schedule(**moving['criterion.teacher_temp'])
+        values = [temp.value(10 * e, 10, 10 * epochs) for e in (0, 15, 30, 299)]
+        assert values == pytest.approx([.04, .055, .07, .07])
+    else:
+        assert 'criterion.teacher_temp' not in moving
+    head = model.head
+    assert (head.num_layers, head.hidden_channels, head.bottleneck_channels, head.out_channels) == (
+        3, 2048, 256, 65536)
+    assert hooks.last_layer.type == 'mssl_plugins.FreezeHook'
+    assert (hooks.last_layer.names, hooks.last_layer.length) == ('head.last_layer', 1)
+    assert hooks.clip == dict(type='mssl_plugins.ClipEachHook', max_norm=3.0)
+    assert hooks.teacher.type == 'mssl_plugins.TeacherHook'
+    assert list(hooks.knn.k) == [10, 20, 100, 200] and hooks.knn.temperature == 0.07
+
+
+@pytest.mark.parametrize('file', DEIT, ids=lambda f: f.stem)
+def test_section2_views(file):
+    transform, pack = Config.fromfile(file).train_dataloader.dataset.pipeline
+    assert (transform.type, pack.type) == ('mssl_plugins.Views', 'mssl_plugins.PackViews')
+    views = transform.views
+    assert len(views) == (2 if 'mst-mlm_' in file.name else 3)
+    for view, (num, size, scale, blur, solarise) in zip(views, [
+            (1, 224, (.4, 1), 1.0, 0), (1, 224, (.4, 1), 0.1, 0.2), (8, 96, (.05, .4), 0.5, 0)]):
+        assert (view.get('num', 1), view.size, tuple(view.scale)) == (num, size, scale)
+        assert view.blur.p == blur and view.get('solarize', dict(p=0))['p'] == solarise
+        assert view.interpolation == 'bicubic' and view.flip == 0.5 and view.grey == 0.2
+        assert view.jitter == dict(brightness=.4, contrast=.4, saturation=.2, hue=.1, p=.8)
+
+
+FULL = dict(strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token', restore='image',
+            lambda1=1.0, lambda2=0.6, bn=True)
+ROWS = {
+    'mst_deit-s_in1k_100e': ({}, ['73.9', '75.0', '72.1']),
+    'mst_deit-s_in1k_300e': ({}, ['76.3', '76.9', '75.0', '74.8', '72.9', '71.8']),
+    'mst-mlm_deit-s_in1k_100e': (
+        dict(strategy='random', replacement='bert', restore='masked', lambda1=0, p=.15), ['61.0']),
+    'mst-mlm-dino_deit-s_in1k_100e': (
+        dict(strategy='random', replacement='bert', restore='masked', p=.15), ['71.9']),
+    'mst-bert_deit-s_in1k_100e': (dict(replacement='bert'), ['73.5']),
+    'mst-lambda02_deit-s_in1k_100e': (dict(lambda2=.2), ['73.7']),
+    'mst-lambda04_deit-s_in1k_100e': (dict(lambda2=.4), ['73.5']),
+    'mst-lambda08_deit-s_in1k_100e': (dict(lambda2=.8), ['73.6']),
+    'mst-random001-nobn_deit-s_in1k_100e': (dict(strategy='random', p=.01, bn=False), ['71.1']),
+    'mst-p0-nobn_deit-s_in1k_100e': (dict(strategy='random', p=0, bn=False), ['72.6']),
+    'mst-none_deit-s_in1k_100e': (dict(strategy='none'), ['73.1']),
+    'mst-random_deit-s_in1k_100e': (dict(strategy='random', p=1 / 8), ['63.2']),
+    'mst-high_deit-s_in1k_100e': (dict(strategy='attention_high'), []),
+}
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_tables_and_sections_8_to_10(name):
+    changed, reported = ROWS[name]
+    cfg = load(name)
+    expected = {**FULL, **changed}
+    bn = expected.pop('bn')
+    assert cfg.model.type == 'mssl_plugins.MST' and cfg.sync_bn == 'torch'  # section 3
+    assert {k: cfg.model[k] for k in expected} == expected
+    assert cfg.model.head.use_bn == bn and cfg.model.neck.get('use_bn', True) == bn
+    assert cfg.model.backbone.mask_token
+    for number in reported:
+        assert number in cfg.catalogue.expected
+
+
+def test_every_row_ships_and_nothing_else():
+    shipped = {f.stem for f in (CONFIGS / 'mst').glob('*deit-s*.py')}
+    assert shipped == set(ROWS)
+
+
+def test_dino_baseline():
+    cfg = load('dino_deit-s_in1k_100e')
+    assert cfg.model.type == 'mssl_plugins.DINO' and '71.6' in cfg.catalogue.expected
+    assert not cfg.model.head.use_bn and cfg.model.head.norm_last_layer
+    resnet = load('dino_resnet50_in1k_100e')
+    assert resnet.optim_wrapper.optimizer.type == 'SGD'
+    assert resnet.optim_wrapper.optimizer.weight_decay == 1e-4
+    assert 'optimizer.weight_decay' not in schedules(resnet)
+    views = resnet.train_dataloader.dataset.pipeline[0].views
+    assert [tuple(v.scale) for v in views] == [(.14, 1), (.14, 1), (.05, .14)]
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
+def test_a_config_says_what_it_costs_and_gives(file):
+    text = file.read_text()
+    lines = text.splitlines()
+    for line, word in zip(lines[1:5], ('Paper', 'Expected', 'Cost', 'Command')):
+        assert line.startswith(f'# {word}: ')
+    assert lines[4].endswith(f'configs/{file.parent.name}/{file.name}')
+    values = {n.targets[0].id: n.value for n in ast.parse(text).body
+              if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)}
+    assert {k.arg for k in values['catalogue'].keywords} == {
+        'method', 'base', 'data', 'epochs', 'expected'}
+    bases = ast.literal_eval(values['_base_'])
+    for base in [bases] if isinstance(bases, str) else bases:
+        deeper = (file.parent / base).read_text()
+        assert '_base_/' in base or all(
+            '_base_ =' not in (file.parent / b).read_text() for b in ast.literal_eval(
+                next(n.value for n in ast.parse(deeper).body if getattr(n.targets[0], 'id', '') == '_base_')))
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
+def test_a_config_builds(file):
+    """Model, hooks and views; ImageNet's with few prototypes, to save memory."""
+    cfg = Config.fromfile(file)
+    cfg.model.head.out_channels = 64
+    cfg.model.head.hidden_channels = 64
+    cfg.model.criterion.pop('out_channels', None)
+    if 'in1k' in file.name and 'resnet' not in file.name:
+        cfg.model.backbone.arch = dict(
+            embed_dims=384, num_layers=1, num_heads=6, feedforward_channels=64)
+    model = MODELS.build(cfg.model)
+    for t in cfg.train_dataloader.dataset.pipeline:
+        TRANSFORMS.build(t)
+    for hook in cfg.default_hooks.values():
+        if hook.type in ('mssl_plugins.ScheduleHook', 'mssl_plugins.FreezeHook'):
+            HOOKS.build(dict(hook))
+    for target in schedules(cfg):
+        if not target.startswith('optimizer.'):
+            owner, name = target.split('.')
+            assert hasattr(getattr(model, owner), name)
+    name = cfg.default_hooks.last_layer.names
+    assert any(k.startswith(name) for k, _ in model.named_parameters())

@@ -1,0 +1,332 @@
+"""The live k-NN hook in MMEngine's runner, and the tools on top of it."""
+import json
+import re
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
+from test_features import Pictures
+from torch import nn
+
+from mssl_plugins.engine.hooks.knn_hook import KNNHook
+from mssl_plugins.evaluation import knn_accuracy
+from mssl_plugins.registry import HOOKS
+
+ROOT = Path(__file__).parents[3]
+
+
+@DATASETS.register_module(force=True)
+class KNNTestPictures(Pictures):
+    """Two kinds of pictures: bright above or bright on the left."""
+
+    def __init__(self, length=24, seed=0):
+        super().__init__(length, 16)
+        rng = torch.Generator().manual_seed(seed)
+        noise = torch.randint(0, 120, self.pixels.shape, generator=rng,
+                              dtype=torch.uint8)
+        self.pixels = noise
+        self.pixels[::2, :, :8] += 120
+        self.pixels[1::2, :, :, :8] += 120
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        sample['data_samples'] = DataSample().set_gt_label(index % 2)
+        return sample
+
+
+@MODELS.register_module(force=True)
+class KNNTestModel(nn.Module):
+    """Trains a backbone with BatchNorm and dropout on anything."""
+
+    def __init__(self, collapsed=False):
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Dropout(0.5),
+            nn.Flatten())
+        self.collapsed = collapsed
+
+    def train_step(self, data, optim_wrapper):
+        x = torch.stack(data['inputs']) if isinstance(
+            data['inputs'], list) else data['inputs']
+        loss = self.backbone(x.float() / 255).square().mean() + \
+            torch.rand(()) * sum(p.sum() for p in self.parameters())
+        if self.collapsed:
+            for p in self.parameters():
+                p.data.zero_()
+            self.backbone[1].bias.data.fill_(1.)
+        optim_wrapper.update_params(loss)
+        return dict(loss=loss.detach())
+
+
+def run(work_dir, hook=None, model=None, loop=None, **kwargs):
+    """Three epochs of three iterations."""
+    work_dir.mkdir(exist_ok=True)
+    runner = Runner(
+        model=dict(type='KNNTestModel', **(model or {})),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            dataset=dict(type='KNNTestPictures'), batch_size=8,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='default_collate')),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+        train_cfg=loop or dict(by_epoch=True, max_epochs=3),
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+        custom_hooks=[hook] if hook else [],
+        visualizer=dict(type='Visualizer', vis_backends=[
+            dict(type='LocalVisBackend'),
+            dict(type='TensorboardVisBackend')]),
+        randomness=dict(seed=3),
+        default_scope='mmengine',
+        experiment_name=work_dir.name,
+        log_level='WARNING',
+        **kwargs)
+    runner.train()
+    return runner
+
+
+def scalars(runner):
+    lines = []
+    for path in sorted(Path(runner.work_dir).rglob('scalars.json')):
+        lines += map(json.loads, path.read_text().splitlines())
+    return lines
+
+
+HOOK = dict(
+    type='mssl_plugins.KNNHook',
+    bank=dict(dataset=dict(type='KNNTestPictures'), batch_size=5),
+    test=dict(type='KNNTestPictures', length=10, seed=1),  # a dataset's config
+    k=[1, 7], temperature=0.1)
+
+
+def test_the_hook_is_registered():
+    assert HOOKS.get('mssl_plugins.KNNHook') is KNNHook
+
+
+def test_results_reach_every_log_and_training_is_as_without(tmp_path):
+    plain = run(tmp_path / 'plain')
+    live = run(tmp_path / 'live', HOOK)
+    losses = [x['loss'] for x in scalars(live) if 'loss' in x]
+    assert losses == [x['loss'] for x in scalars(plain) if 'loss' in x]
+    assert len(losses) == 9
+    for key, value in plain.model.state_dict().items():
+        assert torch.equal(live.model.state_dict()[key], value), key
+    assert all(m.training for m in live.model.modules())
+
+    rows = [x for x in scalars(live) if 'knn/top1_k1' in x]
+    assert [x['step'] for x in rows] == [3, 6, 9]
+    assert set(rows[0]) == {'knn/top1_k1', 'knn/top1_k7', 'collapse/std',
+                            'collapse/erank', 'step'}
+    last = {k: v for k, v in rows[-1].items() if k != 'step'}
+    hub = MessageHub.get_instance(live.experiment_name)
+    assert hub.get_info('knn') == dict(last, iter=9)
+
+    # ... and equal what the last checkpoint gives.
+    saved = torch.load(Path(live.work_dir) / 'epoch_3.pth',
+                       weights_only=False)
+    assert saved['message_hub']['runtime_info']['knn'] == dict(last, iter=9)
+    net = live.model.backbone.eval()
+    bank, test = KNNTestPictures(), KNNTestPictures(10, 1)
+    with torch.no_grad():
+        x = net(test.pixels.float()), torch.arange(10) % 2, \
+            net(bank.pixels.float()), torch.arange(24) % 2
+    top1 = knn_accuracy(*x, ks=[1, 7], temperature=0.1)
+    assert top1 == {1: last['knn/top1_k1'], 7: last['knn/top1_k7']}
+
+    from tensorboard.backend.event_processing.event_accumulator import \
+        EventAccumulator
+    events = next(Path(live.work_dir).rglob('events.out.tfevents*'))
+    curve = EventAccumulator(str(events.parent)).Reload().Scalars(
+        'knn/top1_k7')
+    assert [e.step for e in curve] == [3, 6, 9]
+
+
+@pytest.mark.parametrize('change,steps', [
+    (dict(interval=2), [6, 9]), (dict(begin=3), [9]),
+    (dict(begin=0), [0, 3, 6, 9]),
+    (dict(by_epoch=False, interval=4), [4, 8, 9])])
+def test_when_it_measures(tmp_path, change, steps):
+    runner = run(tmp_path, dict(HOOK, **change))
+    assert [x['step'] for x in scalars(runner) if 'knn/top1_k1' in x] == steps
+
+
+def test_iteration_based_loops(tmp_path):
+    runner = run(
+        tmp_path, dict(HOOK, by_epoch=False, interval=2),
+        loop=dict(by_epoch=False, max_iters=5),
+        log_processor=dict(by_epoch=False))
+    rows = scalars(runner)
+    assert [x['step'] for x in rows if 'knn/top1_k1' in x] == [2, 4, 5]
+
+
+def test_collapse_is_warned_of(tmp_path, capfd):
+    run(tmp_path / 'healthy', dict(HOOK, min_std=0.05, min_erank=1.5))
+    assert 'collapse?' not in capfd.readouterr().err
+    runner = run(tmp_path / 'ill', HOOK, dict(collapsed=True))
+    text = next(Path(runner.work_dir).rglob('*.log')).read_text()
+    assert 'collapse? after 9 iterations the student gives nearly the same ' \
+        'features' in text
+    row = [x for x in scalars(runner) if 'collapse/std' in x][-1]
+    assert row['collapse/std'] < 0.1 and row['collapse/erank'] < 2
+
+
+def test_mistakes_stop_the_run_before_it_trains(tmp_path):
+    for name, change, message in (
+            ('k', dict(k=25), 'k = 25 is larger than the bank of 24'),
+            ('teacher', dict(source='teacher'), 'has no teacher'),
+            ('empty', dict(test=dict(type='KNNTestPictures', length=0)),
+             'the test set is empty')):
+        with pytest.raises(ValueError, match=message):
+            run(tmp_path / name, dict(HOOK, **change))
+        assert not list((tmp_path / name).rglob('*.pth'))
+
+
+@pytest.mark.parametrize('change,message', [
+    (dict(k=0), 'k must be'), (dict(k=[]), 'k must be'),
+    (dict(interval=0), 'interval'), (dict(temperature=0), 'temperature'),
+    (dict(source='techer'), "did you mean 'teacher'"),
+    (dict(pool='clss'), "did you mean 'cls'")])
+def test_wrong_arguments_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        KNNHook(**{**{k: v for k, v in HOOK.items() if k != 'type'},
+                   **change})
+
+
+# ------------------------------------------------------------------- tools
+CONFIG = '''
+default_scope = 'mmpretrain'
+pipeline = [dict(type='mssl_plugins.CenterView', size=16),
+            dict(type='mssl_plugins.PackViews')]
+model = dict(
+    type='SimCLR',
+    data_preprocessor=dict(type='SelfSupDataPreprocessor',
+                           mean=[120.] * 3, std=[60.] * 3),
+    backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4),
+    neck=dict(type='NonLinearNeck', in_channels=32, hid_channels=8,
+              out_channels=8, num_layers=2, norm_cfg=dict(type='BN1d')),
+    head=dict(type='ContrastiveHead', temperature=0.5,
+              loss=dict(type='CrossEntropyLoss')))
+custom_hooks = [dict(
+    type='mssl_plugins.KNNHook', k=5,
+    bank=dict(batch_size=4, dataset=dict(
+        type='mssl_plugins.ImageFolder', data_root='{data}/train',
+        pipeline=pipeline)),
+    test=dict(batch_size=4, dataset=dict(
+        type='mssl_plugins.ImageFolder', data_root='{data}/val',
+        pipeline=pipeline)))]
+'''
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    """A config, images of two classes and a checkpoint."""
+    from mmengine.config import Config
+    folder = tmp_path_factory.mktemp('a project')
+    for part, length in (('train', 12), ('val', 6)):
+        for i, x in enumerate(KNNTestPictures(length, length).pixels):
+            place = folder / 'data' / part / ('above', 'left')[i % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place / f'{i}.png'),
+                        np.ascontiguousarray(x.permute(1, 2, 0).flip(2)))
+    config = folder / 'config.py'
+    config.write_text(CONFIG.format(data=folder / 'data'))
+    cfg = Config.fromfile(config)
+    torch.manual_seed(1)
+    model = MODELS.build(dict(cfg.model, _scope_='mmpretrain'))
+    torch.save(dict(state_dict=model.state_dict()), folder / 'a.pth')
+    return folder
+
+
+@pytest.fixture
+def tool(monkeypatch, capsys):
+    """Runs a tool; gives its output, or the error where ``ok`` is False."""
+
+    def run_tool(name, *args, ok=True):
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+        out, error = capsys.readouterr()
+        assert bool(stop.value.code) != ok, error
+        return out if ok else error
+
+    return run_tool
+
+
+def test_tools_measure_and_extract(project, tmp_path, tool):
+    out = tool('knn.py', project / 'config.py', project / 'a.pth', '--k', 1,
+               5, '--json', tmp_path / 'new' / 'knn.json')
+    assert 'tensors loaded' in out and 'knn/top1_k5' in out
+    result = json.loads((tmp_path / 'new' / 'knn.json').read_text())
+    assert (result['keys'], result['queries'], result['dimensions']) == (
+        12, 6, 32)
+    sets = {}
+    for split in ('train', 'test'):
+        tool('extract.py', project / 'config.py', project / 'a.pth',
+             tmp_path / f'{split}.npz', '--split', split)
+        found = np.load(tmp_path / f'{split}.npz')
+        assert [Path(p).parent.name for p in found['paths']] == [
+            ('above', 'left')[i] for i in found['labels']]
+        sets[split] = [torch.tensor(found[k]) for k in ('features', 'labels')]
+    assert sets['train'][0].shape == (12, 32)
+    top1 = knn_accuracy(*sets['test'], *sets['train'], ks=[1, 5])
+    assert result['top1'] == {str(k): v for k, v in top1.items()}
+    assert not list(tmp_path.glob('.*'))
+
+
+def top1(out, k=1):
+    return float(out.split(f'knn/top1_k{k}')[1].split()[0])
+
+
+def test_floors_and_another_folder(project, tmp_path, tool):
+    config, data = project / 'config.py', project / 'data'
+    pixels = tool('knn.py', config, 'pixels', '--k', 1)
+    assert '768 dimensions' in pixels and top1(pixels) == 1
+    first = tool('knn.py', config, 'random', '--k', 1, '--seed', 3)
+    again = tool('knn.py', config, 'random', '--k', 1, '--seed', 3,
+                 '--data', data, '--batch-size', 3)
+    assert 'random weights' in first
+    assert first.split(' s\n')[-1] == again.split(' s\n')[-1]
+    small = tool('knn.py', config, 'pixels', '--k', 1, '--size', 8)
+    assert '192 dimensions' in small
+    flat = tmp_path / 'flat'  # images without labels
+    shutil.copytree(data / 'val' / 'left', flat)
+    tool('extract.py', config, 'random', tmp_path / 'a.npz', '--data', flat,
+         '--pool', 'last', '--bf16')
+    found = np.load(tmp_path / 'a.npz')
+    assert found['features'].shape == (3, 32)
+    assert (found['labels'] == -1).all() and len(set(found['paths'])) == 3
+
+
+def test_wrong_input_to_the_tools_is_one_line(project, tmp_path, tool):
+    config, good = project / 'config.py', project / 'a.pth'
+    other = tmp_path / 'other.pth'
+    torch.save({'backbone.x.weight': torch.ones(2)}, other)
+    bare = tmp_path / 'bare.py'
+    bare.write_text("model = dict(type='ResNet', depth=18)\n")
+    shutil.copytree(project / 'data', tmp_path / 'mixed')
+    (tmp_path / 'mixed/val/left').rename(tmp_path / 'mixed/val/right')
+    for args, message in (
+            ((config, good, '--k', 13), '--k 13 is larger than the bank of 12'),
+            ((config, tmp_path / 'none.pth', '--k', 1), 'no such checkpoint'),
+            ((tmp_path / 'none.py', good), 'none'),
+            ((config, other, '--k', 1), 'another architecture.*conv1.weight'),
+            ((config, good, '--k', 1, '--source', 'teacher'), 'no teacher'),
+            ((bare, good), 'give a folder of images'),
+            ((bare, good, '--data', project / 'data'), 'give --size'),
+            ((config, good, '--data', tmp_path), 'no folder train in'),
+            ((config, good, '--data', tmp_path / 'mixed'),
+             'in one of them only: left, right')):
+        error = tool('knn.py', *args, '--json', tmp_path / 'x.json', ok=False)
+        assert len(error.strip().splitlines()) == 1, error
+        assert re.search(f'error: .*{message}', error), error
+    assert 'must end in .npz' in tool(
+        'extract.py', config, good, tmp_path / 'x.npy', ok=False)
+    assert not list(tmp_path.glob('x.*'))

@@ -1,0 +1,70 @@
+"""Training runs in processes of their own that need no second to start.
+
+A server imports torch and OpenMMLab once; every run is forked from it, does
+what ``python tools/train.py`` does, and can be killed like any process.
+"""
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+    status: int
+    text: str  # stdout and stderr
+
+    @property
+    def error(self) -> str:
+        """The lines that begin with ``error``."""
+        return '\n'.join(
+            line for line in self.text.splitlines() if line.startswith('error'))
+
+
+def _body(argv, log, folder):
+    os.chdir(folder)
+    with open(log, 'w') as f:
+        os.dup2(f.fileno(), 1)
+        os.dup2(f.fileno(), 2)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
+    from mssl_plugins.commands.train import main
+    sys.exit(main(argv))
+
+
+def server():
+    """The context of the server, which has imported what takes long."""
+    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(
+        ['mmpretrain', 'mssl_plugins.commands.train', 'mssl_plugins.models',
+         'mssl_plugins.datasets', 'mssl_plugins.engine'])
+    return context
+
+
+class Training:
+    """A run of ``train.py`` with the given arguments, already started."""
+
+    def __init__(self, folder: Path, *argv) -> None:
+        self.log = folder / 'output.txt'
+        self.process = server().Process(
+            target=_body, args=([*map(str, argv)], self.log, folder))
+        self.process.start()
+
+    def kill(self) -> bool:
+        """SIGKILL; returns whether the run was still alive."""
+        alive = self.process.is_alive()
+        self.process.kill()
+        self.process.join()
+        return alive and self.process.exitcode == -9
+
+    def wait(self, seconds: float = 900) -> Outcome:
+        """Waits for its end."""
+        self.process.join(seconds)
+        if self.process.is_alive():
+            self.kill()
+            raise TimeoutError(self.log.read_text()[-2000:])
+        return Outcome(self.process.exitcode, self.log.read_text())

@@ -1,0 +1,122 @@
+"""Every picture of tools/visualize.py, from the command line's own entry."""
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mssl_plugins.visualization import PICTURES
+from mssl_plugins.visualization.canvas import draw_segments, sheet
+from mssl_plugins.visualization.views import row
+
+ROOT = Path(__file__).parents[2]
+SCENES = str(ROOT / 'configs/mixmask/mixmask_simclr_resnet18_scenes.py')
+
+
+def tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run_dirs(tmp_path):
+    for name, offset in (('base', 0.), ('mixed', 1.)):
+        for part in (0, 1):  # a run and its resumption
+            log = tmp_path / name / f'2026010{part}' / 'vis_data'
+            log.mkdir(parents=True)
+            lines = [dict(loss=5. - i / 10 + offset, step=i, epoch=1) for i in range(10 * part, 10 * part + 12)]
+            lines.append({'knn/top1_k20': .3 + part / 10, 'step': 10 * part + 11})
+            (log / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    return [f'{n}={tmp_path / n}' for n in ('base', 'mixed')]
+
+
+def test_all_pictures_are_offered(capsys):
+    with pytest.raises(SystemExit):
+        tool('visualize').main(['--help'])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in PICTURES)
+
+
+def test_mixmask_of_images_and_scenes(tmp_path):
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), np.full((40, 60, 3), 50 + 150 * i, np.uint8))
+    out = tmp_path / 'new' / 'mix.png'
+    tool('visualize').main(['mixmask', str(tmp_path), '--out', str(out), '--pairs', '1', '--size', '64', '--grid', '4'])
+    picture = cv2.imread(str(out))
+    tile, gap, head = 160, 6, 22
+    mixed = picture[head + gap:head + gap + tile, gap + 6 * (tile + gap):gap + 6 * (tile + gap) + tile]
+    mask = picture[head + gap:head + gap + tile, gap + 5 * (tile + gap):gap + 5 * (tile + gap) + tile]
+    assert set(np.unique(mixed)) == {50, 200}
+    assert ((mixed == 50) == (mask == 255)).all()  # M = 1 shows the anchor
+    tool('visualize').main(['mixmask', '--out', str(out), '--pairs', '1', '--size', '32'])
+
+
+def test_curves_join_resumptions(tmp_path, run_dirs):
+    from mssl_plugins.visualization.curves import read_scalars
+    curves = read_scalars(tmp_path / 'base')
+    assert [s for s, _ in curves['loss']] == list(range(22))
+    out = tmp_path / 'curves.png'
+    tool('visualize').main(['curves', *run_dirs, '--out', str(out)])
+    assert cv2.imread(str(out)).std() > 5
+    with pytest.raises(ValueError, match="'los' was|no run logged 'accuracy'"):
+        tool('visualize').main(['curves', *run_dirs, '--keys', 'accuracy', '--out', str(out)])
+    with pytest.raises(FileNotFoundError, match='scalars.json'):
+        tool('visualize').main(['curves', str(tmp_path / 'nothing'), '--out', str(out)])
+
+
+def test_views_show_crops_and_boxes(tmp_path):
+    out = tmp_path / 'views.png'
+    tool('visualize').main(['views', SCENES, '--out', str(out), '--number', '2'])
+    first = cv2.imread(str(out))
+    tool('visualize').main(['views', SCENES, '--out', str(out), '--number', '2', '--seed', '1'])
+    assert (first != cv2.imread(str(out))).any()
+    cv2.imwrite(str(tmp_path / 'photo.jpg'), np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8))
+    tool('visualize').main(['views', SCENES, str(tmp_path / 'photo.jpg'), '--out', str(out)])
+
+
+def test_row_of_views_draws_boxes_and_segments():
+    grey = np.full((60, 80, 3), 90, np.uint8)
+    labels = np.zeros((60, 80), np.uint8)
+    labels[40:, 60:] = 1
+    results = dict(img=[grey, grey], view_boxes=np.array([[10, 5, 50, 45]]),
+                   view_segments=[labels, np.zeros_like(labels)], view_bboxes=[np.array([[4, 6, 30, 20]]), np.zeros((0, 4))])
+    first, view, empty = row(results, grey, np.array([[55, 8, 70, 30]]), labels)
+    assert first[5, 30].tolist() == [60, 160, 255] and first[20, 10].tolist() == [60, 160, 255]  # the crop's frame
+    assert first[8, 60].tolist() == [255, 60, 60] and view[6, 10].tolist() == [255, 60, 60]  # boxes
+    for shown in (first, view):  # segments are tinted, the rest is as it was
+        assert (shown[50, 70] != 90).any() and shown[55, 30].tolist() == [90] * 3
+    assert (empty == grey).all() and (grey == 90).all()
+
+
+def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):
+    out = tmp_path / 'views.png'
+    tool('visualize').main(['views', 'asl_vitb16_mix_800e', str(image_folder), '--out', str(out), '--number', '2'])
+    assert cv2.imread(str(out)).std() > 5
+
+
+@pytest.mark.parametrize('argv, words', [
+    (['mixmask', '--grid', '2', '--out', 'x.png'], 'grid 2'),
+    (['mixmask', '--out', 'x.docx'], 'ends in'),
+    (['mixmask', '/nowhere', '--out', 'x.png'], 'no image')])
+def test_mistakes_are_one_line(argv, words, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['visualize.py', *argv])
+    module = tool('visualize')
+    assert module.guarded(module.main) != 0
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and words in error[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_segments_colour_only_segments():
+    image = np.full((4, 4, 3), 100, np.uint8)
+    labels = np.zeros((4, 4), int)
+    labels[:2], labels[2, :2] = 1, 2
+    shown = draw_segments(image, labels)
+    assert (shown[3] == 100).all() and (shown[0, 0] != shown[2, 0]).any()
+    assert sheet([[image, labels.astype(np.uint8)]], ['a', 'b'], tile=40).shape == (74, 98, 3)
