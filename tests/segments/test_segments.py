@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mssl_plugins.datasets import (ImageFolder, LoadSegments, PackedImages, PackViews, SampleIndex,
-                                   Scenes, Views)
+from mssl_plugins.datasets import ImageFolder, PackedImages, SampleIndex, Scenes
+from mssl_plugins.segments import LoadSegments
+from mssl_plugins.datasets.transforms import PackViews, Views
 from mssl_plugins.segments import build as maker
 from mssl_plugins.segments.generators import (GENERATORS, Annotations, Generator,
                                                       build_generator, label_map)

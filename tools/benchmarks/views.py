@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmark import Line
 from benchmarks.pil_views import transform
-from mssl_plugins.datasets import PackViews, Views
+from mssl_plugins.datasets.transforms import PackViews, Views
 from mssl_plugins.datasets.sampler import SampleIndex
 
 JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
