@@ -15,7 +15,7 @@ pytest.importorskip('mmseg', reason='needs mmseg: the extra [dense]')
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
 
 from mmpretrain.models import ResNet  # noqa: E402
-from test_visualize import tool  # noqa: E402
+from helpers.tools import tool  # noqa: E402
 
 from mssl_plugins.checkpoints.loading import load_backbone  # noqa: E402
 from mssl_plugins.datasets.dense_layouts import (LEAST, unpack_bccd, unpack_camvid,  # noqa: E402

@@ -30,7 +30,7 @@ def test_name_sorts_after_the_module():
 @pytest.fixture(scope='module')
 def source(tmp_path_factory, image_folder) -> Path:
     """A checkout in a path with spaces, with a config that trains at once."""
-    from conftest import TINY
+    from helpers.tiny import TINY
     if int(importlib.metadata.version('setuptools').split('.')[0]) < 77:
         pytest.skip('building needs setuptools 77 or later')
     root = tmp_path_factory.mktemp('a check out')

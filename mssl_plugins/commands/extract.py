@@ -14,6 +14,7 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
+    from mssl_plugins.config import read_config
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.features import extract_features
     parser = argparse.ArgumentParser(
@@ -35,7 +36,7 @@ def main(argv=None) -> None:
     out = Path(args.out)
     if out.suffix != '.npz':
         raise ValueError(f'the output must end in .npz, got {out}')
-    cfg = inputs.read_config(args.config)
+    cfg = read_config(args.config)
     loader = inputs.find_set(cfg, args.split, args.data, args.size,
                              args.resize)
     loader = inputs.build_data(

@@ -14,6 +14,7 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
+    from mssl_plugins.config import read_config
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.features import extract_features, summarize
     parser = argparse.ArgumentParser(
@@ -34,7 +35,7 @@ def main(argv=None) -> None:
     parser.add_argument('--json', metavar='FILE', help='also write it here')
     args = parser.parse_args(argv)
 
-    cfg = inputs.read_config(args.config)
+    cfg = read_config(args.config)
     loaders = inputs.build_data(
         inputs.find_data(cfg, args.data, size=args.size, resize=args.resize),
         args.batch_size, args.workers)

@@ -176,7 +176,7 @@ class Scenes(BaseDataset):
             the like of MMPretrain's ``BaseDataset``.
 
     Measured at the default difficulty, 4,000 training and 1,000 held-out
-    scenes, by ``pytest -s tests/test_samples.py -k 'raw or supervised'``:
+    scenes, by ``pytest -s tests/datasets/test_scenes.py -k 'raw or supervised'``:
     k-NN (k = 20) on raw pixels 0.28 Euclidean and 0.27 cosine; a supervised
     network of four convolutions 1.00 after 5 epochs (19 s of one core).  A
     scene of 32 px takes about 1 ms.

@@ -3,7 +3,6 @@
 A run killed at any moment goes on as if it had not been; a loss that is not
 finite stops it; a stranger's checkpoint is data.
 """
-import json
 import os
 import random
 import time
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from helpers.forked import Training
+from helpers.runs import losses
 
 # The queue is large so that writing a checkpoint takes a while.
 LARGE = """
@@ -21,20 +22,6 @@ LARGE = """
     visualizer = dict(
         type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 """
-
-
-def losses(work_dir: Path) -> dict:
-    """Every loss logged at an iteration, over all starts of a run."""
-    found = {}
-    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:  # the line that SIGKILL cut
-                continue
-            if 'loss' in entry:
-                found.setdefault(entry['step'], set()).add(entry['loss'])
-    return found
 
 
 def wait_for(condition, run: Training, seconds: float = 60) -> None:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from mssl_plugins.engine.hooks.schedule_hook import Schedule
 from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.registry import HOOKS, OPTIM_WRAPPERS
-from test_mixmask import build, views
+from helpers.siamese import build, views
 
 
 class Pairs(torch.utils.data.Dataset):

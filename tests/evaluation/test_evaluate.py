@@ -14,7 +14,7 @@ from torch import nn
 from mssl_plugins.datasets.labelled import LabelledImages, balanced, labels_of, list_lines
 from mssl_plugins.evaluation import protocols, store
 
-from test_knn import in_two_processes
+from helpers.processes import in_two_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 VIT = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(

@@ -6,38 +6,20 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.models import MAEViT, ResNet, VisionTransformer
-from mmpretrain.structures import DataSample
-from test_knn import in_two_processes
+from helpers.processes import in_two_processes
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
-from mssl_plugins.evaluation.features import (Pixels, extract_features,
-                                              find_backbone_module, frozen,
-                                              make_loader, pool_output,
-                                              preserved_rng)
-
-
-class Pictures(Dataset):
-    """Random pictures as this library packs them; ``views`` of each."""
-
-    def __init__(self, length=11, size=32, views=0, labelled=True):
-        rng = torch.Generator().manual_seed(0)
-        self.pixels = torch.randint(
-            0, 256, (length, 3, size, size), generator=rng, dtype=torch.uint8)
-        self.views, self.labelled = views, labelled
-
-    def __len__(self):
-        return len(self.pixels)
-
-    def __getitem__(self, index):
-        # Draws from every global generator, as some transforms do.
-        random.random(), np.random.rand(), torch.rand(1)
-        x, sample = self.pixels[index], DataSample()
-        if self.labelled:
-            sample.set_gt_label(index % 3)
-        others = [torch.zeros_like(x)] * (self.views - 1)
-        return dict(inputs=[x, *others] if self.views else x,
-                    data_samples=sample)
+from helpers.images import Pictures
+from mssl_plugins.evaluation.features import (
+    Pixels,
+    extract_features,
+    find_backbone_module,
+    frozen,
+    make_loader,
+    pool_output,
+    preserved_rng,
+)
 
 
 class Tuples(Pictures):

@@ -4,12 +4,11 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from sklearn.neighbors import KNeighborsClassifier
 
+from helpers.processes import in_two_processes
 from mssl_plugins.evaluation import knn
-from mssl_plugins.evaluation.knn import (knn_accuracy, knn_predict, knn_scores,
-                                         nearest)
+from mssl_plugins.evaluation.knn import knn_accuracy, knn_predict, knn_scores, nearest
 
 
 def data(queries=60, keys=700, dims=16, classes=7, seed=0):
@@ -168,29 +167,6 @@ def test_unlabelled_queries_are_refused():
     queries, wanted, keys, labels = data()
     with pytest.raises(ValueError, match='are the queries labelled'):
         knn_accuracy(queries, wanted - 1, keys, labels, ks=[5])
-
-
-def _worker(rank, work, folder):
-    torch.set_num_threads(1)  # the pool of threads does not survive the fork
-    dist.init_process_group(
-        'gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
-    torch.save(work(), f'{folder}/{rank}.pth')
-    dist.destroy_process_group()
-
-
-def in_two_processes(work, folder):
-    """What a function returns in each of two processes over gloo."""
-    context = torch.multiprocessing.get_context('fork')  # imports are done
-    both = [context.Process(target=_worker, args=(rank, work, folder))
-            for rank in (0, 1)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(120)
-        if process.is_alive():
-            process.kill()
-        assert process.exitcode == 0
-    return [torch.load(f'{folder}/{rank}.pth') for rank in (0, 1)]
 
 
 def test_two_processes_equal_one(tmp_path):

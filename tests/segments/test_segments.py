@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from mssl_plugins.datasets import ImageFolder, PackedImages, SampleIndex, Scenes
 from mssl_plugins.segments import LoadSegments
 from mssl_plugins.datasets.transforms import PackViews, Views
+from mssl_plugins.commands import make_segments
 from mssl_plugins.segments import build as maker
 from mssl_plugins.segments.generators import (GENERATORS, Annotations, Generator,
                                                       build_generator, label_map)
@@ -414,15 +415,15 @@ def test_unreadable_images_are_counted_and_tried_again(folder, tmp_path, capsys)
     whole = bad.read_bytes()
     bad.write_bytes(whole[:60])
     argv = [str(folder), str(tmp_path / 'seg')]
-    assert maker.main([*argv, '--generator', 'slic', '--workers', '0']) == 0
+    assert make_segments.main([*argv, '--generator', 'slic', '--workers', '0']) == 0
     assert '1 could not be read and have none: cat/01.png' in capsys.readouterr().out
-    assert maker.main([*argv, '--check']) == 1
+    assert make_segments.main([*argv, '--check']) == 1
     assert '1 of 12 images have no segments, for they could not' in capsys.readouterr().out
     bad.write_bytes(whole)
     with pytest.raises(ValueError, match='could not be read when they were made'):
         [s for s in ImageFolder(str(folder), pipeline=[LoadSegments(tmp_path / 'seg')])]
     make(folder, tmp_path / 'seg', 'slic')
-    assert maker.main([*argv, '--check']) == 0
+    assert make_segments.main([*argv, '--check']) == 0
     dataset = ImageFolder(str(folder), pipeline=[LoadSegments(tmp_path / 'seg')])
     assert all(dataset[i]['segments'].any() for i in range(12))
 
@@ -431,22 +432,22 @@ def test_check_says_what_is_wrong(folder, tmp_path, capsys):
     out = tmp_path / 'seg'
     argv = [str(folder), str(out), '--check']
     make(folder, out)
-    assert maker.main(argv) == 0
+    assert make_segments.main(argv) == 0
     assert 'all 12 images have segments' in capsys.readouterr().out
     for i in range(11):
         cv2.imwrite(str(folder / f'new{i:02}.png'), photo(90 + i))
-    assert maker.main(argv) == 1
+    assert make_segments.main(argv) == 1
     said = capsys.readouterr().out
     assert '11 of 23 images have no segments: new00.png, new01.png' in said
     assert 'new09.png and 1 more' in said
     make(folder, out)
     cv2.imwrite(str(folder / 'new03.png'), photo(3333))
-    assert maker.main(argv) == 1
+    assert make_segments.main(argv) == 1
     assert 'segments of other images: 1 of' in (said := capsys.readouterr().out)
     assert 'new03.png' in said
     shard = next(out.glob('*.zip'))
     shard.write_bytes(shard.read_bytes()[:-50])
-    assert maker.main(argv) == 1
+    assert make_segments.main(argv) == 1
     assert f'{shard} is truncated' in capsys.readouterr().out
 
 
@@ -470,7 +471,7 @@ def test_mistakes_are_one_line(argv, words, folder, tmp_path, capsys):
     given = [names.get(word, word) for word in argv]
     if '--workers' not in given:
         given += ['--workers', '0']
-    assert run_cli(lambda: maker.main(given)) == 1
+    assert run_cli(lambda: make_segments.main(given)) == 1
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and words in error[0]
     assert not list(tmp_path.glob('seg/*.zip'))
@@ -569,7 +570,7 @@ def test_label_pictures(tmp_path):
 
 
 def test_a_mistake_in_a_worker_names_the_image(folder, tmp_path, capsys):
-    status = run_cli(lambda: maker.main([
+    status = run_cli(lambda: make_segments.main([
         str(folder), str(tmp_path / 'seg'), '--generator', 'annotations', '--workers', '2']))
     assert status == 1 and 'carries no masks of its own' in capsys.readouterr().err
     make(folder, tmp_path / 'seg', 'slic')  # nothing was made: another way is free

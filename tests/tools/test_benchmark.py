@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from test_visualize import ROOT, tool
+from helpers.paths import ROOT
+from helpers.tools import tool
 
 
 @pytest.fixture

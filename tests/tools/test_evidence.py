@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from test_visualize import ROOT, tool
+from helpers.paths import ROOT
+from helpers.tools import tool
 
 TINY = '''
 _base_ = '{root}/configs/mixmask/{arm}_resnet18_scenes.py'

@@ -1,5 +1,4 @@
 """Every picture of tools/visualize.py, from the command line's own entry."""
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -8,19 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.tools import tool
 from mssl_plugins.visualization import PICTURES
 from mssl_plugins.visualization.canvas import draw_segments, sheet
 from mssl_plugins.visualization.views import row
 
 ROOT = Path(__file__).parents[2]
 SCENES = str(ROOT / 'configs/mixmask/mixmask_simclr_resnet18_scenes.py')
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ pixels of Pillow's operations, written as OpenCV calls:
   (2011), here as the one separable kernel that they amount to.
 
 Against Pillow at equal parameters, on photos, the mean difference is below
-one level of 255; tests/test_augment.py holds the numbers.  Each operation
+one level of 255; tests/datasets/transforms/test_photometric.py holds the numbers.  Each operation
 rounds and clips by itself as there, so they are not merged further.
 """
 import functools

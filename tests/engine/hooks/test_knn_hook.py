@@ -14,7 +14,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
-from test_features import Pictures
+from helpers.images import Pictures
 from torch import nn
 
 from mssl_plugins.engine.hooks.knn_hook import KNNHook

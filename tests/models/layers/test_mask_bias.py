@@ -4,29 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from mssl_plugins.models.layers.attention import attend
+from helpers.segments import vectors_by_hand
 from mssl_plugins.models.backbones.vit import ViT
+from mssl_plugins.models.layers.attention import attend
 from mssl_plugins.models.layers.mask_bias import MaskBias, token_vectors
 
 K = 16
-
-
-def vectors_by_hand(segments, patch, k):
-    """Plain loops over pictures, segments and tokens in float64."""
-    b, h, w = segments.shape
-    out = np.zeros((b, (h // patch) * (w // patch), k))
-    for i, picture in enumerate(segments):
-        areas = {}
-        for label in picture.flat:
-            areas[label] = areas.get(label, 0) + 1
-        areas.pop(0, None)
-        largest = sorted(areas, key=lambda label: (-areas[label], label))[:k]
-        for y in range(h):
-            for x in range(w):
-                if picture[y, x] in largest:
-                    token = y // patch * (w // patch) + x // patch
-                    out[i, token, largest.index(picture[y, x])] += 1 / patch**2
-    return out
 
 
 @pytest.mark.parametrize('dtype, top', [(torch.uint8, 3), (torch.uint8, 20), (torch.uint16, 3000),

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mssl_plugins.models.losses.patch_contrast import PatchContrast
 from mssl_plugins.models.masking import random_keep, token_indices
-from test_mae import build, config, images
+from helpers.mae import build, config, images
 
 B, L, LM, D = 5, 9, 6, 4
 
@@ -291,7 +291,7 @@ TINY = """
 
 
 def test_a_resumed_run_equals_the_undisturbed_one(tmp_path, tiny_config, train):
-    from test_resume import losses
+    from helpers.runs import losses
     path, runs = tiny_config(TINY.replace('{model}', repr(config('ASL')))), [tmp_path / 'straight', tmp_path / 'broken']
     assert train(path, '--work-dir', runs[0]).status == 0
     runs[1].mkdir()  # what a run killed in its third epoch leaves

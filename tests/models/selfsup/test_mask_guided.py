@@ -13,12 +13,12 @@ from mmpretrain.models import MAEPretrainDecoder
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
-import test_mae
+from helpers import mae as plain_mae
 from mssl_plugins.segments.build import find_images, make
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.registry import DATASETS, MODELS
-from test_dino import B, DIM, HEAD, VIT, build, head_reference, loss_reference, move_teacher, views
-from test_mask_bias import vectors_by_hand
+from helpers.dino import B, DIM, HEAD, VIT, build, head_reference, loss_reference, move_teacher, views
+from helpers.segments import vectors_by_hand
 
 ROOT = Path(__file__).parents[3]
 K = 3  # of up to 5 segments
@@ -166,7 +166,7 @@ def test_a_bias_of_zero_is_the_plain_method(base):
     """At a = b = 0 losses equal bit for bit, whatever the segments; gradients to rounding."""
     x, _, data = batch()
     if base == 'MAE':
-        guided, plain = guided_mae(), test_mae.build()
+        guided, plain = guided_mae(), plain_mae.build()
         x, _, data = mae_batch()
     else:
         make = mst_config if base == 'MST' else build
@@ -261,12 +261,12 @@ def test_the_bias_stands_still_and_thaws(tmp_path):
 
 # --------------------------------------------------------------- phase 1, MAE
 def mae_batch(seed=1):
-    maps = label_maps([test_mae.SIZE], test_mae.B, seed)
-    return [test_mae.images(seed=seed)], maps, samples(maps)
+    maps = label_maps([plain_mae.SIZE], plain_mae.B, seed)
+    return [plain_mae.images(seed=seed)], maps, samples(maps)
 
 
 def guided_mae(relation='both', **kwargs):
-    cfg = test_mae.config('MaskGuidedMAE', num_segments=K, **kwargs)
+    cfg = plain_mae.config('MaskGuidedMAE', num_segments=K, **kwargs)
     cfg['backbone']['mask_bias'] = RELATIONS[relation]
     torch.manual_seed(0)
     model = MODELS.build(cfg)
@@ -286,14 +286,14 @@ def test_phase_1_of_mae(relation, unit):
     loss = model.loss(x, data)['loss_mae']
     torch.manual_seed(5)
     keep, masked = ref.draw(x[0])
-    visible = torch.zeros(len(x[0]), test_mae.GRID, test_mae.GRID).flatten(1).scatter(1, keep, 1.)
-    cells = visible.view(-1, test_mae.GRID // unit, unit, test_mae.GRID // unit, unit)
+    visible = torch.zeros(len(x[0]), plain_mae.GRID, plain_mae.GRID).flatten(1).scatter(1, keep, 1.)
+    cells = visible.view(-1, plain_mae.GRID // unit, unit, plain_mae.GRID // unit, unit)
     assert set(cells.mean((2, 4)).flatten().tolist()) == {0., 1.}  # whole cells, some of each
     tokens = tokens_by_hand(ref.backbone, x[0], maps[0], keep)
     order = torch.cat([keep, masked], 1)
     prediction = MAEPretrainDecoder.forward(ref.neck, tokens, order.argsort(1))
     assert float(loss.detach()) == pytest.approx(
-        test_mae.slow_loss(prediction, x[0], masked), abs=1e-6)
+        plain_mae.slow_loss(prediction, x[0], masked), abs=1e-6)
     target = ref.target(x[0], masked)
     taken = torch.stack([p[m] for p, m in zip(prediction, masked)])
     same_gradients(model, ref, loss, (taken - target).square().mean())
@@ -383,7 +383,7 @@ def test_phase_2_of_mae(tmp_path):
     for p in guide.backbone.mask_bias.parameters():
         p.data.normal_()
     torch.save(dict(state_dict=guide.state_dict()), tmp_path / 'mae.pth')
-    backbone = test_mae.config()['backbone']
+    backbone = plain_mae.config()['backbone']
     model = MODELS.build(dict(
         type='mssl_plugins.MaskGuidedMAEDistill', backbone=backbone, num_segments=K,
         teacher=dict(checkpoint=str(tmp_path / 'mae.pth')))).double()
@@ -396,7 +396,7 @@ def test_phase_2_of_mae(tmp_path):
     ours, total = tokens_by_hand(ref.backbone, x[0]), 0.
     for a, b in zip(ours.flatten(0, 1), target.flatten(0, 1)):
         total = total + 1 - (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt()
-    expected = total / (len(x[0]) * (test_mae.LENGTH + 1))
+    expected = total / (len(x[0]) * (plain_mae.LENGTH + 1))
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
     assert same_gradients(model, ref, loss, expected) > 10
     assert all(p.grad is None for p in model.teacher.parameters())
@@ -484,7 +484,7 @@ def test_size_that_patches_do_not_tile():
 
 @pytest.mark.parametrize('type', ['MaskGuidedDINO', 'MaskGuidedMAE'])
 def test_a_plain_backbone_cannot_be_guided(type):
-    cfg = test_mae.config(type) if type.endswith('MAE') else dict(
+    cfg = plain_mae.config(type) if type.endswith('MAE') else dict(
         type='mssl_plugins.' + type, backbone=VIT, head=HEAD)
     with pytest.raises(ValueError, match=r'mask_bias=dict\(positive=True'):
         MODELS.build(cfg)
@@ -532,18 +532,18 @@ def test_a_checkpoint_of_another_kind(tmp_path):
     torch.save(dict(state_dict=plain.state_dict()), tmp_path / 'dino.pth')
     with pytest.raises(ValueError, match='dino.pth holds no attention bias: phase 2 distils'):
         student(tmp_path / 'dino.pth')
-    torch.save(dict(state_dict=test_mae.build().state_dict()), tmp_path / 'mae.pth')
+    torch.save(dict(state_dict=plain_mae.build().state_dict()), tmp_path / 'mae.pth')
     with pytest.raises(ValueError, match="mae.pth holds no teacher network, no key begins with "
                        "'teacher.module.backbone.'"):
         student(tmp_path / 'mae.pth')
 
 
 def test_phase_2_of_mae_compares_tokens(tmp_path):
-    cfg = dict(type='mssl_plugins.MaskGuidedMAEDistill', backbone=test_mae.config()['backbone'],
+    cfg = dict(type='mssl_plugins.MaskGuidedMAEDistill', backbone=plain_mae.config()['backbone'],
                teacher=dict(checkpoint='x.pth', backbone=dict(patch_size=4)))
     with pytest.raises(ValueError, match='student has patches of 2 px .* the teacher 4 px'):
         MODELS.build(cfg)
     cfg['teacher'].pop('backbone')
     model = MODELS.build(cfg)
     with pytest.raises(ValueError, match='takes 1 view, got 2'):
-        model.loss([test_mae.images().float()] * 2, mae_batch()[2])
+        model.loss([plain_mae.images().float()] * 2, mae_batch()[2])

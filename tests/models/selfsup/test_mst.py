@@ -10,7 +10,7 @@ from torch import nn
 from mssl_plugins.models.masking import bert_replacement, token_mask
 from mssl_plugins.models.necks.pixel_decoder import PixelDecoder
 from mssl_plugins.models.selfsup.mst import restore_loss
-from test_dino import (B, DIM, HEAD, K, VIT, build, loss_reference, move_teacher, statistics,
+from helpers.dino import (B, DIM, HEAD, K, VIT, build, loss_reference, move_teacher, statistics,
                        views)
 
 L = 16

@@ -5,7 +5,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
-from test_mixmask import BASES, build, views
+from helpers.siamese import BASES, build, views
 
 STEPS, GLOBAL = 3, 8
 

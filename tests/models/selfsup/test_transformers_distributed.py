@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.registry import MODELS
-from test_resume import losses as logged
+from helpers.runs import losses as logged
 
 GLOBAL, STEPS, WIDTH = 8, 3, 16
 PLAIN = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(
@@ -177,7 +177,7 @@ FROZEN = ", bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias'
 
 @pytest.mark.parametrize('name', METHODS)
 def test_resumed_run_equals_the_undisturbed_one(name, folder, tmp_path):
-    """From the checkpoint that a killed run leaves (tests/test_resume.py kills some).
+    """From the checkpoint that a killed run leaves (tests/commands/test_resume.py kills some).
 
     Random masks, drop path, a schedule halfway and a bias that is still
     frozen go on where they were.
