@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from mmengine.dist import (get_world_size,
                            is_main_process)
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, FUNCTIONS
 from mmengine.utils import ProgressBar
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mssl_plugins.distributed import gather_rows, share
 from mssl_plugins.errors import unknown
+from mssl_plugins.models.unwrap import unwrap
 
 POOLS = ('auto', 'cls', 'avg', 'last')
 SOURCES = ('student', 'teacher')
@@ -75,8 +75,7 @@ def find_backbone_module(model: nn.Module,
     """
     if source not in SOURCES:
         raise unknown(source, SOURCES, 'feature source')
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     student = getattr(model, 'backbone', model)
     if source == 'student':
         return student
@@ -296,8 +295,7 @@ def extract_features(
     """
     if pool not in POOLS:
         raise unknown(pool, POOLS, 'pool')
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     backbone = find_backbone_module(model, source)
     if device is None:
         parameter = next(model.parameters(), torch.empty(0))

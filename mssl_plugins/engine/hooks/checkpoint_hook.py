@@ -16,11 +16,11 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
-from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 
 from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 from mssl_plugins.files import TEMPORARY, write_atomically
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 _HISTORY = 'mssl_plugins.history'
@@ -135,7 +135,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if not runner._resume:
             from mssl_plugins.checkpoints.reader import for_model
             model = runner.model
-            model = model.module if is_model_wrapper(model) else model
+            model = unwrap(model)
             foreign = for_model(checkpoint, model.state_dict())
             if foreign is not None:
                 checkpoint.clear()
@@ -145,7 +145,7 @@ class AtomicCheckpointHook(CheckpointHook):
     @staticmethod
     def _check_fit(runner, checkpoint: dict) -> None:
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(model)
         own = model.state_dict()
         given = {
             k[7:] if k.startswith('module.') else k: v

@@ -7,8 +7,8 @@ import difflib
 from typing import Iterable, List, Sequence, Union
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 from mssl_plugins.engine.hooks.schedule_hook import Schedule
 
@@ -44,7 +44,7 @@ class FreezeHook(Hook):
         self.frozen = Schedule('frozen', 1, 0, curve='step', length=length, by_epoch=by_epoch)
 
     def before_train(self, runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         named = dict(model.named_parameters())
         self.parameters = []
         for name in self.names:

@@ -7,11 +7,11 @@ import time
 from typing import Dict, Optional, Sequence, Union
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mssl_plugins.evaluation.features import (POOLS, SOURCES, extract_features,
                                               find_backbone_module,
                                               make_loader, summarize)
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 from mssl_plugins.errors import unknown
 
@@ -100,7 +100,7 @@ class KNNHook(Hook):
         if not len(self.test.dataset):
             raise ValueError('KNNHook: the test set is empty')
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(model)
         find_backbone_module(model, self.source)
         if self.begin == 0 and runner.iter == 0:
             self._measure(runner, 0)

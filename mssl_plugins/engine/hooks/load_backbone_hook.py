@@ -3,10 +3,10 @@ from pathlib import Path
 from typing import Union
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mssl_plugins.checkpoints.loading import LoadReport, load_backbone
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 SHARED = 'roi_head.shared_head'
@@ -85,7 +85,7 @@ class LoadBackboneHook(Hook):
             runner.logger.warning('no pre-trained checkpoint is named: the backbone starts as '
                                   'its init_cfg says')
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         report = load_pretrained(model, self.checkpoint, self.source)
         if any(key.startswith('mask_bias') for key in report.unexpected):
             runner.logger.warning(

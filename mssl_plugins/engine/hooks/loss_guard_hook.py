@@ -5,8 +5,8 @@ import os.path as osp
 import torch
 from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 
@@ -31,7 +31,7 @@ class LossGuard(Hook):
     def before_train(self, runner) -> None:
         """Attaches the two look-outs."""
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(model)
         wrapper = runner.optim_wrapper
         wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
         self._handles = [model.register_forward_hook(self._look)]
@@ -74,7 +74,7 @@ class LossGuard(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keeps non-finite parameters out of the checkpoints."""
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(model)
         for name, parameter in model.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise FloatingPointError(self._message(

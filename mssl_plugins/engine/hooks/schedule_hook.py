@@ -7,8 +7,8 @@ import math
 from typing import Callable, Dict, List, Optional
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 from mssl_plugins.errors import unknown
 
@@ -126,7 +126,7 @@ class ScheduleHook(Hook):
                     group[key] = value
 
             return set_groups
-        owner = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        owner = unwrap(runner.model)
         *path, name = target.split('.')
         for part in path:
             owner = getattr(owner, part)

@@ -1,8 +1,8 @@
 """Moves momentum teachers after the optimiser's step."""
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 
@@ -18,7 +18,7 @@ class TeacherHook(Hook):
 
     def before_train(self, runner) -> None:
         """Find the teachers and let fresh ones start from their student."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         self.teachers = [m for m in model.modules() if isinstance(m, MomentumTeacher)]
         for teacher in self.teachers:
             teacher.follow()
