@@ -1,0 +1,278 @@
+"""Fits a recipe to another length, batch, image size or number of images.
+
+Each function changes a config in place and returns lines that say what moved,
+so that a log tells what was trained.  What a recipe counts in epochs moves
+with its length; the learning rate moves with the batch (linear rule, Goyal et
+al., arXiv 1706.02677); crops, position embeddings and decoders move with the
+size.
+"""
+import math
+from typing import List, NamedTuple, Optional
+
+from mssl_plugins.config import each_dict
+from mssl_plugins.errors import UserError
+
+# Hooks whose `interval` says how often to look, not what to train.
+SCHEDULED_HOOKS = ('mssl_plugins.ScheduleHook', 'mssl_plugins.FreezeHook')
+VIEWS = ('mssl_plugins.Views', 'mssl_plugins.MaskCoViews')
+
+
+# -------------------------------------------------------------------- length
+def _hooks(cfg) -> List[dict]:
+    hooks = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
+    return [hook for hook in hooks if hook]
+
+
+def set_epochs(cfg, epochs: int) -> List[str]:
+    """Trains for another number of epochs, every schedule squeezed or stretched.
+
+    Warm-up, cosine, milestones, momentum, temperature, weight decay and
+    freezing keep their fraction of the training.  A warm-up in iterations
+    keeps its length, unless it would take more than a tenth of the training.
+
+    Args:
+        cfg (mmengine.Config): With ``train_cfg.max_epochs``.
+        epochs (int): 1 or more.
+
+    Returns:
+        list[str]: What changed.
+
+    Raises:
+        UserError: If it is less than 1, or the config counts iterations.
+    """
+    planned = cfg.train_cfg.get('max_epochs')
+    if planned is None:
+        raise UserError('--epochs: this config counts iterations '
+                        '(train_cfg.max_iters); use --cfg-options train_cfg.max_iters=N')
+    if epochs < 1:
+        raise UserError(f'--epochs {epochs}: must be 1 or more')
+    if epochs == planned:
+        return []
+    ratio = epochs / planned
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        if not scheduler.get('by_epoch', True):
+            continue
+        for key in ('begin', 'end', 'T_max', 'total_iters'):
+            if key in scheduler:
+                scheduler[key] = max(int(key != 'begin'), round(scheduler[key] * ratio))
+        if 'milestones' in scheduler:
+            scheduler['milestones'] = [max(1, round(m * ratio)) for m in scheduler['milestones']]
+    for hook in _hooks(cfg):
+        if hook.get('type') in SCHEDULED_HOOKS:
+            for part in hook.get('schedules', [hook]):
+                if part.get('by_epoch', True):
+                    for key in ('begin', 'length'):
+                        if part.get(key):
+                            part[key] = part[key] * ratio
+                    if hook['type'] == 'mssl_plugins.FreezeHook':
+                        part.setdefault('length', ratio)  # the hook's own default is 1 epoch
+    cfg.train_cfg['max_epochs'] = epochs
+    _end_of_cosine(cfg, epochs)
+    return [f'{epochs} epochs instead of {planned}: warm-up, cosine, momentum, temperatures and '
+            'freezing keep their fraction of the training']
+
+
+def _end_of_cosine(cfg, epochs: int) -> None:
+    """A cosine behind a warm-up ends where the training ends, rounding or not."""
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        if scheduler.get('by_epoch', True) and 'T_max' in scheduler:
+            begin = min(scheduler.get('begin', 0), epochs - 1)
+            if 'begin' in scheduler:
+                scheduler['begin'] = begin
+            if 'end' in scheduler:
+                scheduler['end'] = epochs
+            scheduler['T_max'] = epochs - begin
+
+
+# ------------------------------------------------------------- batch and rate
+def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
+    """Trains with another batch a process, the learning rate scaled with it.
+
+    Args:
+        cfg (mmengine.Config): Its rate is for ``auto_scale_lr.base_batch_size``
+            images, or for its own batch where it does not say.
+        batch (int): Images a step and process.
+        processes (int): Defaults to 1.
+
+    Returns:
+        list[str]: What changed.
+
+    Raises:
+        UserError: If the batch is less than 2.
+    """
+    if batch < 2:
+        raise UserError(f'--batch-size {batch}: must be 2 or more')
+    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size') \
+        or cfg.train_dataloader['batch_size'] * processes
+    optimizer = cfg.optim_wrapper['optimizer']
+    before, total = optimizer['lr'], batch * processes
+    optimizer['lr'] = before * total / base
+    cfg.train_dataloader['batch_size'] = batch
+    cfg.auto_scale_lr = dict(base_batch_size=total, enable=False)
+    if total == base:
+        return []
+    return [f'batch {total}' + (f' ({batch} a process)' if processes > 1 else '')
+            + f': learning rate {before:.4g} for {base} -> {optimizer["lr"]:.4g} (linear rule)']
+
+
+def set_lr(cfg, lr: float, processes: int = 1) -> List[str]:
+    """Trains with this learning rate for the batch as it is.
+
+    Raises:
+        UserError: If it is not positive.
+    """
+    if not lr > 0 or not math.isfinite(lr):
+        raise UserError(f'--lr {lr}: must be positive')
+    optimizer = cfg.optim_wrapper['optimizer']
+    before, optimizer['lr'] = optimizer['lr'], lr
+    total = cfg.train_dataloader['batch_size'] * processes
+    cfg.auto_scale_lr = dict(base_batch_size=total, enable=False)
+    return [f'learning rate {lr:.4g} instead of {before:.4g}']
+
+
+# ----------------------------------------------------------------------- size
+def patch_of(cfg) -> int:
+    """Side of a patch in px; 1 for convolutional networks."""
+    backbone = cfg.model.get('backbone') or {}
+    if 'img_size' not in backbone and 'patch_size' not in backbone:
+        return 1
+    return int(backbone.get('patch_size', 16))
+
+
+def image_size(cfg) -> int:
+    """Side in px of the largest view that a config trains on.
+
+    Raises:
+        UserError: If its pipeline has none of our view transforms.
+    """
+    sizes = [view['size'] for node in each_dict(cfg._cfg_dict) if node.get('type') in VIEWS
+             for view in node['views']]
+    if not sizes:
+        raise UserError('this config has no mssl_plugins.Views whose size could be told')
+    return max(sizes)
+
+
+def set_size(cfg, size: int) -> List[str]:
+    """Trains on views of another size.
+
+    Global views become ``size``, local ones keep their proportion to it (in
+    whole patches); test views, the ViT's positions, MAE's decoder and
+    MixMask's grid follow.
+
+    Args:
+        cfg (mmengine.Config): A pre-training config.
+        size (int): Side in px; for a ViT a multiple of its patch.
+
+    Returns:
+        list[str]: What changed.
+
+    Raises:
+        UserError: If the size is too small, or no multiple of the patch.
+    """
+    before, patch = image_size(cfg), patch_of(cfg)
+    if size < 32:
+        raise UserError(f'--size {size}: must be 32 px or more')
+    if size % patch:
+        near = sorted({max(patch, size // patch * patch), -(-size // patch) * patch})
+        raise UserError(f'--size {size}: the network has patches of {patch} px, so '
+                        f'{" or ".join(map(str, near))}')
+    if size == before:
+        return []
+    ratio = size / before
+
+    def scaled(side: int) -> int:
+        return size if side == before else max(patch, round(side * ratio / patch) * patch)
+
+    for node in each_dict(cfg._cfg_dict):
+        if node.get('type') in VIEWS:
+            for view in node['views']:
+                view['size'] = scaled(view['size'])
+        elif node.get('type') == 'mssl_plugins.CenterView':
+            if node.get('resize'):
+                node['resize'] = max(size, round(node['resize'] * size / node['size']))
+            node['size'] = size
+        elif node.get('type') == 'mssl_plugins.MixMask' and 'grid' in node:
+            node['grid'] = 8 if size >= 160 else 4  # 8 at 224 px in the paper; below, our choice
+        elif node.get('type') == 'mssl_plugins.MAEDecoder':
+            node['num_patches'] = (size // patch)**2
+    if 'img_size' in (cfg.model.get('backbone') or {}):
+        cfg.model['backbone']['img_size'] = size
+    return [f'views of {size} px instead of {before}']
+
+
+# --------------------------------------------------------------------- folder
+class Fit(NamedTuple):
+    """What suits a number of images; every rule is ours.
+
+    Attributes:
+        epochs (int): See :func:`fitting_epochs`.
+        batch (int): Of all processes together.
+        queue (int): Of MoCo: at most a quarter of the images, for an image in
+            it is a negative of itself.
+    """
+    epochs: int
+    batch: int
+    queue: int
+
+
+def fitting_epochs(images: int, reference: int = 10_000, epochs: int = 200) -> int:
+    """200 epochs for 10,000 images, more for fewer (by the square root, so
+    that a set four times as large gets twice the steps), 20 to 800."""
+    return round(min(max(epochs * math.sqrt(reference / images), 20), 800))
+
+
+def _power_of_two(value: float) -> int:
+    return 1 << max(int(value).bit_length() - 1, 0)
+
+
+def fit(images: int, limit: int) -> Fit:
+    """Length, batch and queue for a number of images.
+
+    Args:
+        images (int): At least 8.
+        limit (int): Of the batch: what the machine takes.
+
+    Returns:
+        Fit: A batch of at most an eighth of the images, so that an epoch has
+        at least eight steps.
+
+    Raises:
+        UserError: For fewer than 8 images.
+    """
+    if images < 8:
+        raise UserError(f'{images} images are too few to learn from: 8 are the least, some '
+                        'hundred a sensible beginning')
+    batch = max(4, min(limit, _power_of_two(images / 8)))
+    return Fit(fitting_epochs(images), batch, max(batch, min(65536, _power_of_two(images / 4))))
+
+
+def fit_to_images(cfg, images: int, limit: int, processes: int = 1,
+                  epochs: Optional[int] = None, batch: Optional[int] = None) -> List[str]:
+    """Fits a photo recipe to a folder and a machine.
+
+    Args:
+        cfg (mmengine.Config): Of ``configs/photos``.
+        images (int): To train on.
+        limit (int): Of the whole batch.
+        processes (int): Defaults to 1.
+        epochs, batch (int, optional): The user's own, which win. The batch
+            is that of one process.
+
+    Returns:
+        list[str]: What was chosen, and why.
+    """
+    chosen = fit(images, limit)
+    said = set_epochs(cfg, epochs or chosen.epochs)
+    said += set_batch(cfg, batch or max(2, chosen.batch // processes), processes)
+    queue = cfg.model.get('queue_len')
+    if queue is not None:
+        total = cfg.train_dataloader['batch_size'] * processes
+        cfg.model['queue_len'] = length = max(min(queue, chosen.queue), total)
+        if length < 4096:
+            cfg.model['momentum'] = min(cfg.model.get('momentum', 0.999), 0.99)
+        if length != queue:
+            said.append(f'queue of {length} keys instead of {queue}: at most a quarter of the '
+                        f"images; the key encoder's momentum is {cfg.model['momentum']}")
+    return said

@@ -1,0 +1,102 @@
+"""Recipes fitted to another length, batch, size or folder, on the shipped configs."""
+import copy
+
+import pytest
+from mmengine.config import Config
+
+from mssl_plugins import catalogue, recipes
+from mssl_plugins.errors import UserError
+
+DINO = next(c for c in catalogue.configs() if c['base'] == 'dino' and c['epochs'] == 100)['path']
+MOCO = next(c for c in catalogue.configs() if c['base'] == 'mocov2' and c['epochs'] == 200)['path']
+MAE = next(c for c in catalogue.configs() if c['method'] == 'mae' and c['epochs'] == 1600)['path']
+
+
+def config(path):
+    return Config.fromfile(path)
+
+
+def test_all_schedules_keep_their_fraction():
+    cfg = config(DINO)
+    freeze = next(h for h in cfg.default_hooks.values() if h['type'] == 'mssl_plugins.FreezeHook')
+    before = freeze['length'] / cfg.train_cfg.max_epochs
+    said = recipes.set_epochs(cfg, 20)
+    assert cfg.train_cfg.max_epochs == 20 and '20 epochs instead of 100' in said[0]
+    warm, cosine = cfg.param_scheduler
+    assert (warm['end'], cosine['begin'], cosine['T_max'], cosine['end']) == (2, 2, 18, 20)
+    assert freeze['length'] / 20 == pytest.approx(before)
+    assert recipes.set_epochs(cfg, 20) == []
+
+
+def test_freezing_by_the_hooks_own_default_moves_too():
+    cfg = Config(dict(
+        train_cfg=dict(max_epochs=100), param_scheduler=[],
+        default_hooks=dict(a=dict(type='mssl_plugins.FreezeHook', names='head'), b=None),
+        custom_hooks=[dict(type='mssl_plugins.ScheduleHook', schedules=[
+            dict(target='t', start=0, end=1, begin=10, length=30),
+            dict(target='t', start=0, end=1, length=500, by_epoch=False)])]))
+    recipes.set_epochs(cfg, 10)
+    assert cfg.default_hooks.a.length == pytest.approx(0.1)
+    epochs, iterations = cfg.custom_hooks[0].schedules
+    assert (epochs.begin, epochs.length, iterations.length) == (1., 3., 500)
+
+
+@pytest.mark.parametrize('epochs', [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize('entry', [c for c in catalogue.configs() if c['data'] != 'photos'][::12],
+                         ids=lambda c: c['name'])
+def test_every_cosine_ends_with_the_training(entry, epochs):
+    cfg = config(entry['path'])
+    if 'max_epochs' not in (cfg.get('train_cfg') or {}):
+        with pytest.raises(UserError, match='counts iterations'):
+            recipes.set_epochs(cfg, epochs)
+        return
+    recipes.set_epochs(cfg, epochs)
+    for scheduler in cfg.get('param_scheduler') or []:
+        if scheduler.get('by_epoch', True) and 'T_max' in scheduler:
+            assert scheduler.get('begin', 0) + scheduler['T_max'] == epochs
+
+
+def test_rate_follows_the_batch():
+    cfg = config(MOCO)
+    said = recipes.set_batch(cfg, 32, processes=2)
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.03 * 64 / 256)
+    assert cfg.train_dataloader.batch_size == 32 and cfg.auto_scale_lr.base_batch_size == 64
+    assert said == ['batch 64 (32 a process): learning rate 0.03 for 256 -> 0.0075 (linear rule)']
+    assert recipes.set_lr(cfg, 0.1) == ['learning rate 0.1 instead of 0.0075']
+    for wrong in (0, -1., float('nan')):
+        with pytest.raises(UserError, match='--lr'):
+            recipes.set_lr(cfg, wrong)
+
+
+def test_views_positions_and_decoder_follow_the_size():
+    cfg = config(DINO)
+    recipes.set_size(cfg, 128)
+    sizes = [v['size'] for v in cfg.train_dataloader.dataset.pipeline[0]['views']]
+    assert sizes == [128, 128, 48] and cfg.model.backbone.img_size == 128
+    cfg = config(MAE)
+    recipes.set_size(cfg, 96)
+    assert cfg.model.neck.num_patches == 36
+    with pytest.raises(UserError, match='--size 100: the network has patches of 16 px, so 96 or 112'):
+        recipes.set_size(cfg, 100)
+    with pytest.raises(UserError, match='32 px or more'):
+        recipes.set_size(cfg, 16)
+
+
+@pytest.mark.parametrize('images, expected', [
+    (8, (800, 4, 4)), (295, (800, 32, 64)), (1000, (632, 64, 128)), (10_000, (200, 64, 2048)),
+    (1_281_167, (20, 64, 65536))])
+def test_fit(images, expected):
+    fit = recipes.fit(images, limit=64)
+    assert (fit.epochs, fit.batch) == expected[:2]
+    assert max(fit.batch, fit.queue) == max(expected[1:])
+    assert fit.batch * 8 <= images or fit.batch == 4
+
+
+def test_small_folder_gets_a_small_queue():
+    cfg = config(MOCO)
+    said = recipes.fit_to_images(cfg, 1000, limit=64)
+    assert cfg.model.queue_len == 128 and cfg.model.momentum == 0.99
+    assert cfg.train_dataloader.batch_size == 64 and cfg.train_cfg.max_epochs == 632
+    assert any('queue of 128' in line for line in said)
+    with pytest.raises(UserError, match='7 images are too few'):
+        recipes.fit_to_images(copy.deepcopy(cfg), 7, limit=64)
