@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
 pytest.importorskip('mmdet', reason='needs mmdet: the extra [dense]')
@@ -17,6 +18,7 @@ PATHS = sorted((ROOT / 'configs/benchmarks/detection').glob('*.py')) + sorted(
     (ROOT / 'configs/benchmarks/segmentation').glob('*.py'))
 VOC, COCO1, COCO2 = ('faster-rcnn_r50-c4_voc0712_24k', 'mask-rcnn_r50-c4_coco_1x',
                      'mask-rcnn_r50-c4_coco_2x')
+OWN_C4 = ('faster-rcnn_r50-c4_own-voc', 'mask-rcnn_r50-c4_own-coco')
 VITDET = ('vitdet_vitb16_coco_100e', 'vitdet_vitl16_coco_100e')
 UPERNET = ('upernet_vitb16_ade20k_100e', 'upernet_vitl16_ade20k_100e')
 
@@ -30,6 +32,16 @@ def build(cfg, monkeypatch):
     monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
     with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):
         return MODELS.build(cfg.model)
+
+
+def groups(cfg, model):
+    """name of each parameter -> (learning rate, weight decay), as the optimizer has them."""
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    names = {id(p): n for n, p in model.named_parameters()}
+    found = {names[id(p)]: (group['lr'], group['weight_decay'])
+             for group in wrapper.optimizer.param_groups for p in group['params']}
+    assert set(found) == set(names.values())  # none is left out
+    return found
 
 
 # ---------------------------------------------------------------------- all
@@ -119,6 +131,20 @@ def test_c4_network(name, monkeypatch):
     assert cfg.model.type == ('FasterRCNN' if name == VOC else 'MaskRCNN')
 
 
+@pytest.mark.parametrize('name', [VOC, COCO1, COCO2, *OWN_C4])
+def test_c4_norms_do_not_decay(name, monkeypatch):
+    """Detectron2's SOLVER: WEIGHT_DECAY 1e-4, WEIGHT_DECAY_NORM 0, biases as weights."""
+    cfg = load(name)
+    model = build(cfg, monkeypatch)
+    norms = {f'{n}.{part}' for n, m in model.named_modules()
+             if isinstance(m, torch.nn.SyncBatchNorm) for part in ('weight', 'bias')}
+    assert {'backbone.bn1.weight', 'roi_head.shared_head.norm.bias',
+            'roi_head.shared_head.layer4.2.bn3.weight'} <= norms
+    for key, (lr, decay) in groups(cfg, model).items():
+        assert lr == 0.02, key
+        assert decay == (0 if key in norms else 1e-4), key
+
+
 def test_voc_data_and_both_measures():
     cfg = load(VOC)
     assert [d.ann_file for d in cfg.train_dataloader.dataset.datasets] == [
@@ -131,15 +157,14 @@ def test_voc_data_and_both_measures():
 
 
 # -------------------------------------------------------------- ASL 3.3, 3.4
-@pytest.mark.parametrize('name, arch, heads, decay', [
-    (VITDET[0], (768, 12), 12, 0.7), (VITDET[1], (1024, 24), 16, 0.8)])
-def test_vitdet(name, arch, heads, decay, monkeypatch):
+@pytest.mark.parametrize('name, arch, heads', [
+    (VITDET[0], (768, 12), 12), (VITDET[1], (1024, 24), 16)])
+def test_vitdet(name, arch, heads, monkeypatch):
     cfg = load(name)
     assert cfg.train_cfg == dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
     assert cfg.optim_wrapper.optimizer == dict(
         type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=0.1)
     assert cfg.optim_wrapper.constructor == 'mssl_plugins.LayerDecayConstructor'
-    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == decay  # ViTDet's: our choice
     assert cfg.auto_scale_lr.base_batch_size == 64
     warm, cosine = cfg.param_scheduler
     assert (warm.type, warm.begin, warm.end) == ('LinearLR', 0, 0.25)
@@ -163,8 +188,31 @@ def test_vitdet(name, arch, heads, decay, monkeypatch):
     assert [m.metric for m in [cfg.val_evaluator]] == [['bbox', 'segm']]
 
 
+@pytest.mark.parametrize('size, rate', [('b', 0.7), ('l', 0.8)])
+def test_vitdet_layer_decay_is_the_variant(size, rate, monkeypatch):
+    """ASL, section 3.3, and arXiv 2111.11429 have none; ViTDet's 0.7 and 0.8 are beside it."""
+    name = f'vitdet_vit{size}16_coco_100e'
+    plain, variant = load(name), load(name.replace('vitdet', 'vitdet-layerdecay'))
+    model = build(plain, monkeypatch)
+    blocks = len(model.backbone.layers)
+    before, after = groups(plain, model), groups(variant, model)
+    assert all(lr == pytest.approx(8e-5) for lr, _ in before.values())
+    for key, (lr, decay) in after.items():
+        part = key.split('.')
+        if part[:2] == ['backbone', 'layers']:
+            power = blocks - int(part[2])
+        elif part[0] == 'backbone' and part[1] in ('cls_token', 'pos_embed', 'patch_embed'):
+            power = blocks + 1
+        else:
+            power = 0
+        assert lr == pytest.approx(8e-5 * rate**power), key
+        assert decay == before[key][1], key
+    plain = load(name)  # building has changed the other
+    changed = {k for k in plain.keys() | variant.keys() if plain.get(k) != variant.get(k)}
+    assert changed - {'catalogue'} == {'optim_wrapper'}  # nothing else differs
+
+
 def test_half_cosine_ends_at_zero():
-    from mmengine.optim import build_optim_wrapper
     from mmengine.registry import PARAM_SCHEDULERS
     cfg = load(VITDET[0])
     wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), dict(

@@ -33,6 +33,7 @@ model = dict(
 
 lr, batch_size, iterations = 2e-3, 4, 200
 optim_wrapper = dict(
+    _delete_=True,
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=lr, weight_decay=0.05))
 param_scheduler = [

@@ -1,6 +1,7 @@
 # Faster R-CNN, R50-C4, with a norm behind res5 and nothing frozen: MoCo's detector, which MaskCo
 # (supplement A.3) and MixMask (section 2) use. Numbers are Detectron2's C4 defaults and MoCo's
-# Base-RCNN-C4-BN: SyncBN, proposals 12000/2000 in training, 6000/1000 in testing.
+# Base-RCNN-C4-BN: SyncBN, proposals 12000/2000 in training, 6000/1000 in testing; SGD, no weight
+# decay on norms (Detectron2's SOLVER.WEIGHT_DECAY_NORM is 0).
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='FasterRCNN',
@@ -77,3 +78,10 @@ model = dict(
             nms_pre=6000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7),
             min_bbox_size=0),
         rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)))
+
+lr, weight_decay, batch_size = 0.02, 1e-4, 16
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
+    paramwise_cfg=dict(norm_decay_mult=0.))
+auto_scale_lr = dict(base_batch_size=batch_size)

@@ -104,9 +104,10 @@ model = dict(
             score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=100,
             mask_thr_binary=0.5)))
 
-# ASL, section 3.3: AdamW, half-cosine, warm-up over a quarter of an epoch, batch 64. It prints no
-# layer decay: ViTDet's 0.7 for ViT-B (0.8 for ViT-L), our choice.
-lr, weight_decay, layer_decay, batch_size, epochs, warmup = 8e-5, 0.1, 0.7, 64, 100, 0.25
+# ASL, section 3.3, which follows arXiv 2111.11429: AdamW, half-cosine, warm-up over a quarter of an
+# epoch, batch 64. Neither has layer decay (1 switches it off); ViTDet brought it in, see
+# vitdet-layerdecay_*. No decay of norms is Detectron2's, none of biases and positions our choice.
+lr, weight_decay, layer_decay, batch_size, epochs, warmup = 8e-5, 0.1, 1.0, 64, 100, 0.25
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=weight_decay),

@@ -12,13 +12,9 @@ catalogue = dict(
     method='detection', base='faster-rcnn-c4', data='own, VOC layout', epochs=12,
     expected='depends on your images')
 
-lr, batch_size, epochs = 0.02, 16, 12  # --auto-scale-lr adapts lr to fewer GPUs
+epochs = 12  # --auto-scale-lr adapts lr to fewer GPUs
 model = dict(roi_head=dict(bbox_head=dict(num_classes=len(_base_.classes))))
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
     dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
-auto_scale_lr = dict(base_batch_size=batch_size)

@@ -12,16 +12,12 @@ catalogue = dict(
     method='detection', base='faster-rcnn-c4', data='voc0712', epochs=23, iterations=24000,
     expected='AP 56.2, AP50 81.4, AP75 62.6 (MaskCo, paper)')
 
-lr, batch_size, iterations = 0.02, 16, 24000
+iterations = 24000
 model = dict(roi_head=dict(bbox_head=dict(num_classes=20)))
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
     dict(type='MultiStepLR', by_epoch=False, milestones=[18000, 22000], gamma=0.1)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=6000)
-auto_scale_lr = dict(base_batch_size=batch_size)
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=6000))

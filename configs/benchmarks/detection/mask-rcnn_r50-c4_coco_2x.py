@@ -11,15 +11,11 @@ catalogue = dict(
     method='detection', base='mask-rcnn-c4', data='coco', epochs=24, iterations=180000,
     expected='no number printed')
 
-lr, batch_size, iterations = 0.02, 16, 180000
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4))
+iterations = 180000
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
     dict(type='MultiStepLR', by_epoch=False, milestones=[120000, 160000], gamma=0.1)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=30000)
-auto_scale_lr = dict(base_batch_size=batch_size)
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=10000))

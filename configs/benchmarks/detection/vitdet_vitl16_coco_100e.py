@@ -10,6 +10,5 @@ _base_ = [
 catalogue = dict(
     method='detection', base='vitdet', data='coco', epochs=100, expected='no number printed')
 
-layer_decay = 0.8  # ViTDet's for ViT-L; drop path stays the 0.1 of the supplement
+# drop path stays the 0.1 of the supplement
 model = dict(backbone=dict(arch='large'), neck=dict(in_channels=1024))
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=layer_decay))
