@@ -1,5 +1,5 @@
 """Configs: read by path or name, walked, their data replaced."""
-from typing import Iterator
+from typing import Iterator, Optional
 
 from mssl_plugins.catalogue import find
 
@@ -17,6 +17,17 @@ def each_dict(node) -> Iterator[dict]:
 def first_part(dataset: dict) -> dict:
     """A dataset's config, of joined sets (``ConcatDataset``) the first one's."""
     return dataset['datasets'][0] if 'datasets' in dataset else dataset
+
+
+def knn_hook(cfg) -> Optional[dict]:
+    """A config's hook that measures k-NN while training; None if it has none.
+
+    Args:
+        cfg (mmengine.Config): The hook may be one of its ``custom_hooks`` or
+            ``default_hooks``.
+    """
+    hooks = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
+    return next((h for h in hooks if h and str(h.get('type')).split('.')[-1] == 'KNNHook'), None)
 
 
 def read_config(config: str):

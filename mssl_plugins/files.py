@@ -1,9 +1,10 @@
-"""Files that are complete whenever they are seen, and a progress bar."""
+"""Files that are complete whenever they are seen, logged scalars, a progress bar."""
+import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Iterable, Iterator, Union
+from typing import Iterable, Iterator, List, Optional, TextIO, Union
 
 TEMPORARY = '.incomplete'
 
@@ -25,26 +26,96 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
     os.replace(part, path)
 
 
-def progress(items: Iterable, total: int, shown: bool = True) -> Iterator:
+def read_scalars(work_dir: Union[str, Path], pattern: str = '*/vis_data/scalars.json') -> List[dict]:
+    """What a run and its resumptions logged, in the order of writing.
+
+    Args:
+        work_dir (str | Path): Of the run.
+        pattern (str): Which files below it. Defaults to those of the runs that
+            lie directly in it.
+
+    Returns:
+        list[dict]: One for each line; a line that is being written is left
+        out. Empty if nothing was logged.
+    """
+    rows = []
+    for file in sorted(Path(work_dir).glob(pattern)):
+        for line in file.read_text(encoding='utf-8').splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # half a line
+                continue
+    return rows
+
+
+class ProgressBar:
+    """One line that fills up; a few lines where there is no terminal.
+
+    Args:
+        title (str): What is being done.
+        total (int): Of what is counted; 0: not known.
+        shown (bool): Whether to show anything. Defaults to True.
+        lines (int): How many lines where there is no terminal. Defaults to 10.
+        stream (TextIO, optional): Defaults to None, the standard output.
+    """
+
+    def __init__(self, title: str, total: int, shown: bool = True, lines: int = 10,
+                 stream: Optional[TextIO] = None) -> None:
+        self.title, self.total, self.lines = title, total, lines
+        self.stream = stream or sys.stdout
+        self.shown, self.live = shown, self.stream.isatty()
+        self.done = self.first = 0
+        self.began, self.line, self.open = time.monotonic(), -1, False
+
+    def start_at(self, done: int) -> None:
+        """So many were done before, which tells nothing of the speed."""
+        self.done = self.first = done
+        self.began = time.monotonic()
+
+    def update(self, count: int = 1) -> None:
+        """``count`` more are done."""
+        self.to(self.done + count)
+
+    def to(self, done: int, note: str = '') -> None:
+        """``done`` in all are done; ``note`` is shown beside."""
+        self.done = done
+        line = self.lines * done // self.total if self.total else 0
+        if not self.shown or not (self.live or line > self.line):
+            return
+        self.line = line
+        text = f'{self.title}: {done}'
+        if self.total:
+            left = int((time.monotonic() - self.began) / max(done - self.first, 1)
+                       * max(self.total - done, 0))
+            bar = ('#' * (20 * done // self.total))[:20].ljust(20, '.')
+            text = f'[{bar}] {text}/{self.total}, {left // 60}:{left % 60:02d} left'
+        text += f'  {note}' if note else ''
+        self.stream.write(f'\r{text:<78}' if self.live else f'{text}\n')
+        self.open = self.live
+        if self.total and done >= self.total:
+            self.close()
+        self.stream.flush()
+
+    def close(self) -> None:
+        """Ends the line."""
+        if self.open:
+            self.stream.write('\n')
+        self.open = False
+
+
+def progress(items: Iterable, total: int, shown: bool = True, title: str = 'done') -> Iterator:
     """Hands items on and shows how many are done.
 
     Args:
         items (Iterable): What to go through.
         total (int): How many there are; 0: not known.
         shown (bool): Whether to show anything. Defaults to True.
+        title (str): What is being done.
     """
-    if not shown:
-        yield from items
-        return
-    from mmengine.utils import ProgressBar
-    bar, count, last = ProgressBar(total, file=sys.stdout), 0, time.monotonic()
+    bar = ProgressBar(title, total, shown)
     try:
-        for count, item in enumerate(items, 1):
+        for item in items:
             yield item
-            if time.monotonic() - last > 0.5:
-                bar.update(count - bar.completed)
-                last = time.monotonic()
+            bar.update()
     finally:
-        if count > bar.completed:
-            bar.update(count - bar.completed)
-        print()
+        bar.close()

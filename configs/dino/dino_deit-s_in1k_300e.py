@@ -22,7 +22,7 @@ train_dataloader = dict(
         dict(type='mssl_plugins.PackViews'),
     ]))
 default_hooks = dict(
-    knn=dict(_base_.knn, k=[10, 20, 100, 200], temperature=0.07, source='teacher'),
+    knn=dict(_base_.knn, k=[10, 20, 100, 200], temperature=0.07, branch='teacher'),
     temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[
         dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=30,
              per_epoch=True)]),

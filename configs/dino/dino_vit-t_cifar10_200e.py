@@ -12,4 +12,4 @@ train_dataloader = dict(
         dict(type='mssl_plugins.Views', views=_base_.views),
         dict(type='mssl_plugins.PackViews'),
     ]))
-default_hooks = dict(knn=dict(_base_.knn, interval=10, k=20, source='teacher'), **_base_.hooks)
+default_hooks = dict(knn=dict(_base_.knn, interval=10, k=20, branch='teacher'), **_base_.hooks)

@@ -16,4 +16,4 @@ train_dataloader = dict(
         dict(type='mssl_plugins.Views', views=_base_.views),
         dict(type='mssl_plugins.PackViews'),
     ]))
-default_hooks = dict(knn=dict(_base_.knn, source='teacher'), **_base_.hooks)
+default_hooks = dict(knn=dict(_base_.knn, branch='teacher'), **_base_.hooks)

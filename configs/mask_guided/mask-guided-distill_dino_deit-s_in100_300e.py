@@ -19,4 +19,4 @@ train_dataloader = dict(dataset=dict(pipeline=[
     *_base_.train_dataloader.dataset.pipeline,
 ]))
 decay = _base_.hooks.schedule.schedules[1]  # there is no momentum
-default_hooks = dict(schedule=dict(schedules=[decay]), knn=dict(source='student'))
+default_hooks = dict(schedule=dict(schedules=[decay]), knn=dict(branch='student'))

@@ -27,7 +27,7 @@ default_hooks = dict(
     bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=100),
     knn=dict(  # f takes the image and its segments
         _base_.knn,
-        source='teacher',
+        branch='teacher',
         bank=dict(_base_.knn.bank, dataset=dict(
             _base_.knn.bank.dataset, pipeline=[load, *_base_.test_pipeline])),
         test=dict(_base_.knn.test, dataset=dict(

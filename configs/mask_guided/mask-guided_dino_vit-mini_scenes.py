@@ -29,7 +29,7 @@ default_hooks = dict(
         _base_.knn,
         interval=3,
         k=20,
-        source='teacher',
+        branch='teacher',
         bank=dict(_base_.knn.bank, dataset=dict(
             _base_.knn.bank.dataset, indices=4000, segments=True), **small),
         test=dict(_base_.knn.test, dataset=dict(

@@ -36,7 +36,7 @@ default_hooks = dict(
         _base_.knn,
         interval=3,
         k=20,
-        source='teacher',
+        branch='teacher',
         bank=dict(_base_.knn.bank, dataset=dict(
             _base_.knn.bank.dataset, indices=images, pipeline=[load, *test_pipeline]),
             **small),

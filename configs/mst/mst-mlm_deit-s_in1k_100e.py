@@ -12,4 +12,4 @@ train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mssl_plugins.Views', views=_base_.views[:2]),  # no local crops
     dict(type='mssl_plugins.PackViews'),
 ]))
-default_hooks = dict(knn=dict(source='student'))
+default_hooks = dict(knn=dict(branch='student'))

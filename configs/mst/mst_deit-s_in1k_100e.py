@@ -23,5 +23,5 @@ train_dataloader = dict(
         dict(type='mssl_plugins.PackViews'),
     ]))
 default_hooks = dict(
-    knn=dict(_base_.knn, k=[10, 20, 100, 200], temperature=0.07, source='teacher'),
+    knn=dict(_base_.knn, k=[10, 20, 100, 200], temperature=0.07, branch='teacher'),
     **_base_.hooks)

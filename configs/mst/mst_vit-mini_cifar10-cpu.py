@@ -30,7 +30,7 @@ default_hooks = dict(
         _base_.knn,
         interval=3,
         k=20,
-        source='teacher',
+        branch='teacher',
         bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,
                   dataset=dict(_base_.knn.bank.dataset, indices=images)),
         test=dict(_base_.knn.test, batch_size=500, num_workers=0, persistent_workers=False,

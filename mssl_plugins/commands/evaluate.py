@@ -31,7 +31,7 @@ def parse(argv=None) -> argparse.Namespace:
         'data set; default: work_dirs/evaluate')
     add('--config', help='a config, by path or name, that says what the weights '
         'do not; default: the one in the checkpoint')
-    add('--source', choices=['student', 'teacher'], help='which backbone; default: '
+    add('--branch', choices=['student', 'teacher'], help='which backbone; default: '
         'the teacher of DINO and MST, else the student')
     add('--size', type=int, metavar='PX', help="side of the input; default: the ViT's "
         'own, else 224, or that of smaller images')
@@ -69,41 +69,47 @@ def main(argv=None) -> None:
 
     from mssl_plugins.engine.hooks.checkpoint_hook import safe_loading
     from mssl_plugins.files import write_atomically
-    from mssl_plugins.evaluation import inputs, protocols
+    from mssl_plugins.evaluation import inputs
+    from mssl_plugins.evaluation.backbone import FrozenBackbone
+    from mssl_plugins.evaluation.data import EvaluationData
+    from mssl_plugins.evaluation.options import EvaluationOptions
+    from mssl_plugins.evaluation.protocols import choose
+    from mssl_plugins.evaluation.report import listing, table
+    from mssl_plugins.evaluation.runner import Evaluation
     from mssl_plugins.evaluation.store import dump
     if args.list:
-        print(protocols.listing())
+        print(listing())
         return
     if args.checkpoint is None or args.data is None:
         raise ValueError('give a checkpoint and --data DIR (or --list)')
     safe_loading()
     device = inputs.start(args)
-    subject = protocols.Subject(args.checkpoint, args.source, args.config, args.seed)
-    names = protocols.choose(args.protocols, subject.family)
+    backbone = FrozenBackbone(args.checkpoint, args.branch, args.config, args.seed)
+    names = choose(args.protocols, backbone.family)
     base = Path(args.work_dir)
-    data = protocols.Data(
-        args.data, base / 'lists', args.size, args.resize, subject.native, args.classes,
+    data = EvaluationData(
+        args.data, base / 'lists', args.size, args.resize, backbone.native, args.classes,
         args.train_images, args.test_images, args.seed)
     stem = Path(args.checkpoint).stem
     more = ('-bf16' if args.bf16 else '') + (f'-seed{args.seed}' if args.seed else '')
-    work_dir = base / f'{stem}-{subject.key}-{data.key}{more}'
-    subject.model.to(device)
+    work_dir = base / f'{stem}-{backbone.key}-{data.key}{more}'
+    backbone.model.to(device)
     if is_main_process():
-        print(f"{args.checkpoint}: {subject.source['branch']} backbone, "
-              f"{subject.config['type'].split('.')[-1]}, input {data.size} px; "
+        print(f"{args.checkpoint}: {backbone.source['branch']} backbone, "
+              f"{backbone.config['type'].split('.')[-1]}, input {data.size} px; "
               f"{len(data.labels['train'])} training and {len(data.labels['test'])} test "
               f'images of {data.num_classes} classes; kept in {work_dir}', flush=True)
     lists = {'finetune-1': args.labels_1, 'finetune-10': args.labels_10}
-    evaluation = protocols.Evaluation(
-        subject, data, work_dir, args.epochs, args.lrs, args.views, args.k,
-        args.temperature, args.finetune_batch, args.processes,
-        {k: v for k, v in lists.items() if v}, args.seed, device=device,
-        dtype=torch.bfloat16 if args.bf16 else torch.float32,
+    options = EvaluationOptions(
+        epochs=args.epochs, rates=args.lrs, views=args.views, ks=args.k,
+        temperature=args.temperature, finetune_batch=args.finetune_batch,
+        processes=args.processes, lists={k: v for k, v in lists.items() if v},
+        seed=args.seed, device=device, dtype=torch.bfloat16 if args.bf16 else torch.float32,
         batch_size=args.batch_size, num_workers=args.workers)
-    rows = evaluation.run(names)
+    rows = Evaluation(backbone, data, work_dir, options).run(names)
     if not is_main_process():
         return
-    print(protocols.table(rows))
+    print(table(rows))
     if args.out:
         write_atomically(dump(rows), Path(args.out))
 

@@ -42,7 +42,7 @@ def main(argv=None) -> None:
     loader = inputs.build_data(
         {args.split: loader}, args.batch_size, args.workers)[args.split]
     device = inputs.start(args)
-    model, loaded = inputs.build_model(cfg, args.checkpoint, args.source,
+    model, loaded = inputs.build_model(cfg, args.checkpoint, args.branch,
                                        args.seed)
     if is_main_process():
         print(f'{args.checkpoint}: {loaded}')

@@ -16,7 +16,8 @@ def main(argv=None) -> None:
 
     from mssl_plugins.config import read_config
     from mssl_plugins.evaluation import inputs
-    from mssl_plugins.evaluation.features import extract_features, summarize
+    from mssl_plugins.evaluation.features import extract_features
+    from mssl_plugins.evaluation.summary import summarize
     parser = argparse.ArgumentParser(
         prog='knn.py', description='Weighted k-NN (Wu et al. 2018) of frozen, '
         'L2-normalised features: every key among the k nearest votes with '
@@ -44,7 +45,7 @@ def main(argv=None) -> None:
         raise ValueError(f'--k {max(args.k)} is larger than the bank of '
                          f'{bank} samples')
     device = inputs.start(args)
-    model, loaded = inputs.build_model(cfg, args.checkpoint, args.source,
+    model, loaded = inputs.build_model(cfg, args.checkpoint, args.branch,
                                        args.seed)
     if is_main_process():
         print(f'{args.checkpoint}: {loaded}')
@@ -70,7 +71,7 @@ def main(argv=None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         result = dict(
             config=args.config, checkpoint=args.checkpoint,
-            source=args.source, pool=args.pool, temperature=args.temperature,
+            branch=args.branch, pool=args.pool, temperature=args.temperature,
             keys=bank, queries=len(features['test'][1]), dimensions=dims,
             top1={k: measured[f'knn/top1_k{k}'] for k in sorted(set(args.k))},
             std=measured['collapse/std'], erank=measured['collapse/erank'],

@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
         import mmpretrain.datasets  # noqa: F401
     from mmengine.hooks import Hook
 
-    from mssl_plugins.evaluation.features import Pixels, extract_features
+    from mssl_plugins.evaluation.backbone import Pixels
+    from mssl_plugins.evaluation.features import extract_features
     from mssl_plugins.evaluation.knn import knn_accuracy
     from mssl_plugins.registry import DATASETS
     began = float(os.environ.get('MSSL_STARTED', time.time()))

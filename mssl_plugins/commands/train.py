@@ -110,7 +110,7 @@ def _train_on(cfg, folder: str) -> None:
     from mssl_plugins.evaluation.inputs import find_data
     from mssl_plugins.config import first_part
     if 'num_classes' in (cfg.model.get('head') or {}):  # a probe or fine-tuning
-        from mssl_plugins.evaluation.protocols import use_data
+        from mssl_plugins.evaluation.data import use_data
         use_data(cfg, folder)
         return
     if not Path(folder).is_dir():

@@ -6,24 +6,24 @@ module's train/eval flag as before, and no random number of the caller is used.
 """
 import random
 from contextlib import contextmanager
-from inspect import Parameter, signature
-from typing import Dict, Iterator, Optional, Sequence, Tuple, Union
+from functools import partial
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
-from mmengine.dist import (get_world_size,
-                           is_main_process)
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.registry import DATASETS, FUNCTIONS
-from mmengine.utils import ProgressBar
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from mssl_plugins.checkpoints.reader import BRANCHES
 from mssl_plugins.distributed import gather_rows, share
 from mssl_plugins.errors import unknown
+from mssl_plugins.files import ProgressBar
+from mssl_plugins.models.readout import (POOLS, extra_tokens, forward_backbone, output_type,
+                                         pool_output)
 from mssl_plugins.models.unwrap import unwrap
 
-POOLS = ('auto', 'cls', 'avg', 'last')
-SOURCES = ('student', 'teacher')
 # What of a data loader's config is used here; every sample is taken once, in
 # order and spread over the processes, whatever sampler the config names.
 LOADER_KEYS = ('batch_size', 'num_workers', 'collate_fn', 'pin_memory',
@@ -58,26 +58,26 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 
 def find_backbone_module(model: nn.Module,
-                         source: str = 'student') -> nn.Module:
+                         branch: str = 'student') -> nn.Module:
     """The backbone that is measured.
 
     Args:
         model (nn.Module): A pre-training model or classifier with a
             ``backbone``, or a backbone itself.
-        source (str): 'student', or 'teacher': the model's other module of the
+        branch (str): 'student', or 'teacher': the model's other module of the
             backbone's class (the EMA copy). Defaults to 'student'.
 
     Returns:
         nn.Module: The backbone.
 
     Raises:
-        ValueError: If the model has no teacher, or for another source.
+        ValueError: If the model has no teacher, or for another branch.
     """
-    if source not in SOURCES:
-        raise unknown(source, SOURCES, 'feature source')
+    if branch not in BRANCHES:
+        raise unknown(branch, BRANCHES, 'branch')
     model = unwrap(model)
     student = getattr(model, 'backbone', model)
-    if source == 'student':
+    if branch == 'student':
         return student
     for name, module in model.named_modules():
         if type(module) is type(student) and module is not student and \
@@ -89,7 +89,7 @@ def find_backbone_module(model: nn.Module,
                     owner.follow()
             return module
     raise ValueError(f'{type(model).__name__} has no teacher, that is no '
-                     f'second {type(student).__name__}: use source=\'student\'')
+                     f'second {type(student).__name__}: use branch=\'student\'')
 
 
 def make_loader(data: Union[Dataset, DataLoader, dict],
@@ -132,8 +132,7 @@ def make_loader(data: Union[Dataset, DataLoader, dict],
     if isinstance(collate, dict):
         kwargs = {k: v for k, v in collate.items() if not k.startswith('_')}
         function = FUNCTIONS.get(kwargs.pop('type'))
-        collate = (lambda batch: function(batch, **kwargs)) \
-            if kwargs else function
+        collate = partial(function, **kwargs) if kwargs else function
     options.setdefault('batch_size', 64)
     if not options.get('num_workers'):
         options.pop('prefetch_factor', None)
@@ -182,85 +181,11 @@ def _first(inputs):
     return inputs
 
 
-def _extra_tokens(backbone: nn.Module) -> int:
-    for name in ('num_extra_tokens', 'num_prefix_tokens'):
-        if isinstance(getattr(backbone, name, None), int):
-            return getattr(backbone, name)
-    return int(getattr(backbone, 'cls_token', None) is not None)
-
-
-def pool_output(out, pool: str = 'auto', extra_tokens: int = 0) -> Tensor:
-    """One vector an image from a backbone's output.
-
-    Args:
-        out (Tensor | tuple): (B, C, H, W) map, (B, L, D) tokens or (B, D)
-            vectors; of a tuple the last is taken.
-        pool (str): 'auto': maps are averaged, of tokens the class token is
-            taken, or their average where there is none. 'cls': the class
-            token. 'avg': the average over the map or the patch tokens.
-            'last': the output as it is, flattened. Defaults to 'auto'.
-        extra_tokens (int): How many of the L tokens, at the front, are no
-            patches. Defaults to 0.
-
-    Returns:
-        Tensor: (B, D) float32.
-
-    Raises:
-        ValueError: For an unknown pool, or 'cls' without a class token.
-    """
-    if pool not in POOLS:
-        raise unknown(pool, POOLS, 'pool')
-    while isinstance(out, (tuple, list)):
-        out = out[-1]
-    out = out.float()
-    if pool == 'last' or out.ndim == 2:
-        return out.flatten(1)
-    if pool == 'cls' and (out.ndim != 3 or not extra_tokens):
-        raise ValueError("pool='cls' needs a class token, got an output of "
-                         f"shape {tuple(out.shape)}: use pool='avg'")
-    if out.ndim == 3:
-        if extra_tokens and pool != 'avg':
-            return out[:, 0]
-        return out[:, extra_tokens:].mean(1)
-    return out.flatten(2).mean(2)
-
-
-@contextmanager
-def _output(backbone: nn.Module, pool: str) -> Iterator[None]:
-    """Lets mmpretrain's transformers give what ``pool`` asks for."""
-    before = getattr(backbone, 'out_type', None)
-    wanted = before
-    if pool == 'cls':
-        wanted = 'cls_token'
-    elif pool == 'avg' and before == 'cls_token':
-        wanted = 'raw'
-    change = wanted != before and wanted in getattr(backbone, 'OUT_TYPES', ())
-    if change:
-        backbone.out_type = wanted
-    try:
-        yield
-    finally:
-        if change:
-            backbone.out_type = before
-
-
-def _forward(backbone: nn.Module, x: Tensor, **context):
-    if context:  # what else the model's feature_context found in the samples
-        return backbone(x, **context)
-    if type(backbone).__module__.startswith('timm.'):  # no classifier
-        return backbone.forward_features(x)
-    mask = signature(backbone.forward).parameters.get('mask')
-    # MAE's encoder masks unless told not to; others take a mask or nothing.
-    if mask is not None and mask.default in (True, Parameter.empty):
-        return backbone(x, mask=None)
-    return backbone(x)
-
-
 def extract_features(
         model: nn.Module,
         data: Union[Dataset, DataLoader, dict],
         pool: str = 'auto',
-        source: str = 'student',
+        branch: str = 'student',
         device: Optional[Union[str, torch.device]] = None,
         dtype: torch.dtype = torch.float32,
         progress: bool = False) -> Tuple[Tensor, Tensor]:
@@ -276,9 +201,10 @@ def extract_features(
         data (Dataset | DataLoader | dict): See :func:`make_loader`. Samples
             are OpenMMLab's dicts or (image, label) pairs; of several views the
             first is taken.
-        pool (str): 'auto', 'cls', 'avg' or 'last', see :func:`pool_output`.
+        pool (str): 'auto', 'cls', 'avg' or 'last', see
+            :func:`mssl_plugins.models.readout.pool_output`.
             Defaults to 'auto'.
-        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        branch (str): 'student' or 'teacher'. Defaults to 'student'.
         device (str | torch.device, optional): Where to. Defaults to None:
             where the model is.
         dtype (torch.dtype): bfloat16 or float16 run under autocast. Defaults
@@ -296,7 +222,7 @@ def extract_features(
     if pool not in POOLS:
         raise unknown(pool, POOLS, 'pool')
     model = unwrap(model)
-    backbone = find_backbone_module(model, source)
+    backbone = find_backbone_module(model, branch)
     if device is None:
         parameter = next(model.parameters(), torch.empty(0))
         device = parameter.device
@@ -311,10 +237,10 @@ def extract_features(
     mine = share(total)
     loader = make_loader(loader, mine)
     preprocess = getattr(model, 'data_preprocessor', None)
-    bar = ProgressBar(len(loader)) if progress and is_main_process() else None
+    bar = ProgressBar('features', len(mine), progress and is_main_process())
 
     features, labels, done = None, torch.empty(len(mine), dtype=torch.long), 0
-    with preserved_rng(), frozen(model), _output(backbone, pool), \
+    with preserved_rng(), frozen(model), output_type(backbone, pool), \
             torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for batch in loader:
             batch, batch_labels = _unpack(batch)
@@ -329,64 +255,11 @@ def extract_features(
                 x = torch.stack(list(x)) if isinstance(x, (list, tuple)) else x
                 x = x.to(device).float()
             out = pool_output(
-                _forward(backbone, x, **context), pool, _extra_tokens(backbone))
+                forward_backbone(backbone, x, **context), pool, extra_tokens(backbone))
             if features is None:
                 features = torch.empty(len(mine), out.size(1))
             features[done:done + len(out)] = out.cpu()
             labels[done:done + len(out)] = batch_labels.cpu()
             done += len(out)
-            if bar is not None:
-                bar.update()
-    if bar is not None:
-        print()
+            bar.update(len(out))
     return gather_rows(features), gather_rows(labels)
-
-
-class Pixels(nn.Module):
-    """The floor: raw pixels as features.
-
-    Args:
-        size (int): Pictures with a longer side are averaged down to
-            ``size`` x ``size`` px, so that a bank of large ones fits into
-            memory. Defaults to 64.
-    """
-
-    def __init__(self, size: int = 64) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C * H * W)."""
-        if max(x.shape[2:]) > self.size:
-            x = nn.functional.adaptive_avg_pool2d(x, self.size)
-        return x.flatten(1)
-
-
-def summarize(bank: Tuple[Tensor, Tensor],
-              test: Tuple[Tensor, Tensor],
-              ks: Sequence[int],
-              temperature: float,
-              rows: int = 10000) -> Dict[str, float]:
-    """k-NN accuracy and measures of collapse under their logged names.
-
-    Args:
-        bank (tuple[Tensor, Tensor]): Features and labels of the keys.
-        test (tuple[Tensor, Tensor]): Those of the queries.
-        ks (Sequence[int]): Numbers of neighbours.
-        temperature (float): Of the votes.
-        rows (int): Test features the measures of collapse look at. Defaults
-            to 10000.
-
-    Returns:
-        dict[str, float]: ``knn/top1_k<k>`` (fractions), ``collapse/std`` and
-        ``collapse/erank``.
-    """
-    from mssl_plugins.evaluation.collapse import effective_rank, feature_std
-    from mssl_plugins.evaluation.knn import knn_accuracy
-    top1 = knn_accuracy(*test, *bank, ks=ks, temperature=temperature)
-    some = test[0][:rows]
-    return {
-        **{f'knn/top1_k{k}': v for k, v in top1.items()},
-        'collapse/std': feature_std(some),
-        'collapse/erank': effective_rank(some)
-    }

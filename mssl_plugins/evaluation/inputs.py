@@ -8,14 +8,16 @@ from torch import nn
 
 from mssl_plugins.checkpoints.loading import load_backbone
 
-from mssl_plugins.evaluation.features import Pixels, make_loader
+from mssl_plugins.config import knn_hook
+from mssl_plugins.evaluation.backbone import Pixels
+from mssl_plugins.evaluation.features import make_loader
 
 RANDOM, PIXELS = 'random', 'pixels'
 
 
 def build_model(cfg,
                 checkpoint: str,
-                source: str = 'student',
+                branch: str = 'student',
                 seed: int = 0) -> Tuple[nn.Module, str]:
     """The model of a config with a checkpoint's weights in its backbone.
 
@@ -23,7 +25,7 @@ def build_model(cfg,
         cfg (mmengine.Config): See :func:`read_config`.
         checkpoint (str): A file; 'random' for random weights; 'pixels' for no
             network at all, which is the floor.
-        source (str): Which backbone of the checkpoint, 'student' or
+        branch (str): Which backbone of the checkpoint, 'student' or
             'teacher'. Defaults to 'student'.
         seed (int): Of random weights. Defaults to 0.
 
@@ -51,7 +53,7 @@ def build_model(cfg,
             model.init_weights()
         return model, 'random weights'
     report = load_backbone(
-        getattr(model, 'backbone', model), checkpoint, source)
+        getattr(model, 'backbone', model), checkpoint, branch)
     return model, str(report)
 
 
@@ -79,10 +81,7 @@ def find_set(cfg,
         FileNotFoundError: If the folder is missing.
         ValueError: If the config names no data, or no test transform.
     """
-    hooks = [*(cfg.get('custom_hooks') or ()),
-             *(cfg.get('default_hooks') or {}).values()]
-    hook = next((h for h in hooks
-                 if h and str(h.get('type')).endswith('KNNHook')), None)
+    hook = knn_hook(cfg)
     if hook is None and folder is None:
         raise ValueError('the config has no KNNHook that names data: give '
                          'a folder of images (--data DIR)')
@@ -176,7 +175,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         'checkpoint', help="a checkpoint of that config's backbone, or "
         "'random' for random weights, or 'pixels' for raw pixels")
-    parser.add_argument('--source', default='student',
+    parser.add_argument('--branch', default='student',
                         choices=['student', 'teacher'],
                         help='which backbone of the checkpoint')
     parser.add_argument('--pool', default='auto',

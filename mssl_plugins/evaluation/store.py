@@ -4,11 +4,8 @@ Features lie in a folder named after the checkpoint's and the data's content,
 in parts of a few thousand images, each file complete whenever it is there: a
 second call computes only what is missing.
 """
-import hashlib
 import io
 import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
@@ -20,78 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from mssl_plugins.datasets.sampler import SampleIndex
-from mssl_plugins.files import write_atomically
-
 from mssl_plugins.evaluation.features import extract_features
-from mssl_plugins.models.readout import CONVS, Joined
+from mssl_plugins.files import ProgressBar, write_atomically
+from mssl_plugins.models.readout import CONVS, MultiFeature
 
 PART = 2000  # images a file
-
-
-class Bar:
-    """One line that fills up; ten lines where there is no terminal.
-
-    Args:
-        title (str): What is being done.
-        total (int): Of what is counted.
-    """
-
-    def __init__(self, title: str, total: int, stream=None) -> None:
-        self.title, self.total, self.done = title, max(total, 1), 0
-        self.stream = stream or sys.stdout
-        self.live = self.stream.isatty()
-        self.began, self.shown, self.first = time.time(), -1, 0
-
-    def start_at(self, done: int) -> None:
-        """What was there already."""
-        self.done = self.first = done
-
-    def update(self, count: int = 1) -> None:
-        """``count`` more are done."""
-        self.to(self.done + count)
-
-    def to(self, done: int) -> None:
-        """``done`` in all are done."""
-        self.done = done
-        tenth = 10 * done // self.total
-        if not is_main_process() or not (self.live or tenth > self.shown):
-            return
-        self.shown = tenth
-        new = max(done - self.first, 1)
-        left = (time.time() - self.began) / new * max(self.total - done, 0)
-        bar = ('#' * (20 * done // self.total))[:20].ljust(20, '.')
-        text = (f'[{bar}] {self.title}: {done}/{self.total}, '
-                f'{int(left) // 60}:{int(left) % 60:02d} left')
-        self.stream.write(f'\r{text:<78}' if self.live else f'{text}\n')
-        if self.live and done >= self.total:
-            self.stream.write('\n')
-        self.stream.flush()
-
-
-def data_hash(dataset) -> str:
-    """16 digits that change when images, labels or their order do.
-
-    Files are known by name, size and time of change, images in memory by
-    content.
-
-    Args:
-        dataset (mmengine.dataset.BaseDataset): The set.
-    """
-    digest = hashlib.sha256(str(len(dataset)).encode())
-    seen = set()
-    for i in range(len(dataset)):
-        info = dataset.get_data_info(i)
-        path = info.get('img_path')
-        digest.update(f"{path} {info.get('gt_label')}\n".encode())
-        if isinstance(info.get('img'), np.ndarray):
-            digest.update(info['img'].tobytes())
-        elif path and not os.path.isfile(path):  # inside a bundle
-            path = getattr(dataset, 'ann_file', None)
-        if path and path not in seen and os.path.isfile(path):
-            seen.add(path)
-            stat = os.stat(path)
-            digest.update(f'{stat.st_size} {stat.st_mtime_ns}'.encode())
-    return digest.hexdigest()[:16]
 
 
 class _Drawn(Dataset):
@@ -105,6 +35,12 @@ class _Drawn(Dataset):
 
     def __getitem__(self, index: int):
         return self.dataset[SampleIndex(int(index), 0, self.view)]
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    data = io.BytesIO()
+    np.save(data, array)
+    write_atomically(data.getvalue(), path)
 
 
 class FeatureStore:
@@ -139,7 +75,7 @@ class FeatureStore:
         """
         began = time.time()
         whole = _Drawn(dataset, view) if view >= 0 else dataset
-        bar = Bar(f'features, {split}', len(dataset))
+        bar = ProgressBar(f'features, {split}', len(dataset), is_main_process())
         # No small part at the end: every process needs images.
         begins = list(range(0, max(len(dataset) - PART // 2, 1), PART))
         for begin, end in zip(begins, [*begins[1:], len(dataset)]):
@@ -154,30 +90,24 @@ class FeatureStore:
         self.seconds += time.time() - began
 
     def _compute(self, split: str, part: Dataset, kinds: List[str], begin: int,
-                 bar: Bar) -> None:
-        joined = Joined(self.model.backbone, kinds)
-        handle = joined.register_forward_hook(
+                 bar: ProgressBar) -> None:
+        features = MultiFeature(self.model.backbone, kinds)
+        handle = features.register_forward_hook(
             lambda module, args, out: bar.update(len(out)))
         model = nn.Module()
-        model.backbone = joined
+        model.backbone = features
         model.data_preprocessor = self.model.data_preprocessor
         values, labels = extract_features(
             model, dict(dataset=part, **self.loader), pool='last', **self.options)
         handle.remove()
         if not is_main_process():
             return
-        for kind, columns in joined.split(values).items():
+        for kind, columns in features.split(values).items():
             array = columns.numpy()
             if kind in CONVS:  # 9,000 dimensions: half the disk
                 array = array.clip(-65504, 65504).astype(np.float16)
-            self._write(self._file(kind, split, begin), array)
-        self._write(self._file('labels', split, begin), labels.numpy())
-
-    @staticmethod
-    def _write(path: Path, array: np.ndarray) -> None:
-        data = io.BytesIO()
-        np.save(data, array)
-        write_atomically(data.getvalue(), path)
+            _write(self._file(kind, split, begin), array)
+        _write(self._file('labels', split, begin), labels.numpy())
 
     def get(self, split: str, kind: str) -> Tensor:
         """(N, D) features of a split, float32 or float16.
@@ -223,6 +153,13 @@ class Results:
                      if tuple(r[n] for n in names) not in new] + list(rows)
         if is_main_process():
             write_atomically(dump(self.rows), self.path)
+
+
+def result_row(protocol: str, setting: str, value: float, seconds: float,
+               metric: str = 'top1') -> Dict:
+    """A row of results: the fraction ``value`` in %."""
+    return dict(protocol=protocol, setting=setting, metric=metric,
+                value=round(100 * value, 3), seconds=round(seconds, 1))
 
 
 def dump(rows: Sequence[Dict]) -> bytes:

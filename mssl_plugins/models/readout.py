@@ -10,14 +10,17 @@
 """
 import re
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from typing import Dict, Iterator, List, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mssl_plugins.evaluation.features import _extra_tokens, _forward, _output, pool_output
+from mssl_plugins.errors import unknown
 
+
+POOLS = ('auto', 'cls', 'avg', 'last')
 CONVS = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
 # Average pooling of the maps of a 224 px image: side -> (kernel, stride,
 # padding), and the side of what comes out (MaskCo A.3).  Maps of other sides
@@ -25,6 +28,82 @@ CONVS = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
 POOLING = dict(
     conv1=(112, (10, 10, 4), 12), conv2=(56, (16, 8, 0), 6),
     conv3=(28, (13, 5, 0), 4), conv4=(14, (8, 3, 0), 3), conv5=(7, (6, 1, 0), 2))
+
+
+def extra_tokens(backbone: nn.Module) -> int:
+    """How many tokens in front, as the class token, are no patches."""
+    for name in ('num_extra_tokens', 'num_prefix_tokens'):
+        if isinstance(getattr(backbone, name, None), int):
+            return getattr(backbone, name)
+    return int(getattr(backbone, 'cls_token', None) is not None)
+
+
+def pool_output(out, pool: str = 'auto', extra: int = 0) -> Tensor:
+    """One vector an image from a backbone's output.
+
+    Args:
+        out (Tensor | tuple): (B, C, H, W) map, (B, L, D) tokens or (B, D)
+            vectors; of a tuple the last is taken.
+        pool (str): 'auto': maps are averaged, of tokens the class token is
+            taken, or their average where there is none. 'cls': the class
+            token. 'avg': the average over the map or the patch tokens.
+            'last': the output as it is, flattened. Defaults to 'auto'.
+        extra (int): How many of the L tokens, at the front, are no
+            patches. Defaults to 0.
+
+    Returns:
+        Tensor: (B, D) float32.
+
+    Raises:
+        ValueError: For an unknown pool, or 'cls' without a class token.
+    """
+    if pool not in POOLS:
+        raise unknown(pool, POOLS, 'pool')
+    while isinstance(out, (tuple, list)):
+        out = out[-1]
+    out = out.float()
+    if pool == 'last' or out.ndim == 2:
+        return out.flatten(1)
+    if pool == 'cls' and (out.ndim != 3 or not extra):
+        raise ValueError("pool='cls' needs a class token, got an output of "
+                         f"shape {tuple(out.shape)}: use pool='avg'")
+    if out.ndim == 3:
+        if extra and pool != 'avg':
+            return out[:, 0]
+        return out[:, extra:].mean(1)
+    return out.flatten(2).mean(2)
+
+
+@contextmanager
+def output_type(backbone: nn.Module, pool: str) -> Iterator[None]:
+    """Lets mmpretrain's transformers give what ``pool`` asks for."""
+    before = getattr(backbone, 'out_type', None)
+    wanted = before
+    if pool == 'cls':
+        wanted = 'cls_token'
+    elif pool == 'avg' and before == 'cls_token':
+        wanted = 'raw'
+    change = wanted != before and wanted in getattr(backbone, 'OUT_TYPES', ())
+    if change:
+        backbone.out_type = wanted
+    try:
+        yield
+    finally:
+        if change:
+            backbone.out_type = before
+
+
+def forward_backbone(backbone: nn.Module, x: Tensor, **context):
+    """What a backbone gives for whole, unmasked images (B, 3, H, W)."""
+    if context:  # what else the model's feature_context found in the samples
+        return backbone(x, **context)
+    if type(backbone).__module__.startswith('timm.'):  # no classifier
+        return backbone.forward_features(x)
+    mask = signature(backbone.forward).parameters.get('mask')
+    # MAE's encoder masks unless told not to; others take a mask or nothing.
+    if mask is not None and mask.default in (True, Parameter.empty):
+        return backbone(x, mask=None)
+    return backbone(x)
 
 
 def pool_map(x: Tensor, name: str) -> Tensor:
@@ -59,7 +138,7 @@ def is_resnet(backbone: nn.Module) -> bool:
 def kinds_of(backbone: nn.Module) -> List[str]:
     """The kinds of features that a backbone has, the usual one first."""
     if is_transformer(backbone):
-        tokens = ['cls'] if _extra_tokens(backbone) else []
+        tokens = ['cls'] if extra_tokens(backbone) else []
         n = len(backbone.layers)
         blocks = [f'blocks{min(4, n)}'] if tokens else []
         return [*tokens, 'avg', *blocks]
@@ -83,14 +162,13 @@ def _check(backbone: nn.Module, kinds: Sequence[str]) -> None:
         if kind in CONVS and not is_resnet(backbone):
             raise ValueError(f'features of {kind} need a ResNet, got a {name}')
         if kind == 'cls' or blocks:
-            if not is_transformer(backbone) or not _extra_tokens(backbone):
+            if not is_transformer(backbone) or not extra_tokens(backbone):
                 raise ValueError(f"'{kind}' needs a ViT with a class token, "
                                  f'got a {name}')
             if blocks and not 1 <= int(blocks[1]) <= len(backbone.layers):
                 raise ValueError(f"'{kind}': this {name} has "
                                  f'{len(backbone.layers)} blocks')
         elif kind not in CONVS:
-            from mssl_plugins.errors import unknown
             raise unknown(kind, ['auto', 'avg', 'cls', 'blocks4', *CONVS],
                           'kind of features')
 
@@ -145,23 +223,23 @@ def read_layers(backbone: nn.Module, x: Tensor,
         hooked['conv1'] = _stem(backbone)
     with _outputs_of(hooked) as seen:
         if is_transformer(backbone):
-            _forward(backbone, x)
+            forward_backbone(backbone, x)
             # whatever `out_type` says: tokens come from the blocks themselves
             found = _of_tokens(backbone, [seen[str(i)] for i in range(depth)],
                                wanted)
         else:
-            with _output(backbone, 'auto'):
-                out = _forward(backbone, x)
+            with output_type(backbone, 'auto'):
+                out = forward_backbone(backbone, x)
             found = {k: pool_map(seen[k], k) for k in wanted & set(CONVS)}
             if 'avg' in wanted:
-                found['avg'] = pool_output(out, 'avg', _extra_tokens(backbone))
+                found['avg'] = pool_output(out, 'avg', extra_tokens(backbone))
     return {given: found[kind] for given, kind in real.items()}
 
 
 def _of_tokens(backbone: nn.Module, blocks: List[Tensor],
                wanted) -> Dict[str, Tensor]:
     norm = backbone.ln1 if getattr(backbone, 'final_norm', False) else nn.Identity()
-    extra = _extra_tokens(backbone)
+    extra = extra_tokens(backbone)
     found = {}
     for kind in wanted:
         if kind == 'avg':
@@ -173,7 +251,7 @@ def _of_tokens(backbone: nn.Module, blocks: List[Tensor],
     return found
 
 
-class Joined(nn.Module):
+class MultiFeature(nn.Module):
     """A backbone whose output is all kinds of features side by side.
 
     For :func:`mssl_plugins.evaluation.features.extract_features`, with
@@ -196,6 +274,6 @@ class Joined(nn.Module):
         self.widths = [found[k].shape[1] for k in self.kinds]
         return torch.cat([found[k] for k in self.kinds], 1)
 
-    def split(self, joined: Tensor) -> Dict[str, Tensor]:
+    def split(self, features: Tensor) -> Dict[str, Tensor]:
         """The columns of each kind; after a forward pass."""
-        return dict(zip(self.kinds, joined.split(self.widths, 1)))
+        return dict(zip(self.kinds, features.split(self.widths, 1)))

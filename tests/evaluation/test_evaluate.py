@@ -12,7 +12,13 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
 from mssl_plugins.datasets.labelled import LabelledImages, balanced, labels_of, list_lines
-from mssl_plugins.evaluation import protocols, store
+from mssl_plugins.evaluation import store
+from mssl_plugins.evaluation.backbone import FrozenBackbone
+from mssl_plugins.evaluation.data import EvaluationData
+from mssl_plugins.evaluation.options import EvaluationOptions
+from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
+from mssl_plugins.evaluation.runner import Evaluation
+from mssl_plugins.models.readout import read_layers
 
 from helpers.processes import in_two_processes
 
@@ -157,24 +163,25 @@ def test_values_are_those_of_the_parts(evaluate, images, checkpoints):
 
 def test_backbone_is_bit_equal_afterwards(tmp_path, images, checkpoints):
     for name in ('vit', 'resnet'):
-        subject = protocols.Subject(str(checkpoints / f'{name}.pth'))
-        before = {k: v.clone() for k, v in subject.model.backbone.state_dict().items()}
-        data = protocols.Data(str(images), tmp_path, native=subject.native)
-        run = protocols.Evaluation(subject, data, tmp_path / name, epochs=2, views=1, ks=[3])
-        run.run(protocols.choose('knn,mae-linear' + ',multilayer' * (name == 'resnet'),
-                                 subject.family))
-        after = subject.model.backbone.state_dict()
+        backbone = FrozenBackbone(str(checkpoints / f'{name}.pth'))
+        before = {k: v.clone() for k, v in backbone.model.backbone.state_dict().items()}
+        data = EvaluationData(str(images), tmp_path, native=backbone.native)
+        run = Evaluation(backbone, data, tmp_path / name,
+                         EvaluationOptions(epochs=2, views=1, ks=[3]))
+        run.run(choose('knn,mae-linear' + ',multilayer' * (name == 'resnet'),
+                                 backbone.family))
+        after = backbone.model.backbone.state_dict()
         assert after.keys() == before.keys()
         for key, value in after.items():  # BatchNorm statistics among them
             assert torch.equal(value, before[key]), key
 
 
 def test_two_processes_give_one_processes_numbers(images, checkpoints, tmp_path):
-    subject = protocols.Subject(str(checkpoints / 'vit.pth'))
+    backbone = FrozenBackbone(str(checkpoints / 'vit.pth'))
 
     def work(folder=tmp_path / 'two'):
-        data = protocols.Data(str(images), tmp_path, native=16)
-        run = protocols.Evaluation(subject, data, folder, epochs=2, ks=[5])
+        data = EvaluationData(str(images), tmp_path, native=16)
+        run = Evaluation(backbone, data, folder, EvaluationOptions(epochs=2, ks=[5]))
         rows = run.run(['knn', 'linear'])
         return [(r['setting'], r['value']) for r in rows]
 
@@ -185,7 +192,7 @@ def test_two_processes_give_one_processes_numbers(images, checkpoints, tmp_path)
 
 def test_augmented_views_are_repeatable(tmp_path, images):
     """Drawn from (view, index): a resumed extraction goes on as it began."""
-    data = protocols.Data(str(images), tmp_path, size=12)
+    data = EvaluationData(str(images), tmp_path, size=12)
     sets = [store._Drawn(data.augmented(), view) for view in (0, 0, 1)]
     first, again, other = ([np.asarray(s[i]['inputs'][0]) for i in range(4)] for s in sets)
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
@@ -222,7 +229,7 @@ def test_goes_on_where_it_was_killed(evaluate, images, checkpoints, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as m:
-        m.setattr(protocols.Evaluation, '_run_probe', killed)
+        m.setattr(Evaluation, '_run_probe', killed)
         status, _, rows = evaluate(*argv)
     assert status == 130 and rows is None
     kept = json.loads(next(Path('work').rglob('results.json')).read_text())
@@ -230,22 +237,22 @@ def test_goes_on_where_it_was_killed(evaluate, images, checkpoints, monkeypatch)
 
     with monkeypatch.context() as m:  # neither features nor k-NN again
         m.setattr(store, 'extract_features', killed)
-        m.setattr(protocols.Evaluation, '_run_knn', killed)
+        m.setattr(Evaluation, '_run_knn', killed)
         status, text, rows = evaluate(*argv)
     assert status == 0 and 'knn: measured before' in text
     assert {r['protocol'] for r in rows} == {'knn', 'linear', 'mae-linear'}
     with monkeypatch.context() as m:
-        m.setattr(protocols.Evaluation, '_run_probe', killed)
+        m.setattr(Evaluation, '_run_probe', killed)
         status, _, again = evaluate(*argv)
     assert status == 0 and again == rows
 
 
 def test_features_resume_in_parts(tmp_path, images, checkpoints, monkeypatch):
     monkeypatch.setattr(store, 'PART', 16)
-    subject = protocols.Subject(str(checkpoints / 'vit.pth'))
-    data = protocols.Data(str(images), tmp_path, native=16)
-    keep = store.FeatureStore(tmp_path / 'f', subject.model, batch_size=7)
-    keep.add('train', data.centre('train'), ['cls'])
+    backbone = FrozenBackbone(str(checkpoints / 'vit.pth'))
+    data = EvaluationData(str(images), tmp_path, native=16)
+    keep = store.FeatureStore(tmp_path / 'f', backbone.model, batch_size=7)
+    keep.add('train', data.center('train'), ['cls'])
     names = sorted(p.name for p in (tmp_path / 'f').glob('train-cls-*'))
     assert len(names) == 4  # 60 images: 16, 16, 16, 12
     whole = keep.get('train', 'cls')
@@ -258,7 +265,7 @@ def test_features_resume_in_parts(tmp_path, images, checkpoints, monkeypatch):
         return real(model, loader, **kwargs)
 
     monkeypatch.setattr(store, 'extract_features', counted)
-    keep.add('train', data.centre('train'), ['cls', 'avg'])
+    keep.add('train', data.center('train'), ['cls', 'avg'])
     assert sorted(calls) == [12, 16, 16, 16]
     assert torch.equal(keep.get('train', 'cls'), whole)
     assert torch.equal(keep.get('train', 'labels'), data.labels['train'])
@@ -266,7 +273,7 @@ def test_features_resume_in_parts(tmp_path, images, checkpoints, monkeypatch):
 
 def test_other_data_or_weights_are_measured_anew(tmp_path, images, checkpoints):
     def key(**kwargs):
-        return protocols.Data(str(images), tmp_path, **{**dict(native=16), **kwargs}).key
+        return EvaluationData(str(images), tmp_path, **{**dict(native=16), **kwargs}).key
 
     before = key()
     assert before == key()
@@ -275,7 +282,7 @@ def test_other_data_or_weights_are_measured_anew(tmp_path, images, checkpoints):
     stat = file.stat()
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1000))
     assert key() != before
-    keys = {protocols.Subject(str(checkpoints / f'{n}.pth')).key for n in ('vit', 'resnet')}
+    keys = {FrozenBackbone(str(checkpoints / f'{n}.pth')).key for n in ('vit', 'resnet')}
     assert len(keys) == 2
 
 
@@ -296,11 +303,11 @@ def test_fine_tuning_runs_and_resumes(evaluate, images, checkpoints):
 
 @pytest.mark.parametrize('name', ['vit', 'resnet'])
 def test_fine_tuning_configs(tmp_path, images, checkpoints, name):
-    subject = protocols.Subject(str(checkpoints / f'{name}.pth'))
-    data = protocols.Data(str(images), tmp_path, native=subject.native)
-    run = protocols.Evaluation(subject, data, tmp_path, epochs=10, finetune_batch=8)
-    for protocol in protocols.choose('finetune', subject.family):
-        cfg, setting = run._finetune_config(protocol, write=True)
+    backbone = FrozenBackbone(str(checkpoints / f'{name}.pth'))
+    data = EvaluationData(str(images), tmp_path, native=backbone.native)
+    run = Evaluation(backbone, data, tmp_path, EvaluationOptions(epochs=10, finetune_batch=8))
+    for protocol in choose('finetune', backbone.family):
+        cfg = run.finetuning(protocol).config()
         assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == 3
         assert cfg.train_cfg.max_epochs == 10 and cfg.train_dataloader.batch_size == 8
         assert cfg.auto_scale_lr.enable and cfg.val_evaluator.topk == (1, )
@@ -309,11 +316,11 @@ def test_fine_tuning_configs(tmp_path, images, checkpoints, name):
         model = MODELS.build(dict(cfg.model, data_preprocessor=dict(cfg.data_preprocessor)))
         model.init_weights()
         for key, value in model.backbone.state_dict().items():
-            if key in subject.weights:
-                assert torch.equal(value, subject.weights[key]), key
+            if key in backbone.weights:
+                assert torch.equal(value, backbone.weights[key]), key
         assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 3)
         train = DATASETS.build(dict(cfg.train_dataloader.dataset))
-        share = protocols.PROTOCOLS[protocol].labels
+        share = PROTOCOLS[protocol].labels
         counts = np.bincount(labels_of(train))
         assert counts.tolist() == [max(1, round(20 * share))] * 3
         assert train[0]['inputs'].shape == (3, 16, 16)
@@ -325,22 +332,22 @@ def test_checkpoints_of_torchvision_and_timm(tmp_path):
     torchvision = pytest.importorskip('torchvision')
     net = torchvision.models.resnet18(num_classes=7).eval()
     torch.save(net.state_dict(), tmp_path / 'resnet18.pth')
-    subject = protocols.Subject(str(tmp_path / 'resnet18.pth'))
+    backbone = FrozenBackbone(str(tmp_path / 'resnet18.pth'))
     x = torch.randn(2, 3, 64, 64)
     body = nn.Sequential(*list(net.children())[:-1])
-    subject.model.backbone.eval()
+    backbone.model.backbone.eval()
     with torch.no_grad():
-        found = protocols.read_layers(subject.model.backbone, x, ['avg'])['avg']
+        found = read_layers(backbone.model.backbone, x, ['avg'])['avg']
         torch.testing.assert_close(found, body(x).flatten(1), rtol=1e-4, atol=1e-4)
     timm = pytest.importorskip('timm')
     net = timm.create_model('vit_tiny_patch16_224', img_size=32).eval()
     torch.save(net.state_dict(), tmp_path / 'vit.pth')
-    subject = protocols.Subject(str(tmp_path / 'vit.pth'))
-    assert subject.family == 'vit' and subject.native == 32
+    backbone = FrozenBackbone(str(tmp_path / 'vit.pth'))
+    assert backbone.family == 'vit' and backbone.native == 32
     x = torch.randn(2, 3, 32, 32)
-    subject.model.backbone.eval()
+    backbone.model.backbone.eval()
     with torch.no_grad():
-        found = protocols.read_layers(subject.model.backbone, x, ['cls', 'avg'])
+        found = read_layers(backbone.model.backbone, x, ['cls', 'avg'])
         expected = net.forward_features(x)
     torch.testing.assert_close(found['cls'], expected[:, 0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found['avg'], expected[:, 1:].mean(1), rtol=1e-4, atol=1e-4)
@@ -404,7 +411,7 @@ def test_labels_that_only_the_test_set_has(tmp_path):
     for split, labels in (('train', [0, 1, 0, 1]), ('val', [0, 2])):
         pack(tmp_path / f'set_{split}.npz', labels)
     with pytest.raises(ValueError, match=r'2 classes, the test set 2: no training image .* 2'):
-        protocols.Data(str(tmp_path / 'set'), tmp_path)
+        EvaluationData(str(tmp_path / 'set'), tmp_path)
 
 
 def test_wrong_checkpoints(evaluate, images, checkpoints, tmp_path):

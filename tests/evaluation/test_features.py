@@ -11,15 +11,10 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from helpers.images import Pictures
-from mssl_plugins.evaluation.features import (
-    Pixels,
-    extract_features,
-    find_backbone_module,
-    frozen,
-    make_loader,
-    pool_output,
-    preserved_rng,
-)
+from mssl_plugins.evaluation.backbone import Pixels
+from mssl_plugins.evaluation.features import (extract_features, find_backbone_module, frozen,
+                                              make_loader, preserved_rng)
+from mssl_plugins.models.readout import pool_output
 
 
 class Tuples(Pictures):
@@ -208,7 +203,7 @@ def test_the_teacher_is_the_other_backbone():
     model = Momentum()
     assert find_backbone_module(model) is model.backbone
     assert find_backbone_module(model, 'teacher') is model.teacher[0]
-    features, _ = extract_features(model, Tuples(), source='teacher')
+    features, _ = extract_features(model, Tuples(), branch='teacher')
     torch.testing.assert_close(features, expected(model.teacher[0], Tuples()))
 
 
@@ -218,7 +213,7 @@ def test_the_teacher_of_this_library_follows_before_it_is_measured():
     model.teacher = MomentumTeacher(nn.Sequential(model.backbone), 0.9)
     for p in model.backbone.parameters():
         nn.init.constant_(p, 0.1)  # initialised after the copy was made
-    one, _ = extract_features(model, Tuples(), source='teacher')
+    one, _ = extract_features(model, Tuples(), branch='teacher')
     two, _ = extract_features(model, Tuples())
     assert torch.equal(one, two)
 
@@ -252,9 +247,9 @@ class Stream(IterableDataset):
 
 def test_wrong_input_is_named():
     with pytest.raises(ValueError, match='has no teacher'):
-        extract_features(resnet(), Tuples(), source='teacher')
+        extract_features(resnet(), Tuples(), branch='teacher')
     with pytest.raises(ValueError, match="did you mean 'teacher'"):
-        extract_features(resnet(), Tuples(), source='techer')
+        extract_features(resnet(), Tuples(), branch='techer')
     with pytest.raises(ValueError, match="did you mean 'auto'"):
         extract_features(resnet(), Tuples(), 'autto')
     with pytest.raises(ValueError, match='0 samples are too few'):

@@ -8,12 +8,13 @@ from typing import Dict, Optional, Sequence, Union
 
 from mmengine.hooks import Hook
 
-from mssl_plugins.evaluation.features import (POOLS, SOURCES, extract_features,
-                                              find_backbone_module,
-                                              make_loader, summarize)
+from mssl_plugins.checkpoints.reader import BRANCHES
+from mssl_plugins.errors import unknown
+from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
+from mssl_plugins.evaluation.summary import summarize
+from mssl_plugins.models.readout import POOLS
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
-from mssl_plugins.errors import unknown
 
 DATA_BATCH = Optional[Union[dict, tuple, list]]
 
@@ -44,9 +45,9 @@ class KNNHook(Hook):
             Defaults to True.
         begin (int): Measure after this many epochs or iterations at the
             earliest; 0 also measures before training. Defaults to 1.
-        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        branch (str): 'student' or 'teacher'. Defaults to 'student'.
         pool (str): See
-            :func:`mssl_plugins.evaluation.features.pool_output`. Defaults to
+            :func:`mssl_plugins.models.readout.pool_output`. Defaults to
             'auto'.
         min_std (float): Warn of collapse below this ``collapse/std``.
             Defaults to 0.1, our choice.
@@ -69,7 +70,7 @@ class KNNHook(Hook):
                  temperature: float = 0.1,
                  by_epoch: bool = True,
                  begin: int = 1,
-                 source: str = 'student',
+                 branch: str = 'student',
                  pool: str = 'auto',
                  min_std: float = 0.1,
                  min_erank: float = 2.) -> None:
@@ -81,13 +82,13 @@ class KNNHook(Hook):
                              f'got {interval} and {begin}')
         if not temperature > 0:
             raise ValueError(f'temperature must be positive, got {temperature}')
-        if source not in SOURCES:
-            raise unknown(source, SOURCES, 'feature source')
+        if branch not in BRANCHES:
+            raise unknown(branch, BRANCHES, 'branch')
         if pool not in POOLS:
             raise unknown(pool, POOLS, 'pool')
         self.bank, self.test = bank, test
         self.interval, self.begin, self.by_epoch = interval, begin, by_epoch
-        self.temperature, self.source, self.pool = temperature, source, pool
+        self.temperature, self.branch, self.pool = temperature, branch, pool
         self.min_std, self.min_erank = min_std, min_erank
 
     def before_train(self, runner) -> None:
@@ -101,7 +102,7 @@ class KNNHook(Hook):
             raise ValueError('KNNHook: the test set is empty')
         model = runner.model
         model = unwrap(model)
-        find_backbone_module(model, self.source)
+        find_backbone_module(model, self.branch)
         if self.begin == 0 and runner.iter == 0:
             self._measure(runner, 0)
 
@@ -127,7 +128,7 @@ class KNNHook(Hook):
         start = time.perf_counter()
         bank, test = (
             extract_features(
-                runner.model, loader, pool=self.pool, source=self.source)
+                runner.model, loader, pool=self.pool, branch=self.branch)
             for loader in (self.bank, self.test))
         if len(bank[1].unique()) < 2:  # any query would be right
             raise ValueError(
@@ -144,7 +145,7 @@ class KNNHook(Hook):
         std, erank = result['collapse/std'], result['collapse/erank']
         if std < self.min_std or erank < self.min_erank:
             runner.logger.warning(
-                f'collapse? after {step} iterations the {self.source} gives '
+                f'collapse? after {step} iterations the {self.branch} gives '
                 f'nearly the same features for every image: std {std:.3f} '
                 f'(warning below {self.min_std}), effective rank {erank:.2f} '
                 f'(warning below {self.min_erank})')

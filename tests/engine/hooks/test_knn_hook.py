@@ -181,7 +181,7 @@ def test_collapse_is_warned_of(tmp_path, capfd):
 def test_mistakes_stop_the_run_before_it_trains(tmp_path):
     for name, change, message in (
             ('k', dict(k=25), 'k = 25 is larger than the bank of 24'),
-            ('teacher', dict(source='teacher'), 'has no teacher'),
+            ('teacher', dict(branch='teacher'), 'has no teacher'),
             ('empty', dict(test=dict(type='KNNTestPictures', length=0)),
              'the test set is empty')):
         with pytest.raises(ValueError, match=message):
@@ -192,7 +192,7 @@ def test_mistakes_stop_the_run_before_it_trains(tmp_path):
 @pytest.mark.parametrize('change,message', [
     (dict(k=0), 'k must be'), (dict(k=[]), 'k must be'),
     (dict(interval=0), 'interval'), (dict(temperature=0), 'temperature'),
-    (dict(source='techer'), "did you mean 'teacher'"),
+    (dict(branch='techer'), "did you mean 'teacher'"),
     (dict(pool='clss'), "did you mean 'cls'")])
 def test_wrong_arguments_are_named(change, message):
     with pytest.raises(ValueError, match=message):
@@ -318,7 +318,7 @@ def test_wrong_input_to_the_tools_is_one_line(project, tmp_path, tool):
             ((config, tmp_path / 'none.pth', '--k', 1), 'no such checkpoint'),
             ((tmp_path / 'none.py', good), 'none'),
             ((config, other, '--k', 1), 'another architecture.*conv1.weight'),
-            ((config, good, '--k', 1, '--source', 'teacher'), 'no teacher'),
+            ((config, good, '--k', 1, '--branch', 'teacher'), 'no teacher'),
             ((bare, good), 'give a folder of images'),
             ((bare, good, '--data', project / 'data'), 'give --size'),
             ((config, good, '--data', tmp_path), 'no folder train in'),

@@ -1,0 +1,103 @@
+"""The backbone that is measured: of a checkpoint, untrained, or none at all."""
+import hashlib
+import json
+from typing import Optional
+
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from mssl_plugins.checkpoints import architecture, naming, reader
+from mssl_plugins.config import read_config
+from mssl_plugins.evaluation.features import frozen
+from mssl_plugins.models.readout import read_layers
+
+
+class FrozenBackbone:
+    """The backbone of a checkpoint, built and frozen.
+
+    Args:
+        checkpoint (str): See :func:`mssl_plugins.checkpoints.reader.read`; or
+            'random' for the untrained backbone of ``config``.
+        branch (str, optional): 'student' or 'teacher'. Defaults to None: the
+            teacher of DINO and MST, else the student.
+        config (str, optional): That says what the weights do not. Defaults to
+            None: the one in the checkpoint.
+        seed (int): Of random weights. Defaults to 0.
+
+    Raises:
+        FileNotFoundError, ValueError: If there is no such file, no backbone in
+            it, or one of another arch than the config's; names keys.
+    """
+
+    def __init__(self, checkpoint: str, branch: Optional[str] = None,
+                 config: Optional[str] = None, seed: int = 0) -> None:
+        init_default_scope('mmpretrain')
+        if checkpoint == 'random':
+            found = self._random(config, seed)
+        else:
+            found = reader.read(checkpoint, branch, config)
+        self.family, self.config = found.family, dict(found.config)
+        self.weights, self.source = found.weights, found.source
+        self.mean = found.mean or [123.675, 116.28, 103.53]
+        self.std = found.std or [58.395, 57.12, 57.375]
+        self.native = found.size[0] if self.family == 'vit' else None
+        self.model = torch.nn.Module()
+        self.model.backbone = MODELS.build(dict(self.config))
+        self.model.backbone.load_state_dict(self.weights, strict=False)
+        self.model.backbone.requires_grad_(False)
+        self.model.data_preprocessor = MODELS.build(dict(
+            type='mssl_plugins.ViewPreprocessor', mean=self.mean, std=self.std))
+
+    @staticmethod
+    def _random(config: Optional[str], seed: int) -> reader.Backbone:
+        if config is None:
+            raise ValueError("'random' needs --config: whose backbone?")
+        cfg = read_config(config)
+        torch.manual_seed(seed)
+        given = dict(cfg.model.backbone)
+        given.pop('init_cfg', None)
+        backbone = MODELS.build(dict(given))
+        backbone.init_weights()
+        weights = naming.to_ours({k: v for k, v in backbone.state_dict().items()
+                                if not k.startswith('mask_bias.')})
+        family = naming.recognise(weights)[0]
+        images = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+        return reader.Backbone(
+            family, weights, architecture.describe(family, weights, given),
+            images.get('mean'), images.get('std'),
+            dict(sha256=f'random-{seed}', branch='student', file='random', method=None))
+
+    @property
+    def key(self) -> str:
+        """16 digits that tell the backbone, weights and all."""
+        text = json.dumps([self.source['sha256'], self.source['branch'],
+                           self.config, self.mean, self.std], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def channels(self, size: int) -> int:
+        """Dimensions of its usual features."""
+        with frozen(self.model.backbone):
+            x = torch.zeros(1, 3, size, size, device=next(
+                self.model.backbone.parameters()).device)
+            return read_layers(self.model.backbone, x, ['auto'])['auto'].shape[1]
+
+
+class Pixels(nn.Module):
+    """The floor: raw pixels as features.
+
+    Args:
+        size (int): Pictures with a longer side are averaged down to
+            ``size`` x ``size`` px, so that a bank of large ones fits into
+            memory. Defaults to 64.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C * H * W)."""
+        if max(x.shape[2:]) > self.size:
+            x = nn.functional.adaptive_avg_pool2d(x, self.size)
+        return x.flatten(1)

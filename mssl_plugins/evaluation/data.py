@@ -1,0 +1,214 @@
+"""Labelled images for an evaluation: sets, drawn parts, transforms."""
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.registry import DATASETS
+
+from mssl_plugins.config import knn_hook
+from mssl_plugins.datasets.labelled import balanced, labels_of, list_lines
+from mssl_plugins.files import write_atomically
+
+
+def data_hash(dataset) -> str:
+    """16 digits that change when images, labels or their order do.
+
+    Files are known by name, size and time of change, images in memory by
+    content.
+
+    Args:
+        dataset (mmengine.dataset.BaseDataset): The set.
+    """
+    digest = hashlib.sha256(str(len(dataset)).encode())
+    seen = set()
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        path = info.get('img_path')
+        digest.update(f"{path} {info.get('gt_label')}\n".encode())
+        if isinstance(info.get('img'), np.ndarray):
+            digest.update(info['img'].tobytes())
+        elif path and not os.path.isfile(path):  # inside a bundle
+            path = getattr(dataset, 'ann_file', None)
+        if path and path not in seen and os.path.isfile(path):
+            seen.add(path)
+            stat = os.stat(path)
+            digest.update(f'{stat.st_size} {stat.st_mtime_ns}'.encode())
+    return digest.hexdigest()[:16]
+
+
+class EvaluationData:
+    """Train and test images under one transform.
+
+    Args:
+        folder (str): See :func:`mssl_plugins.datasets.labelled.LabelledImages`.
+        work_dir (Path): Where lists of drawn images go.
+        size (int, optional): Side of the network's input in px. Defaults to
+            None: ``native``, or 224, or the images' own where they are
+            smaller than 128 px.
+        resize (int, optional): Short side before the center is cut. Defaults
+            to None: 256 for 224 and in proportion, small images whole.
+        native (int, optional): The network's own size.
+        classes (str, optional): File with the classes to take.
+        train_images, test_images (int, optional): Only so many of each set,
+            class by class, drawn with ``seed``.
+        seed (int): Defaults to 0.
+
+    Raises:
+        FileNotFoundError: If there is no such data.
+        ValueError: If labels are missing, or the two sets' classes differ.
+    """
+
+    def __init__(self, folder: str, work_dir: Path, size: Optional[int] = None,
+                 resize: Optional[int] = None, native: Optional[int] = None,
+                 classes: Optional[str] = None,
+                 train_images: Optional[int] = None,
+                 test_images: Optional[int] = None, seed: int = 0) -> None:
+        if not Path(folder).exists() and not list(
+                Path(folder).parent.glob(f'{Path(folder).name}_*.npz')):
+            raise FileNotFoundError(f'no such data: {folder}')
+        self.specs = {
+            split: dict(type='mssl_plugins.LabelledImages',
+                        data_root=os.path.abspath(folder), split=name,
+                        **(dict(classes=os.path.abspath(classes)) if classes else {}))
+            for split, name in (('train', 'train'), ('test', 'val'))}
+        self.work_dir, self.seed = work_dir, seed
+        self.sets = {k: self._build(v) for k, v in self.specs.items()}
+        self.labels = {k: torch.from_numpy(labels_of(v)) for k, v in self.sets.items()}
+        self._check_classes()
+        for split, count in (('train', train_images), ('test', test_images)):
+            if count is not None and count < len(self.sets[split]):
+                self.specs[split]['list_file'] = self._draw(split, count)
+                self.sets[split] = self._build(self.specs[split])
+                self.labels[split] = torch.from_numpy(labels_of(self.sets[split]))
+        first = self.sets['train'][0]['img']
+        short, long = min(first.shape[:2]), max(first.shape[:2])
+        self.size = size or native or (224 if short >= 128 else short)
+        self.whole = short == long == self.size  # nothing to cut
+        self.resize = resize or (
+            round(self.size * 256 / 224) if self.size >= 128 else self.size)
+        if self.resize < self.size:
+            raise ValueError(f'--resize {self.resize} is smaller than --size {self.size}')
+
+    @staticmethod
+    def _build(spec: dict, pipeline: Sequence[dict] = ()):
+        # Without a pipeline only labels are read: neither worth decoding images
+        # nor packing the list for workers.
+        used = bool(pipeline)
+        return DATASETS.build(dict(
+            spec, pipeline=list(pipeline), cache=used, serialize_data=used))
+
+    def _check_classes(self) -> None:
+        names = {k: getattr(v, 'CLASSES', None) for k, v in self.sets.items()}
+        seen = {k: set(v.tolist()) for k, v in self.labels.items()}
+        if names['train'] and names['test'] and tuple(names['train']) != tuple(names['test']):
+            only = sorted(set(names['train']) ^ set(names['test']))
+            raise ValueError(
+                f"the training set has {len(names['train'])} classes, the test set "
+                f"{len(names['test'])}; in one of them only: "
+                f"{', '.join(only[:5]) or 'none, the order differs'}")
+        strange = sorted(seen['test'] - seen['train'])
+        if strange:
+            raise ValueError(
+                f"the training set has {len(seen['train'])} classes, the test set "
+                f"{len(seen['test'])}: no training image has the label(s) "
+                f"{', '.join(map(str, strange[:5]))}")
+        if len(seen['train']) < 2:
+            raise ValueError('the training set has one class only: nothing to tell apart')
+        self.num_classes = len(names['train'] or ()) or max(seen['train']) + 1
+
+    def _draw(self, split: str, count: int, name: str = '') -> str:
+        """A list of so many images, class by class; the file's path."""
+        each = count // len(set(self.labels[split].tolist()))
+        if not each:
+            raise ValueError(f'{count} images are less than one a class')
+        chosen = balanced(self.labels[split].numpy(),
+                          fraction=count / len(self.labels[split]), seed=self.seed)
+        lines = '\n'.join(list_lines(self.sets[split], chosen)) + '\n'
+        stamp = hashlib.sha256(lines.encode()).hexdigest()[:8]
+        path = self.work_dir / f'{name or split}-{len(chosen)}-{stamp}.txt'
+        if is_main_process() and not path.is_file():
+            write_atomically(lines.encode(), path)
+        barrier()
+        return str(path.absolute())
+
+    def few_labels(self, fraction: float, given: Optional[str] = None) -> dict:
+        """The training set's config with only a part of its images.
+
+        Args:
+            fraction (float): 1 for all.
+            given (str, optional): The user's list. Defaults to None: drawn.
+        """
+        spec = dict(self.specs['train'])
+        if given is not None:
+            if not Path(given).is_file():
+                raise FileNotFoundError(f'no list {given}')
+            return dict(spec, list_file=os.path.abspath(given))
+        if fraction == 1:
+            return spec
+        if 'list_file' not in spec:
+            count = max(self.num_classes, round(fraction * len(self.sets['train'])))
+            return dict(spec, list_file=self._draw('train', count, 'labels'))
+        # of the drawn images, some: their lines
+        lines = [line for line in Path(spec['list_file']).read_text().split('\n') if line]
+        chosen = balanced(self.labels['train'].numpy(), fraction=fraction, seed=self.seed)
+        path = self.work_dir / f'labels-{fraction}-of-{Path(spec["list_file"]).name}'
+        if is_main_process():
+            write_atomically(('\n'.join(lines[i] for i in chosen) + '\n').encode(), path)
+        barrier()
+        return dict(spec, list_file=str(path.absolute()))
+
+    def center(self, split: str):
+        """The set under the deterministic transform."""
+        return self._build(self.specs[split], [
+            dict(type='mssl_plugins.CenterView', size=self.size, resize=self.resize,
+                 interpolation='bicubic'),
+            dict(type='mssl_plugins.PackViews')])
+
+    def augmented(self):
+        """The training set, cropped and flipped at random."""
+        view = dict(num=1, size=self.size, flip=0.5)
+        view.update(dict(crop='pad', padding=self.size // 8) if self.whole else
+                    dict(scale=(0.08, 1.0), interpolation='bicubic'))
+        return self._build(self.specs['train'], [
+            dict(type='mssl_plugins.Views', views=[view]),
+            dict(type='mssl_plugins.PackViews')])
+
+    @property
+    def key(self) -> str:
+        """16 digits that tell images, labels and transform."""
+        parts = [data_hash(self.sets[k]) for k in ('train', 'test')]
+        text = json.dumps([*parts, self.size, self.resize])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def use_data(cfg, folder: str) -> None:
+    """Puts labelled images in the place of a classification config's data.
+
+    Args:
+        cfg (mmengine.Config): Of ``configs/benchmarks/classification``;
+            changed. A ``list_file`` stays, below the new folder.
+        folder (str): See :func:`mssl_plugins.datasets.labelled.LabelledImages`.
+
+    Raises:
+        FileNotFoundError, ValueError: As :class:`EvaluationData`.
+    """
+    data = EvaluationData(folder, Path('.'))
+    knn = knn_hook(cfg) or {}
+    for loader, split in ((cfg.train_dataloader, 'train'), (cfg.val_dataloader, 'test'),
+                          (cfg.test_dataloader, 'test'), (knn.get('bank'), 'train'),
+                          (knn.get('test'), 'test')):
+        if loader:
+            kept = {k: v for k, v in loader.dataset.items()
+                    if k in ('pipeline', 'list_file')}
+            loader.dataset = dict(data.specs[split], **kept)
+    cfg.model.head.num_classes = data.num_classes
+    if cfg.get('data_preprocessor'):
+        cfg.data_preprocessor.num_classes = data.num_classes
+    for name in ('val_evaluator', 'test_evaluator'):
+        if cfg[name].get('topk') and data.num_classes < 5:
+            cfg[name].topk = (1, )
