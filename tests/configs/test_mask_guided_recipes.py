@@ -145,8 +145,8 @@ def test_what_the_name_says(name):
     if guided and not scenes:
         train = cfg.train_dataloader.dataset.pipeline[0].segments
         assert train == files[0] != files[1] and train.startswith('data/segments/')
-    source = cfg.default_hooks.knn.get('source', 'student')
-    assert source == ('teacher' if base == 'DINO' and not distill else 'student')
+    branch = cfg.default_hooks.knn.get('branch', 'student')
+    assert branch == ('teacher' if base == 'DINO' and not distill else 'student')
 
 
 @pytest.mark.parametrize('name', [name for name in FILES if 'distill' in name])

@@ -429,7 +429,7 @@ def test_features_take_segments_where_the_samples_have_them():
     model.teacher.follow()
     x, maps, data = batch()
     with_, without = (extract_features(model, [dict(inputs=v, data_samples=s) for v, s in zip(
-        x[0].float(), given)], source='teacher')[0] for given in (
+        x[0].float(), given)], branch='teacher')[0] for given in (
             data, [DataSample() for _ in data]))
     net = model.teacher.module.backbone.double()
     torch.testing.assert_close(
