@@ -203,7 +203,7 @@ def test_protocols_name_shipped_configs():
     for protocol in PROTOCOLS.values():
         assert set(protocol.configs.values()) <= shipped
         for name in protocol.configs.values():
-            if protocol.how in ('probe', 'layers'):
+            if protocol.kind in ('probe', 'layers'):
                 recipe = recipe_of(load(name))
                 cfg = load(name)
                 assert recipe.lr == cfg.optim_wrapper.optimizer.lr
