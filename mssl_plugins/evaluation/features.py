@@ -86,7 +86,7 @@ def find_backbone_module(model: nn.Module,
             for part in name.split('.'):
                 owner = getattr(owner, part)
                 if hasattr(owner, 'follow'):  # a MomentumTeacher
-                    owner.follow()
+                    owner.sync()
             return module
     raise ValueError(f'{type(model).__name__} has no teacher, that is no '
                      f'second {type(student).__name__}: use branch=\'student\'')

@@ -12,18 +12,18 @@ from torch import nn
 
 
 class MomentumTeacher(nn.Module):
-    """A copy of a student that follows it and takes no gradient.
+    """An exponential moving average (EMA) of a student, without gradient.
 
-    The teacher moves only when :meth:`update` is called, which
-    ``mssl_plugins.TeacherHook`` does after each optimiser step: a loss that
-    is evaluated three times an iteration, or accumulated over several, still
-    moves it once.  State-dict keys (``module.*``, ``steps``) are those of
-    mmengine's averaged models.
+    Only :meth:`update` changes the teacher's weights;
+    ``mssl_plugins.TeacherHook`` calls it after each optimizer step, so that
+    a loss that is evaluated three times an iteration, or accumulated over
+    several, still counts once.  State-dict keys (``module.*``, ``steps``)
+    are those of mmengine's averaged models.
 
     Args:
-        student (nn.Module): The network to follow. It is not registered as a
+        student (nn.Module): The network to average. It is not registered as a
             child, so that its parameters appear once in the state dict.
-        momentum (float): m, in [0, 1]. May be moved by
+        momentum (float): m, in [0, 1]. May be scheduled by
             ``mssl_plugins.ScheduleHook``. Defaults to 0.999.
 
     Raises:
@@ -34,7 +34,7 @@ class MomentumTeacher(nn.Module):
         passes, not from the student.
     """
 
-    #: forward passes without a move after which the teacher warns once
+    #: forward passes without an update after which the teacher warns once
     PATIENCE = 1000
 
     def __init__(self, student: nn.Module, momentum: float = 0.999) -> None:
@@ -48,17 +48,17 @@ class MomentumTeacher(nn.Module):
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         self._student = (student, )  # a tuple: no child module
         self._checked = False
-        self._unmoved = 0
+        self._idle = 0
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._checked = False
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Start from the student's weights if the teacher never moved.
+    def sync(self) -> None:
+        """Copy the student's weights if there was no EMA update yet.
 
-        The student is initialised (``init_weights``, pre-trained weights)
+        The student is initialized (``init_weights``, pre-trained weights)
         after this object was made, so the copy is made at first use.
         """
         if self.steps == 0:
@@ -67,26 +67,26 @@ class MomentumTeacher(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move one step: ``teacher = m * teacher + (1 - m) * student``."""
+        """EMA update: ``teacher = m * teacher + (1 - m) * student``."""
         if not self._checked:
-            self.follow()
+            self.sync()
         torch._foreach_lerp_(
             list(self.module.parameters()),
             [p.detach() for p in self._student[0].parameters()],
             1 - self.momentum)
         self.steps += 1
-        self._unmoved = 0
+        self._idle = 0
 
     @torch.no_grad()
     def forward(self, *args, **kwargs):
         """The teacher's output, without gradient."""
         if not self._checked:  # reading `steps` would wait for the device each time
-            self.follow()
+            self.sync()
         if self.training:
-            self._unmoved += 1
-            if self._unmoved == self.PATIENCE:
+            self._idle += 1
+            if self._idle == self.PATIENCE:
                 warnings.warn(
                     f'the momentum teacher was used {self.PATIENCE} times and '
-                    "never moved: add dict(type='mssl_plugins.TeacherHook') "
+                    "never updated: add dict(type='mssl_plugins.TeacherHook') "
                     'to custom_hooks')
         return self.module(*args, **kwargs)

@@ -31,7 +31,7 @@ def views(seed=0, local=2, batch=B):
 
 def move_teacher(model):
     """A teacher that differs from the student."""
-    model.teacher.follow()
+    model.teacher.sync()
     with torch.no_grad():
         for p in model.teacher.module.parameters():
             if p.shape[1:] != (1, ):  # the gain of the prototypes stays 1

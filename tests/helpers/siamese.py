@@ -68,7 +68,7 @@ def build(base, mode=None, **mix):
         model.head.predictor = TinyPredictor()
     for teacher in ('encoder_k', 'target_net'):  # a teacher that differs from the student
         if hasattr(model, teacher):
-            getattr(model, teacher).follow()
+            getattr(model, teacher).sync()
             for p in getattr(model, teacher).module.parameters():
                 p.data += 0.1 * torch.randn_like(p)
             getattr(model, teacher).steps += 1

@@ -72,12 +72,12 @@ def mixmask_cost():
     base = MODELS.build(dict(config('moco'), channels_last=True))
 
     class OneMore(type(base)):
-        """The base, with a further picture through the query encoder and the loss."""
+        """The base, with a further batch through the query encoder and the loss."""
 
         def loss(self, inputs, data_samples=None):
             a, b = self.embed_pair(*inputs)
             losses = dict(loss=self.pair_loss(a, b), loss_more=self.pair_loss(self.embed(inputs[0]), b))
-            self.finish(b)
+            self.update_queue(b)
             return losses
 
     base.__class__ = OneMore

@@ -21,7 +21,7 @@ class TeacherHook(Hook):
         model = unwrap(runner.model)
         self.teachers = [m for m in model.modules() if isinstance(m, MomentumTeacher)]
         for teacher in self.teachers:
-            teacher.follow()
+            teacher.sync()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if self.teachers and runner.optim_wrapper.should_update():  # a step was made

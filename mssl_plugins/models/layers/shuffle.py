@@ -9,10 +9,20 @@ from torch import Tensor
 
 @torch.no_grad()
 def shuffled(net: Callable[..., Tensor], tensors: Sequence[Tensor], split_bn: bool) -> Tensor:
-    """``net(*tensors)`` with the rows in another order while it runs.
+    """``net(*tensors)``, computed in a random order of the rows.
 
-    MoCo's shuffled BatchNorm (arXiv 1911.05722, section 3.3): over processes,
-    or over the parts of ``mssl_plugins.SplitBN`` in one process.
+    A key and its query are then normalized with different images, so that
+    batch statistics do not give the pair away.  Rows move over processes, or
+    over the parts of ``mssl_plugins.SplitBN`` in one process.
+
+    Args:
+        net (Callable): Takes the tensors, returns (N, ...).
+        tensors (Sequence[Tensor]): (N, ...) each, in the same order.
+        split_bn (bool): Whether ``net`` has ``SplitBN``; without it, one
+            process does not shuffle.
+
+    Returns:
+        Tensor: (N, ...), in the order of ``tensors``.
     """
     if get_world_size() > 1:
         first, undo = batch_shuffle_ddp(tensors[0])

@@ -1,7 +1,7 @@
 """SplitBN: BatchNorm as on several devices, in one process.
 
 MoCo's CIFAR recipe (MixMask's supplement, Table 1, through the code it builds
-on) normalises each eighth of the batch by its own statistics.
+on) normalizes each eighth of the batch by its own statistics.
 """
 import torch
 import torch.nn.functional as F
@@ -14,14 +14,16 @@ from mssl_plugins.registry import MODELS
 class SplitBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d whose training statistics are those of parts of the batch.
 
-    Keys and evaluation are BatchNorm2d's.  Running statistics move by the
-    mean over the parts.
+    Keys and evaluation are BatchNorm2d's.  Running statistics are
+    updated by the mean over the parts.
 
     Args:
         num_features (int): Channels.
-        num_splits (int): Parts of the batch, in order. A batch that they do
-            not divide raises a ValueError. Defaults to 8.
+        num_splits (int): Parts of the batch, in order. Defaults to 8.
         **kwargs: Arguments of ``nn.BatchNorm2d``.
+
+    Raises:
+        ValueError: In training, if the parts do not divide the batch.
     """
 
     _abbr_ = 'bn'  # mmcv names the layer bn1, bn2, ...: keys stay BatchNorm's
@@ -39,7 +41,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         if n % s:
             raise ValueError(f'a batch of {n} cannot be split into {s} equal parts (SplitBN)')
         mean, var = self.running_mean.repeat(s), self.running_var.repeat(s)
-        # parts become channels: one fused call normalises all of them
+        # parts become channels: one fused call normalizes all of them
         parts = x.view(s, n // s, c, h, w).transpose(0, 1).reshape(n // s, s * c, h, w)
         out = F.batch_norm(
             parts, mean, var,

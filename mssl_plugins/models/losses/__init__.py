@@ -1,5 +1,6 @@
 """Small modules, in float32."""
 from mssl_plugins.models.losses.dino import DINOLoss
+from mssl_plugins.models.losses.nt_xent import nt_xent
 from mssl_plugins.models.losses.patch_contrast import PatchContrast, l_single
 
-__all__ = ['DINOLoss', 'PatchContrast', 'l_single']
+__all__ = ['DINOLoss', 'PatchContrast', 'l_single', 'nt_xent']

@@ -1,13 +1,16 @@
 """One file a method."""
 from mssl_plugins.models.selfsup.asl import ASL
+from mssl_plugins.models.selfsup.byol import BYOL
 from mssl_plugins.models.selfsup.dino import DINO
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.models.selfsup.mask_guided import (MaskGuidedDINO, MaskGuidedDINODistill, MaskGuidedMAE,
                           MaskGuidedMAEDistill, MaskGuidedMST)
 from mssl_plugins.models.selfsup.maskco import MaskCo
 from mssl_plugins.models.selfsup.mixmask import MixMask
+from mssl_plugins.models.selfsup.moco import MoCo
 from mssl_plugins.models.selfsup.mst import MST
-from mssl_plugins.models.selfsup.siamese import BYOL, MoCo, SimCLR, SimSiam
+from mssl_plugins.models.selfsup.simclr import SimCLR
+from mssl_plugins.models.selfsup.simsiam import SimSiam
 
 __all__ = [
     'ASL', 'BYOL', 'DINO', 'MAE', 'MST', 'MaskCo', 'MaskGuidedDINO', 'MaskGuidedDINODistill',

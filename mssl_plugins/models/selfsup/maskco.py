@@ -266,7 +266,7 @@ class MaskCo(BaseSelfSupervisor):
         Returns:
             Tuple[Tensor, Tensor, Tensor]: (N, 3, H, W), (N, C, h, w) twice.
         """
-        self.encoder_k.follow()
+        self.encoder_k.sync()
         masked, key = self.mask(x, boxes), self.encoder_k.module
         predicted = self.neck((feature_map(self.backbone, masked), ))[-1]
         return masked, predicted, key.mph((feature_map(key.backbone, x), ))[-1]

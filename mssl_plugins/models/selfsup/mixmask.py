@@ -2,31 +2,47 @@
 
 The step is that of the authors' published MoCo code; for SimCLR, BYOL and
 SimSiam, whose code was not published, Un-Mix's public scheme is applied (our
-choice).  Written once, for any base of :mod:`.siamese`.
+choice).  Written once, for every :class:`mssl_plugins.models.selfsup.base.Siamese`,
+which computes the loss of what is mixed here.
 """
 import math
-from typing import Dict, Tuple
+from typing import List, NamedTuple, Tuple
 
 import torch
 from torch import Tensor, nn
 
+from mssl_plugins.errors import unknown
 from mssl_plugins.models.masking import check_grid, generator, grid_mask
 from mssl_plugins.registry import MODELS
-from mssl_plugins.errors import unknown
+
+
+class Mixed(NamedTuple):
+    """A mixed batch.
+
+    Attributes:
+        name (str): ``'mixmask'`` or ``'unmix'``.
+        images (Tensor): ``mix_i = M x_i + (1 - M) x_partner(i)``, (N, 3, H, W).
+        lam (float): lambda, the fraction of the image that is x_i's.
+        partner (Tensor): A permutation of the batch, (N,).
+    """
+    name: str
+    images: Tensor
+    lam: float
+    partner: Tensor
 
 
 @MODELS.register_module()
 class MixMask(nn.Module):
-    r"""Mix the pictures of a batch and ask for both sources.
+    """Mix each image of a batch with another one; the loss asks for both.
 
     With views x1, x2, the base's two-view loss L, one mask M an iteration and
-    lambda its real mean::
+    lambda its mean over pixels::
 
-        mix   = M x1 + (1 - M) reverse(x1)
+        mix   = M x1 + (1 - M) reverse(x1)                           N x 3 x H x W
         total = L(x1, x2) + lambda L(mix, x2) + (1 - lambda) L(reverse(mix), x2)
 
     reverse(mix) is the batch of mixed *features* in reverse order: at row i it
-    is the picture whose (1 - M) part is x1_i, so the inverse mask needs no
+    is the image whose (1 - M) part is x1_i, so the inverse mask needs no
     further pass.
 
     Args:
@@ -34,9 +50,9 @@ class MixMask(nn.Module):
             instead of the mask) or ``'both'`` (two mixed batches; MixMask then
             pairs by a random permutation). Defaults to ``'mixmask'``.
         pattern (str): ``'block'`` or ``'discrete'``. Defaults to ``'block'``.
-        grid (int): Cells a side of the mask. 8 at 224 px in the paper; at 32
-            and 64 px our choice is 4 (see the configs). Defaults to 8.
-        ratio (float): Share of M = 1 cells aimed at (block) or of M = 0 cells
+        grid (int): Cells a side of the mask. 8 at 224 px in the paper; our
+            choice is 4 at 32 px and 8 at 64 px. Defaults to 8.
+        ratio (float): Fraction of M = 1 cells aimed at (block) or of M = 0 cells
             (discrete). Defaults to 0.5.
         unmix_prob (float): Probability of Mixup rather than CutMix. Defaults
             to 0.5.
@@ -68,37 +84,25 @@ class MixMask(nn.Module):
         self.mode, self.pattern, self.grid, self.ratio = mode, pattern, grid, ratio
         self.unmix_prob, self.beta = unmix_prob, beta
 
-    def forward(self, base: nn.Module, x1: Tensor, b) -> Dict[str, Tensor]:
-        """The added terms of one iteration.
+    def forward(self, x1: Tensor) -> List[Mixed]:
+        """Mix a batch with itself.
 
         Args:
-            base (nn.Module): A :class:`~.siamese.Siamese`.
-            x1 (Tensor): First view, (N, 3, H, W), normalised.
-            b: The base's features of the second view.
+            x1 (Tensor): First view, (N, 3, H, W), normalized.
 
         Returns:
-            Dict[str, Tensor]: Scalar losses ``loss_unmix``, ``loss_mixmask``
-            and the unitless ``lambda_*`` they were weighted with.
+            List[Mixed]: ``'unmix'``, ``'mixmask'``, or both in this order.
         """
         n = len(x1)
         reverse = torch.arange(n - 1, -1, -1, device=x1.device)
-        losses = {}
+        mixed = []
         if self.mode != 'mixmask':
-            picture, lam = self.unmix(x1, x1[reverse])
-            losses.update(self._terms('unmix', base, picture, lam, reverse, b))
+            mixed.append(Mixed('unmix', *self.unmix(x1, x1[reverse]), reverse))
         if self.mode != 'unmix':
-            # pi: row i takes its (1 - M) part from row pi(i)
-            pi = reverse if self.mode == 'mixmask' else torch.randperm(n).to(x1.device)
-            picture, lam = self.mask(x1, x1[pi])
-            losses.update(self._terms('mixmask', base, picture, lam, pi.argsort(), b))
-        return losses
-
-    def _terms(self, name: str, base: nn.Module, picture: Tensor, lam: float,
-               undo: Tensor, b) -> Dict[str, Tensor]:
-        m = base.embed(picture)  # features, each (N, D)
-        back = type(m)(*(feature[undo] for feature in m))
-        loss = lam * base.pair_loss(m, b) + (1 - lam) * base.pair_loss(back, b)
-        return {f'loss_{name}': loss, f'lambda_{name}': loss.new_tensor(lam)}
+            # pi: reverse, or in 'both' a random one
+            partner = reverse if self.mode == 'mixmask' else torch.randperm(n).to(x1.device)
+            mixed.append(Mixed('mixmask', *self.mask(x1, x1[partner]), partner))
+        return mixed
 
     def mask(self, x: Tensor, partner: Tensor) -> Tuple[Tensor, float]:
         """``M x + (1 - M) partner`` under one fresh mask, and mean(M).
@@ -108,8 +112,8 @@ class MixMask(nn.Module):
             partner (Tensor): (N, C, H, W).
 
         Returns:
-            Tuple[Tensor, float]: The mixed batch and lambda, the share of
-            pixels that are x's.
+            Tuple[Tensor, float]: The mixed batch and lambda, the fraction
+            of pixels that are x's.
         """
         masked = grid_mask(self.pattern, self.grid, self.ratio, x.shape[-2:])
         lam = 1 - masked.float().mean().item()
@@ -131,9 +135,9 @@ class MixMask(nn.Module):
         half_h, half_w = int(h * side) // 2, int(w * side) // 2
         y0, y1 = max(cy - half_h, 0), min(cy + half_h, h)
         x0, x1 = max(cx - half_w, 0), min(cx + half_w, w)
-        picture = x.clone()
-        picture[..., y0:y1, x0:x1] = partner[..., y0:y1, x0:x1]
-        return picture, 1 - (y1 - y0) * (x1 - x0) / (h * w)
+        images = x.clone()
+        images[..., y0:y1, x0:x1] = partner[..., y0:y1, x0:x1]
+        return images, 1 - (y1 - y0) * (x1 - x0) / (h * w)
 
     def extra_repr(self) -> str:
         return (f'mode={self.mode!r}, pattern={self.pattern!r}, grid={self.grid}, '

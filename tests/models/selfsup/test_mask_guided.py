@@ -172,7 +172,7 @@ def test_a_bias_of_zero_is_the_plain_method(base):
         make = mst_config if base == 'MST' else build
         guided = make(GUIDED, type=f'MaskGuided{base}').double()
         plain = make(VIT, type=base).double()
-        guided.teacher.follow()  # student and teacher agree, both biases are zero
+        guided.teacher.sync()  # student and teacher agree, both biases are zero
         plain.teacher._checked = True
     for name, p in guided.named_parameters():
         if 'mask_bias' in name:
@@ -426,7 +426,7 @@ def test_features_take_segments_where_the_samples_have_them():
     """k-NN and the other measures see f(image, segments), or the image alone."""
     model = build(GUIDED, type='MaskGuidedDINO', num_segments=K,
                   data_preprocessor=dict(mean=None, std=None)).eval()
-    model.teacher.follow()
+    model.teacher.sync()
     x, maps, data = batch()
     with_, without = (extract_features(model, [dict(inputs=v, data_samples=s) for v, s in zip(
         x[0].float(), given)], branch='teacher')[0] for given in (

@@ -36,7 +36,7 @@ def build(**kwargs):
         neck=dict(type='mssl_plugins.MPH', in_channels=CHANNELS, hidden_channels=8, num_heads=2),
         head=dict(type='mssl_plugins.RoIHead', in_channels=CHANNELS, hid_channels=12, out_channels=DIM))
     model = MODELS.build(dict(type='mssl_plugins.MaskCo', **{**settings, **kwargs}))
-    model.encoder_k.follow()
+    model.encoder_k.sync()
     return model
 
 

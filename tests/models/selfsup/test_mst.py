@@ -351,7 +351,7 @@ def test_reconstruct_for_pictures():
 # ---------------------------------------------------------------- wrong input
 def test_teacher_with_other_patches():
     model = mst()
-    model.teacher.follow()
+    model.teacher.sync()
     model.teacher.module.backbone = build(dict(VIT, patch_size=8)).backbone
     with pytest.raises(ValueError, match='4 patches, the student.* 4 x 4.*same patch size'):
         model.loss([v.float() for v in views()])
