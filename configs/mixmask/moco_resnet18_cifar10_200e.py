@@ -3,7 +3,9 @@
 # Expected: docs/evidence.md, GPU size, where it was run
 # Cost: not run here
 # Command: python tools/train.py configs/mixmask/moco_resnet18_cifar10_200e.py
-_base_ = ['../_base_/datasets/cifar10.py', '../_base_/siamese/moco_resnet18.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/cifar10.py', '../_base_/siamese/moco_resnet18.py',
+    '../_base_/schedules/sgd_coslr_1000e.py', '../_base_/runtime.py']
 catalogue = dict(method='moco', base='moco', data='cifar10', epochs=200, expected='docs/evidence.md')
 
 epochs = 200

@@ -3,7 +3,9 @@
 # Expected: no number printed; supplement Fig. 1: below MixMask
 # Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/moco_resnet18_tiny_1000e.py
-_base_ = ['../_base_/datasets/tiny_imagenet.py', '../_base_/siamese/moco_resnet18.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/tiny_imagenet.py', '../_base_/siamese/moco_resnet18.py',
+    '../_base_/schedules/sgd_coslr_1000e.py', '../_base_/runtime.py']
 catalogue = dict(method='moco', base='moco', data='tiny', epochs=1000, expected='no number printed; supplement Fig. 1: below MixMask')
 
 train_dataloader = dict(

@@ -3,7 +3,9 @@
 # Expected: linear 60.6
 # Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mocov1_resnet50_in1k_200e.py
-_base_ = ['../_base_/datasets/imagenet.py', '../_base_/siamese/mocov1_resnet50.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/imagenet.py', '../_base_/siamese/mocov1_resnet50.py',
+    '../_base_/schedules/imagenet_sgd_steplr_200e.py', '../_base_/runtime.py']
 catalogue = dict(method='mocov1', base='mocov1', data='imagenet', epochs=200, expected='linear 60.6')
 
 train_dataloader = dict(

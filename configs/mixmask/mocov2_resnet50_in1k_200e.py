@@ -3,7 +3,9 @@
 # Expected: linear 67.7
 # Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mocov2_resnet50_in1k_200e.py
-_base_ = ['../_base_/datasets/imagenet.py', '../_base_/siamese/mocov2_resnet50.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/imagenet.py', '../_base_/siamese/mocov2_resnet50.py',
+    '../_base_/schedules/imagenet_sgd_coslr_200e.py', '../_base_/runtime.py']
 catalogue = dict(method='mocov2', base='mocov2', data='imagenet', epochs=200, expected='linear 67.7')
 
 train_dataloader = dict(

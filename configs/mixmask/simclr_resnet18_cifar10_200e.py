@@ -3,12 +3,15 @@
 # Expected: docs/evidence.md, GPU size, where it was run
 # Cost: not run here
 # Command: python tools/train.py configs/mixmask/simclr_resnet18_cifar10_200e.py
-_base_ = ['../_base_/datasets/cifar10.py', '../_base_/siamese/simclr_resnet18.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/cifar10.py', '../_base_/siamese/simclr_resnet18.py',
+    '../_base_/schedules/adam_warmup_steplr_1000e.py', '../_base_/runtime.py']
 catalogue = dict(method='simclr', base='simclr', data='cifar10', epochs=200, expected='docs/evidence.md')
 
 epochs = 200
 train_cfg = dict(max_epochs=epochs)
-param_scheduler = [dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2)]
+param_scheduler = [
+    _base_.warmup, dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2)]
 
 train_dataloader = dict(
     batch_size=_base_.batch_size,

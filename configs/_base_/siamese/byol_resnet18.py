@@ -1,7 +1,7 @@
 # BYOL on small images: MixMask's supplement, Table 1, column SimCLR & BYOL
-# (values for CIFAR; Tiny-ImageNet overrides lr and embedding).
+# (values for CIFAR; Tiny-ImageNet overrides the embedding).
+# Not in the table, from the code it builds on: views, bicubic resizing, momentum's cosine.
 embed_dim, proj_dim, momentum = 64, 1024, 0.99
-lr, weight_decay, batch_size, epochs = 0.003, 1e-6, 512, 1000
 
 mlp = dict(
     type='mmpretrain.NonLinearNeck',  # Linear-BN-ReLU-Linear
@@ -31,15 +31,10 @@ model = dict(
         predictor=dict(in_channels=embed_dim, with_avg_pool=False, **mlp)))
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, grey=0.1,
+    scale=(0.2, 1.0), interpolation='bicubic', flip=0.5, grey=0.1,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 
 hooks = dict(
     schedule=dict(
         type='mssl_plugins.ScheduleHook',
         schedules=[dict(target='target_net.momentum', start=momentum, end=1.0, curve='cosine')]))
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='Adam', lr=lr, weight_decay=weight_decay))
-param_scheduler = [dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)

@@ -1,7 +1,8 @@
 # MoCo on small images: MixMask's supplement, Table 1, column MoCo.
-# Not in the table, from the code it builds on: SplitBN, temperature beside, views.
+# Not in the table, from the code it builds on: linear head, SplitBN, views with torchvision's default
+# crop of 0.08-1.  That code's default loss is symmetric (both views are queries), with the
+# asymmetric one beside it; ours is asymmetric, as in MoCo.
 embed_dim, queue, temperature, momentum = 128, 4096, 0.10, 0.99
-lr, weight_decay, batch_size, epochs = 0.06, 5e-4, 512, 1000
 
 model = dict(
     type='mssl_plugins.MoCo',
@@ -25,12 +26,7 @@ model = dict(
         temperature=temperature))
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, grey=0.2,
+    scale=(0.08, 1.0), flip=0.5, grey=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 
 hooks = dict()
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)

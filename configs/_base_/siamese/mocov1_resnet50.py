@@ -1,6 +1,5 @@
-# MoCo v1 on ImageNet (arXiv 1911.05722): linear head, T 0.07, lr steps, its own views.
+# MoCo v1 on ImageNet (arXiv 1911.05722): linear head, T 0.07, its own views.
 embed_dim, queue, temperature, momentum = 128, 65536, 0.07, 0.999
-lr, weight_decay, batch_size, epochs = 0.03, 1e-4, 256, 200  # batch of all processes
 
 model = dict(
     type='mssl_plugins.MoCo',
@@ -23,10 +22,4 @@ model = dict(
 view = dict(
     scale=(0.2, 1.0), flip=0.5, grey=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, p=1.0))
-param_scheduler = [dict(type='MultiStepLR', milestones=[120, 160], gamma=0.1)]
-optim_wrapper = dict(
-    type='mssl_plugins.BF16OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
-auto_scale_lr = dict(base_batch_size=batch_size)
 hooks = dict()

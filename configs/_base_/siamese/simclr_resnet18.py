@@ -1,7 +1,7 @@
 # SimCLR on small images: MixMask's supplement, Table 1, column SimCLR & BYOL
-# (values for CIFAR; Tiny-ImageNet overrides lr and embedding).
+# (values for CIFAR; Tiny-ImageNet overrides the embedding).
+# Not in the table, from the code it builds on: BatchNorm after the head, T 0.5, views, bicubic resizing.
 embed_dim, proj_dim, temperature = 64, 1024, 0.5
-lr, weight_decay, batch_size, epochs = 0.003, 1e-6, 512, 1000
 
 model = dict(
     type='mssl_plugins.SimCLR',
@@ -15,13 +15,14 @@ model = dict(
         zero_init_residual=False,
         norm_cfg=dict(type='BN')),
     neck=dict(
-        type='mmpretrain.NonLinearNeck',  # Linear-BN-ReLU-Linear
+        type='mmpretrain.NonLinearNeck',  # Linear-BN-ReLU-Linear-BN
         in_channels=512,
         hid_channels=proj_dim,
         out_channels=embed_dim,
         num_layers=2,
         with_bias=True,
-        with_last_bn=False,
+        with_last_bn=True,
+        with_last_bn_affine=True,
         with_last_bias=True,
         norm_cfg=dict(type='BN1d')),
     head=dict(
@@ -30,12 +31,7 @@ model = dict(
         temperature=temperature))
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, grey=0.1,
+    scale=(0.2, 1.0), interpolation='bicubic', flip=0.5, grey=0.1,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 
 hooks = dict()
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='Adam', lr=lr, weight_decay=weight_decay))
-param_scheduler = [dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)

@@ -1,10 +1,7 @@
 # SimSiam on small images: MixMask's supplement, Table 1, column SimSiam.
-# The table's lr 0.03 is for a batch of 256 (linear rule of SimSiam's code).
 # The embedding of 128 is the table's; the code it builds on has 2048.  Hidden
 # widths (projector 2048, predictor 512) are that code's.
-embed_dim, base_lr, warmup = 128, 0.03, 10
-weight_decay, batch_size, epochs = 5e-4, 512, 1000
-lr = base_lr * batch_size / 256
+embed_dim = 128
 
 model = dict(
     type='mssl_plugins.SimSiam',
@@ -42,16 +39,3 @@ model = dict(
 view = dict(
     scale=(0.2, 1.0), flip=0.5, grey=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
-
-hooks = dict(
-    predictor_lr=dict(
-        type='mmpretrain.SimSiamHook', fix_pred_lr=True, lr=lr, adjust_by_epoch=False))
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
-    paramwise_cfg=dict(custom_keys={'predictor': dict(fix_lr=True)}))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, end=warmup, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=epochs - warmup, begin=warmup, end=epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)

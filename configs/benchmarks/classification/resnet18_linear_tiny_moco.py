@@ -6,17 +6,12 @@
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
     '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/backbone_resnet18.py',
-    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/images_64.py', '../../_base_/runtime.py']
 catalogue = dict(
     method='linear', base='resnet18', data='tiny_imagenet', epochs=100,
     expected='no number printed')
 
-data_preprocessor = dict(num_classes=200)
 model = dict(
     backbone=dict(_base_.backbone, frozen_stages=4, norm_eval=True),
-    head=dict(num_classes=200, in_channels=_base_.channels))
-train_dataloader = dict(
-    batch_size=_base_.batch_size,
-    dataset=dict(data_root='data/tiny-imagenet-200'))
-val_dataloader = dict(dataset=dict(data_root='data/tiny-imagenet-200'))
-test_dataloader = val_dataloader
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+train_dataloader = dict(batch_size=_base_.batch_size)
