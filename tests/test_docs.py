@@ -3,13 +3,17 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config
 
 from mssl_plugins import catalogue
+from mssl_plugins.checkpoints.loading import load_backbone
+from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').rglob('README.md')), *sorted((ROOT / 'docs').glob('*.md'))]
@@ -104,9 +108,6 @@ def test_commands_of_the_pages_are_valid(page, line):
     for word in shlex.split(line):
         if re.match(r'(tools|configs)/[\w./-]+\.(py|sh)$', word):
             assert (ROOT / word).exists(), word
-    for name, epoch in re.findall(r'work_dirs/(\w+)/epoch_(\d+)', line):
-        if name in EPOCHS:
-            assert catalogue.find(name).stem == name and int(epoch) == EPOCHS[name], line
     for command in re.split(r' && | \| |; ', line):  # each with its own options
         found = re.search(r'(?:tools/|-m mssl_plugins )(\w+)(?:\.(?:py|sh))?(.*)', command)
         if not found or found[1] in ('test', 'quickstart') and '.sh' in command:
@@ -125,6 +126,61 @@ def test_commands_of_the_pages_are_valid(page, line):
         source = ''.join(path.read_text() for path in sources)
         for option in re.findall(r'(?<= )--?[a-z][\w-]*', rest):
             assert f"'{option}'" in source, (option, line)
+
+
+def shown_checkpoints():
+    """(page, command, work folder, epoch) of every checkpoint that a command names."""
+    for param in commands():
+        page, line = param.values
+        for folder, epoch in re.findall(r'work_dirs/([\w./-]+)/epoch_(\w+)\.pth', line):
+            if not folder.startswith('evidence/'):  # of tools/evidence.py, by its own names
+                yield pytest.param(page, line, folder, epoch, id=f'{page.relative_to(ROOT)}: {folder}')
+
+
+def meta_model(cfg, monkeypatch):
+    """The network of a config at full size, without memory."""
+    from mmengine.registry import MODELS, DefaultScope
+    # mmpretrain reads numbers from a linspace, which a meta tensor has none of
+    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
+    with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+def config_of(folder, page):
+    """The config whose training leaves ``work_dirs/<folder>``: of that name, or as the page trains it."""
+    if folder in EPOCHS:
+        return catalogue.find(folder)
+    line = next(p.values[1] for p in commands()
+                if p.values[0] == page and f'--work-dir work_dirs/{folder}' in p.values[1])
+    return catalogue.find(re.search(r'train(?:\.py)? (\S+)', line)[1])
+
+
+@pytest.mark.parametrize('page, line, folder, epoch', shown_checkpoints())
+def test_checkpoints_of_the_pages_fit_their_commands(page, line, folder, epoch, tmp_path, monkeypatch):
+    """Built from the config that the page names, a checkpoint goes into the command's network."""
+    source = config_of(folder, page)
+    assert int(epoch) == EPOCHS[source.stem]
+    named = re.search(r'configs/\S*/([\w-]+)\.py', line)
+    if named is None:  # a command that finds the network in the checkpoint
+        assert re.search(r'(evaluate|export)\.py', line), line
+        return
+    target = catalogue.find(named[1])
+    if 'benchmarks' not in target.parts:  # a tool that reads both
+        assert target == source, line
+        return
+    state = meta_model(Config.fromfile(source), monkeypatch).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'checkpoint.pth')
+    cfg = Config.fromfile(target)
+    if cfg.default_scope == 'mmpretrain':  # init_cfg of the backbone, the student's
+        cfg.model.backbone.pop('init_cfg')
+        model = meta_model(cfg, monkeypatch)
+        load_backbone(model.backbone, tmp_path / 'checkpoint.pth')
+        return
+    pytest.importorskip(cfg.default_scope, reason='needs the extra [dense]')
+    pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
+    report = load_pretrained(meta_model(cfg, monkeypatch), tmp_path / 'checkpoint.pth',
+                             'teacher' if 'source=teacher' in line else 'student')
+    assert len(report.matched) > 30
 
 
 def trained():

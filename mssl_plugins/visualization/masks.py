@@ -1,6 +1,6 @@
 """What a mask hides, with the attention it came from (MST, section 11)."""
 import argparse
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/pictures/masks.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
-    parser.add_argument('--strategies', nargs='+', metavar='NAME', help="of MST, each in a column; "
-                        "default: the config's own")
+    parser.add_argument('--strategies', nargs='+', metavar='NAME', help="of MST, each in a column, "
+                        "hiding as many patches as the config's own, which is the default")
     parser.add_argument('--seed', type=int, default=0, help='of random masks. Default: 0')
 
 
@@ -55,6 +55,24 @@ def teacher_attention(model, view: Tensor, samples: Optional[list] = None) -> Te
                          logits=False).attention[0]
 
 
+def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]:
+    """q and p with which a strategy hides as many patches as the model's own.
+
+    ``'random'`` reads no q: with the p = 1 of MST's attention masks it would
+    hide everything.
+
+    Args:
+        name (str): The strategy to show.
+        strategy (str): The model's own, with its ``q`` and ``p``.
+
+    Returns:
+        Tuple[float, float]: q and p of ``token_mask``.
+    """
+    if (name == 'random') == (strategy == 'random'):
+        return q, p
+    return (q, q * p) if name == 'random' else (p, 1.)
+
+
 def run(args: argparse.Namespace) -> None:
     from mssl_plugins.models.masking import check_strategy, token_mask
     from mssl_plugins.models.selfsup.mst import MST
@@ -75,7 +93,8 @@ def run(args: argparse.Namespace) -> None:
         return
     attention = teacher_attention(model, x, samples)
     names: List[str] = list(args.strategies or [model.strategy])
-    masks = [token_mask(name, attention, model.q, model.p) for name in names]
+    masks = [token_mask(name, attention, *amounts(name, model.strategy, model.q, model.p))
+             for name in names]
     masks = [model.pixels(mask, x)[:, 0].cpu().numpy() for mask in masks]
     grid = attention.unflatten(1, model.grid(x)).cpu().numpy()
     save_image(args.out, picture(images, masks, names, grid))

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mssl_plugins.registry import MODELS
 from mssl_plugins.visualization import attention as A
 from mssl_plugins.visualization.images import read_square
-from mssl_plugins.visualization.masks import picture, teacher_attention
+from mssl_plugins.visualization.masks import amounts, picture, teacher_attention
 
 ROOT = Path(__file__).parents[2]
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
@@ -241,6 +241,22 @@ def test_masks_hide_what_the_teacher_attends_to_least(files, tmp_path):
                 else:
                     wanted = image[y // 10:y // 10 + 4, x // 10:x // 10 + 4].repeat(10, 0)
                     assert (cell == wanted.repeat(10, 1)).all()
+
+
+def test_every_strategy_hides_as_many_patches_as_the_models_own(files, tmp_path):
+    """A random mask of p = 1, which an attention mask has, would hide whole images."""
+    out = tmp_path / 'masks.png'
+    visualize('masks', files / 'mst.py', files / 'mst.pth', files / 'photos', '--out', out,
+              '--strategies', 'random', 'attention_low')
+    for row in range(2):
+        grey = [np.mean((tile_of(out, column, row) == 128).all(-1)) for column in (2, 3)]
+        assert 0.2 < grey[0] < 0.8 and grey[1] == pytest.approx(0.5, abs=0.05)
+    own = dict(strategy='random', q=1 / 8, p=0.3)
+    for name, given, wanted in (
+            ('random', dict(strategy='attention_low', q=1 / 8, p=0.5), (1 / 8, 1 / 16)),
+            ('attention_high', dict(strategy='attention_low', q=1 / 8, p=0.5), (1 / 8, 0.5)),
+            ('random', own, (1 / 8, 0.3)), ('attention_low', own, (0.3, 1))):
+        assert amounts(name, **given) == wanted
 
 
 def test_the_attention_of_the_masks_is_the_teachers(files):
