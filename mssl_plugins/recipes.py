@@ -106,15 +106,23 @@ def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
         raise UserError(f'--batch-size {batch}: must be 2 or more')
     base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size') \
         or cfg.train_dataloader['batch_size'] * processes
-    optimizer = cfg.optim_wrapper['optimizer']
-    before, total = optimizer['lr'], batch * processes
-    optimizer['lr'] = before * total / base
+    optimizer, total = cfg.optim_wrapper['optimizer'], batch * processes
+    before = optimizer['lr']
+    _scale_rate(cfg, total / base)
     cfg.train_dataloader['batch_size'] = batch
     cfg.auto_scale_lr = dict(base_batch_size=total, enable=False)
     if total == base:
         return []
     return [f'batch {total}' + (f' ({batch} a process)' if processes > 1 else '')
             + f': learning rate {before:.4g} for {base} -> {optimizer["lr"]:.4g} (linear rule)']
+
+
+def _scale_rate(cfg, factor: float) -> None:
+    """The optimizer's rate, and the constant one of SimSiam's predictor."""
+    cfg.optim_wrapper['optimizer']['lr'] *= factor
+    for hook in _hooks(cfg):
+        if hook.get('type') == 'mmpretrain.SimSiamHook':
+            hook['lr'] *= factor
 
 
 def set_lr(cfg, lr: float, processes: int = 1) -> List[str]:
@@ -125,8 +133,8 @@ def set_lr(cfg, lr: float, processes: int = 1) -> List[str]:
     """
     if not lr > 0 or not math.isfinite(lr):
         raise UserError(f'--lr {lr}: must be positive')
-    optimizer = cfg.optim_wrapper['optimizer']
-    before, optimizer['lr'] = optimizer['lr'], lr
+    before = cfg.optim_wrapper['optimizer']['lr']
+    _scale_rate(cfg, lr / before)
     total = cfg.train_dataloader['batch_size'] * processes
     cfg.auto_scale_lr = dict(base_batch_size=total, enable=False)
     return [f'learning rate {lr:.4g} instead of {before:.4g}']

@@ -68,6 +68,16 @@ def test_rate_follows_the_batch():
             recipes.set_lr(cfg, wrong)
 
 
+def test_the_predictors_constant_rate_follows_too():
+    entry = next(c for c in catalogue.configs() if c['base'] == 'simsiam')
+    cfg = config(entry['path'])
+    hook = next(h for h in cfg.default_hooks.values() if h['type'] == 'mmpretrain.SimSiamHook')
+    before = hook['lr'], cfg.optim_wrapper.optimizer.lr
+    assert before[0] == before[1]
+    recipes.set_batch(cfg, 2 * cfg.train_dataloader.batch_size)
+    assert hook['lr'] == cfg.optim_wrapper.optimizer.lr != before[0]
+
+
 def test_views_positions_and_decoder_follow_the_size():
     cfg = config(DINO)
     recipes.set_size(cfg, 128)

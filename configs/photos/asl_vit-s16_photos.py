@@ -1,0 +1,8 @@
+# ASL (CVPR 2024) on somebody's own images
+# Command: python -m mssl_plugins train asl_vit-s16_photos --data FOLDER
+_base_ = 'mae_vit-s16_photos.py'
+catalogue = dict(
+    method='asl', base='mae', data='photos', epochs=200,
+    expected='docs/your-images.md')
+
+model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5))

@@ -1,0 +1,16 @@
+# DINO (arXiv 2104.14294) on somebody's own images
+# Command: python -m mssl_plugins train dino_vit-s16_photos --data FOLDER
+_base_ = [
+    '../_base_/photos/folder.py',
+    '../_base_/photos/dino_vit.py',
+    '../_base_/runtime.py',
+]
+catalogue = dict(
+    method='dino', base='dino', data='photos', epochs=200,
+    expected='docs/your-images.md')
+
+train_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='mssl_plugins.Views', views=_base_.views),
+    dict(type='mssl_plugins.PackViews'),
+]))
+default_hooks = _base_.hooks

@@ -1,0 +1,16 @@
+# SimSiam (arXiv 2011.10566) on somebody's own images
+# Command: python -m mssl_plugins train simsiam_resnet50_photos --data FOLDER
+_base_ = [
+    '../_base_/photos/folder.py',
+    '../_base_/photos/simsiam_resnet.py',
+    '../_base_/runtime.py',
+]
+catalogue = dict(
+    method='simsiam', base='simsiam', data='photos', epochs=200,
+    expected='docs/your-images.md')
+
+train_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='mssl_plugins.Views', views=_base_.views),
+    dict(type='mssl_plugins.PackViews'),
+]))
+default_hooks = _base_.hooks
