@@ -5,11 +5,12 @@ from mssl_plugins.engine.hooks.freeze_hook import FreezeHook
 from mssl_plugins.engine.hooks.loss_guard_hook import LossGuard
 from mssl_plugins.engine.hooks.knn_hook import KNNHook
 from mssl_plugins.engine.hooks.load_backbone_hook import LoadBackboneHook
+from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.schedule_hook import ScheduleHook
 from mssl_plugins.engine.hooks.seed_hook import SeedHook
 from mssl_plugins.engine.hooks.teacher_hook import TeacherHook
 
 __all__ = [
     'AtomicCheckpointHook', 'ClipEachHook', 'FreezeHook', 'KNNHook',
-    'LoadBackboneHook', 'LossGuard', 'ScheduleHook', 'SeedHook', 'TeacherHook'
+    'LoadBackboneHook', 'LossGuard', 'MonitorHook', 'ScheduleHook', 'SeedHook', 'TeacherHook'
 ]

@@ -1,0 +1,151 @@
+"""Whether a run learns, without labels: measures on held-out images.
+
+Feature standard deviation (SimSiam, section 4.1), effective rank (RankMe,
+arXiv 2210.02885), alignment and uniformity (arXiv 2005.10242) and LiDAR (arXiv
+2312.04000), first of the initial weights, which are the baseline.
+"""
+import json
+import time
+from pathlib import Path
+from typing import Dict
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from torch.utils.data import Dataset
+
+from mssl_plugins.datasets.sampler import SampleIndex
+from mssl_plugins.errors import unknown
+from mssl_plugins.evaluation.collapse import effective_rank, feature_std
+from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
+from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity
+from mssl_plugins.files import write_atomically
+from mssl_plugins.models.unwrap import unwrap
+from mssl_plugins.registry import HOOKS
+
+BRANCHES = ('student', 'teacher')
+
+class DrawnViews(Dataset):
+    """V views of each image, the same ones at every measurement.
+
+    Args:
+        dataset (Dataset): Whose pipeline draws a view.
+        views (int): V.
+        seed (int): Of the views. Defaults to 0.
+    """
+
+    def __init__(self, dataset: Dataset, views: int, seed: int = 0) -> None:
+        self.dataset, self.views, self.seed = dataset, views, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self.views
+
+    def __getitem__(self, index: int):
+        image, view = divmod(int(index), self.views)
+        return self.dataset[SampleIndex(image, seed=self.seed, epoch=view)]
+
+
+@HOOKS.register_module()
+class MonitorHook(Hook):
+    """Measures a backbone on held-out images every n epochs, without labels.
+
+    Logs ``monitor/std``, ``rankme``, ``alignment``, ``uniformity`` and
+    ``lidar`` to the log, every visualizer backend and, as ``monitor``, a dict
+    of the last result to the message hub, hence into checkpoints;
+    ``monitor.json`` in the work dir keeps every measurement, the initial
+    weights' as ``baseline``.  Training goes on as if the hook were not there.
+
+    Args:
+        images (dict): Config of a data loader, or dataset, of the held-out
+            images under the test transform.
+        views (dict): Of the same images, whose pipeline draws one random
+            view.
+        num_views (int): Views of an image for alignment and LiDAR. Defaults
+            to 4 (ours; LiDAR's paper takes 50).
+        interval (int): Epochs between measurements; the initial weights and
+            the last epoch are always measured. Defaults to 1.
+        branch (str): 'student' or 'teacher'. Defaults to 'student'.
+        pool (str): See :func:`mssl_plugins.models.readout.pool_output`.
+            Defaults to 'auto'.
+        min_std (float): Warn of collapse below this std. Defaults to 0.1,
+            our choice.
+        min_rank (float): Warn of collapse below this RankMe. Defaults to 2,
+            our choice.
+
+    Raises:
+        ValueError: For arguments outside these; before training, if there
+            are fewer than 2 images or no such branch.
+    """
+
+    # before the loggers and the checkpoint, which holds the result
+    priority = 'NORMAL'
+
+    def __init__(self, images: dict, views: dict, num_views: int = 4, interval: int = 1,
+                 branch: str = 'student', pool: str = 'auto', min_std: float = 0.1,
+                 min_rank: float = 2.) -> None:
+        if branch not in BRANCHES:
+            raise unknown(branch, BRANCHES, 'branch')
+        if num_views < 2 or interval < 1:
+            raise ValueError('num_views must be 2 or more and interval 1 or more, got '
+                             f'{num_views} and {interval}')
+        self.images, self.views, self.num_views = images, views, num_views
+        self.interval, self.branch, self.pool = interval, branch, pool
+        self.min_std, self.min_rank = min_std, min_rank
+        self.history: list = []
+
+    def before_train(self, runner) -> None:
+        """Builds the data; measures the initial weights of a fresh run."""
+        self.images, loader = make_loader(self.images), make_loader(self.views)
+        if len(self.images.dataset) < 2:
+            raise ValueError('MonitorHook: at least 2 held-out images are needed, got '
+                             f'{len(self.images.dataset)}')
+        self.views = make_loader(dict(
+            dataset=DrawnViews(loader.dataset, self.num_views), batch_size=loader.batch_size,
+            num_workers=loader.num_workers, collate_fn=loader.collate_fn))
+        find_backbone_module(unwrap(runner.model), self.branch)
+        self.file = Path(runner.work_dir) / 'monitor.json'
+        if runner.iter == 0:
+            self._measure(runner, 0)
+        elif self.file.is_file():
+            kept = json.loads(self.file.read_text())['measured']
+            self.history = [entry for entry in kept if entry['iter'] <= runner.iter]
+
+    def after_train_epoch(self, runner) -> None:
+        """Measures every ``interval`` epochs and after the last."""
+        done = runner.epoch + 1
+        if done % self.interval == 0 or done == runner.max_epochs:
+            self._measure(runner, done)
+
+    def measure(self, model) -> Dict[str, float]:
+        """The measures of a model, unitless, under their names."""
+        given = dict(pool=self.pool, branch=self.branch)
+        features, _ = extract_features(model, self.images, **given)
+        views, _ = extract_features(model, self.views, **given)
+        views = views.unflatten(0, (-1, self.num_views))  # (N, V, D)
+        return dict(
+            std=feature_std(features), rankme=effective_rank(features),
+            alignment=alignment(views), uniformity=uniformity(features), lidar=lidar(views))
+
+    def _measure(self, runner, epoch: int) -> None:
+        begin = time.perf_counter()
+        result = self.measure(runner.model)
+        self.history.append(dict(epoch=epoch, iter=runner.iter, **result))
+        first = self.history[0] if self.history[0]['epoch'] == 0 else None
+        text = '  '.join(
+            f'{name} {value:.3f}' + (f' ({first[name]:.3f})' if first and epoch else '')
+            for name, value in result.items())
+        runner.logger.info(
+            f'monitor after epoch {epoch}: {text}  on {len(self.images.dataset)} held-out images'
+            + (', in brackets at initialization' if first and epoch else '')
+            + f' ({time.perf_counter() - begin:.1f} s)')
+        runner.visualizer.add_scalars(
+            {f'monitor/{name}': value for name, value in result.items()}, step=runner.iter)
+        runner.message_hub.update_info('monitor', dict(result, iter=runner.iter))
+        if is_main_process():
+            write_atomically(json.dumps(dict(
+                branch=self.branch, images=len(self.images.dataset), views=self.num_views,
+                baseline=first, measured=self.history), indent=1).encode(), self.file)
+        if epoch and (result['std'] < self.min_std or result['rankme'] < self.min_rank):
+            runner.logger.warning(
+                f'collapse? after epoch {epoch} the {self.branch} gives nearly the same features '
+                f'for every image: std {result["std"]:.3f} (warning below {self.min_std}), '
+                f'RankMe {result["rankme"]:.2f} (warning below {self.min_rank})')
