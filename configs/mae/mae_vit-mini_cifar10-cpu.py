@@ -15,10 +15,7 @@ small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
-    dataset=dict(indices=images, pipeline=[
-        dict(type='mssl_plugins.Views', views=_base_.views),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(indices=images, pipeline=_base_.train_pipeline))
 default_hooks = dict(
     knn=dict(
         _base_.knn,

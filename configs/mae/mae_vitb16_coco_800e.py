@@ -10,7 +10,4 @@ catalogue = dict(
     expected='not in the supplement')
 
 # 8 processes
-train_dataloader = dict(batch_size=512, dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=_base_.train_pipeline))

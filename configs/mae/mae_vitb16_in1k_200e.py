@@ -15,8 +15,5 @@ warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, T_max=epochs - _base_.warmup, end=epochs)]
 
 # 8 processes
-train_dataloader = dict(batch_size=512, dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=_base_.train_pipeline))
 default_hooks = dict(knn=_base_.knn)

@@ -10,7 +10,6 @@ catalogue = dict(
     expected='ImageNet-1K linear 58.2')
 
 train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(
-        _base_.view, blur=dict(sigma=(0.1, 2.0), p=0.5))]),
-    dict(type='mssl_plugins.PackViews'),
+    dict(type='mssl_plugins.Views', views=[dict(_base_.view, blur=dict(sigma=(0.1, 2.0), p=0.5))]),
+    _base_.pack,
 ]))

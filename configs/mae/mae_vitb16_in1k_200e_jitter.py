@@ -10,7 +10,6 @@ catalogue = dict(
     expected='ImageNet-1K linear 57.6')
 
 train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(
-        _base_.view, jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))]),
-    dict(type='mssl_plugins.PackViews'),
+    dict(type='mssl_plugins.Views', views=[dict(_base_.view, jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))]),
+    _base_.pack,
 ]))

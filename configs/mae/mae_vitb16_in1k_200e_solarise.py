@@ -10,7 +10,6 @@ catalogue = dict(
     expected='ImageNet-1K linear 55.8')
 
 train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(
-        _base_.view, solarize=dict(p=0.2, threshold=128))]),
-    dict(type='mssl_plugins.PackViews'),
+    dict(type='mssl_plugins.Views', views=[dict(_base_.view, solarize=dict(p=0.2, threshold=128))]),
+    _base_.pack,
 ]))

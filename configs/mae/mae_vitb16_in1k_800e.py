@@ -10,8 +10,5 @@ catalogue = dict(
     expected='ImageNet-100 linear 80.5, fine-tuned 92.7')
 
 # 8 processes
-train_dataloader = dict(batch_size=512, dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=_base_.train_pipeline))
 default_hooks = dict(knn=_base_.knn)

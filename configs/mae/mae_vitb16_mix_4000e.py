@@ -14,10 +14,6 @@ train_cfg = dict(max_epochs=epochs)
 warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, T_max=epochs - _base_.warmup, end=epochs)]
 
-pipeline = [
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]
 # 8 processes
 train_dataloader = dict(batch_size=512, dataset=dict(
-    datasets=[dict(pipeline=pipeline, **part) for part in _base_.parts]))
+    datasets=[dict(pipeline=_base_.train_pipeline, **part) for part in _base_.parts]))

@@ -9,10 +9,6 @@ catalogue = dict(
     method='mae', base='mae', data='imagenet100+coco', epochs=800,
     expected='not in the supplement')
 
-pipeline = [
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]
 # 8 processes
 train_dataloader = dict(batch_size=512, dataset=dict(
-    datasets=[dict(pipeline=pipeline, **part) for part in _base_.parts]))
+    datasets=[dict(pipeline=_base_.train_pipeline, **part) for part in _base_.parts]))

@@ -10,7 +10,4 @@ catalogue = dict(
     expected='ImageNet-100 linear 83.5, COCO 49.9 AP, ADE20K 47.8 mIoU')
 
 # 8 processes
-train_dataloader = dict(batch_size=512, dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(batch_size=512, dataset=dict(pipeline=_base_.train_pipeline))

@@ -11,10 +11,6 @@ catalogue = dict(
 
 # MAE's Table 8 and ASL's Table 4 give ViT-L the recipe of ViT-B
 model = dict(backbone=dict(arch='l'), neck=dict(embed_dim=1024))
-pipeline = [
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]
 # 8 processes
 train_dataloader = dict(batch_size=512, dataset=dict(
-    datasets=[dict(pipeline=pipeline, **part) for part in _base_.parts]))
+    datasets=[dict(pipeline=_base_.train_pipeline, **part) for part in _base_.parts]))

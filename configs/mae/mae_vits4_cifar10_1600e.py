@@ -9,8 +9,5 @@ catalogue = dict(
     method='mae', base='mae', data='cifar10', epochs=1600,
     expected='not in the supplement')
 
-train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(pipeline=_base_.train_pipeline))
 default_hooks = dict(knn=_base_.knn)

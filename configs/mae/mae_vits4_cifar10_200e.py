@@ -12,8 +12,5 @@ train_cfg = dict(max_epochs=epochs)
 warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, T_max=epochs - _base_.warmup, end=epochs)]
 
-train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(pipeline=_base_.train_pipeline))
 default_hooks = dict(knn=dict(_base_.knn, interval=20, k=20))

@@ -8,4 +8,4 @@ catalogue = dict(
     method='maskco', base='maskco', data='tiny_imagenet_20c', epochs=4,
     expected='docs/evidence.md')
 
-model = dict(fill='none', neck=dict(kind='none'))
+model = dict(fill='none', neck=None)

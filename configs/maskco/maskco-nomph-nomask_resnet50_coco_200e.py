@@ -8,4 +8,4 @@ catalogue = dict(
     method='maskco', base='maskco', data='coco', epochs=200,
     expected='VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1')
 
-model = dict(fill='none', neck=dict(kind='none'))
+model = dict(fill='none', neck=None)

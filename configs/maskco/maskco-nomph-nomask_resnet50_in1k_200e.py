@@ -8,4 +8,4 @@ catalogue = dict(
     method='maskco', base='maskco', data='imagenet', epochs=200,
     expected='no number printed in the supplement')
 
-model = dict(fill='none', neck=dict(kind='none'))
+model = dict(fill='none', neck=None)

@@ -8,4 +8,4 @@ catalogue = dict(
     method='maskco', base='maskco', data='tiny_imagenet_20c', epochs=200,
     expected='docs/evidence.md')
 
-model = dict(neck=dict(kind='none'))
+model = dict(neck=None)

@@ -8,4 +8,4 @@ catalogue = dict(
     method='maskco', base='maskco', data='coco', epochs=200,
     expected='VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5')
 
-model = dict(neck=dict(kind='none'))
+model = dict(neck=None)

@@ -8,4 +8,4 @@ catalogue = dict(
     method='maskco', base='maskco', data='imagenet', epochs=200,
     expected='no number printed in the supplement')
 
-model = dict(neck=dict(kind='none'))
+model = dict(neck=None)

@@ -1,8 +1,9 @@
 """Every mask of the library, one convention: bool, ``True`` = masked.
 
 Token masks have shape (B, L), pixel masks (B, 1, H, W) or (1, 1, H, W) where
-the batch shares one.  Random draws come from a ``numpy`` generator made by
-:func:`generator`, so that a mask is a function of torch's seed.
+the batch shares one.  A mask is a function of torch's seed and not of the
+device.  What takes the place of the masked is in
+:mod:`mssl_plugins.models.replacement`.
 """
 import math
 from typing import Optional, Tuple, Union
@@ -16,7 +17,7 @@ from mssl_plugins.errors import unknown
 
 
 def generator() -> np.random.Generator:
-    """A numpy generator seeded by one draw from torch's CPU generator."""
+    """A numpy generator, seeded from torch's CPU generator."""
     return np.random.default_rng(int(torch.randint(2**62, (1, ))))
 
 
@@ -31,7 +32,7 @@ def block_grid(grid: int, ratio: float, rng: np.random.Generator,
 
     Args:
         grid (int): Cells a side, at least 3.
-        ratio (float): Share of unmasked cells aimed at, in (0, 1).
+        ratio (float): Fraction of unmasked cells aimed at, in (0, 1).
         rng (np.random.Generator): Source of randomness.
         tries (int): Attempts to place one block. Defaults to 10.
 
@@ -102,7 +103,7 @@ def grid_mask(pattern: str, grid: int, ratio: float, size: Tuple[int, int]) -> T
     Args:
         pattern (str): ``'block'`` or ``'discrete'``.
         grid (int): Cells a side.
-        ratio (float): Share of cells, see the pattern's function.
+        ratio (float): Fraction of cells, see the pattern's function.
         size (Tuple[int, int]): Height and width of the image in pixels.
 
     Returns:
@@ -114,22 +115,21 @@ def grid_mask(pattern: str, grid: int, ratio: float, size: Tuple[int, int]) -> T
 
 
 def random_keep(batch: int,
-                length: int,
+                grid: Tuple[int, int],
                 ratio: float,
                 unit: int = 1,
                 device: Union[str, torch.device] = 'cpu') -> Tuple[Tensor, Tensor]:
     """Uniformly random token masks, the same number of tokens in each image.
 
-    MAE (arXiv 2111.06377), section 3.  Drawn on the CPU, so that a mask does
-    not depend on the device.
+    MAE (arXiv 2111.06377), section 3.
 
     Args:
         batch (int): Number of images B.
-        length (int): Patch tokens of an image L.
-        ratio (float): Share of masked tokens, in (0, 1); rounded to whole
+        grid (Tuple[int, int]): Rows and columns of patch tokens, L in all.
+        ratio (float): Fraction of masked tokens, in (0, 1); rounded to whole
             cells.
         unit (int): Side of a mask cell in tokens; 2 masks a ViT/8 in the
-            cells of a ViT/16 and needs a square grid. Defaults to 1.
+            cells of a ViT/16. Defaults to 1.
         device (str | torch.device): Where to. Defaults to ``'cpu'``.
 
     Returns:
@@ -140,20 +140,21 @@ def random_keep(batch: int,
         ValueError: If cells do not tile the grid, or if the ratio masks
             nothing or everything.
     """
-    side = math.isqrt(length)
-    if unit < 1 or unit > 1 and (side * side != length or side % unit):
-        raise ValueError(f'mask cells of {unit} x {unit} tokens do not tile {length} tokens: '
-                         'a square grid with a side divisible by the unit is needed')
-    cells = length // unit**2
+    rows, columns = grid
+    if unit < 1 or rows % unit or columns % unit:
+        raise ValueError(f'mask cells of {unit} x {unit} tokens do not tile {rows} x {columns} '
+                         'tokens: rows and columns must be divisible by the unit')
+    rows, columns = rows // unit, columns // unit
+    cells = rows * columns
     kept = round(cells * (1 - ratio))
     if not 0 < kept < cells:
         raise ValueError(f'mask ratio {ratio} of {cells} cells keeps {kept}: '
                          'at least one must be kept and one masked')
-    order = torch.rand(batch, cells, device='cpu').to(device).argsort(1)
+    noise = torch.rand(batch, cells, device='cpu').to(device)  # the same on any device
     mask = torch.ones(batch, cells, dtype=torch.bool, device=device)
-    mask.scatter_(1, order[:, :kept], False)
+    mask.scatter_(1, noise.argsort(1)[:, :kept], False)
     if unit > 1:
-        mask = mask.view(batch, side // unit, side // unit)
+        mask = mask.view(batch, rows, columns)
         mask = mask.repeat_interleave(unit, 1).repeat_interleave(unit, 2).flatten(1)
     return token_indices(~mask, kept * unit**2), mask
 
@@ -201,7 +202,7 @@ def token_mask(strategy: str,
             q) or ``'none'``.
         attention (Tensor): Of [CLS] to the L patches, (B, L); only its shape
             matters to ``'random'`` and ``'none'``.
-        q (float): Share of eligible patches. Defaults to 1 / 8.
+        q (float): Fraction of eligible patches. Defaults to 1 / 8.
         p (float): Probability of an eligible patch to be masked. Defaults to
             1.
         generator (torch.Generator, optional): Of the CPU, where u is drawn,
@@ -224,24 +225,21 @@ def token_mask(strategy: str,
     return eligible
 
 
-def bert_replacement(patches: Tensor,
-                     mask: Tensor,
-                     mask_token: Tensor,
-                     generator: Optional[torch.Generator] = None) -> Tensor:
-    """What BERT (arXiv 1810.04805, section 3.1) puts in place of masked tokens.
+def box_mask(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Pixels whose center lies in the box.
 
-    80 % the mask token, 10 % a random token of the batch, 10 % what was there.
+    MaskCo (arXiv 2108.07954), supplement, Algorithm 1.
 
     Args:
-        patches (Tensor): Projected, before positions, (B, L, C).
-        mask (Tensor): (B, L) bool, ``True`` = masked.
-        mask_token (Tensor): Broadcast to (B, L, C).
-        generator (torch.Generator, optional): Of the CPU. Defaults to None.
+        boxes (Tensor): (N, 4), x0, y0, x1, y1 in px.
+        size (Tuple[int, int]): H, W in px.
 
     Returns:
-        Tensor: (B, L, C), to be used where ``mask`` is ``True``.
+        Tensor: (N, 1, H, W) bool, ``True`` = masked. A box with whole
+        numbers, as ``mssl_plugins.MaskCoViews`` samples it, covers exactly
+        (y1 - y0)(x1 - x0) pixels.
     """
-    u = torch.rand(mask.shape, generator=generator).to(mask.device).unsqueeze(-1)
-    other = torch.randint(mask.numel(), mask.shape, generator=generator).to(mask.device)
-    replacement = torch.where(u < 0.8, mask_token.to(patches.dtype), patches)
-    return torch.where(u >= 0.9, patches.flatten(0, 1)[other], replacement)
+    y, x = (torch.arange(side, device=boxes.device) + 0.5 for side in size)
+    x0, y0, x1, y1 = boxes.T[..., None]  # (N, 1) each
+    rows, columns = (y0 < y) & (y < y1), (x0 < x) & (x < x1)
+    return (rows[:, :, None] & columns[:, None])[:, None]

@@ -100,15 +100,16 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'{args.config}: {type(model).__name__} has no MPH; configs/maskco do')
     checkpoint = load_checkpoint_safely(args.checkpoint)
     model.load_state_dict(checkpoint.get('state_dict', checkpoint))
-    law = TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[0]).query_law
+    sampler = TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[0]).query_sampler
     if args.images:
-        images = [read_square(f, law.size) for f in find_images(args.images, args.rows)]
+        images = [read_square(f, sampler.size) for f in find_images(args.images, args.rows)]
     else:
         from mssl_plugins.datasets.scenes import Scenes
-        scenes = Scenes(split='test', length=args.rows, size=law.size, seed=args.seed)
+        scenes = Scenes(split='test', length=args.rows, size=sampler.size, seed=args.seed)
         images = [scenes[i]['img'] for i in range(len(scenes))]
     images = np.stack(images)
-    boxes = law.draw(np.random.default_rng(args.seed), (0, 0, law.size, law.size), len(images))
+    boxes = sampler.sample(
+        np.random.default_rng(args.seed), (0, 0, sampler.size, sampler.size), len(images))
     torch.manual_seed(args.seed)  # of a fill with noise
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=x))['inputs']

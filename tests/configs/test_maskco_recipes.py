@@ -35,9 +35,10 @@ def test_recipe(name):
     """Section A.2, and MoCo v2 of OpenSelfSup where the supplement is silent."""
     cfg = load(name)
     views, pack = cfg.train_dataloader.dataset.pipeline
-    # 16 boxes an image x 31 other images = 496
-    assert views.num_boxes * (cfg.train_dataloader.batch_size - 1) == 16 * 31 == 496
-    assert cfg.train_dataloader.batch_size == 32
+    # M = 16 boxes an image x N = 31 other images of a GPU; with (+in) 16 more
+    assert cfg.train_dataloader.batch_size == 32 and views.num_boxes == 16
+    negatives = views.num_boxes * (cfg.train_dataloader.batch_size - 1 + cfg.model.intra)
+    assert negatives == (512 if '-in_' in name else 496)
     assert cfg.auto_scale_lr.base_batch_size == 8 * 32 == 256
     assert cfg.train_cfg.max_epochs == 200 and cfg.train_cfg.type == 'EpochBasedTrainLoop'
     optimizer = cfg.optim_wrapper.optimizer
@@ -49,7 +50,8 @@ def test_recipe(name):
     assert model.backbone.depth == 50
     assert (model.head.in_channels, model.head.hid_channels, model.head.out_channels) == (2048, 2048, 128)
     assert model.head.roi_size == 3
-    assert (model.neck.depth, model.neck.hidden_channels, model.neck.in_channels) == (2, 512, 2048)
+    if model.neck is not None:
+        assert (model.neck.depth, model.neck.hidden_channels, model.neck.in_channels) == (2, 512, 2048)
     view, = views.views
     assert (view.num, view.size, view.scale) == (2, 224, (0.2, 1.0))
     assert plain(view.jitter) == dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
@@ -79,32 +81,68 @@ def test_pre_training_sets_need_no_labels():
     assert coco.labels is False and cc.labels is False and cc.list_file
 
 
-def test_variants_differ_in_one_thing():
-    want = {
-        'maskco': {}, 'maskco-in': dict(intra=True), 'maskco-nomask': dict(fill='none'),
-        'maskco-nomph': dict(kind='none'), 'maskco-nomph-nomask': dict(fill='none', kind='none'),
-        'maskco-conv': dict(kind='conv'), 'maskco-keymph': dict(mph_on_key=True),
-        'maskco-noise': dict(fill='noise'), 'maskco-imagemean': dict(fill='image_mean')}
+VARIANTS = {
+    'maskco': {}, 'maskco-in': dict(intra=True), 'maskco-nomask': dict(fill='none'),
+    'maskco-nomph': dict(neck=None), 'maskco-nomph-nomask': dict(fill='none', neck=None),
+    'maskco-conv': dict(kind='conv'), 'maskco-querymph': dict(mph_on_key=False),
+    'maskco-noise': dict(fill='noise'), 'maskco-imagemean': dict(fill='image_mean')}
+
+
+def changed(model, neck={}, kind='transformer', **change):
+    """A model's config with a variant's change."""
+    neck = None if neck is None else dict(model['neck'], kind=kind)
+    return dict(model, neck=neck, **change)
+
+
+@pytest.mark.parametrize('name', LARGE)
+def test_variants_differ_in_one_thing(name):
     base = plain(load('maskco_resnet50_in1k_200e').model)
-    seen = set()
-    for name in LARGE:
-        variant = name.split('_')[0]
-        model = plain(load(name).model)
-        change = dict(want[variant])
-        neck = dict(base['neck'], kind=change.pop('kind', 'transformer'))
-        assert model == dict(base, neck=neck, **change), name
-        seen.add(variant)
-    assert seen == set(want)
-    assert (base['fill'], base['intra'], base['mph_on_key']) == ('mean', False, False)
+    assert plain(load(name).model) == changed(base, **VARIANTS[name.split('_')[0]])
 
 
-def test_table1_and_table2():
-    assert '15.4 / 33.6 / 45.8 / 59.6 / 65.1' in catalogue('maskco_resnet50_in1k_200e')['expected']
-    on, off = 'maskco-nomph_resnet50_coco_200e', 'maskco-nomph-nomask_resnet50_coco_200e'
-    assert catalogue(on)['expected'] == 'VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5'
-    assert catalogue(off)['expected'] == 'VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1'
-    for name, fill in ((on, 'mean'), (off, 'none')):
-        assert load(name).model.fill == fill and load(name).model.neck.kind == 'none'
+def test_every_variant_is_shipped():
+    assert {name.split('_')[0] for name in LARGE} == set(VARIANTS)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_mph_is_part_of_both_networks(name):
+    """Algorithm 1: net is "the backbone and MPH", net_k follows all of net_q."""
+    model = MODELS.build(load(name).model)
+    ours, theirs = model.neck.state_dict(), model.encoder_k.module.mph.state_dict()
+    if '-nomph' in name:
+        assert not ours and not theirs
+    elif '-querymph' in name:
+        assert ours and not theirs
+    else:
+        assert ours and ours.keys() == theirs.keys()
+
+
+# Table 1: the other methods' rows are the page's
+TABLE_1 = {
+    'random weights': (11.4, 16.2, 13.5, 9.1, 6.5), 'supervised': (15.2, 34.0, 47.9, 67.6, 76.2),
+    'relative position': (14.8, 31.3, 45.8, 49.3, 40.2), 'rotation': (12.9, 34.3, 44.9, 55.0, 49.1),
+    'NPID': (14.3, 31.2, 40.7, 54.5, 56.6), 'MoCo v2': (14.7, 32.8, 45.0, 61.6, 66.7),
+    'SimCLR': (17.1, 31.4, 41.4, 54.4, 61.6), 'BYOL': (15.5, 34.5, 47.2, 62.8, 71.6),
+    'MaskCo': (15.4, 33.6, 45.8, 59.6, 65.1)}
+
+
+@pytest.mark.parametrize('method', TABLE_1)
+def test_table_1(method):
+    page = (FOLDER / 'README.md').read_text()
+    assert f'| {method} | ' + ' | '.join(map(str, TABLE_1[method])) + ' |' in page
+    if method == 'MaskCo':
+        words = ' / '.join(map(str, TABLE_1[method]))
+        assert words in catalogue('maskco_resnet50_in1k_200e')['expected']
+
+
+@pytest.mark.parametrize('name, fill, expected', [
+    ('maskco-nomph_resnet50_coco_200e', 'mean',
+     'VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5'),
+    ('maskco-nomph-nomask_resnet50_coco_200e', 'none',
+     'VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1')])
+def test_table_2(name, fill, expected):
+    assert catalogue(name)['expected'] == expected
+    assert load(name).model.fill == fill and load(name).model.neck is None
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -143,14 +181,10 @@ def test_pipeline_and_model_fit(name):
         assert torch.stack([p.grad.norm() for p in model.backbone.parameters()]).isfinite().all()
 
 
-def test_small_arms_differ_in_one_thing():
-    for suffix in ('tiny20_200e', 'tiny20-cpu'):
-        base = load(f'maskco_resnet18_{suffix}')
-        for variant, change in (('nomask', dict(fill='none')), ('nomph', dict(kind='none')),
-                                ('nomph-nomask', dict(fill='none', kind='none'))):
-            cfg = load(f'maskco-{variant}_resnet18_{suffix}')
-            model = plain(base.model)
-            model['neck']['kind'] = change.pop('kind', 'transformer')
-            assert plain(cfg.model) == dict(model, **change)
-            for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
-                assert plain(cfg[key]) == plain(base[key])
+@pytest.mark.parametrize('suffix', ['tiny20_200e', 'tiny20-cpu'])
+@pytest.mark.parametrize('variant', ['maskco-nomask', 'maskco-nomph', 'maskco-nomph-nomask'])
+def test_small_variants_differ_in_one_thing(variant, suffix):
+    base, cfg = load(f'maskco_resnet18_{suffix}'), load(f'{variant}_resnet18_{suffix}')
+    assert plain(cfg.model) == changed(plain(base.model), **VARIANTS[variant])
+    for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
+        assert plain(cfg[key]) == plain(base[key])

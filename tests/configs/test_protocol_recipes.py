@@ -88,8 +88,9 @@ def test_mask_guided_table_4_and_asl_table_1_mae_linear(name, epochs):
     cosine(cfg, epochs, 10)
     assert cfg.model.neck.type == 'mmpretrain.ClsBatchNormNeck' and not cfg.model.neck.affine
     assert cfg.model.neck.input_features == cfg.model.head.in_channels
-    if '_mae' in name:
-        assert set(transforms(cfg)) == {'RandomResizedCrop', 'PackInputs'}
+    # Table 1 crops and does not flip; CIFAR's crop is the padded one
+    crop = 'RandomResizedCrop' if '_mae' in name else 'RandomCrop'
+    assert list(transforms(cfg)) == [crop, 'PackInputs']
 
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.endswith('_moco')])
@@ -112,6 +113,16 @@ def test_maskco_a3_multilayer():
     assert cfg.model.features == ['conv1', 'conv2', 'conv3', 'conv4', 'conv5']
     assert cfg.model.head.in_channels == [9216, 9216, 8192, 9216, 8192]
     assert cfg.val_evaluator.type == 'mssl_plugins.LayerAccuracy'
+    # the transforms of that configuration, in its order
+    named = transforms(cfg)
+    assert list(named) == ['RandomResizedCrop', 'RandomFlip', 'ColorJitter', 'Lighting', 'PackInputs']
+    assert named['RandomResizedCrop'].interpolation == 'bilinear'
+    jitter, lighting = named['ColorJitter'], named['Lighting']
+    assert jitter.type == 'mssl_plugins.ColorJitter' and lighting.type == 'mssl_plugins.Lighting'
+    strengths = [jitter[key] for key in ('brightness', 'contrast', 'saturation', 'hue')]
+    assert strengths == [0.4, 0.4, 0.4, 0] and jitter.get('p', 1) == 1 and lighting.std == 0.1
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.pipeline[0].interpolation == 'bilinear'
 
 
 # -------------------------------------------------------------- fine-tuning

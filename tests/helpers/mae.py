@@ -44,12 +44,12 @@ def slow_prediction(model, x, keep, masked):
     return full  # (B, L, values)
 
 
-def slow_loss(prediction, x, masked, norm_pix=True):
+def slow_loss(prediction, x, masked, norm_pix=True, columns=GRID):
     """One patch, one pixel at a time."""
     total, count = 0., 0
     for b in range(len(x)):
         for m in masked[b].tolist():
-            row, column = divmod(m, GRID)
+            row, column = divmod(m, columns)
             pixels = [x[b, c, row * PATCH + i, column * PATCH + j].item()
                       for i in range(PATCH) for j in range(PATCH) for c in range(3)]
             if norm_pix:

@@ -29,8 +29,11 @@ model = dict(
 view = dict(num=1, size=32, scale=(0.2, 1.0), flip=0.5)
 views = [view]
 
-no_decay = {key: dict(decay_mult=0.) for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')}
-# a and b move by the learning rate a step, here 1,900 steps: ten times the rate, as for DINO
+train_pipeline = [
+    dict(type='mssl_plugins.Views', views=views), dict(type='mssl_plugins.PackViews')]
+
+no_decay = {key: dict(decay_mult=0.) for key in ('ln', 'bias')}  # tokens decay, as in MAE
+# a and b change by the learning rate a step, here in 936 steps: ten times the rate, as for DINO
 bias_rate = {'mask_bias': dict(lr_mult=10., decay_mult=0.)}
 optim_wrapper = dict(
     type='OptimWrapper',

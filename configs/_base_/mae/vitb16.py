@@ -22,13 +22,14 @@ model = dict(
         decoder_num_heads=16))
 
 view = dict(num=1, size=224, scale=(0.2, 1.0), interpolation='bicubic', flip=0.5)
+pack = dict(type='mssl_plugins.PackViews')
+train_pipeline = [dict(type='mssl_plugins.Views', views=[view]), pack]
 
 optim_wrapper = dict(
     type='mssl_plugins.BF16OptimWrapper',
     optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.95), weight_decay=0.05),
-    paramwise_cfg=dict(custom_keys={  # mmpretrain's: no decay but for matrices
-        key: dict(decay_mult=0.0)
-        for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')}))
+    paramwise_cfg=dict(custom_keys={  # MAE's: norms and biases do not decay, tokens do
+        key: dict(decay_mult=0.0) for key in ('ln', 'bias')}))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=warmup,
          convert_to_iter_based=True),

@@ -6,6 +6,7 @@ lr, weight_decay, batch_size, epochs = 0.03, 1e-4, 32, 200
 model = dict(
     type='mssl_plugins.MaskCo',
     fill='mean',
+    mph_on_key=True,
     temperature=temperature,
     momentum=momentum,
     channels_last=True,

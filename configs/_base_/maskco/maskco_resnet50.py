@@ -1,13 +1,13 @@
 # MaskCo, 224 px.  16 boxes an image and 32 images a process: the supplement, section A.2.  The rest
-# of the recipe is MoCo v2's of OpenSelfSup, whose numbers fill the supplement's Table 1.  MPH, head,
-# box laws and fill are not published: our choice.
+# of the recipe is MoCo v2's of OpenSelfSup, whose numbers fill the supplement's Table 1.  The layers of
+# MPH and head, the distribution of the boxes and the fill are not published: our choice.
 embed_dim, temperature, momentum = 128, 0.2, 0.999
 lr, weight_decay, batch_size, epochs = 0.03, 1e-4, 256, 200  # batch of all processes
 
 model = dict(
     type='mssl_plugins.MaskCo',
     fill='mean',
-    mph_on_key=False,
+    mph_on_key=True,
     intra=False,
     temperature=temperature,
     momentum=momentum,

@@ -14,6 +14,14 @@ catalogue = dict(
 model = dict(
     backbone=_base_.backbone,
     head=dict(num_classes=_base_.num_classes, in_channels=[9216, 9216, 8192, 9216, 8192]))
-train_dataloader = dict(batch_size=_base_.batch_size // 8)  # a process, 8 of them
+train_dataloader = dict(
+    batch_size=_base_.batch_size // 8,  # a process, 8 of them
+    dataset=dict(pipeline=[
+        dict(_base_.crop, interpolation='bilinear'), _base_.flip, _base_.jitter, _base_.lighting,
+        _base_.pack]))
+resize, *cut_and_pack = _base_.test_pipeline
+val_dataloader = dict(dataset=dict(
+    pipeline=[dict(resize, interpolation='bilinear'), *cut_and_pack]))
+test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, type='mssl_plugins.LayerAccuracy')
 test_evaluator = val_evaluator

@@ -1,6 +1,6 @@
 # MAE's linear probe, ViT-S/4, CIFAR-100
 # Paper: ASL (CVPR 2024), supplement section 4, which refers to RandSAC (arXiv 2203.12054)
-# Settings: those of Tables 1 and 2 and a crop with 4 px of padding (our choice)
+# Settings: Table 1's, which crops and does not flip; the crop has 4 px of padding (our choice)
 # Expected: not in the supplement
 # Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vits4_linear_cifar100_asl.py
@@ -19,6 +19,6 @@ model = dict(
     head=dict(num_classes=100, in_channels=_base_.channels))
 train_dataloader = dict(
     batch_size=_base_.batch_size,
-    dataset=dict(data_root='data/cifar100'))
+    dataset=dict(data_root='data/cifar100', pipeline=[_base_.crop, _base_.pack]))
 val_dataloader = dict(dataset=dict(data_root='data/cifar100'))
 test_dataloader = val_dataloader

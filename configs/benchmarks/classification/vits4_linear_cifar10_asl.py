@@ -1,6 +1,6 @@
 # MAE's linear probe, ViT-S/4, CIFAR-10
 # Paper: ASL (CVPR 2024), supplement section 4, which refers to RandSAC (arXiv 2203.12054)
-# Settings: those of Tables 1 and 2 and a crop with 4 px of padding (our choice)
+# Settings: Table 1's, which crops and does not flip; the crop has 4 px of padding (our choice)
 # Expected: not in the supplement
 # Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vits4_linear_cifar10_asl.py
@@ -16,4 +16,5 @@ model = dict(
     backbone=_base_.backbone,
     neck=dict(input_features=_base_.channels),
     head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
-train_dataloader = dict(batch_size=_base_.batch_size)
+train_dataloader = dict(
+    batch_size=_base_.batch_size, dataset=dict(pipeline=[_base_.crop, _base_.pack]))

@@ -1,23 +1,23 @@
 """MaskCo's two views, masked box and key boxes.
 
-Supplement, Algorithm 1, line ``transform``.  The supplement leaves the laws
-open: the crops, the boxes and all numbers here are our choices, except the
-16 negative boxes an image (section A.2).  Cropping, flips and colours are those
-of :class:`~mssl_plugins.datasets.transforms.views.Views`.
+Supplement, Algorithm 1, line ``transform``.  The supplement leaves the
+distributions open: the crops, the boxes and all numbers here are our choices,
+except the 16 negative boxes an image (section A.2).  Cropping, flips and colors
+are those of :class:`~mssl_plugins.datasets.transforms.views.Views`.
 """
 from typing import Sequence, Tuple
 
 import numpy as np
 
-from mssl_plugins.registry import TRANSFORMS
 from mssl_plugins.datasets.transforms.views import Views, boxes_to_image, boxes_to_view
+from mssl_plugins.registry import TRANSFORMS
 
 
-class BoxLaw:
+class BoxSampler:
     """Random boxes of whole px: area uniform, aspect log-uniform.
 
-    The drawn box is moved to the nearest one of whole px that obeys every
-    limit, so the limits hold exactly.
+    A sampled box is moved to the nearest one of whole px within every limit,
+    so the limits hold exactly.
 
     Args:
         size (int): Side S of the view in px.
@@ -26,7 +26,7 @@ class BoxLaw:
         least (int): Least side in px.
 
     Raises:
-        ValueError: For ranges out of order, or where no box obeys.
+        ValueError: For ranges out of order, or where no box is within them.
     """
 
     def __init__(self, size: int, area: Tuple[float, float], aspect: Tuple[float, float],
@@ -56,11 +56,11 @@ class BoxLaw:
         ok = low <= high
         return w[ok], low[ok], high[ok]
 
-    def draw(self, rng: np.random.Generator, room: Sequence[int], num: int) -> np.ndarray:
+    def sample(self, rng: np.random.Generator, room: Sequence[int], num: int) -> np.ndarray:
         """Boxes within a room where :meth:`sides` is not empty.
 
         Args:
-            rng (np.random.Generator): Where all chance comes from.
+            rng (np.random.Generator): Source of randomness.
             room (Sequence[int]): x0, y0, x1, y1 in px of the view.
             num (int): How many.
 
@@ -93,7 +93,7 @@ class MaskCoViews(Views):
       exactly the box; it lies in what both views show.
     - ``key_boxes``: (1 + num_boxes, 4) float64, in px of the key view (the
       second).  Box 0 is the masked region there, with fractions of a px; the
-      others are drawn anywhere in the view.
+      others are anywhere in the view.
 
     Boxes are float64 so that both views lead back to the same region of the
     image to 1e-4 px however large it is.  The images stay whole: the model
@@ -112,8 +112,8 @@ class MaskCoViews(Views):
             to 2.
         overlap (float): Least area that both views show, as a fraction of
             the query view's. Our choice. Defaults to 0.2.
-        tries (int): Draws of a pair of crops in which a box does not fit
-            before the query's crop is taken for both. Defaults to 10.
+        tries (int): Pairs of crops in which no box fits before the query's
+            crop is taken for both. Defaults to 10.
 
     Raises:
         ValueError: If there are not two views, a number is out of range, or
@@ -146,23 +146,23 @@ class MaskCoViews(Views):
             if value != int(value) or value < low:
                 raise ValueError(f'{name}={value}: must be a whole number of {low} or more')
         self.num_boxes, self.overlap, self.tries = num_boxes, overlap, tries
-        self.query_law, self.key_law = (
-            BoxLaw(group.size, area, aspect, stride * min_cells) for group in self.groups)
+        self.query_sampler, self.key_sampler = (
+            BoxSampler(group.size, area, aspect, stride * min_cells) for group in self.groups)
 
     def draw_boxes(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         """Two crops that share enough for a masked box; see :class:`Views`."""
         for _ in range(self.tries):
             crops = super().draw_boxes(rng, height, width)
             x0, y0, x1, y1 = self.room(crops)
-            large = (x1 - x0) * (y1 - y0) >= self.overlap * self.query_law.size**2
-            if x1 > x0 and y1 > y0 and large and len(self.query_law.sides(x1 - x0, y1 - y0)[0]):
+            large = (x1 - x0) * (y1 - y0) >= self.overlap * self.query_sampler.size**2
+            if x1 > x0 and y1 > y0 and large and len(self.query_sampler.sides(x1 - x0, y1 - y0)[0]):
                 return crops
         return crops[[0, 0]]
 
     def room(self, crops: np.ndarray) -> Tuple[int, int, int, int]:
         """What both crops show, in whole px of the query view before its flip."""
         shared = np.concatenate([crops[:, :2].max(0), crops[:, 2:].min(0)]).astype(np.float64)
-        x0, y0, x1, y1 = boxes_to_view(shared[None], crops[0], False, self.query_law.size)[0]
+        x0, y0, x1, y1 = boxes_to_view(shared[None], crops[0], False, self.query_sampler.size)[0]
         # the small rest keeps whole numbers whole
         x0, y0 = np.ceil([x0 - 1e-6, y0 - 1e-6])
         x1, y1 = np.floor([x1 + 1e-6, y1 + 1e-6])
@@ -173,13 +173,13 @@ class MaskCoViews(Views):
         results = super().transform(results)
         rng = results['rng']
         crops, flips = results['view_boxes'].astype(np.float64), results['view_flips']
-        size, key_size = self.query_law.size, self.key_law.size
-        masked = self.query_law.draw(rng, self.room(crops), 1)
+        size, key_size = self.query_sampler.size, self.key_sampler.size
+        masked = self.query_sampler.sample(rng, self.room(crops), 1)
         if flips[0]:
             masked[:, [0, 2]] = size - masked[:, [2, 0]]
         region = boxes_to_image(masked, crops[0], flips[0], size)
         positive = boxes_to_view(region, crops[1], flips[1], key_size).clip(0, key_size)
-        negatives = self.key_law.draw(rng, (0, 0, key_size, key_size), self.num_boxes)
+        negatives = self.key_sampler.sample(rng, (0, 0, key_size, key_size), self.num_boxes)
         results['masked_box'] = masked[0]
         results['key_boxes'] = np.concatenate([positive, negatives])
         return results

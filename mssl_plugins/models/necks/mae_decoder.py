@@ -1,9 +1,14 @@
 """The decoder of MAE (arXiv 2111.06377, section 3)."""
+import math
+from typing import Tuple, Union
+
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from mmpretrain.models import MAEPretrainDecoder
 from torch import Tensor, nn
 
+from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
 from mssl_plugins.registry import MODELS
 
 
@@ -16,18 +21,35 @@ class MAEDecoder(MAEPretrainDecoder):
     its position; the last block computes what the masked tokens need.
 
     Args:
-        **kwargs: Arguments of mmpretrain's ``MAEPretrainDecoder``; those of
-            the paper are ``decoder_embed_dim=512, decoder_depth=8,
+        num_patches (int | Tuple[int, int]): Rows and columns of patches, or
+            their number where they form a square. Defaults to 196.
+        **kwargs: Further arguments of mmpretrain's ``MAEPretrainDecoder``;
+            those of the paper are ``decoder_embed_dim=512, decoder_depth=8,
             decoder_num_heads=16``.
 
     Raises:
-        ValueError: If there is no block.
+        ValueError: If there is no block, or a mere number of patches that
+            form no square.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, num_patches: Union[int, Tuple[int, int]] = 196, **kwargs) -> None:
+        if isinstance(num_patches, int):
+            side = math.isqrt(num_patches)
+            if side**2 != num_patches:
+                raise ValueError(f'num_patches={num_patches} is no square: give rows and columns, '
+                                 'as in num_patches=(7, 14)')
+            num_patches = (side, side)
+        super().__init__(num_patches=math.prod(num_patches), **kwargs)
+        self.grid = tuple(num_patches)
         if not len(self.decoder_blocks):
             raise ValueError('decoder_depth must be at least 1, got 0')
+
+    def init_weights(self) -> None:
+        """As in mmpretrain, with the positions of this grid, square or not."""
+        BaseModule.init_weights(self)  # mmpretrain's own fills in a square grid's
+        self.decoder_pos_embed.data.copy_(sincos_pos_embed(
+            self.grid, self.decoder_pos_embed.shape[-1], cls_token=True))
+        nn.init.normal_(self.mask_token, std=.02)
 
     def forward(self, tokens: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
         """Predict the masked patches.
@@ -40,15 +62,15 @@ class MAEDecoder(MAEPretrainDecoder):
         Returns:
             Tensor: (B, Lm, values of a patch), in the order of ``masked``.
         """
-        place = self.decoder_pos_embed[0]  # (1 + L, E), [CLS] first
-        x = self.decoder_embed(tokens)  # (B, 1 + Lk, E)
-        position = torch.cat([keep.new_zeros(len(keep), 1), keep + 1], 1)
-        hidden = self.mask_token[0] + place[masked + 1]  # (B, Lm, E)
-        x = torch.cat([x + place[position], hidden.to(x.dtype)], 1)
+        pos_embed = self.decoder_pos_embed[0]  # (1 + L, E), [CLS] first
+        seen = torch.cat([keep.new_zeros(len(keep), 1), keep + 1], 1)  # (B, 1 + Lk)
+        x = self.decoder_embed(tokens) + pos_embed[seen]  # (B, 1 + Lk, E)
+        hidden = self.mask_token + pos_embed[masked + 1]  # (B, Lm, E)
+        x = torch.cat([x, hidden], 1)  # (B, 1 + L, E)
         *blocks, last = self.decoder_blocks
         for block in blocks:
             x = block(x)
-        x = self._last(last, x, keep.shape[1] + 1)
+        x = self._last(last, x, seen.shape[1])  # (B, Lm, E)
         return self.decoder_pred(self.decoder_norm(x))
 
     @staticmethod

@@ -9,11 +9,11 @@ from typing import Optional, Sequence, Tuple
 from mmengine.model import BaseModule
 from mmpretrain.models.backbones.resnet import Bottleneck
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
-from mmpretrain.models.utils import build_2d_sincos_position_embedding
 from torch import Tensor, nn
 
-from mssl_plugins.registry import MODELS
 from mssl_plugins.errors import unknown
+from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
+from mssl_plugins.registry import MODELS
 
 
 @MODELS.register_module()
@@ -22,12 +22,12 @@ class MPH(BaseModule):
 
     ``transformer``: C -> hidden, 2-D sine-cosine position, pre-norm
     Transformer encoder layers, hidden -> C, plus the input.  ``conv``:
-    ResNet's bottleneck blocks of inner width hidden.  ``none``: the map as it
-    is, the paper's "without MPH".
+    ResNet's bottleneck blocks of inner width hidden.  The paper's "without
+    MPH" is ``neck=None`` of ``mssl_plugins.MaskCo``.
 
     Args:
         in_channels (int): C of the map, 2048 for ResNet-50's last.
-        kind (str): ``'transformer'``, ``'conv'`` or ``'none'``. Defaults to
+        kind (str): ``'transformer'`` or ``'conv'``. Defaults to
             ``'transformer'``.
         hidden_channels (int): Defaults to 512.
         depth (int): Layers or blocks. Defaults to 2.
@@ -40,7 +40,7 @@ class MPH(BaseModule):
             position (4) or the bottleneck do not divide.
     """
 
-    KINDS = ('transformer', 'conv', 'none')
+    KINDS = ('transformer', 'conv')
 
     def __init__(self,
                  in_channels: int,
@@ -54,7 +54,7 @@ class MPH(BaseModule):
         if kind not in self.KINDS:
             raise unknown(kind, self.KINDS, 'kind of MPH')
         if depth < 1:
-            raise ValueError(f"depth must be 1 or more, got {depth}; kind='none' leaves MPH out")
+            raise ValueError(f'depth must be 1 or more, got {depth}; neck=None leaves MPH out')
         self.kind, self.in_channels, self.hidden_channels = kind, in_channels, hidden_channels
         if kind == 'conv':
             if in_channels % hidden_channels:
@@ -63,7 +63,7 @@ class MPH(BaseModule):
             self.layers = nn.Sequential(*(
                 Bottleneck(in_channels, in_channels, in_channels // hidden_channels,
                            norm_cfg=norm_cfg) for _ in range(depth)))
-        elif kind == 'transformer':
+        else:
             if hidden_channels % 4 or hidden_channels % num_heads:
                 raise ValueError(f'hidden_channels={hidden_channels} must be divisible by 4 and '
                                  f'by num_heads={num_heads}')
@@ -81,16 +81,13 @@ class MPH(BaseModule):
             ValueError: If the map has another number of channels.
         """
         x = x[-1]
-        if self.kind == 'none':
-            return (x, )
         if x.shape[1] != self.in_channels:
             raise ValueError(f'MPH was made for {self.in_channels} channels, the map has '
                              f'{x.shape[1]}: set in_channels={x.shape[1]}')
         if self.kind == 'conv':
             return (self.layers(x), )
         h, w = x.shape[-2:]
-        # mmpretrain counts the second number first; 'h, w' would be wrong for h != w
-        position = build_2d_sincos_position_embedding((w, h), self.hidden_channels).to(x)
-        tokens = self.inward(x.flatten(2).transpose(1, 2)) + position  # (N, HW, hidden)
+        pos_embed = sincos_pos_embed((h, w), self.hidden_channels).to(x)  # (1, HW, hidden)
+        tokens = self.inward(x.flatten(2).transpose(1, 2)) + pos_embed  # (N, HW, hidden)
         tokens = self.outward(self.norm(self.layers(tokens)))  # (N, HW, C)
         return (x + tokens.transpose(1, 2).unflatten(2, (h, w)), )

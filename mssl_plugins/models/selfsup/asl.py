@@ -86,12 +86,12 @@ class ASL(MAE):
             Dict[str, Tensor]: ``loss_mae`` and ``loss_sem``, the latter
             already weighted and absent at w = 0 without T.
         """
-        images = self.view(inputs)
-        keep, masked = self.draw(images)
-        target = self.target(images, masked)
+        images = self.single_view(inputs)  # (B, 3, H, W)
+        keep, masked = self.sample_mask(images)  # (B, Lk), (B, Lm)
+        target = self.target(images, masked)  # (B, Lm, p * p * 3)
         f = self.encode(images, keep, data_samples)  # (B, 1 + Lk, C)
         if self.layer is None:
-            first = second = self.neck(f, keep, masked)  # (B, Lm, values)
+            first = second = self.neck(f, keep, masked)  # (B, Lm, p * p * 3)
         else:
             both = self.neck(torch.cat([f, self.layer(f)]), keep.repeat(2, 1), masked.repeat(2, 1))
             first, second = both.chunk(2)

@@ -1,7 +1,15 @@
 """MaskCo: Self-Supervised Visual Representations Learning by Contrastive Mask
 Prediction (ICCV 2021, arXiv 2108.07954).
 
-Supplement, Algorithm 1 and section A.2; what they leave open is an argument.
+Supplement, Algorithm 1 and section A.2::
+
+    x_q, x_k, masked_box, key_boxes = transform(x)            mssl_plugins.MaskCoViews
+    q = head_q(RoIAlign(net_q(mask(x_q)), masked_box))        N x 1 x D
+    k = head_k(RoIAlign(net_k(x_k), key_boxes))               N x K x D, no gradient
+    loss = CE([q.k_0, q.k_negative] / t, 0)
+
+net is the backbone and MPH, the mask prediction head; net_k and head_k are
+momentum copies.  What the supplement leaves open is an argument.
 """
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -11,36 +19,13 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
-from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.shuffle import shuffled
 from mssl_plugins.models.layers.split_bn import SplitBatchNorm2d
+from mssl_plugins.models.masking import box_mask
+from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.models.replacement import FILLS, fill_pixels
 from mssl_plugins.registry import MODELS
-from mssl_plugins.errors import unknown
-
-
-def box_mask(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Pixels whose centre lies in the box.
-
-    Args:
-        boxes (Tensor): (N, 4), x0, y0, x1, y1 in px.
-        size (Tuple[int, int]): H, W in px.
-
-    Returns:
-        Tensor: (N, 1, H, W) bool, ``True`` = masked. A box with whole
-        numbers, as ``mssl_plugins.MaskCoViews`` draws it, covers exactly
-        (y1 - y0)(x1 - x0) pixels.
-    """
-    y, x = (torch.arange(side, device=boxes.device) + 0.5 for side in size)
-    x0, y0, x1, y1 = boxes.T[..., None]  # (N, 1) each
-    rows, columns = (y0 < y) & (y < y1), (x0 < x) & (x < x1)
-    return (rows[:, :, None] & columns[:, None])[:, None]
-
-
-def region_vectors(backbone: nn.Module, mph: nn.Module, head: nn.Module, x: Tensor,
-                   boxes: Tensor) -> Tensor:
-    """head(RoIAlign(net(x), boxes)): (N, 3, H, W), (N, K, 4) -> (N, K, D)."""
-    maps = feature_map(backbone, x)
-    return head(mph((maps, ))[-1], boxes, maps.shape[-1] / x.shape[-1])
 
 
 def feature_map(backbone: nn.Module, x: Tensor) -> Tensor:
@@ -59,6 +44,13 @@ def feature_map(backbone: nn.Module, x: Tensor) -> Tensor:
     return maps
 
 
+def region_vectors(backbone: nn.Module, mph: nn.Module, head: nn.Module, x: Tensor,
+                   boxes: Tensor) -> Tensor:
+    """head(RoIAlign(net(x), boxes)): (N, 3, H, W), (N, K, 4) -> (N, K, D)."""
+    maps = mph((feature_map(backbone, x), ))[-1]  # (N, C, h, w)
+    return head(maps, boxes, maps.shape[-1] / x.shape[-1])
+
+
 class KeyEncoder(nn.Module):
     """net_k and head_k, what the teacher copies."""
 
@@ -70,39 +62,28 @@ class KeyEncoder(nn.Module):
         return region_vectors(self.backbone, self.mph, self.head, x, boxes)
 
 
-class Whole(nn.Module):
-    """No MPH: maps pass as they are."""
-
-    def forward(self, x: Sequence[Tensor]) -> Sequence[Tensor]:
-        return x
-
-
 @MODELS.register_module()
 class MaskCo(BaseSelfSupervisor):
     r"""Tell the masked region of one view from other regions of another.
 
-    ::
-
-        q = head_q(RoIAlign(MPH(backbone(mask(x_q))), masked box))   N x 1 x D
-        k = head_k(RoIAlign(backbone_k(x_k), key boxes))             N x K x D
-        loss = CE([q.k_0, q.k_negative] / t, 0)
-
     k_0 is the masked region in the key view.  Negatives are the other K - 1
     boxes of the other images of the same process, (K - 1)(N - 1) of them, and
     with ``intra`` the K - 1 of the same image.  Positives of other images are
-    no negatives.  The key branch follows by momentum.
+    no negatives.
 
     Args:
         backbone (dict): Any network with a map as its last output.
-        neck (dict, optional): ``mssl_plugins.MPH``. Defaults to None, without.
+        neck (dict, optional): ``mssl_plugins.MPH``. Defaults to None, the
+            paper's "without MPH".
         head (dict): ``mssl_plugins.RoIHead``.
-        fill (str): What the masked box of the normalised query view becomes:
-            ``'mean'`` (0, the data set's mean colour), ``'noise'`` (standard
-            normal), ``'image_mean'`` (the view's own mean colour), or
+        fill (str): What the masked box of the normalized query view becomes:
+            ``'mean'`` (0, the data set's mean color), ``'noise'`` (standard
+            normal), ``'image_mean'`` (the view's own mean color), or
             ``'none'``, no mask (supplement, Table 2). Our choice. Defaults to
             ``'mean'``.
-        mph_on_key (bool): MPH on the key branch too. The sources conflict;
-            our choice: it predicts, as BYOL's predictor. Defaults to False.
+        mph_on_key (bool): MPH on the key branch too (Algorithm 1: net is the
+            backbone and MPH). False has it predict on the query branch only,
+            as BYOL's predictor does. Defaults to True.
         intra (bool): Negatives of the same image too, the paper's
             MaskCo(+in). Defaults to False.
         max_iou (float, optional): Drop those of the same image whose IoU
@@ -123,14 +104,12 @@ class MaskCo(BaseSelfSupervisor):
             [0, 1] or without ``intra``.
     """
 
-    FILLS = ('mean', 'noise', 'image_mean', 'none')
-
     def __init__(self,
                  backbone: dict,
                  neck: Optional[dict] = None,
                  head: Optional[dict] = None,
                  fill: str = 'mean',
-                 mph_on_key: bool = False,
+                 mph_on_key: bool = True,
                  intra: bool = False,
                  max_iou: Optional[float] = None,
                  temperature: float = 0.2,
@@ -139,8 +118,8 @@ class MaskCo(BaseSelfSupervisor):
                  channels_last: bool = False,
                  data_preprocessor: Optional[dict] = None,
                  **kwargs) -> None:
-        if fill not in self.FILLS:
-            raise unknown(fill, self.FILLS, 'fill of the masked box')
+        if fill not in FILLS:
+            raise unknown(fill, FILLS, 'fill of the masked box')
         if temperature <= 0:
             raise ValueError(f'temperature must be positive, got {temperature}')
         if max_iou is not None and (not intra or not 0 <= max_iou <= 1):
@@ -150,32 +129,46 @@ class MaskCo(BaseSelfSupervisor):
             data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
             if channels_last:
                 data_preprocessor['channels_last'] = True
-        super().__init__(backbone, neck or Whole(), head or dict(type='mssl_plugins.RoIHead'),
+        super().__init__(backbone, neck or nn.Identity(), head or dict(type='mssl_plugins.RoIHead'),
                          data_preprocessor=data_preprocessor, **kwargs)
         self.fill, self.intra, self.max_iou = fill, intra, max_iou
         self.temperature, self.shuffle_bn = temperature, shuffle_bn
         self.split_bn = any(isinstance(m, SplitBatchNorm2d) for m in self.modules())
         self.encoder_k = MomentumTeacher(
-            KeyEncoder(self.backbone, self.neck if mph_on_key else Whole(), self.head), momentum)
+            KeyEncoder(self.backbone, self.neck if mph_on_key else nn.Identity(), self.head), momentum)
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
-    def mask(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """Fill the boxes (N, 4) of normalised images (N, 3, H, W)."""
-        if self.fill == 'none':
-            return x
-        if self.fill == 'mean':
-            fill = x.new_zeros(())
-        elif self.fill == 'noise':
-            fill = torch.randn_like(x)
-        else:
-            fill = x.mean((2, 3), keepdim=True)
-        return torch.where(box_mask(boxes, x.shape[-2:]), fill, x)
+    def loss(self, inputs: List[Tensor], data_samples: List, **kwargs) -> Dict[str, Tensor]:
+        """Losses of one iteration.
+
+        Args:
+            inputs (List[Tensor]): Query and key views, (N, 3, H, W) each.
+            data_samples (List[DataSample]): With ``masked_box`` (4,) and
+                ``key_boxes`` (K, 4), in px of their view.
+
+        Returns:
+            Dict[str, Tensor]: ``loss``, a float32 scalar.
+        """
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            raise ValueError(f'MaskCo takes a list of 2 views, got {given}')
+        masked_box, key_boxes = self.boxes(data_samples, inputs[0])  # (N, 4), (N, K, 4)
+        q = self.query(inputs[0], masked_box)  # (N, D)
+        k = self.keys(inputs[1], key_boxes)  # (N, K, D)
+        with torch.autocast(q.device.type, enabled=False):
+            logits = self.logits(q, k, key_boxes)  # (N, 1 + negatives)
+            label = torch.zeros(len(q), dtype=torch.long, device=q.device)
+            return dict(loss=F.cross_entropy(logits, label))
 
     def query(self, x: Tensor, boxes: Tensor) -> Tensor:
         """q (N, D) of images (N, 3, H, W), masked here, and boxes (N, 4)."""
-        return region_vectors(self.backbone, self.neck, self.head, self.mask(x, boxes),
-                              boxes[:, None])[:, 0]
+        x = self.mask(x, boxes)
+        return region_vectors(self.backbone, self.neck, self.head, x, boxes[:, None])[:, 0]
+
+    def mask(self, x: Tensor, boxes: Tensor) -> Tensor:
+        """Fill the boxes (N, 4) of normalized images (N, 3, H, W)."""
+        return fill_pixels(x, box_mask(boxes, x.shape[-2:]), self.fill)
 
     def keys(self, x: Tensor, boxes: Tensor) -> Tensor:
         """k (N, K, D) of images (N, 3, H, W) and boxes (N, K, 4), no gradient."""
@@ -216,27 +209,6 @@ class MaskCo(BaseSelfSupervisor):
             rows.append(same)
         return torch.cat(rows, 1) / self.temperature
 
-    def loss(self, inputs: List[Tensor], data_samples: List, **kwargs) -> Dict[str, Tensor]:
-        """Losses of one iteration.
-
-        Args:
-            inputs (List[Tensor]): Query and key views, (N, 3, H, W) each.
-            data_samples (List[DataSample]): With ``masked_box`` (4,) and
-                ``key_boxes`` (K, 4), in px of their view.
-
-        Returns:
-            Dict[str, Tensor]: ``loss``, a float32 scalar.
-        """
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
-            raise ValueError(f'MaskCo takes a list of 2 views, got {given}')
-        masked_box, key_boxes = self.boxes(data_samples, inputs[0])
-        q, k = self.query(inputs[0], masked_box), self.keys(inputs[1], key_boxes)
-        with torch.autocast(q.device.type, enabled=False):
-            logits = self.logits(q, k, key_boxes)
-            label = torch.zeros(len(q), dtype=torch.long, device=q.device)
-            return dict(loss=F.cross_entropy(logits, label))
-
     @staticmethod
     def boxes(data_samples: Sequence, like: Tensor) -> Tuple[Tensor, Tensor]:
         """Masked boxes (N, 4) and key boxes (N, K, 4) of a batch.
@@ -256,11 +228,11 @@ class MaskCo(BaseSelfSupervisor):
 
     @torch.no_grad()
     def dense(self, x: Tensor, boxes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """For pictures: masked images, MPH's output on them, and the key
+        """For figures: masked images, MPH's output on them, and the key
         branch's map of the whole images (supplement, Fig. 1).
 
         Args:
-            x (Tensor): (N, 3, H, W), normalised.
+            x (Tensor): (N, 3, H, W), normalized.
             boxes (Tensor): (N, 4), masked, in px.
 
         Returns:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mssl_plugins.models.masking import bert_replacement, check_strategy, token_mask
+from mssl_plugins.models.replacement import bert_replacement
+from mssl_plugins.models.masking import check_strategy, token_mask
 from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
 from mssl_plugins.errors import unknown

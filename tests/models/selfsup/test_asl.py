@@ -18,7 +18,7 @@ B, L, LM, D = 5, 9, 6, 4
 
 def data(batch=B, seed=0):
     torch.manual_seed(seed)
-    mask = random_keep(batch, L, LM / L)[1]
+    mask = random_keep(batch, (3, 3), LM / L)[1]
     p, x = torch.randn(2, batch, LM, D, dtype=torch.float64)
     return p, x, token_indices(mask, LM)
 
@@ -216,7 +216,7 @@ def test_loss_of_both_branches(sem, weight):
     torch.manual_seed(5)
     losses = model.loss([x])
     torch.manual_seed(5)
-    keep, masked = model.draw(x)
+    keep, masked = model.sample_mask(x)
     f = model.encode(x, keep, None)
     first, second = model.neck(f, keep, masked), model.neck(model.layer(f), keep, masked)
     target = model.target(x, masked)
@@ -234,7 +234,7 @@ def test_loss_of_both_branches(sem, weight):
 def test_dropout_makes_the_second_branch_another_in_training():
     model, x = build('ASL'), images()
     torch.manual_seed(5)
-    keep, masked = model.draw(x)
+    keep, masked = model.sample_mask(x)
     f = model.encode(x, keep, None)
     assert not torch.equal(model.layer(f), model.layer(f))
     rates = {m.p for m in model.layer.modules() if isinstance(m, torch.nn.Dropout)}

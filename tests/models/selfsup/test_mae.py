@@ -23,7 +23,7 @@ from helpers.mae import (
     slow_prediction,
 )
 from mssl_plugins.models.masking import random_keep, token_indices
-from mssl_plugins.models.selfsup.mae import patchify, take, unpatchify
+from mssl_plugins.models.layers.patches import patchify, take, unpatchify
 from mssl_plugins.registry import MODELS
 
 
@@ -33,7 +33,7 @@ def test_loss_is_the_masked_patches_squared_error(norm_pix):
     torch.manual_seed(5)
     loss = model.loss([x])['loss_mae']
     torch.manual_seed(5)
-    keep, masked = model.draw(x)
+    keep, masked = model.sample_mask(x)
     expected = slow_loss(slow_prediction(model, x, keep, masked), x, masked, norm_pix)
     assert abs(loss.item() - expected) < 1e-10
 
@@ -45,7 +45,7 @@ def test_gradients_are_those_of_mmpretrains_decoder():
     grads = {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)
     torch.manual_seed(5)
-    keep, masked = model.draw(x)
+    keep, masked = model.sample_mask(x)
     prediction = take(slow_prediction(model, x, keep, masked), masked)
     (prediction - model.target(x, masked)).pow(2).mean().backward()
     slow = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
@@ -77,6 +77,81 @@ def test_position_embeddings_are_sines_that_stay():
                        build_2d_sincos_position_embedding(GRID, WIDTH, cls_token=True).double())
 
 
+# --------------------------------------------------------- grids of any shape
+def slow_code(index, dim):
+    """Sines, then cosines, of one coordinate at dim / 4 frequencies."""
+    frequencies = [1 / 10000**(i / (dim // 4)) for i in range(dim // 4)]
+    return [math.sin(index * f) for f in frequencies] + [math.cos(index * f) for f in frequencies]
+
+
+@pytest.mark.parametrize('grid', [(4, 4), (2, 8), (4, 8), (8, 2), (1, 3)])
+def test_every_token_has_the_code_of_its_row_and_of_its_column(grid):
+    h, w = grid
+    vit = dict(type='mssl_plugins.ViT', arch=ARCH, img_size=(h * PATCH, w * PATCH), patch_size=PATCH)
+    neck = dict(config()['neck'], num_patches=grid)
+    model = MODELS.build(dict(config(), backbone=vit, neck=neck, mask_ratio=.5))
+    model.init_weights()
+    for table, dim in ((model.backbone.pos_embed, DIM), (model.neck.decoder_pos_embed, WIDTH)):
+        assert table.shape == (1, 1 + h * w, dim) and not table.requires_grad
+        assert (table[0, 0] == 0).all()
+        for row in range(h):
+            for column in range(w):
+                code = slow_code(row, dim) + slow_code(column, dim)
+                assert table[0, 1 + row * w + column].tolist() == pytest.approx(code, abs=1e-6)
+
+
+@pytest.mark.parametrize('grid', [(2, 8), (4, 8)])
+def test_a_wide_model_is_that_of_loops(grid):
+    """Loss, masked images and mask of a grid that is no square."""
+    h, w = grid
+    cfg = config(mask_unit=2)
+    cfg['backbone']['img_size'] = (h * PATCH, w * PATCH)
+    cfg['neck']['num_patches'] = grid
+    model = MODELS.build(cfg)
+    model.init_weights()
+    model.double()
+    x = torch.randn(B, 3, h * PATCH, w * PATCH, dtype=torch.float64)
+    torch.manual_seed(5)
+    loss = model.loss([x])['loss_mae']
+    torch.manual_seed(5)
+    keep, masked = model.sample_mask(x)
+    prediction = slow_prediction(model, x, keep, masked)
+    assert abs(loss.item() - slow_loss(prediction, x, masked, columns=w)) < 1e-10
+    torch.manual_seed(5)
+    shown, mask = model.reconstruct([x])
+    assert shown.shape == x.shape and torch.equal(shown.where(~mask, x), x)
+    for b in range(B):
+        for i in range(h * w):
+            r, c = (v * PATCH for v in divmod(i, w))
+            assert (mask[b, 0, r:r + PATCH, c:c + PATCH] == (i in masked[b].tolist())).all()
+
+
+def test_a_decoder_of_another_grid_is_refused():
+    cfg = config()
+    cfg['backbone']['img_size'] = (2 * PATCH, 8 * PATCH)  # as many patches as 4 x 4
+    with pytest.raises(ValueError, match=r'4 x 4 patches.*2 x 8.*num_patches=\(2, 8\)'):
+        MODELS.build(cfg)
+    with pytest.raises(ValueError, match='num_patches=32 is no square'):
+        MODELS.build(dict(cfg['neck'], num_patches=32))
+
+
+def test_masked_positions_stay_float32_under_autocast():
+    """bfloat16 keeps 8 bits of a sine; the positions need not be rounded to it."""
+    model, seen = build().float(), []
+    model.neck.decoder_blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    x = images().float()
+    torch.manual_seed(5)
+    keep, masked = model.sample_mask(x)
+    tokens = torch.randn(B, 1 + keep.shape[1], DIM)
+    with torch.autocast('cpu', torch.bfloat16):
+        model.neck(tokens, keep, masked)
+    pos_embed = model.neck.decoder_pos_embed[0]
+    for b in range(B):
+        for i, m in enumerate(masked[b].tolist()):
+            hidden = model.neck.mask_token[0, 0] + pos_embed[1 + m]
+            assert torch.equal(seen[0][b, 1 + keep.shape[1] + i], hidden)
+
+
 def test_a_pretrained_backbone_is_kept(tmp_path):
     first = build().backbone
     first.patch_embed.projection.weight.data.fill_(3)
@@ -101,34 +176,36 @@ def test_patches_are_cut_row_by_row_and_put_back():
     assert torch.equal(unpatchify(patches, PATCH, (GRID, GRID)), x)
 
 
-@pytest.mark.parametrize('length, ratio, unit, kept', [
-    (196, .75, 1, 49), (64, .75, 1, 16), (784, .75, 2, 196), (10, .9, 1, 1), (16, .5, 2, 8)])
-def test_masks_keep_equally_many(length, ratio, unit, kept):
-    keep, mask = random_keep(50, length, ratio, unit)
+@pytest.mark.parametrize('grid, ratio, unit, kept', [
+    ((14, 14), .75, 1, 49), ((8, 8), .75, 1, 16), ((28, 28), .75, 2, 196), ((2, 5), .9, 1, 1),
+    ((4, 4), .5, 2, 8), ((2, 8), .5, 2, 8), ((6, 4), .5, 2, 12)])
+def test_masks_keep_equally_many(grid, ratio, unit, kept):
+    keep, mask = random_keep(50, grid, ratio, unit)
     assert mask.dtype == torch.bool and keep.shape == (50, kept)
     for row, where in zip(mask, keep):
-        assert where.tolist() == [i for i in range(length) if not row[i]]
+        assert where.tolist() == [i for i in range(len(row)) if not row[i]]
     if unit > 1:
-        side = math.isqrt(length)
-        cells = mask.view(50, side // unit, unit, side // unit, unit).transpose(2, 3).flatten(3)
+        h, w = grid
+        cells = mask.view(50, h // unit, unit, w // unit, unit).transpose(2, 3).flatten(3)
         assert (cells.all(-1) | ~cells.any(-1)).all()
 
 
 def test_masks_are_uniform_and_follow_the_seed():
     torch.manual_seed(3)
-    first = random_keep(20000, 16, .75)[1]
+    first = random_keep(20000, (4, 4), .75)[1]
     torch.manual_seed(3)
-    assert torch.equal(first, random_keep(20000, 16, .75)[1])
-    # 5 standard deviations of a share of 20,000
+    assert torch.equal(first, random_keep(20000, (4, 4), .75)[1])
+    # 5 standard deviations of a fraction of 20,000
     assert (first.double().mean(0) - .75).abs().max() < 5 * math.sqrt(.75 * .25 / 20000)
     assert (token_indices(first, 12).numpy() == np.stack([np.flatnonzero(m) for m in first])).all()
 
 
-@pytest.mark.parametrize('length, ratio, unit', [(16, 0., 1), (16, 1., 1), (16, .99, 1),
-                                                 (15, .5, 2), (25, .5, 2), (16, .5, 0)])
-def test_impossible_masks_are_refused(length, ratio, unit):
+@pytest.mark.parametrize('grid, ratio, unit', [
+    ((4, 4), 0., 1), ((4, 4), 1., 1), ((4, 4), .99, 1), ((3, 5), .5, 2), ((5, 5), .5, 2),
+    ((4, 4), .5, 0), ((4, 5), .5, 2)])
+def test_impossible_masks_are_refused(grid, ratio, unit):
     with pytest.raises(ValueError, match='mask'):
-        random_keep(1, length, ratio, unit)
+        random_keep(1, grid, ratio, unit)
 
 
 def test_wrong_use_is_named():
@@ -159,7 +236,7 @@ def test_reconstruction_shows_the_image_where_it_was_seen():
     torch.manual_seed(5)
     picture, mask = model.reconstruct([x])
     torch.manual_seed(5)
-    keep, masked = model.draw(x)
+    keep, masked = model.sample_mask(x)
     assert mask.shape == (B, 1, SIZE, SIZE) and mask.dtype == torch.bool
     assert mask.double().mean() == .75
     assert torch.equal(picture.where(~mask, x), x)

@@ -285,7 +285,7 @@ def test_phase_1_of_mae(relation, unit):
     torch.manual_seed(5)
     loss = model.loss(x, data)['loss_mae']
     torch.manual_seed(5)
-    keep, masked = ref.draw(x[0])
+    keep, masked = ref.sample_mask(x[0])
     visible = torch.zeros(len(x[0]), plain_mae.GRID, plain_mae.GRID).flatten(1).scatter(1, keep, 1.)
     cells = visible.view(-1, plain_mae.GRID // unit, unit, plain_mae.GRID // unit, unit)
     assert set(cells.mean((2, 4)).flatten().tolist()) == {0., 1.}  # whole cells, some of each

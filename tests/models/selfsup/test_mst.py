@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mssl_plugins.models.masking import bert_replacement, token_mask
+from mssl_plugins.models.replacement import bert_replacement
+from mssl_plugins.models.masking import token_mask
 from mssl_plugins.models.necks.pixel_decoder import PixelDecoder
 from mssl_plugins.models.selfsup.mst import restore_loss
 from helpers.dino import (B, DIM, HEAD, K, VIT, build, loss_reference, move_teacher, statistics,

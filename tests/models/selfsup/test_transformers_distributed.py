@@ -88,10 +88,10 @@ def optimise(name, model, wrapped, rows):
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     losses = []
     for step in range(STEPS):
-        if isinstance(model, MAE):  # every process takes its rows of the one draw
+        if isinstance(model, MAE):  # every process takes its rows of the one mask
             torch.manual_seed(step)
-            kept, masked = MAE.draw(model, torch.empty(GLOBAL, 0))
-            model.draw = lambda images: (kept[rows], masked[rows])
+            kept, masked = MAE.sample_mask(model, torch.empty(GLOBAL, 0))
+            model.sample_mask = lambda images: (kept[rows], masked[rows])
         values = wrapped(*batch(name, step, rows), mode='loss')
         loss = sum(v for k, v in values.items() if 'loss' in k)
         optimizer.zero_grad()

@@ -1,0 +1,41 @@
+"""Fixed 2-D sine-cosine position embeddings (MAE, arXiv 2111.06377, section 3)."""
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+
+def sincos_pos_embed(grid: Tuple[int, int], dim: int, cls_token: bool = False) -> Tensor:
+    """Position embeddings of a grid of tokens, row by row.
+
+    A quarter of the channels each: sine of the row, cosine of the row, sine
+    and cosine of the column, at ``dim / 4`` frequencies from 1 to nearly
+    1 / 10000.  On a square grid the table is mmpretrain's, which transposes
+    the others; MAE's own code has the columns first.
+
+    Args:
+        grid (Tuple[int, int]): Rows h and columns w.
+        dim (int): Width of a token, divisible by 4.
+        cls_token (bool): Put the class token's zeros first. Defaults to
+            False.
+
+    Returns:
+        Tensor: (1, h * w, dim) float32, (1, 1 + h * w, dim) with
+        ``cls_token``.
+
+    Raises:
+        ValueError: If ``dim`` is not divisible by 4.
+    """
+    if dim % 4:
+        raise ValueError(f'2-D sine-cosine positions need a width divisible by 4, got {dim}')
+    h, w = grid
+    frequency = 1. / 10000.**(torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
+    rows = torch.arange(h, dtype=torch.float32)[:, None] * frequency  # (h, dim / 4)
+    columns = torch.arange(w, dtype=torch.float32)[:, None] * frequency  # (w, dim / 4)
+    table = torch.cat([
+        torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(h, w, -1),
+        torch.cat([columns.sin(), columns.cos()], 1)[None].expand(h, w, -1)], 2)  # (h, w, dim)
+    table = table.flatten(0, 1)
+    if cls_token:
+        table = torch.cat([table.new_zeros(1, dim), table])
+    return table[None]
