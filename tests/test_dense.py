@@ -43,7 +43,7 @@ def plain(**kwargs):
                         **kwargs})
 
 
-def randomise(module):
+def randomize(module):
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.3)
     return module
@@ -91,7 +91,7 @@ def by_loops(attention, x, grid):
 
 @pytest.mark.parametrize('window, grid', [(3, (5, 7)), (2, (4, 4)), (0, (3, 5)), (9, (4, 5))])
 def test_attention_equals_plain_loops(window, grid):
-    attention = randomise(vitdet(window_size=window or 1, global_blocks=0 if window else 3)
+    attention = randomize(vitdet(window_size=window or 1, global_blocks=0 if window else 3)
                           ).layers[0].attn.double()
     x = torch.randn(1, grid[0] * grid[1], 16, dtype=torch.float64)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_attention_equals_plain_loops(window, grid):
 
 
 def test_a_window_as_large_as_the_map_is_global():
-    everywhere = randomise(vitdet(window_size=0))
+    everywhere = randomize(vitdet(window_size=0))
     everywhere.train(False)
     for window in (8, 20):
         inside = vitdet(window_size=window, global_blocks=0)
@@ -122,7 +122,7 @@ def test_a_window_as_large_as_the_map_is_global():
 
 def test_padding_of_a_window_changes_nothing():
     """A map of 4 x 4 in windows of 3: the second windows see what lies in the map."""
-    net = randomise(vitdet()).layers[0].attn
+    net = randomize(vitdet()).layers[0].attn
     x = torch.randn(2, 16, 16)
     out = net(x, (4, 4))
     moved = x.clone()
@@ -134,7 +134,7 @@ def test_padding_of_a_window_changes_nothing():
 
 
 def test_bfloat16_keeps_the_padding_out():
-    attention, x = randomise(vitdet()).layers[0].attn, torch.randn(1, 16, 16)
+    attention, x = randomize(vitdet()).layers[0].attn, torch.randn(1, 16, 16)
     with torch.no_grad():
         exact = attention(x, (4, 4))
         with torch.autocast('cpu', torch.bfloat16):
@@ -180,7 +180,7 @@ def test_pyramid():
 # -------------------------------------------------------------------- loading
 def test_plain_weights_give_plain_features(tmp_path):
     """Global blocks and the checkpoint's own grid: the plain ViT's map; class token left out."""
-    teacher = randomise(plain())
+    teacher = randomize(plain())
     teacher.cls_token.data.fill_(float('nan'))  # must not reach the map
     net = vitdet(window_size=0)
     report = load_pretrained(nn.ModuleDict(dict(backbone=net)), save(teacher, tmp_path / 'c.pth'))
@@ -210,7 +210,7 @@ def test_positions_of_another_grid_are_resized(tmp_path):
 
 
 def test_relative_positions_of_another_window_are_resized(tmp_path):
-    net = randomise(vitdet())
+    net = randomize(vitdet())
     other = vitdet(window_size=5)
     report = load_backbone(other, save(net, tmp_path / 'c.pth'))
     assert not report.missing
@@ -235,7 +235,7 @@ def three_stages():
 
 
 def test_res5_reaches_the_shared_head(tmp_path):
-    whole = randomise(SmallImageResNet(**SMALL))
+    whole = randomize(SmallImageResNet(**SMALL))
     path = save(whole, tmp_path / 'c.pth', **{'head.fc.weight': torch.zeros(3, 3)})
     detector = Detector(three_stages())
     fresh = detector.roi_head.shared_head.norm.weight.clone()
@@ -538,7 +538,7 @@ model = dict(
 def test_backbones_work_inside_plain_configs(tmp_path, run_python):
     """A user's own configs: the prefix is all it takes, and ``init_cfg`` loads our checkpoint."""
     for text, name, net in ((DET, 'det', SmallImageResNet(**SMALL)), (SEG, 'seg', plain())):
-        path = save(randomise(net), tmp_path / f'{name}.pth')
+        path = save(randomize(net), tmp_path / f'{name}.pth')
         (tmp_path / f'{name}.py').write_text(text.format(str(path)))
     done = run_python('-c', PLAIN, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

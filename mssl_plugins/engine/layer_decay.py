@@ -23,7 +23,7 @@ class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
     ConvNeXt.
 
     Args:
-        optim_wrapper_cfg (dict): The optimiser wrapper.
+        optim_wrapper_cfg (dict): The optimizer wrapper.
         paramwise_cfg (dict): ``layer_decay_rate``, ``norm_decay_mult``,
             ``bias_decay_mult``, ``flat_decay_mult``, ``custom_keys`` as in
             mmpretrain.

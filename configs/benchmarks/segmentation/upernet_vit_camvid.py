@@ -13,19 +13,19 @@ catalogue = dict(
     expected='docs/evidence.md')
 
 data_root, scale, crop = 'data/camvid', (160, 120), (64, 64)
-# the value 11, unlabelled, is left out
+# the value 11, unlabeled, is left out
 classes = ['sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
            'pedestrian', 'bicyclist']
-unlabelled = 11
+unlabeled = 11
 model = dict(
-    data_preprocessor=dict(seg_pad_val=unlabelled),
-    decode_head=dict(num_classes=len(classes), ignore_index=unlabelled),
-    auxiliary_head=dict(num_classes=len(classes), ignore_index=unlabelled))
+    data_preprocessor=dict(seg_pad_val=unlabeled),
+    decode_head=dict(num_classes=len(classes), ignore_index=unlabeled),
+    auxiliary_head=dict(num_classes=len(classes), ignore_index=unlabeled))
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.8, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop, ignore_index=unlabelled),
+    dict(type='RandomCrop', crop_size=crop, ignore_index=unlabeled),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
@@ -42,7 +42,7 @@ train_dataloader = dict(
     dataset=dict(own, pipeline=train_pipeline))
 val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(ignore_index=unlabelled)
+val_evaluator = dict(ignore_index=unlabeled)
 test_evaluator = val_evaluator
 log_processor = dict(by_epoch=False)
 default_hooks = dict(

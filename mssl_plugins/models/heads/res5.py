@@ -2,8 +2,8 @@
 
 The detectors of MaskCo's (supplement A.3) and MixMask's (section 2) transfer
 experiments: C4 of Faster R-CNN (arXiv 1506.01497) with MoCo's extra
-normalisation after res5 (arXiv 1911.05722, section A.2), which features that
-were never normalised in pre-training need.
+normalization after res5 (arXiv 1911.05722, section A.2), which features that
+were never normalized in pre-training need.
 """
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
@@ -11,13 +11,13 @@ from mmpretrain.models.backbones import ResNet
 from mmpretrain.models.backbones.resnet import ResLayer, get_expansion
 from torch import Tensor, nn
 
-from mssl_plugins.registry import MODELS
 from mssl_plugins.errors import unknown
+from mssl_plugins.registry import MODELS
 
 
 @MODELS.register_module()
 class Res5(BaseModule):
-    """mmdet's ``shared_head`` of a C4 detector, with a norm behind it.
+    """The last stage of a ResNet and a norm, as mmdet's ``shared_head`` of a C4 detector.
 
     Its keys are a ResNet's own (``layer4.0.conv1.weight``, ...) and ``norm``,
     so that the fourth stage of a pre-trained ResNet fits;
@@ -46,8 +46,9 @@ class Res5(BaseModule):
                  norm_cfg: dict = dict(type='BN'),
                  extra_norm: bool = True,
                  norm_eval: bool = False,
-                 init_cfg=(dict(type='Kaiming', layer=['Conv2d']),
-                           dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']))) -> None:
+                 init_cfg=(
+                     dict(type='Kaiming', layer=['Conv2d']),
+                     dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']))) -> None:
         super().__init__(list(init_cfg) if isinstance(init_cfg, tuple) else init_cfg)
         if depth not in ResNet.arch_settings:
             raise unknown(depth, ResNet.arch_settings, 'depth of a ResNet')

@@ -9,8 +9,8 @@ from mmengine.model import BaseModule
 from mmpretrain.models.utils import LayerNorm2d
 from torch import Tensor, nn
 
-from mssl_plugins.registry import MODELS
 from mssl_plugins.errors import unknown
+from mssl_plugins.registry import MODELS
 
 
 @MODELS.register_module()
