@@ -546,10 +546,10 @@ def test_backbones_work_inside_plain_configs(tmp_path, run_python):
 
 
 def test_images_of_many_sizes_are_not_stacked(tmp_path):
-    from mssl_plugins.commands import train as launch
+    from mssl_plugins.run_config import build_run_config
     path = tmp_path / 'plain.py'
     path.write_text("_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'")
-    cfg = launch.load_config(launch.parse_args([str(path)]))
+    cfg = build_run_config(str(path))
     assert cfg.train_dataloader.get('collate_fn', {}).get('type') != 'default_collate'
 
 
@@ -559,12 +559,12 @@ def test_without_the_project_one_line_says_what_to_install(monkeypatch, project,
     import importlib.util
 
     from mssl_plugins import errors
-    from mssl_plugins.commands import train as launch
+    from mssl_plugins.run_config import build_run_config
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, 'find_spec',
                         lambda name, *a: None if name == project else found(name, *a))
     with pytest.raises(errors.UserError, match=rf"{project} is not installed: pip install .*dense"):
-        launch.load_config(launch.parse_args([config]))
+        build_run_config(config)
 
 
 # ------------------------------------------------------------------- evidence

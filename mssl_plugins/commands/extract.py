@@ -14,7 +14,7 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
-    from mssl_plugins.config import read_config
+    from mssl_plugins.config import find_set, read_config
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.features import extract_features
     parser = argparse.ArgumentParser(
@@ -37,7 +37,7 @@ def main(argv=None) -> None:
     if out.suffix != '.npz':
         raise ValueError(f'the output must end in .npz, got {out}')
     cfg = read_config(args.config)
-    loader = inputs.find_set(cfg, args.split, args.data, args.size,
+    loader = find_set(cfg, args.split, args.data, args.size,
                              args.resize)
     loader = inputs.build_data(
         {args.split: loader}, args.batch_size, args.workers)[args.split]

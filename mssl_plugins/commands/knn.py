@@ -14,7 +14,7 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
-    from mssl_plugins.config import read_config
+    from mssl_plugins.config import find_data, read_config
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.features import extract_features
     from mssl_plugins.evaluation.summary import summarize
@@ -38,7 +38,7 @@ def main(argv=None) -> None:
 
     cfg = read_config(args.config)
     loaders = inputs.build_data(
-        inputs.find_data(cfg, args.data, size=args.size, resize=args.resize),
+        find_data(cfg, args.data, size=args.size, resize=args.resize),
         args.batch_size, args.workers)
     bank = len(loaders['bank'].dataset)
     if max(args.k) > bank:

@@ -7,8 +7,6 @@ import torch
 from torch import nn
 
 from mssl_plugins.checkpoints.loading import load_backbone
-
-from mssl_plugins.config import knn_hook
 from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import make_loader
 
@@ -22,7 +20,7 @@ def build_model(cfg,
     """The model of a config with a checkpoint's weights in its backbone.
 
     Args:
-        cfg (mmengine.Config): See :func:`read_config`.
+        cfg (mmengine.Config): See :func:`mssl_plugins.config.read_config`.
         checkpoint (str): A file; 'random' for random weights; 'pixels' for no
             network at all, which is the floor.
         branch (str): Which backbone of the checkpoint, 'student' or
@@ -57,89 +55,10 @@ def build_model(cfg,
     return model, str(report)
 
 
-def find_set(cfg,
-             split: str,
-             folder: Optional[str] = None,
-             size: Optional[int] = None,
-             resize: Optional[int] = None) -> dict:
-    """Loader config of one set of images under the test transform.
-
-    Args:
-        cfg (mmengine.Config): Its KNNHook names data and test transform.
-        split (str): 'train' (the hook's bank) or 'test'.
-        folder (str, optional): A folder of images instead of the config's
-            data. Defaults to None.
-        size (int, optional): Side of the centre view in px, instead of the
-            config's test transform. Defaults to None.
-        resize (int, optional): Short side before the cut. Defaults to None:
-            ``size``.
-
-    Returns:
-        dict: With ``dataset``.
-
-    Raises:
-        FileNotFoundError: If the folder is missing.
-        ValueError: If the config names no data, or no test transform.
-    """
-    hook = knn_hook(cfg)
-    if hook is None and folder is None:
-        raise ValueError('the config has no KNNHook that names data: give '
-                         'a folder of images (--data DIR)')
-    loader = dict(hook['bank' if split == 'train' else 'test']) if hook else {}
-    if 'dataset' not in loader:
-        loader = dict(dataset=loader)
-    dataset = dict(loader['dataset'])
-    if size is not None:
-        dataset['pipeline'] = [
-            dict(type='mssl_plugins.CenterView', size=size, resize=resize),
-            dict(type='mssl_plugins.PackViews')
-        ]
-    elif resize is not None:
-        raise ValueError('--resize needs --size')
-    if folder is not None:
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f'no such folder: {folder}')
-        if 'pipeline' not in dataset:
-            raise ValueError('the config has no KNNHook whose test transform '
-                             'could be taken: give --size')
-        dataset = dict(
-            type='mssl_plugins.ImageFolder',
-            data_root=str(folder),
-            pipeline=dataset['pipeline'])
-    return dict(loader, dataset=dataset)
-
-
-def find_data(cfg, data: Optional[str] = None, **view) -> Dict[str, dict]:
-    """Loader configs of the bank and the queries.
-
-    Args:
-        cfg (mmengine.Config): See :func:`find_set`.
-        data (str, optional): A folder with ``train`` and ``val`` or ``test``,
-            one sub-folder a class, instead of the config's data. Defaults to
-            None.
-        **view: ``size`` and ``resize`` of :func:`find_set`.
-
-    Returns:
-        dict[str, dict]: 'bank' and 'test'.
-    """
-    return {
-        name: find_set(cfg, split, data and _part(data, *parts), **view)
-        for name, split, parts in (('bank', 'train', ['train']),
-                                   ('test', 'test', ['val', 'test']))
-    }
-
-
-def _part(data: str, *names: str) -> str:
-    for name in names:
-        if (Path(data) / name).is_dir():
-            return str(Path(data) / name)
-    raise FileNotFoundError(f'no folder {" or ".join(names)} in {data}')
-
-
 def build_data(found: Dict[str, dict],
                batch_size: Optional[int] = None,
                workers: Optional[int] = None) -> dict:
-    """Loaders of what :func:`find_data` found.
+    """Loaders of what :func:`mssl_plugins.config.find_data` found.
 
     Args:
         found (dict[str, dict]): Loader configs.

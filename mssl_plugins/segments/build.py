@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mssl_plugins.config import find_set, read_config
 from mssl_plugins.files import progress
 from mssl_plugins.segments.generators import Generator, build_generator, recipe
 from mssl_plugins.segments.store import (FORMAT, INDEX, Segments, SegmentsFile, _some, encode, names_of, read_index,
@@ -89,8 +90,6 @@ def find_images(data: str, split: str = 'train') -> List[Image]:
     elif data.endswith('.npz'):
         cfg = dict(type='mssl_plugins.PackedImages', ann_file=data)
     else:
-        from mssl_plugins.evaluation.inputs import find_set
-        from mssl_plugins.config import read_config
         config = read_config(data)
         if split == 'train' and 'train_dataloader' in config:
             cfg = config.train_dataloader.dataset

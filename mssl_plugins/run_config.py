@@ -1,0 +1,219 @@
+"""The config of a training run: a shipped or written one, with what the user asked for."""
+import inspect
+import os
+from pathlib import Path
+from typing import Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mssl_plugins.catalogue import find
+from mssl_plugins.config import each_dict, each_hook, find_data, first_part
+from mssl_plugins.errors import EXTRAS, UserError, require, unknown
+from mssl_plugins.evaluation.data import use_data
+
+#: hooks that evaluate while training
+EVALUATION_HOOKS = ('mssl_plugins.KNNHook', )
+# Settings that MMEngine reads beside the arguments of its Runner, or that we read.
+FURTHER_SETTINGS = {
+    'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'activation_checkpointing',
+    'work_dir', 'compile'
+}
+
+
+def build_run_config(config: str,
+                     work_dir: Optional[str] = None,
+                     resume: Optional[str] = None,
+                     data: Optional[str] = None,
+                     allow_missing: bool = False,
+                     amp: bool = False,
+                     validate: bool = True,
+                     auto_scale_lr: bool = False,
+                     pin_memory: bool = True,
+                     persistent_workers: bool = True,
+                     seed: Optional[int] = None,
+                     options: Optional[dict] = None,
+                     launcher: str = 'none') -> Config:
+    """The config of a run, ready for MMEngine's runner.
+
+    Args:
+        config (str): A path, or the name of a shipped config.
+        work_dir (str, optional): Where logs and checkpoints go. Defaults to
+            None: the config's own, or ``work_dirs/<name>``.
+        resume (str, optional): A checkpoint to go on from; 'auto' for the
+            last one of the work dir. Defaults to None.
+        data (str, optional): A folder of images instead of the config's
+            data. Defaults to None.
+        allow_missing (bool): Train although some images have no segments.
+        amp (bool): Train in bfloat16.
+        validate (bool): Evaluate while training. Defaults to True.
+        auto_scale_lr (bool): Scale the learning rate with the real batch.
+        pin_memory, persistent_workers (bool): Allow them to the loaders.
+        seed (int, optional): Of the run. Defaults to None, the config's.
+        options (dict, optional): Settings to override, with dotted keys.
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        mmengine.Config: For :class:`mssl_plugins.training.TrainingRun`.
+
+    Raises:
+        UserError: If the config describes no training, or lacks what an
+            argument asks for.
+        FileNotFoundError: If the data or the checkpoint does not exist.
+        ValueError: If there is no such config, or an override names an
+            unknown setting.
+    """
+    path = find(config)
+    cfg = Config.fromfile(str(path))
+    if 'model' not in cfg or 'train_cfg' not in cfg:
+        raise UserError(f'{path} describes no training: it needs `model` and `train_cfg`')
+    if cfg.get('default_scope') in EXTRAS:
+        require(cfg.default_scope)
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        drop_evaluation(cfg)
+    if data is not None:
+        use_folder(cfg, data)
+    if allow_missing:
+        _allow_missing_segments(cfg, path)
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', path.stem)
+    if amp:
+        _use_bfloat16(cfg)
+    if auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise UserError('--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) '
+                            f'in {path}')
+        cfg.auto_scale_lr.enable = True
+    if seed is not None:
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    if options:
+        _check_options(cfg, options)
+        cfg.merge_from_dict(options)
+    _find_start(cfg, resume)
+    _complete(cfg, launcher, pin_memory, persistent_workers)
+    # The runner copies the config into the work dir.  Under another name, so
+    # that `mim`, which looks for a config by file name in the whole tree,
+    # still finds one.
+    cfg.setdefault('experiment_name', path.stem)
+    return Config(
+        cfg.to_dict(), cfg_text=cfg.text, filename=str(path.with_name('config.py')))
+
+
+def drop_evaluation(cfg: Config) -> None:
+    """Takes out the hooks that evaluate while training."""
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks') or [] if hook['type'] not in EVALUATION_HOOKS
+    ]
+    for key, hook in list((cfg.get('default_hooks') or {}).items()):
+        if hook and hook['type'] in EVALUATION_HOOKS:
+            cfg.default_hooks.pop(key)
+
+
+def use_folder(cfg: Config, folder: str) -> None:
+    """Puts a folder of images in the place of a config's data.
+
+    Args:
+        cfg (mmengine.Config): Changed.
+        folder (str): Images for pre-training, in any sub-folders; where it
+            has train/ and val/ or test/ with a sub-folder a class, k-NN is
+            measured on them, otherwise not. Probes and fine-tuning need such
+            classes, or CIFAR or Tiny-ImageNet as unpacked.
+
+    Raises:
+        FileNotFoundError, ValueError: If there is no such data.
+    """
+    if 'num_classes' in (cfg.model.get('head') or {}):  # a probe or fine-tuning
+        use_data(cfg, folder)
+        return
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f'--data: no such folder: {folder}')
+    train = Path(folder) / 'train'
+    cfg.train_dataloader.dataset = dict(
+        type='mssl_plugins.ImageFolder',
+        data_root=str(train if train.is_dir() else folder),
+        pipeline=first_part(cfg.train_dataloader.dataset).pipeline)
+    try:
+        found = find_data(cfg, folder)
+    except (FileNotFoundError, ValueError):
+        found = None
+    if not found or not all(map(_has_folders, found.values())):  # nothing to measure k-NN on
+        drop_evaluation(cfg)
+        return
+    for hook in each_hook(cfg):
+        if hook['type'] in EVALUATION_HOOKS:
+            hook['bank'], hook['test'] = found['bank'], found['test']
+
+
+def _has_folders(loader: dict) -> bool:
+    return any(path.is_dir() for path in Path(loader['dataset']['data_root']).iterdir())
+
+
+def _allow_missing_segments(cfg: Config, path: Path) -> None:
+    loading = [node for node in each_dict(cfg._cfg_dict)
+               if node.get('type') == 'mssl_plugins.LoadSegments']
+    if not loading:
+        raise UserError(f'--allow-missing: {path} loads no segments')
+    for node in loading:
+        node['allow_missing'] = True
+
+
+def _use_bfloat16(cfg: Config) -> None:
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') in ('OptimWrapper', 'AmpOptimWrapper'):
+        cfg.optim_wrapper.type = 'mssl_plugins.BF16OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            cfg.optim_wrapper.pop(key, None)
+
+
+def _check_options(cfg: Config, options: dict) -> None:
+    """Refuses overrides of settings that do not exist."""
+    allowed = {*cfg, *inspect.signature(Runner.__init__).parameters, *FURTHER_SETTINGS} - {'self'}
+    for key in options:
+        if key.split('.')[0] not in allowed:
+            raise unknown(key.split('.')[0], allowed, 'setting in --cfg-options')
+
+
+def last_checkpoint(work_dir: Path) -> Optional[str]:
+    """The last checkpoint of a work dir, which may have been moved."""
+    note = work_dir / 'last_checkpoint'
+    if not note.exists():
+        return None
+    path = Path(note.read_text().strip())
+    return str(path if path.exists() else work_dir / path.name)
+
+
+def _find_start(cfg: Config, resume: Optional[str]) -> None:
+    """What the run starts from: a checkpoint of its own, weights, or nothing."""
+    if resume is not None:
+        last = last_checkpoint(Path(cfg.work_dir)) if resume == 'auto' else resume
+        if last is not None:  # else a first start, from the config's weights if it has any
+            cfg.resume, cfg.load_from = True, last
+    source = cfg.get('load_from')
+    if source and '://' not in source and not os.path.isfile(source):
+        raise FileNotFoundError(f'no such checkpoint: {source}')
+
+
+def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: bool) -> None:
+    """What this machine asks for: loaders, safe checkpoints, a wrapper without a GPU."""
+    on_gpu = torch.cuda.is_available()
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if loader is None:
+            continue
+        if cfg.get('default_scope') not in ('mmdet', 'mmseg'):  # images of many sizes
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+        loader.setdefault('pin_memory', True)
+        loader.setdefault('persistent_workers', True)
+        loader.pin_memory &= on_gpu and pin_memory
+        loader.persistent_workers &= loader.get('num_workers', 0) > 0 and persistent_workers
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if saving and saving.get('type') == 'CheckpointHook':
+        saving.type = 'mssl_plugins.AtomicCheckpointHook'
+    if launcher != 'none' and not on_gpu:
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='mssl_plugins.CPUDistributedDataParallel', broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))
