@@ -13,7 +13,7 @@ model = dict(
     type='mssl_plugins.MaskGuidedDINODistill',
     num_segments=32,
     teacher=dict(
-        checkpoint='work_dirs/mask-guided_dino_deit-s_in100_300e/epoch_300.pth', source='teacher'))
+        checkpoint='work_dirs/mask-guided_dino_deit-s_in100_300e/epoch_300.pth', branch='teacher'))
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100'),
     *_base_.train_dataloader.dataset.pipeline,

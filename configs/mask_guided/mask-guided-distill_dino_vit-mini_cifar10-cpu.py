@@ -14,7 +14,7 @@ model = dict(
     num_segments=32,
     teacher=dict(
         checkpoint='work_dirs/mask-guided_dino_vit-mini_cifar10-cpu/epoch_6.pth',
-        source='teacher'))
+        branch='teacher'))
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mssl_plugins.LoadSegments', segments='data/segments/cifar10'),
     *_base_.train_dataloader.dataset.pipeline,

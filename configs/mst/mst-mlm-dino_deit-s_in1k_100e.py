@@ -6,4 +6,4 @@
 _base_ = 'mst_deit-s_in1k_100e.py'
 catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='linear 71.9')
 
-model = dict(strategy='random', p=0.15, replacement='bert', restore='masked')
+model = dict(strategy='random', p=0.15, replacement='bert', target='masked')

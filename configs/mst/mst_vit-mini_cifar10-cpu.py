@@ -13,7 +13,7 @@ model = dict(
               patch_size=_base_.patch_size, widths=(64, 32)),
     head=dict(use_bn=True),
     strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token',
-    restore='image', lambda1=1.0, lambda2=0.6)
+    target='image', lambda1=1.0, lambda2=0.6)
 sync_bn = 'torch'
 
 images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed

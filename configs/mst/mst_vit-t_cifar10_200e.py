@@ -13,7 +13,7 @@ model = dict(
               patch_size=_base_.patch_size),
     head=dict(use_bn=True),
     strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token',
-    restore='image', lambda1=1.0, lambda2=0.6)
+    target='image', lambda1=1.0, lambda2=0.6)
 sync_bn = 'torch'
 
 train_dataloader = dict(

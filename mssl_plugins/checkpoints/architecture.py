@@ -20,7 +20,8 @@ RESNETS = ('ResNet', 'ResNetV1c', 'ResNetV1d', 'ResNet_CIFAR', 'SmallImageResNet
 KNOWN = dict(
     vit='arch img_size patch_size in_channels out_indices drop_rate drop_path_rate qkv_bias '
     'norm_cfg final_norm out_type with_cls_token frozen_stages interpolate_mode '
-    'layer_scale_init_value pre_norm mask_token mask_bias antialias mask_ratio init_cfg type',
+    'layer_scale_init_value pre_norm mask_token mask_bias antialias '
+    'interpolate_offset weight_init mask_ratio init_cfg type',
     resnet='depth in_channels stem_channels base_channels num_stages strides dilations '
     'out_indices style deep_stem avg_down frozen_stages norm_cfg norm_eval with_cp '
     'zero_init_residual drop_path_rate pool stem_stride init_cfg type')

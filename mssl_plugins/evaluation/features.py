@@ -22,7 +22,7 @@ from mssl_plugins.errors import unknown
 from mssl_plugins.files import ProgressBar
 from mssl_plugins.models.readout import (POOLS, extra_tokens, forward_backbone, output_type,
                                          pool_output)
-from mssl_plugins.models.unwrap import unwrap
+from mssl_plugins.distributed import unwrap
 
 # What of a data loader's config is used here; every sample is taken once, in
 # order and spread over the processes, whatever sampler the config names.
@@ -248,8 +248,9 @@ def extract_features(
             if preprocess is not None:
                 ready = preprocess(batch, False)
                 x = _first(ready['inputs'])
-                if hasattr(model, 'feature_context'):  # takes more than images
-                    context = model.feature_context(ready.get('data_samples'))
+                if hasattr(model, 'backbone_kwargs'):  # segments, where the samples have them
+                    context = model.backbone_kwargs(
+                        ready.get('data_samples'), 0, required=False)
             else:
                 x = _first(batch['inputs'])
                 x = torch.stack(list(x)) if isinstance(x, (list, tuple)) else x

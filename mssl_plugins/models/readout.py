@@ -95,7 +95,7 @@ def output_type(backbone: nn.Module, pool: str) -> Iterator[None]:
 
 def forward_backbone(backbone: nn.Module, x: Tensor, **context):
     """What a backbone gives for whole, unmasked images (B, 3, H, W)."""
-    if context:  # what else the model's feature_context found in the samples
+    if context:  # what else the model's backbone_kwargs found in the samples
         return backbone(x, **context)
     if type(backbone).__module__.startswith('timm.'):  # no classifier
         return backbone.forward_features(x)

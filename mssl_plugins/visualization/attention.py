@@ -92,7 +92,7 @@ def load(config: str, checkpoint: str, source: str = 'student', name: Optional[s
     backbone = find_backbone_module(model, 'student')
     if getattr(backbone, 'cls_token', None) is None:
         raise ValueError(f'{config}: its ViT has no class token')
-    patch = backbone.patch_embed.projection.kernel_size[0]
+    patch = backbone.patch_size
     size = size or backbone.img_size[0]
     if size < patch:
         raise ValueError(f'--size {size} is less than a patch of {patch} px')

@@ -51,8 +51,8 @@ def picture(images: np.ndarray, masks: Sequence[np.ndarray], names: Sequence[str
 @torch.no_grad()
 def teacher_attention(model, view: Tensor, samples: Optional[list] = None) -> Tensor:
     """(B, L): of MST's teacher, as its masks are made from."""
-    return model.teacher([view], model.contexts(samples, 1), tracked=1, attention=True,
-                         logits=False).attention[0]
+    return model.teacher([view], [model.backbone_kwargs(samples, 0)], stat_views=1,
+                         attention=True, logits=False).attention[0]
 
 
 def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]:

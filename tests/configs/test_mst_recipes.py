@@ -47,7 +47,7 @@ def test_section7_and_recipe(file):
         assert (s.start, s.end, s.curve) == (start, end, 'cosine') and 'length' not in s
     assert model.momentum == 0.996
     criterion = model.criterion
-    assert (criterion.student_temp, criterion.teacher_temp, criterion.centre_momentum) == (.1, .04, .9)
+    assert (criterion.student_temp, criterion.teacher_temp, criterion.center_momentum) == (.1, .04, .9)
     if epochs == 300:  # 0.04 -> 0.07 over 30 epochs
         temp = Schedule(**moving['criterion.teacher_temp'])
         values = [temp.value(10 * e, 10, 10 * epochs) for e in (0, 15, 30, 299)]
@@ -78,15 +78,15 @@ def test_section2_views(file):
         assert view.jitter == dict(brightness=.4, contrast=.4, saturation=.2, hue=.1, p=.8)
 
 
-FULL = dict(strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token', restore='image',
+FULL = dict(strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token', target='image',
             lambda1=1.0, lambda2=0.6, bn=True)
 ROWS = {
     'mst_deit-s_in1k_100e': ({}, ['73.9', '75.0', '72.1']),
     'mst_deit-s_in1k_300e': ({}, ['76.3', '76.9', '75.0', '74.8', '72.9', '71.8']),
     'mst-mlm_deit-s_in1k_100e': (
-        dict(strategy='random', replacement='bert', restore='masked', lambda1=0, p=.15), ['61.0']),
+        dict(strategy='random', replacement='bert', target='masked', lambda1=0, p=.15), ['61.0']),
     'mst-mlm-dino_deit-s_in1k_100e': (
-        dict(strategy='random', replacement='bert', restore='masked', p=.15), ['71.9']),
+        dict(strategy='random', replacement='bert', target='masked', p=.15), ['71.9']),
     'mst-bert_deit-s_in1k_100e': (dict(replacement='bert'), ['73.5']),
     'mst-lambda02_deit-s_in1k_100e': (dict(lambda2=.2), ['73.7']),
     'mst-lambda04_deit-s_in1k_100e': (dict(lambda2=.4), ['73.5']),

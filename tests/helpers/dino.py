@@ -38,7 +38,7 @@ def move_teacher(model):
                 p += 0.1 * torch.randn_like(p)
 
 
-def loss_reference(student, teacher, centre, student_temp, teacher_temp):
+def loss_reference(student, teacher, center, student_temp, teacher_temp):
     """Lists of (B, K) logits of each view -> scalar, one image at a time."""
     total, pairs = 0., 0
     for t, zt in enumerate(teacher):
@@ -47,7 +47,7 @@ def loss_reference(student, teacher, centre, student_temp, teacher_temp):
                 continue
             pairs += 1
             for a, b in zip(zt, zs):
-                e = [math.exp((float(x) - float(c)) / teacher_temp) for x, c in zip(a, centre)]
+                e = [math.exp((float(x) - float(c)) / teacher_temp) for x, c in zip(a, center)]
                 p = [x / sum(e) for x in e]
                 log_norm = torch.log(sum(torch.exp(x / student_temp) for x in b))
                 total = total + sum(-pk * (x / student_temp - log_norm)

@@ -279,11 +279,11 @@ def test_a_guided_model_sees_the_segments_of_the_pictures(files, tmp_path):
         sample, = shown_segments(model, image[None])
         labels = sample.view_segments[0]
         assert labels.shape == (16, 16) and labels.max() > 0
-        vectors = model.vectors([sample], 0)
+        coverage = model.backbone_kwargs([sample], 0)['coverage']
         # every pixel is in a segment, those after the 32nd count as none
         counted = [k for k in np.argsort(-np.bincount(labels.flatten()), kind='stable')][:32]
         share = np.isin(labels, counted).mean()
-        assert vectors.shape == (1, 16, 32) and abs(float(vectors.sum(-1).mean()) - share) < 1e-6
+        assert coverage.shape == (1, 16, 32) and abs(float(coverage.sum(-1).mean()) - share) < 1e-6
         visualize('masks', files / f'{name}.py', files / f'{name}.pth', files / 'photos', '--out',
                   tmp_path / 'masks.png')
     model = MODELS.build(Config.fromfile(files / 'mae.py').model)

@@ -104,20 +104,20 @@ def our_dino(batch, name='dino/dino_deit-s_in1k_100e.py', amp=False):
 
 # -------------------------------------------------------- segments as a bias
 def biased(negative, batch=8, size=224, segments=32):
-    """ViT-S/16 forward and backward with and without mask token vectors."""
-    from mssl_plugins.models.layers.mask_bias import token_vectors
+    """ViT-S/16 forward and backward with and without segment coverage."""
+    from mssl_plugins.models.layers.mask_bias import segment_coverage
     init_default_scope('mmpretrain')
     base = dict(type='mssl_plugins.ViT', arch='deit-small', img_size=size, patch_size=16)
     x = normalised(images([size], batch))[0]
     g = torch.Generator().manual_seed(0)
     maps = torch.randint(0, segments + 1, (batch, 14, 14), generator=g).repeat_interleave(16, 1).repeat_interleave(16, 2)
 
-    def side(vectors, **kwargs):
+    def side(coverage, **kwargs):
         net = MODELS.build(dict(base, **kwargs))
         net.train()
-        return trained(lambda: net.forward_tokens(x, **vectors()).square().mean(), net.parameters())
+        return trained(lambda: net.forward_tokens(x, **coverage()).square().mean(), net.parameters())
 
-    return (side(lambda: dict(vectors=token_vectors(maps, 16, segments)), mask_bias=dict(positive=True, negative=negative)),
+    return (side(lambda: dict(coverage=segment_coverage(maps, 16, segments)), mask_bias=dict(positive=True, negative=negative)),
             side(dict))
 
 

@@ -29,7 +29,7 @@ model = dict(
         use_bn=False,
         norm_last_layer=True),
     criterion=dict(
-        type='mssl_plugins.DINOLoss', student_temp=0.1, teacher_temp=0.04, centre_momentum=0.9))
+        type='mssl_plugins.DINOLoss', student_temp=0.1, teacher_temp=0.04, center_momentum=0.9))
 
 view = dict(
     interpolation='bilinear', flip=0.5, grey=0.2,

@@ -5,23 +5,50 @@ ViT (arXiv 2010.11929) as mmpretrain builds it, with tokens that can be masked
 dropped (MAE section 3) and related by a bias (mask-guided attention), and with
 the class token's attention in the last block (DINO, MST section 12).
 """
-from typing import Callable, Optional, Tuple, Union
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones.vision_transformer import (TransformerEncoderLayer,
                                                             VisionTransformer)
 from torch import Tensor, nn
 
+from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.attention import FusedAttention, LowRankBias
 from mssl_plugins.models.layers.mask_bias import MaskBias
 from mssl_plugins.registry import MODELS
-from mssl_plugins.errors import unknown
 
 
 class Block(TransformerEncoderLayer):
-    """mmpretrain's encoder layer that hands a bias to its attention."""
+    """mmpretrain's encoder layer that hands a bias to its attention.
+
+    Args:
+        embed_dims (int): Width of the tokens.
+        num_heads (int): Heads of the attention.
+        feedforward_channels (int): Hidden width of the MLP.
+        attention (Callable): Makes the attention from the arguments of
+            mmpretrain's ``MultiheadAttention``. Defaults to
+            :class:`FusedAttention`.
+        **kwargs: Further arguments of ``TransformerEncoderLayer``.
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 feedforward_channels: int,
+                 attention: Callable[..., nn.Module] = FusedAttention,
+                 **kwargs) -> None:
+        super().__init__(embed_dims, num_heads, feedforward_channels, **kwargs)
+        self.attn = attention(
+            embed_dims=embed_dims,
+            num_heads=num_heads,
+            attn_drop=kwargs.get('attn_drop_rate', 0.),
+            proj_drop=kwargs.get('drop_rate', 0.),
+            dropout_layer=dict(type='DropPath', drop_prob=kwargs.get('drop_path_rate', 0.)),
+            qkv_bias=kwargs.get('qkv_bias', True),
+            layer_scale_init_value=kwargs.get('layer_scale_init_value', 0.))
 
     def forward(self, x: Tensor, bias: Optional[LowRankBias] = None,
                 relation: Optional[Tensor] = None, return_attention: bool = False
@@ -47,42 +74,115 @@ class ViT(VisionTransformer):
         mask_token (bool): Have the learnable embedding ``mask_token``
             (1, 1, C). Defaults to False.
         mask_bias (dict, optional): Arguments ``positive=True,
-            negative=False`` of :class:`~mssl_plugins.models.layers.mask_bias.MaskBias`.
-            Defaults to None, no bias.
+            negative=False, init=0.`` of
+            :class:`~mssl_plugins.models.layers.mask_bias.MaskBias`. Defaults
+            to None, no bias.
         antialias (bool): Interpolate position embeddings with antialiasing,
             as timm does; False is mmpretrain's and DINO's way. It matters
             only for image sizes other than ``img_size``. Defaults to True.
-        **kwargs: Arguments of mmpretrain's class, for example
-            ``patch_size=16``, ``img_size=224``, ``drop_path_rate=0.``.
+        interpolate_offset (float): Added to the rows and columns of the new
+            grid in the factors that position embeddings are interpolated by;
+            0.1 in DINO and DINOv2. Defaults to 0, the ratio of the sizes, as
+            in timm and mmpretrain.
+        weight_init (str): ``'mmpretrain'``: its class's, with a zero class
+            token; ``'dino'``: as in DINO and timm, every linear layer drawn
+            from a normal distribution (std 0.02, truncated) with zero bias,
+            class token and position embeddings likewise. Defaults to
+            ``'mmpretrain'``.
+        out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
+            layer_scale_init_value, layer_cfgs, frozen_stages: As in
+            mmpretrain.
+        **kwargs: Further arguments of mmpretrain's class, for example
+            ``patch_size=16``, ``img_size=224``.
 
     Raises:
-        ValueError: If the arch is unknown.
+        ValueError: If the arch or ``weight_init`` is unknown, an out index
+            does not exist, or patches are not square.
     """
+
+    WEIGHT_INITS = ('mmpretrain', 'dino')
 
     def __init__(self,
                  arch: Union[str, dict] = 'base',
-                 *args,
+                 *,
+                 out_indices: Union[int, Sequence[int]] = -1,
+                 drop_rate: float = 0.,
+                 drop_path_rate: float = 0.,
+                 qkv_bias: bool = True,
+                 norm_cfg: dict = dict(type='LN', eps=1e-6),
+                 layer_scale_init_value: float = 0.,
+                 layer_cfgs: Union[dict, Sequence[dict]] = dict(),
+                 frozen_stages: int = -1,
                  mask_token: bool = False,
                  mask_bias: Optional[dict] = None,
                  antialias: bool = True,
+                 interpolate_offset: float = 0.,
+                 weight_init: str = 'mmpretrain',
                  **kwargs) -> None:
-        if isinstance(arch, str) and arch.lower() not in self.arch_zoo:
-            raise unknown(arch, self.arch_zoo, 'ViT arch')
-        super().__init__(arch, *args, **kwargs)
-        self.antialias = antialias
-        for layer in self.layers:  # ours add no state, only ways to call them
-            layer.__class__ = Block
-            layer.attn.__class__ = FusedAttention
+        if isinstance(arch, str):
+            if arch.lower() not in self.arch_zoo:
+                raise unknown(arch, self.arch_zoo, 'ViT arch')
+            arch = self.arch_zoo[arch.lower()]
+        if weight_init not in self.WEIGHT_INITS:
+            raise unknown(weight_init, self.WEIGHT_INITS, 'weight_init of ViT')
+        # mmpretrain's class makes everything but the blocks, which are of our class
+        super().__init__(
+            dict(arch, num_layers=0), out_indices=[0], drop_rate=drop_rate, norm_cfg=norm_cfg,
+            **kwargs)
+        self.arch_settings, self.num_layers = arch, arch['num_layers']
+        indices = [out_indices] if isinstance(out_indices, int) else out_indices
+        self.out_indices = [i + self.num_layers if i < 0 else i for i in indices]
+        if not all(0 <= i <= self.num_layers for i in self.out_indices):
+            raise ValueError(f'out_indices must be numbers of the {self.num_layers} blocks, '
+                             f'got {list(indices)}')
+        if len(set(self.patch_embed.projection.kernel_size)) > 1:
+            raise ValueError('patches must be square, got '
+                             f'{self.patch_embed.projection.kernel_size}')
+        rates = torch.linspace(0, drop_path_rate, self.num_layers, dtype=torch.float64, device='cpu')
+        cfgs = [layer_cfgs] * self.num_layers if isinstance(layer_cfgs, dict) else layer_cfgs
+        shared = dict(
+            embed_dims=self.embed_dims,
+            num_heads=arch['num_heads'],
+            feedforward_channels=arch['feedforward_channels'],
+            layer_scale_init_value=layer_scale_init_value,
+            drop_rate=drop_rate,
+            qkv_bias=qkv_bias,
+            norm_cfg=norm_cfg)
+        self.layers = ModuleList(self.make_blocks([
+            {**shared, 'drop_path_rate': rate, **cfg} for rate, cfg in zip(rates.tolist(), cfgs)]))
+        self.frozen_stages = frozen_stages
+        if frozen_stages > 0:
+            self._freeze_stages()
+        self.antialias, self.interpolate_offset = antialias, interpolate_offset
+        self.weight_init = weight_init
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if mask_token else None
         self.mask_bias = None if mask_bias is None else MaskBias(
-            self.num_layers, self.arch_settings['num_heads'], **mask_bias)
+            self.num_layers, arch['num_heads'], **mask_bias)
+
+    def make_blocks(self, cfgs: Sequence[dict]) -> List[nn.Module]:
+        """The blocks, each from its arguments; networks with other blocks override it."""
+        return [Block(**cfg) for cfg in cfgs]
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in px."""
+        return self.patch_embed.projection.kernel_size[0]
 
     def init_weights(self) -> None:
-        """As in mmpretrain; the mask token is drawn like the positions."""
+        """By ``weight_init``; the mask token is drawn like the position embeddings."""
         super().init_weights()
-        pretrained = isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained'
-        if self.mask_token is not None and not pretrained:
+        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
+            return
+        if self.mask_token is not None:
             trunc_normal_(self.mask_token, std=0.02)
+        if self.weight_init == 'dino':
+            if self.cls_token is not None:
+                trunc_normal_(self.cls_token, std=0.02)
+            for module in self.modules():
+                if isinstance(module, nn.Linear):
+                    trunc_normal_(module.weight, std=0.02)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
         """As in mmpretrain; the mask token and a layer's bias go with their layer."""
@@ -93,34 +193,39 @@ class ViT(VisionTransformer):
             return int(name.split('.')[-1]) + 1, self.num_layers + 2
         return super().get_layer_depth(param_name, prefix)
 
-    def positions(self, grid: Tuple[int, int]) -> Tensor:
+    def resized_pos_embed(self, grid: Tuple[int, int]) -> Tensor:
         """Position embeddings (1, [1+]L, C) of a grid of (rows, columns)."""
         if tuple(grid) == tuple(self.patch_resolution):
             return self.pos_embed
         extra = self.num_extra_tokens
         table = self.pos_embed[:, extra:].unflatten(1, tuple(self.patch_resolution))
+        size = dict(size=tuple(grid))
+        if self.interpolate_offset:
+            size = dict(scale_factor=tuple(
+                (new + self.interpolate_offset) / old
+                for new, old in zip(grid, self.patch_resolution)))
         table = F.interpolate(
-            table.permute(0, 3, 1, 2).float(), size=tuple(grid), mode=self.interpolate_mode,
-            antialias=self.antialias, align_corners=False)
+            table.permute(0, 3, 1, 2).float(), mode=self.interpolate_mode,
+            antialias=self.antialias, align_corners=False, **size)  # (1, C, rows, columns)
         table = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
         return torch.cat([self.pos_embed[:, :extra], table], 1)
 
     def _embed(self, patches: Tensor, grid: Tuple[int, int]) -> Tensor:
-        """Patch tokens (B, L, C) -> with class token and positions."""
+        """Patch tokens (B, L, C) -> with class token and position embeddings."""
         if self.cls_token is not None:
             patches = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], 1)
-        return self.drop_after_pos(patches + self.positions(grid))
+        return self.drop_after_pos(patches + self.resized_pos_embed(grid))
 
-    def forward(self, x: Tensor, vectors: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
+    def forward(self, x: Tensor, coverage: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
         """mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``.
 
-        ``vectors`` are those of :meth:`forward_tokens`.
+        ``coverage`` is that of :meth:`forward_tokens`.
         """
         patches, grid = self.patch_embed(x)
         biases = (None, ) * self.num_layers
-        if vectors is not None:
-            self._check_vectors(vectors, patches)
-            biases = self.mask_bias(F.pad(vectors, (0, 0, self.num_extra_tokens, 0)))
+        if coverage is not None:
+            self._check_coverage(coverage, patches)
+            biases = self.mask_bias(F.pad(coverage, (0, 0, self.num_extra_tokens, 0)))
         x, outs = self.pre_norm(self._embed(patches, grid)), []
         for i, (layer, bias) in enumerate(zip(self.layers, biases)):
             x = layer(x, bias)
@@ -134,7 +239,7 @@ class ViT(VisionTransformer):
                        x: Tensor,
                        mask: Optional[Tensor] = None,
                        keep: Optional[Tensor] = None,
-                       vectors: Optional[Tensor] = None,
+                       coverage: Optional[Tensor] = None,
                        relation: Optional[Tensor] = None,
                        replacement: Union[str, Tensor, Callable] = 'mask_token',
                        return_attention: bool = False
@@ -146,12 +251,12 @@ class ViT(VisionTransformer):
             mask (Tensor, optional): (B, L) bool, ``True`` = replaced after
                 the patch projection, before the position embeddings.
             keep (Tensor, optional): (B, Lk) long; only these patch tokens,
-                in this order, go through the blocks. Positions are added
-                before, the class token always stays.
-            vectors (Tensor, optional): (B, L, K) mask token vectors for
-                ``mask_bias``, from
-                :func:`~mssl_plugins.models.layers.mask_bias.token_vectors`. None is
-                the plain network.
+                in this order, go through the blocks. Position embeddings are
+                added before, the class token always stays.
+            coverage (Tensor, optional): (B, L, K) of the patches by segments
+                for ``mask_bias``, from
+                :func:`~mssl_plugins.models.layers.mask_bias.segment_coverage`.
+                None is the plain network.
             relation (Tensor, optional): (B or 1, heads or 1, N, N) added to
                 the logits of every layer; N counts the tokens that go through
                 the blocks, the class token first.
@@ -178,17 +283,17 @@ class ViT(VisionTransformer):
         tokens = self._embed(patches, grid)
         extra = self.num_extra_tokens
         biases = (None, ) * self.num_layers
-        if vectors is not None:
-            self._check_vectors(vectors, patches)
+        if coverage is not None:
+            self._check_coverage(coverage, patches)
         if keep is not None:
             self._check_keep(keep, patches)
             index = keep[..., None]
             kept = tokens[:, extra:].gather(1, index.expand(-1, -1, tokens.shape[-1]))
             tokens = torch.cat([tokens[:, :extra], kept], 1)
-            if vectors is not None:
-                vectors = vectors.gather(1, index.expand(-1, -1, vectors.shape[-1]))
-        if vectors is not None:
-            biases = self.mask_bias(F.pad(vectors, (0, 0, extra, 0)))
+            if coverage is not None:
+                coverage = coverage.gather(1, index.expand(-1, -1, coverage.shape[-1]))
+        if coverage is not None:
+            biases = self.mask_bias(F.pad(coverage, (0, 0, extra, 0)))
         if relation is not None:
             self._check_relation(relation, tokens)
         if return_attention and self.cls_token is None:
@@ -219,11 +324,11 @@ class ViT(VisionTransformer):
         return torch.where(mask[..., None], replacement.to(patches.dtype), patches)
 
     def _check_size(self, x: Tensor) -> None:
-        patch = self.patch_embed.projection.kernel_size
-        if x.ndim != 4 or x.shape[2] % patch[0] or x.shape[3] % patch[1]:
+        patch = self.patch_size
+        if x.ndim != 4 or x.shape[2] % patch or x.shape[3] % patch:
             raise ValueError(
                 f'images must have shape (B, 3, H, W) with H and W multiples of the patch '
-                f'{patch[0]} x {patch[1]}, got {tuple(x.shape)}')
+                f'{patch} x {patch}, got {tuple(x.shape)}')
 
     def _check_keep(self, keep: Tensor, patches: Tensor) -> None:
         if keep.dtype != torch.long or keep.ndim != 2 or len(keep) != len(patches):
@@ -231,14 +336,14 @@ class ViT(VisionTransformer):
                 f'keep must be long indices of shape ({len(patches)}, Lk), '
                 f'got {keep.dtype} of shape {tuple(keep.shape)}')
 
-    def _check_vectors(self, vectors: Tensor, patches: Tensor) -> None:
+    def _check_coverage(self, coverage: Tensor, patches: Tensor) -> None:
         if self.mask_bias is None:
             raise ValueError(
-                'mask token vectors need a bias: build the ViT with mask_bias=dict(positive=True)')
-        if vectors.ndim != 3 or vectors.shape[:2] != patches.shape[:2]:
+                'segment coverage needs a bias: build the ViT with mask_bias=dict(positive=True)')
+        if coverage.ndim != 3 or coverage.shape[:2] != patches.shape[:2]:
             raise ValueError(
-                f'vectors must have shape {tuple(patches.shape[:2])} + (K,), one for each '
-                f'patch token, got {tuple(vectors.shape)}')
+                f'coverage must have shape {tuple(patches.shape[:2])} + (K,), one for each '
+                f'patch token, got {tuple(coverage.shape)}')
 
     def _check_relation(self, relation: Tensor, tokens: Tensor) -> None:
         (b, n), heads = tokens.shape[:2], self.arch_settings['num_heads']

@@ -5,14 +5,15 @@ section 3.3): attention inside windows with a few global blocks between, and
 decomposed relative positions (arXiv 2112.01526, equation 4).  The weights are
 those of a plain ViT.
 """
-from typing import Optional, Sequence, Tuple, Union
+from functools import partial
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mssl_plugins.models.layers.attention import FusedAttention
 from mssl_plugins.models.backbones.vit import Block, ViT
+from mssl_plugins.models.layers.attention import FusedAttention
 from mssl_plugins.registry import MODELS
 
 # Added to the logits of padding: its weight is exp(-1000) = 0, and within fp16.
@@ -20,12 +21,12 @@ HIDDEN = -1000.
 
 
 def relative_table(table: Tensor, size: int) -> Tensor:
-    """The embedding of every distance between ``size`` places.
+    """The embedding of every distance between ``size`` tokens of a row.
 
     Args:
-        table (Tensor): (2 S - 1, d), made for S places; resized linearly
+        table (Tensor): (2 S - 1, d), made for S tokens; resized linearly
             where S is not ``size``.
-        size (int): Number of places in a row.
+        size (int): Number of tokens in a row.
 
     Returns:
         Tensor: (size, size, d); [i, j] is that of i - j.
@@ -34,8 +35,8 @@ def relative_table(table: Tensor, size: int) -> Tensor:
     if len(table) != length:
         table = F.interpolate(
             table.float().T[None], length, mode='linear', align_corners=False)[0].T.to(table.dtype)
-    place = torch.arange(size, device=table.device)
-    return table[place[:, None] - place + size - 1]
+    index = torch.arange(size, device=table.device)
+    return table[index[:, None] - index + size - 1]
 
 
 class WindowAttention(FusedAttention):
@@ -43,18 +44,18 @@ class WindowAttention(FusedAttention):
 
     No N x N tensor: the bias of token j for token i is the inner product of
     the two vectors that i's query gives to every row and column, and of j's
-    row and column as one-hot vectors; so it is part of wider heads, and one
-    fused kernel computes it.
+    row and column as one-hot vectors; so it lies in extra head dimensions, and
+    one fused kernel computes it.
+
+    Args:
+        window (int): Side of a window in tokens; 0 is global.
+        rel_size (int): Side of the map that the relative positions are made
+            for; 0 is without them.
+        **kwargs: Arguments of mmpretrain's ``MultiheadAttention``.
     """
 
-    def prepare(self, window: int, rel_size: int) -> None:
-        """Sets what an attention of mmpretrain does not have.
-
-        Args:
-            window (int): Side of a window in tokens; 0 is global.
-            rel_size (int): Side of the map that the relative positions are
-                made for; 0 is without them.
-        """
+    def __init__(self, *, window: int, rel_size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.window = window
         self.rel_pos_h = self.rel_pos_w = None
         if rel_size:  # zero: a plain ViT's weights give a plain ViT's features
@@ -95,9 +96,9 @@ class WindowAttention(FusedAttention):
             grid = q.unflatten(2, side)
             wide_q += [torch.einsum('bnhwd,hkd->bnhwk', grid, table[0]).flatten(2, 3) / scale,
                        torch.einsum('bnhwd,wkd->bnhwk', grid, table[1]).flatten(2, 3) / scale]
-            place = torch.arange(side[0] * side[1], device=q.device)
+            token = torch.arange(side[0] * side[1], device=q.device)
             wide_k += [F.one_hot(i, s).to(k.dtype).expand(*k.shape[:2], -1, -1)
-                       for i, s in zip((place // side[1], place % side[1]), side)]
+                       for i, s in zip((token // side[1], token % side[1]), side)]
         if hidden is not None:
             wide_q.append(torch.ones_like(q[..., :1]))
             wide_k.append((hidden * (HIDDEN / scale)).to(k.dtype)[:, None, :, None].expand(
@@ -156,7 +157,7 @@ class ViTDet(ViT):
 
     def __init__(self,
                  arch: Union[str, dict] = 'base',
-                 *args,
+                 *,
                  window_size: int = 14,
                  global_blocks: Union[int, Sequence[int]] = 4,
                  rel_pos: bool = True,
@@ -169,24 +170,33 @@ class ViTDet(ViT):
                 raise ValueError(f'ViTDet has {key}={value!r}, got {kwargs[key]!r}')
         if window_size < 0:
             raise ValueError(f'window_size must be at least 0, got {window_size}')
-        # a list of its own: the parent writes into it
-        kwargs['out_indices'] = list(kwargs.get('out_indices', [-1]))
-        super().__init__(arch, *args, final_norm=final_norm, **{**kwargs, **fixed})
-        if isinstance(global_blocks, int):
-            if not 0 <= global_blocks <= self.num_layers:
-                raise ValueError(f'global_blocks must be 0 .. {self.num_layers}, got {global_blocks}')
-            global_blocks = [(i + 1) * self.num_layers // global_blocks - 1
-                             for i in range(global_blocks)]
-        if not all(0 <= i < self.num_layers for i in global_blocks):
-            raise ValueError(f'global_blocks must be numbers of the {self.num_layers} blocks, '
-                             f'0 .. {self.num_layers - 1}, got {list(global_blocks)}')
-        self.global_blocks = tuple(global_blocks)
-        map_size = map_size or max(self.patch_resolution)
-        for i, layer in enumerate(self.layers):
-            window = 0 if i in self.global_blocks else window_size
-            layer.__class__ = MapBlock
-            layer.attn.__class__ = WindowAttention
-            layer.attn.prepare(window, (window or map_size) if rel_pos else 0)
+        # what make_blocks() needs while the parent builds
+        self.window_size, self.rel_pos, self.map_size = window_size, rel_pos, map_size
+        self.global_blocks = global_blocks
+        super().__init__(arch, final_norm=final_norm, **{**kwargs, **fixed})
+
+    def make_blocks(self, cfgs: Sequence[dict]) -> List[MapBlock]:
+        """Blocks over maps, some global, the others with windows."""
+        self.global_blocks = self._spread(self.global_blocks)
+        blocks = []
+        for i, cfg in enumerate(cfgs):
+            window = 0 if i in self.global_blocks else self.window_size
+            size = window or self.map_size or max(self.patch_resolution)
+            blocks.append(MapBlock(**cfg, attention=partial(
+                WindowAttention, window=window, rel_size=size if self.rel_pos else 0)))
+        return blocks
+
+    def _spread(self, blocks: Union[int, Sequence[int]]) -> Tuple[int, ...]:
+        """The numbers of the global blocks."""
+        n = self.num_layers
+        if isinstance(blocks, int):
+            if not 0 <= blocks <= n:
+                raise ValueError(f'global_blocks must be 0 .. {n}, got {blocks}')
+            blocks = [(i + 1) * n // blocks - 1 for i in range(blocks)]
+        if not all(0 <= i < n for i in blocks):
+            raise ValueError(f'global_blocks must be numbers of the {n} blocks, '
+                             f'0 .. {n - 1}, got {list(blocks)}')
+        return tuple(blocks)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> maps (B, C, ceil(H / P), ceil(W / P)).
@@ -194,8 +204,7 @@ class ViTDet(ViT):
         One for each of ``out_indices``; P is the patch size. Images are
         padded with zeros to whole patches.
         """
-        patch = self.patch_embed.projection.kernel_size
-        x = F.pad(x, (0, -x.shape[3] % patch[1], 0, -x.shape[2] % patch[0]))
+        x = F.pad(x, (0, -x.shape[3] % self.patch_size, 0, -x.shape[2] % self.patch_size))
         patches, grid = self.patch_embed(x)
         x, outs = self.pre_norm(self._embed(patches, grid)), []
         for i, layer in enumerate(self.layers):

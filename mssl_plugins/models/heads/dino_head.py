@@ -1,8 +1,8 @@
 """The projection head of DINO (arXiv 2104.14294, section 3.1 and appendix C).
 
 With BatchNorm, it follows MST (arXiv 2106.05656, supplement section 3): each
-view is normalised by its own images, and local crops move no running
-statistics.
+view is normalized by its own images, and local crops do not update the
+running statistics.
 """
 from contextlib import contextmanager
 from typing import Iterator, Optional
@@ -17,8 +17,8 @@ from mssl_plugins.registry import MODELS
 
 
 @contextmanager
-def untracked(*modules: nn.Module) -> Iterator[None]:
-    """Let BatchNorm use the batch's statistics but not record them."""
+def without_running_stats(*modules: nn.Module) -> Iterator[None]:
+    """BatchNorm normalizes by the batch without updating running statistics."""
     layers = [m for module in modules for m in module.modules()
               if isinstance(m, _BatchNorm) and m.track_running_stats]
     try:
@@ -97,26 +97,26 @@ class DINOHead(nn.Module):
         self.mlp = nn.Sequential(*layers)
         self.last_layer = WeightNormLinear(bottleneck_channels, out_channels, norm_last_layer)
 
-    def forward(self, x: Tensor, views: int = 1, tracked: Optional[int] = None) -> Tensor:
+    def forward(self, x: Tensor, views: int = 1, stat_views: Optional[int] = None) -> Tensor:
         """Logits of every image.
 
         Args:
             x (Tensor): (V * B, in_channels), view after view.
-            views (int): V, how many parts BatchNorm normalises by themselves.
+            views (int): V, how many parts BatchNorm normalizes by themselves.
                 Defaults to 1.
-            tracked (int, optional): How many of them, from the first, move
-                the running statistics. Defaults to None, all.
+            stat_views (int, optional): How many of them, from the first,
+                update the running statistics. Defaults to None, all.
 
         Returns:
             Tensor: (V * B, K).
         """
-        tracked = views if tracked is None else tracked
+        stat_views = views if stat_views is None else stat_views
         for layer in self.mlp:
             if isinstance(layer, _BatchNorm):
                 parts = x.chunk(views)
-                seen = [layer(part) for part in parts[:tracked]]
-                with untracked(layer):
-                    seen += [layer(part) for part in parts[tracked:]]
+                seen = [layer(part) for part in parts[:stat_views]]
+                with without_running_stats(layer):
+                    seen += [layer(part) for part in parts[stat_views:]]
                 x = torch.cat(seen)
             else:
                 x = layer(x)

@@ -1,8 +1,8 @@
 """Fused multi-head attention with a low-rank bias folded into it.
 
 Mask-guided attention bias, section "No N x N tensor" of our definition: a bias
-that is an inner product of token vectors is the attention of heads that are
-wider by the vectors' length, so that one fused
+that is an inner product of token vectors is attention with extra head
+dimensions, as many as the vectors are long, so that one fused
 ``scaled_dot_product_attention`` computes it and memory grows with N K.
 """
 from typing import NamedTuple, Optional, Tuple, Union
@@ -53,7 +53,7 @@ def _merge(x: Tensor) -> Tensor:
 
 def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[Tensor],
             dropout: float) -> Tensor:
-    """Attention with wider heads."""
+    """Attention whose extra head dimensions hold the bias."""
     width, scale = q.shape[-1], q.shape[-1]**-0.5
     vectors = bias.vectors[:, None].to(q.dtype)  # (B, 1, N, E)
     # the kernel multiplies all logits by the scale, the bias must stay as it is
@@ -89,7 +89,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[LowRankBias] = None,
         return _folded(q, k, v, bias, mask, dropout)
     out = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout))
     if bias is not None and torch.is_grad_enabled() and bias.coefficients.requires_grad:
-        # kernels may choose other block sizes for wider heads, so the exact
+        # kernels may choose other block sizes for more dimensions, so the exact
         # zero takes its values from the plain call
         out = _Values.apply(_folded(q, k, v, bias, mask, dropout), out)
     return out
@@ -97,7 +97,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[LowRankBias] = None,
 
 def class_attention(q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None,
                     relation: Optional[Tensor] = None) -> Tensor:
-    """What the class token looks at, from its query alone.
+    """Attention of the class token, from its query alone.
 
     Args:
         q, k (Tensor): (B, heads, N, d); token 0 is the class token.
@@ -106,7 +106,7 @@ def class_attention(q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None,
 
     Returns:
         Tensor: (B, heads, N - 1), float32 or wider: softmax over all N keys
-        without the class token's own share.
+        without the class token's own weight.
     """
     with torch.autocast(q.device.type, enabled=False):
         logits = upcast(q[:, :, :1]) @ upcast(k).transpose(-2, -1) * q.shape[-1]**-0.5
@@ -121,7 +121,7 @@ def class_attention(q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None,
 class FusedAttention(MultiheadAttention):
     """mmpretrain's ``MultiheadAttention`` with biases and class attention.
 
-    Parameters, keys and plain behaviour are mmpretrain's.
+    Parameters, keys and plain behavior are mmpretrain's.
     """
 
     def forward(self, x: Tensor, bias: Optional[LowRankBias] = None,

@@ -1,25 +1,26 @@
 """Segments as a bias of a ViT's self-attention.
 
-Mask-guided attention bias ("SAM helps SSL"), our definition, sections "Mask
-token vectors" and "Bias".  Token i has the vector c_i, its coverage by each of
-the K largest segments, and s_i = sum_k c_ik.  Layer l, head h adds
+Mask-guided attention bias ("SAM helps SSL"), our definition.  Token i has the
+vector c_i (the paper's mask token vector), its coverage by each of the K
+largest segments, and s_i = sum_k c_ik.  Layer l, head h adds
 ``a <c_i, c_j> + b (s_i s_j - <c_i, c_j>)`` to its logits: a for two tokens of
 one segment (positive relation), b for two segments (negative relation).
 """
-from typing import Tuple, Union
+from typing import Dict, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
+from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.attention import LowRankBias
 
 
 @torch.no_grad()
-def token_vectors(segments: Tensor, patch: Union[int, Tuple[int, int]],
-                  num_segments: int = 32) -> Tensor:
-    """Share of each token that each of the largest segments covers.
+def segment_coverage(segments: Tensor, patch: Union[int, Tuple[int, int]],
+                     num_segments: int = 32) -> Tensor:
+    """Fraction of each token that each of the largest segments covers.
 
-    Segments are numbered anew for every picture, by area within it (equal
+    Segments are numbered anew for every image, by area within it (equal
     areas: the smaller label first); those after the first ``num_segments``
     count as none.
 
@@ -77,7 +78,7 @@ def token_vectors(segments: Tensor, patch: Union[int, Tuple[int, int]],
 
 
 class MaskBias(nn.Module):
-    """The learnable strengths a and b, one per layer and head, zero at start.
+    """The learnable strengths a and b, one per layer and head.
 
     Keys are ``a.<layer>`` and ``b.<layer>``; being one-dimensional, they are
     spared from weight decay by the usual rule.
@@ -87,41 +88,60 @@ class MaskBias(nn.Module):
         num_heads (int): Heads of a layer.
         positive (bool): Have a. Defaults to True.
         negative (bool): Have b. Defaults to False.
+        init (float | Dict[str, float]): Where every a and b starts, or
+            ``dict(positive=..., negative=...)``. The paper does not say.
+            Defaults to 0, our choice: untrained or frozen, the network is
+            exactly the plain ViT. With a value above 0, such as 2, a bias
+            that is frozen at first acts from the start.
 
     Raises:
-        ValueError: If both are off.
+        ValueError: If both are off, or ``init`` names a relation that is off.
     """
 
     def __init__(self, num_layers: int, num_heads: int, positive: bool = True,
-                 negative: bool = False) -> None:
+                 negative: bool = False,
+                 init: Union[float, Dict[str, float]] = 0.) -> None:
         super().__init__()
         if not (positive or negative):
             raise ValueError(
                 'mask_bias with positive=False and negative=False is no bias: '
                 'switch one on, or give mask_bias=None')
         self.num_layers = num_layers
-        for name, used in (('a', positive), ('b', negative)):
-            setattr(self, name, nn.ParameterList(
-                nn.Parameter(torch.zeros(num_heads)) for _ in range(num_layers)) if used else None)
+        relations = [name for name, used in (('positive', positive), ('negative', negative))
+                     if used]
+        start = dict(init) if isinstance(init, dict) else dict.fromkeys(relations, init)
+        start.pop('_scope_', None)  # mmengine's mark on dicts of inherited configs
+        for name in start:
+            if name not in relations:
+                raise unknown(name, relations, 'relation in the init of mask_bias')
+
+        def strengths(relation: str) -> Optional[nn.ParameterList]:
+            if relation not in relations:
+                return None
+            return nn.ParameterList(
+                nn.Parameter(torch.full((num_heads, ), float(start.get(relation, 0.))))
+                for _ in range(num_layers))
+
+        self.a, self.b = strengths('positive'), strengths('negative')
 
     def is_zero(self) -> bool:
         """Whether every a and b is exactly 0."""
         return not torch.cat(list(self.parameters())).any()
 
-    def forward(self, vectors: Tensor) -> Tuple[LowRankBias, ...]:
+    def forward(self, coverage: Tensor) -> Tuple[LowRankBias, ...]:
         """The bias of each layer in low-rank form.
 
         Args:
-            vectors (Tensor): (B, N, K) mask token vectors, zero for the class
-                token.
+            coverage (Tensor): (B, N, K) from :func:`segment_coverage`, zero
+                for the class token.
 
         Returns:
             Tuple[LowRankBias]: One per layer, with E = K, or K + 1 if there
             is b. ``LowRankBias.matrix()`` writes it out as (B, heads, N, N).
         """
-        zero, k = self.is_zero(), vectors.shape[-1]
+        zero, k, vectors = self.is_zero(), coverage.shape[-1], coverage
         if self.b is not None:
-            vectors = torch.cat([vectors, vectors.sum(-1, keepdim=True)], -1)
+            vectors = torch.cat([coverage, coverage.sum(-1, keepdim=True)], -1)  # (B, N, K + 1)
         biases = []
         for layer in range(self.num_layers):
             if self.b is None:

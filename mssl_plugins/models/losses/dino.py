@@ -1,6 +1,6 @@
 """Self-distillation without labels: DINO's loss (arXiv 2104.14294, section 3.1).
 
-Equations 1-3, centring of equation 4.
+Equations 1-3, centering of equation 4.
 """
 import torch
 from mmengine.dist import all_reduce
@@ -12,23 +12,23 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class DINOLoss(nn.Module):
-    r"""Cross-entropy of the student's views to the teacher's, centred, sharp.
+    r"""Cross-entropy of the student's views to the teacher's, centered and sharpened.
 
     ::
 
-        P_t = softmax((z_t - centre) / teacher_temp)
+        P_t = softmax((z_t - center) / teacher_temp)
         P_s = softmax(z_s / student_temp)
         loss = mean over t != s and images of  -P_t . log P_s
 
-    The centre is a buffer, hence in every checkpoint.
+    The center is a buffer, hence in every checkpoint, under DINO's own name.
 
     Args:
         out_channels (int): Prototypes K. Defaults to 65536.
         student_temp (float): Defaults to 0.1.
         teacher_temp (float): Warmed up by ``mssl_plugins.ScheduleHook`` on
             ``criterion.teacher_temp``. Defaults to 0.04.
-        centre_momentum (float): m of ``centre = m centre + (1 - m) mean``; 1
-            keeps the centre at zero. Defaults to 0.9.
+        center_momentum (float): m of ``center = m center + (1 - m) mean``; 1
+            keeps the center at zero. Defaults to 0.9.
 
     Raises:
         ValueError: Temperatures that are not positive, a momentum outside
@@ -39,24 +39,24 @@ class DINOLoss(nn.Module):
                  out_channels: int = 65536,
                  student_temp: float = 0.1,
                  teacher_temp: float = 0.04,
-                 centre_momentum: float = 0.9) -> None:
+                 center_momentum: float = 0.9) -> None:
         super().__init__()
         if not (student_temp > 0 and teacher_temp > 0):
             raise ValueError('temperatures must be positive, got '
                              f'student {student_temp}, teacher {teacher_temp}')
-        if not 0 <= centre_momentum <= 1:
-            raise ValueError(f'centre_momentum must lie in [0, 1], got {centre_momentum}')
+        if not 0 <= center_momentum <= 1:
+            raise ValueError(f'center_momentum must lie in [0, 1], got {center_momentum}')
         self.student_temp, self.teacher_temp = student_temp, teacher_temp
-        self.centre_momentum = centre_momentum
-        self.register_buffer('centre', torch.zeros(out_channels))
+        self.center_momentum = center_momentum
+        self.register_buffer('center', torch.zeros(out_channels))
 
     @torch.no_grad()
     def target(self, teacher: Tensor) -> Tensor:
         """P_t of logits (..., K), at least float32."""
-        return ((upcast(teacher) - self.centre) / self.teacher_temp).softmax(-1)
+        return ((upcast(teacher) - self.center) / self.teacher_temp).softmax(-1)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss with the centre as it is.
+        """The loss with the center as it is.
 
         Args:
             student (Tensor): Logits of S views, (S, B, K).
@@ -81,12 +81,12 @@ class DINOLoss(nn.Module):
 
     @torch.no_grad()
     def update(self, teacher: Tensor) -> None:
-        """Move the centre by one batch of all processes, (T, B, K)."""
+        """One EMA step of the center with a batch of all processes, (T, B, K)."""
         with torch.autocast(teacher.device.type, enabled=False):
             mean = upcast(teacher).flatten(0, -2).mean(0)
             all_reduce(mean, op='mean')
-            self.centre.lerp_(mean.to(self.centre), 1 - self.centre_momentum)
+            self.center.lerp_(mean.to(self.center), 1 - self.center_momentum)
 
     def extra_repr(self) -> str:
         return (f'student_temp={self.student_temp}, teacher_temp={self.teacher_temp}, '
-                f'centre_momentum={self.centre_momentum}')
+                f'center_momentum={self.center_momentum}')

@@ -10,9 +10,9 @@ from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mssl_plugins.models.heads.dino_head import untracked
-from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.models.heads.dino_head import without_running_stats
 from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.registry import MODELS
 
 
@@ -48,64 +48,64 @@ class Encoder(nn.Module):
 
     def forward(self,
                 views: Sequence[Tensor],
-                contexts: Sequence[dict],
-                tracked: int,
+                extras: Sequence[dict],
+                stat_views: int,
                 attention: bool = False,
                 logits: bool = True) -> Encoded:
         """Every view in as few passes as sizes allow, the head in one.
 
         Args:
             views (Sequence[Tensor]): V views, (B, 3, S, S), each of its S.
-            contexts (Sequence[dict]): V dicts of further arguments of
+            extras (Sequence[dict]): V dicts of further arguments of
                 ``backbone.forward_tokens``: tensors (B, ...), or what holds
                 for a whole pass.
-            tracked (int): How many views, from the first, may move
+            stat_views (int): How many views, from the first, update
                 BatchNorm's running statistics under ``bn_per_view``.
             attention (bool): Return attention. Defaults to False.
             logits (bool): Return logits. Defaults to True.
         """
         features, tokens, maps = [], [], []
-        for start, stop in self.groups(views, contexts):
-            x = torch.cat(list(views[start:stop]))
-            context = {key: torch.cat([c[key] for c in contexts[start:stop]])
-                       if isinstance(value, Tensor) else value
-                       for key, value in contexts[start].items()}
-            quiet = self.apart and start >= tracked
-            with untracked(self.backbone) if quiet else nullcontext():
-                feature, token, weights = self.encode(x, context, attention)
+        for start, stop in self.groups(views, extras):
+            x = torch.cat(list(views[start:stop]))  # (n * B, 3, S, S)
+            extra = {key: torch.cat([e[key] for e in extras[start:stop]])
+                     if isinstance(value, Tensor) else value
+                     for key, value in extras[start].items()}
+            batch_only = self.apart and start >= stat_views
+            with without_running_stats(self.backbone) if batch_only else nullcontext():
+                feature, token, weights = self.encode(x, extra, attention)
             features.append(feature)
             tokens += [None] * (stop - start) if token is None else token.chunk(stop - start)
             maps += [None] * (stop - start) if weights is None else weights.chunk(stop - start)
         z = None
         if logits:
-            parts = (len(views), tracked) if self.bn_per_view else ()
+            parts = (len(views), stat_views) if self.bn_per_view else ()
             z = self.head(torch.cat(features), *parts)  # (V * B, K)
             z = z.unflatten(0, (len(views), -1))
         return Encoded(z, tokens, maps)
 
     def groups(self, views: Sequence[Tensor],
-               contexts: Sequence[dict]) -> List[Tuple[int, int]]:
+               extras: Sequence[dict]) -> List[Tuple[int, int]]:
         """Runs of views that share a pass, as (first, last + 1)."""
         edges = [i for i in range(1, len(views))
                  if self.apart or views[i].shape != views[i - 1].shape
-                 or contexts[i].keys() != contexts[i - 1].keys()]
+                 or extras[i].keys() != extras[i - 1].keys()]
         return list(zip([0, *edges], [*edges, len(views)]))
 
-    def encode(self, x: Tensor, context: dict,
+    def encode(self, x: Tensor, extra: dict,
                attention: bool) -> Tuple[Tensor, Optional[Tensor], Optional[Tensor]]:
         """(N, 3, S, S) -> features (N, C), tokens (N, 1 + L, C), attention (N, L)."""
         if not hasattr(self.backbone, 'forward_tokens'):
-            if context or attention:
+            if extra or attention:
                 raise TypeError(
-                    f'{type(self.backbone).__name__} takes no masks or vectors and shows no '
+                    f'{type(self.backbone).__name__} takes no masks or segments and shows no '
                     "attention: use backbone=dict(type='mssl_plugins.ViT', ...)")
             out = self.backbone(x)
             out = out[-1] if isinstance(out, (tuple, list)) else out
             return (out.mean((2, 3)) if out.dim() == 4 else out), None, None
         if not attention:
-            tokens = self.backbone.forward_tokens(x, **context)
+            tokens = self.backbone.forward_tokens(x, **extra)
             return tokens[:, 0], tokens, None
-        tokens, weights = self.backbone.forward_tokens(x, return_attention=True, **context)
+        tokens, weights = self.backbone.forward_tokens(x, return_attention=True, **extra)
         return tokens[:, 0], tokens, upcast(weights).mean(1)
 
 
@@ -115,22 +115,24 @@ class DINO(BaseSelfSupervisor):
 
     The first ``num_global`` views go to student and teacher, the others
     (local crops) to the student; each teacher view is the target of every
-    other student view.  ``mssl_plugins.TeacherHook`` moves the teacher,
-    ``mssl_plugins.ScheduleHook`` its momentum (``teacher.momentum``), its
-    temperature (``criterion.teacher_temp``) and the weight decay,
-    ``mssl_plugins.FreezeHook`` holds ``head.last_layer`` for an epoch and
-    ``mssl_plugins.ClipEachHook`` clips.
+    other student view.  ``mssl_plugins.TeacherHook`` makes the EMA update,
+    ``mssl_plugins.ScheduleHook`` sets its momentum (``teacher.momentum``),
+    the teacher's temperature (``criterion.teacher_temp``) and the weight
+    decay, ``mssl_plugins.FreezeHook`` freezes ``head.last_layer`` for an
+    epoch and ``mssl_plugins.ClipEachHook`` clips.
 
     Args:
-        backbone (dict): ``mssl_plugins.ViT``, or any backbone of mmpretrain.
-            Its drop path is for the student only.
+        backbone (dict): ``mssl_plugins.ViT`` (DINO's own with
+            ``weight_init='dino', interpolate_offset=0.1, antialias=False``),
+            or any backbone of mmpretrain. Its drop path is for the student
+            only.
         head (dict): Config of ``mssl_plugins.DINOHead``.
         criterion (dict, optional): Arguments of ``mssl_plugins.DINOLoss``.
             Defaults to None.
         momentum (float): m of the teacher at the start. Defaults to 0.996.
         num_global (int): Number of global views. Defaults to 2.
-        bn_per_view (bool): Normalise each view by its own images in
-            BatchNorm layers, and let only global views move the running
+        bn_per_view (bool): Normalize each view by its own images in
+            BatchNorm layers, and let only global views update the running
             statistics (MST). Backbones with BatchNorm then take each view in
             a pass of its own. Defaults to False, DINO's: same-size views
             share statistics in the backbone, all views in the head.
@@ -145,13 +147,14 @@ class DINO(BaseSelfSupervisor):
             or ``num_global`` is below 1.
 
     Note:
-        With gradient accumulation the centre moves once a forward pass, the
-        teacher once an optimiser step.
+        With gradient accumulation the center is updated once a forward pass,
+        the teacher once an optimizer step.
 
     Example:
         >>> dict(
         >>>     type='mssl_plugins.DINO',
-        >>>     backbone=dict(type='mssl_plugins.ViT', arch='deit-s', drop_path_rate=0.1),
+        >>>     backbone=dict(type='mssl_plugins.ViT', arch='deit-s', drop_path_rate=0.1,
+        >>>                   weight_init='dino'),
         >>>     head=dict(type='mssl_plugins.DINOHead', in_channels=384))
     """
 
@@ -177,9 +180,9 @@ class DINO(BaseSelfSupervisor):
         criterion.setdefault('type', 'mssl_plugins.DINOLoss')
         criterion.setdefault('out_channels', self.head.out_channels)
         self.criterion = MODELS.build(criterion)
-        if len(self.criterion.centre) != self.head.out_channels:
+        if len(self.criterion.center) != self.head.out_channels:
             raise ValueError(f'the head has {self.head.out_channels} prototypes, the criterion '
-                             f'{len(self.criterion.centre)}: leave out its out_channels')
+                             f'{len(self.criterion.center)}: leave out its out_channels')
         self.num_global = num_global
         student = Encoder(self.backbone, self.head, bn_per_view)
         self._student = (student, )  # no child module: its parts are ours already
@@ -195,27 +198,27 @@ class DINO(BaseSelfSupervisor):
 
     @property
     def patch_size(self) -> Optional[int]:
-        """Side of a patch in px; None for convolutional backbones."""
-        embed = getattr(self.backbone, 'patch_embed', None)
-        return None if embed is None else embed.projection.kernel_size[0]
+        """Side of a patch in px; None where the backbone has no ``patch_size``."""
+        return getattr(self.backbone, 'patch_size', None)
 
-    def vectors(self, data_samples: Optional[list], view: int) -> Optional[Tensor]:
-        """Mask token vectors (B, L, K) of a view, for student and teacher.
+    def backbone_kwargs(self, data_samples: Optional[list], view: int,
+                        required: bool = True) -> dict:
+        """What the backbone takes of a view beside the image, for both branches.
 
-        The place to override for networks that take more than the picture.
+        The one place to override for networks that take more than images.
 
         Args:
             data_samples (list, optional): Of the batch.
             view (int): Index of the view.
+            required (bool): Raise where it is missing; False where features
+                are measured. Defaults to True.
+
+        Returns:
+            dict: Arguments of ``forward`` and ``forward_tokens``.
         """
-        return None
+        return {}
 
-    def contexts(self, data_samples: Optional[list], count: int) -> List[dict]:
-        """Further arguments of ``forward_tokens``, a dict for each view."""
-        vectors = [self.vectors(data_samples, view) for view in range(count)]
-        return [{} if v is None else dict(vectors=v) for v in vectors]
-
-    def check(self, inputs: Sequence[Tensor]) -> List[Tensor]:
+    def check_views(self, inputs: Sequence[Tensor]) -> List[Tensor]:
         """The views, if there are enough and patches tile them.
 
         Raises:
@@ -241,7 +244,7 @@ class DINO(BaseSelfSupervisor):
         Args:
             inputs (Sequence[Tensor]): V views (B, 3, S, S), global ones
                 first; local ones may have another S.
-            data_samples (list, optional): Passed to :meth:`vectors`.
+            data_samples (list, optional): Passed to :meth:`backbone_kwargs`.
 
         Returns:
             Dict[str, Tensor]: ``loss_dino``.
@@ -249,15 +252,14 @@ class DINO(BaseSelfSupervisor):
         Raises:
             ValueError: Too few views, or sizes that patches do not tile.
         """
-        views = self.check(inputs)
-        contexts = self.contexts(data_samples, len(views))
-        n = self.num_global
-        teacher = self.teacher(views[:n], contexts[:n], tracked=n)
-        student = self.student(views, contexts, tracked=n)
-        return dict(loss_dino=self.compare(student.logits, teacher.logits))
+        views, n = self.check_views(inputs), self.num_global
+        extras = [self.backbone_kwargs(data_samples, i) for i in range(len(views))]
+        teacher = self.teacher(views[:n], extras[:n], stat_views=n)  # logits (n, B, K)
+        student = self.student(views, extras, stat_views=n)          # logits (V, B, K)
+        return dict(loss_dino=self.dino_loss(student.logits, teacher.logits))
 
-    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """DINO's loss of logits (V, B, K) and (T, B, K); then the centre moves."""
+    def dino_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """DINO's loss of logits (V, B, K) and (n, B, K); then the center is updated."""
         loss = self.criterion(student, teacher)
         if self.training:
             self.criterion.update(teacher)

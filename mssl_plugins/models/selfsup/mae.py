@@ -71,7 +71,7 @@ class MAE(BaseSelfSupervisor):
         super().__init__(backbone, neck, pretrained=pretrained,
                          data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.grid = tuple(self.backbone.patch_resolution)  # rows and columns
-        self.patch = self.backbone.patch_embed.projection.kernel_size[0]
+        self.patch = self.backbone.patch_size
         self.mask_ratio, self.mask_unit, self.norm_pix = mask_ratio, mask_unit, norm_pix
         self.check_neck()
         random_keep(1, self.grid, mask_ratio, mask_unit)  # refuse now what cannot work
@@ -112,7 +112,7 @@ class MAE(BaseSelfSupervisor):
 
         Args:
             inputs (Tensor | Sequence[Tensor]): One view, (B, 3, H, W).
-            data_samples (list, optional): Passed to :meth:`context`.
+            data_samples (list, optional): Passed to :meth:`backbone_kwargs`.
 
         Returns:
             Dict[str, Tensor]: ``loss_mae``.
@@ -135,10 +135,11 @@ class MAE(BaseSelfSupervisor):
 
     def encode(self, images: Tensor, keep: Tensor, data_samples: Optional[list]) -> Tensor:
         """Normed [CLS] and kept tokens, (B, 1 + Lk, C)."""
-        return self.backbone.forward_tokens(images, keep=keep, **self.context(data_samples))
+        return self.backbone.forward_tokens(images, keep=keep, **self.backbone_kwargs(data_samples, 0))
 
-    def context(self, data_samples: Optional[list]) -> dict:
-        """Further arguments of the backbone, such as its attention bias."""
+    def backbone_kwargs(self, data_samples: Optional[list], view: int,
+                        required: bool = True) -> dict:
+        """What the backbone takes of a view beside the image, see :class:`DINO`."""
         return {}
 
     def target(self, images: Tensor, masked: Tensor) -> Tensor:

@@ -1,53 +1,37 @@
-"""Mask-guided attention bias: "SAM Helps SSL", BMVC 2024.
+"""Mask-guided attention bias: "SAM Helps SSL", BMVC 2024. Phase 1.
 
-Phase 1 trains f, a ViT that takes the image and its mask token vectors; phase
-2 distils it into f_s, a plain ViT that takes the image only (supplement,
-Fig. 1)::
+Phase 1 trains f, a ViT that takes the image and its segments; phase 2
+(``mask_guided_distill.py``) distils it into f_s, a plain ViT that takes the
+image only (supplement, Fig. 1)::
 
     phase 1   DINO:  H(P_t(f_t(x, c)), P_s(f(x', c')))      supplement A.1, eq. 1-3
               MAE:   MSE(decoder(f(x_visible, c_visible)), x_masked)     A.2, eq. 5
-    phase 2   DINO:  H(P_t(f(x, c)), P_s(f_s(x'))), P_t without centre   A.1, eq. 4
-              MAE:   1 - cos(f_s(x), f(x, c)), our choice
 
-c, c' are the segments' vectors of each view
-(:func:`~mssl_plugins.models.layers.mask_bias.token_vectors`), the bias is the ViT's
-(``mask_bias``).
+c, c' are how the segments of each view cover its tokens
+(:func:`~mssl_plugins.models.layers.mask_bias.segment_coverage`; "mask token
+vectors" in the paper), the bias is the ViT's (``mask_bias``).
 """
-from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Optional
 
 import torch
-import torch.nn.functional as F
-from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from mssl_plugins.checkpoints.loading import load_checkpoint_safely
-from mssl_plugins.models.layers.mask_bias import token_vectors
-from mssl_plugins.models.layers.precision import upcast
-from mssl_plugins.registry import MODELS
-from mssl_plugins.errors import unknown
-from mssl_plugins.models.selfsup.dino import DINO, Encoder
+from mssl_plugins.models.layers.mask_bias import segment_coverage
+from mssl_plugins.models.selfsup.dino import DINO
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.models.selfsup.mst import MST
-
-#: where a phase-1 checkpoint keeps the network that phase 2 takes
-SOURCES = dict(teacher='teacher.module.', student='')
+from mssl_plugins.registry import MODELS
 
 
-def patch_size(backbone: nn.Module) -> int:
-    """Side of a ViT's patch in px."""
-    return backbone.patch_embed.projection.kernel_size[0]
-
-
-def view_vectors(data_samples: Optional[list], view: int, backbone: nn.Module,
-                 num_segments: int) -> Tensor:
-    """Mask token vectors of a view of every sample.
+def view_coverage(data_samples: Optional[list], view: int, backbone: nn.Module,
+                  num_segments: int) -> Tensor:
+    """Segment coverage of a view of every sample.
 
     Args:
         data_samples (list): Of the batch, with ``view_segments``, the label
             maps (S, S) of the views, from ``mssl_plugins.PackViews``.
         view (int): Index of the view.
-        backbone (nn.Module): The ViT that is to take them.
+        backbone (nn.Module): The ViT that is to take it.
         num_segments (int): K.
 
     Returns:
@@ -57,9 +41,9 @@ def view_vectors(data_samples: Optional[list], view: int, backbone: nn.Module,
         ValueError: If segments are missing (how many, first names), or do not
             fit the patches.
     """
-    how = ("put dict(type='mssl_plugins.LoadSegments', segments=FILE) before "
+    how = ("put dict(type='mssl_plugins.LoadSegments', segments=FOLDER) before "
            'mssl_plugins.Views in the pipeline (there, allow_missing=True gives images without '
-           'segments zero vectors)')
+           'segments zero coverage)')
     if not data_samples:
         raise ValueError(f'the attention bias needs segments, but there are no data samples: {how}')
     maps = [sample.get('view_segments') for sample in data_samples]
@@ -68,16 +52,16 @@ def view_vectors(data_samples: Optional[list], view: int, backbone: nn.Module,
         names = [str(data_samples[i].get('img_path', f'number {i}')) for i in bare[:3]]
         raise ValueError(f'{len(bare)} of {len(maps)} samples have no segments for view {view}, '
                          f"the first: {', '.join(names)}; {how}")
-    segments = torch.stack([torch.as_tensor(m[view]) for m in maps])
-    return token_vectors(segments.to(backbone.cls_token.device), patch_size(backbone),
-                         num_segments)
+    segments = torch.stack([torch.as_tensor(m[view]) for m in maps])  # (B, S, S)
+    return segment_coverage(segments.to(backbone.cls_token.device), backbone.patch_size,
+                            num_segments)
 
 
 class MaskGuided:
     """Mixin: every view's segments guide the attention of the backbone.
 
-    Comes before a method that passes :meth:`vectors` (DINO's) or
-    :meth:`context` (MAE's) to ``mssl_plugins.ViT``.
+    Comes before a method that passes :meth:`backbone_kwargs` to
+    ``mssl_plugins.ViT``.
 
     Args:
         num_segments (int): K, how many of a view's segments count, the
@@ -95,22 +79,18 @@ class MaskGuided:
                 "type='mssl_plugins.ViT', mask_bias=dict(positive=True, negative=False), ...)")
         self.num_segments = num_segments
 
-    def vectors(self, data_samples: Optional[list], view: int) -> Tensor:
-        """Mask token vectors (B, L, K), see :func:`view_vectors`."""
-        return view_vectors(data_samples, view, self.backbone, self.num_segments)
+    def backbone_kwargs(self, data_samples: Optional[list], view: int,
+                        required: bool = True) -> dict:
+        """The coverage (B, L, K) of a view, see :func:`view_coverage`.
 
-    def context(self, data_samples: Optional[list]) -> dict:
-        """Arguments of ``forward_tokens`` for the only view."""
-        return dict(vectors=self.vectors(data_samples, 0))
-
-    def feature_context(self, data_samples: Optional[list]) -> dict:
-        """Arguments of the backbone where features are measured.
-
-        f takes the image and its segments where the test transform loads
-        them, otherwise the image alone.
+        Where features are measured (``required=False``), f takes the image
+        and its segments if the test transform loads them, otherwise the image
+        alone.
         """
         given = any(sample.get('view_segments') is not None for sample in data_samples or ())
-        return self.context(data_samples) if given else {}
+        if not (required or given):
+            return {}
+        return dict(coverage=view_coverage(data_samples, view, self.backbone, self.num_segments))
 
 
 @MODELS.register_module()
@@ -118,14 +98,15 @@ class MaskGuidedDINO(MaskGuided, DINO):
     """Phase 1 of DINO: student and teacher see the segments of their views.
 
     The teacher's a and b are averaged like all its parameters.
-    ``mssl_plugins.FreezeHook`` on ``backbone.mask_bias`` keeps a = b = 0, the
-    plain ViT, for the first 100 epochs (supplement A.1).
+    ``mssl_plugins.FreezeHook`` on ``backbone.mask_bias`` keeps a and b where
+    they start for the first 100 epochs (supplement A.1): at ``init=0`` this
+    is the plain ViT, above 0 training begins with the segments.
 
     Args:
         backbone (dict): ``mssl_plugins.ViT`` with ``mask_bias``:
             ``dict(positive=True)`` draws tokens of one segment together or
             apart, ``dict(positive=False, negative=True)`` acts on tokens of
-            two segments.
+            two segments; ``init`` is where a and b start.
         num_segments (int): K. Defaults to 32 (our choice).
         **kwargs: Arguments of :class:`DINO`.
 
@@ -137,7 +118,7 @@ class MaskGuidedDINO(MaskGuided, DINO):
         >>> dict(
         >>>     type='mssl_plugins.MaskGuidedDINO',
         >>>     backbone=dict(type='mssl_plugins.ViT', arch='deit-s', drop_path_rate=0.1,
-        >>>                   mask_bias=dict(positive=True)),
+        >>>                   weight_init='dino', mask_bias=dict(positive=True, init=0.)),
         >>>     head=dict(type='mssl_plugins.DINOHead', in_channels=384))
     """
 
@@ -149,7 +130,7 @@ class MaskGuidedMST(MaskGuided, MST):
 
 @MODELS.register_module()
 class MaskGuidedMAE(MaskGuided, MAE):
-    """Phase 1 of MAE: the encoder gets the vectors of its visible tokens.
+    """Phase 1 of MAE: the encoder gets the coverage of its visible tokens.
 
     The decoder is MAE's. The bias is not frozen (supplement A.2).
 
@@ -164,263 +145,3 @@ class MaskGuidedMAE(MaskGuided, MAE):
         ValueError: If the backbone has no bias; while training, if segments
             are missing.
     """
-
-
-class FrozenTeacher(nn.Module):
-    """A phase-1 network that stands still, loaded from its checkpoint.
-
-    Args:
-        network (Encoder): To be filled; it gets no gradient and stays in
-            evaluation mode.
-        checkpoint (str): File of phase 1, read by :meth:`load`.
-        source (str): ``'teacher'``, the momentum network, or ``'student'``.
-
-    Raises:
-        ValueError: Unknown source.
-    """
-
-    def __init__(self, network: Encoder, checkpoint: Union[str, Path], source: str) -> None:
-        super().__init__()
-        if source not in SOURCES:
-            raise unknown(source, SOURCES, 'source of the phase-1 network')
-        self.module = network.requires_grad_(False)
-        self.checkpoint, self.source, self.loaded = str(checkpoint), source, False
-        self.train(False)
-
-    def train(self, mode: bool = True) -> 'FrozenTeacher':
-        """Evaluation mode, always."""
-        return super().train(False)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        own = self.module.state_dict()
-        self.loaded |= all(f'{prefix}module.{key}' in state_dict for key in own)
-
-    def load(self) -> None:
-        """Read the phase-1 network.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is unreadable, holds no such network, no bias,
-                or one of other patches or another architecture.
-        """
-        own, prefix = self.module.state_dict(), SOURCES[self.source]
-        weights = load_checkpoint_safely(self.checkpoint)
-        weights = weights.get('state_dict', weights)
-        parts = tuple(f'{prefix}{part}.' for part in {key.split('.')[0] for key in own})
-        found = {k[len(prefix):]: v for k, v in weights.items() if k.startswith(parts)}
-        where = f'the phase-1 checkpoint {self.checkpoint}'
-        if not found:
-            raise ValueError(f"{where} holds no {self.source} network, no key begins with "
-                             f"'{prefix}backbone.'; its keys are {', '.join(list(weights)[:3])}, "
-                             '... (teacher.source is the other choice)')
-        if not any(k.startswith('backbone.mask_bias.') for k in found):
-            raise ValueError(f'{where} holds no attention bias: phase 2 distils a network that '
-                             'mssl_plugins.MaskGuidedDINO or MaskGuidedMAE has trained')
-        key = 'backbone.patch_embed.projection.weight'
-        if key in found and found[key].shape[-1] != own[key].shape[-1]:
-            raise ValueError(f'{where} has patches of {found[key].shape[-1]} px, the teacher of '
-                             f'this config {own[key].shape[-1]} px: set '
-                             f'teacher.backbone.patch_size={found[key].shape[-1]}')
-        wrong = [f'{k} is missing' for k in own if k not in found]
-        wrong += [f'{k} is more' for k in found if k not in own]
-        wrong += [f'{k} is {tuple(v.shape)} instead of {tuple(own[k].shape)}'
-                  for k, v in found.items() if k in own and v.shape != own[k].shape
-                  and k != 'backbone.pos_embed']  # resized while loading
-        if wrong:
-            raise ValueError(f'{where} is of another architecture than the teacher of this '
-                             f"config; {'; '.join(wrong[:4])}, {len(wrong)} in all: describe it "
-                             'in teacher.backbone (mask_bias included) and teacher.head')
-        self.module.load_state_dict(found)
-        self.loaded = True
-
-    @torch.no_grad()
-    def forward(self, *args, **kwargs):
-        """The network's output, without gradient."""
-        if not self.loaded:
-            raise ValueError(f'the phase-1 network of {self.checkpoint} has not been loaded: '
-                             'call init_weights() of the model, as training does')
-        return self.module(*args, **kwargs)
-
-
-def phase1_teacher(teacher: dict, backbone: dict, head: Optional[dict],
-                   source: str) -> FrozenTeacher:
-    """The teacher of phase 2 as the config describes it.
-
-    Args:
-        teacher (dict): ``checkpoint``, ``source``, and ``backbone`` and
-            ``head`` with what differs from the student's.
-        backbone (dict): Config of the student's backbone.
-        head (dict, optional): Config of the student's head.
-        source (str): Where ``teacher`` names none.
-    """
-    teacher = {k: v for k, v in teacher.items() if k != '_scope_'}
-    for key in teacher:
-        if key not in ('checkpoint', 'source', 'backbone', 'head'):
-            raise unknown(key, ('checkpoint', 'source', 'backbone', 'head'), 'key of teacher')
-    if not teacher.get('checkpoint'):
-        raise ValueError('phase 2 distils a trained network: give '
-                         "teacher=dict(checkpoint='PHASE1.pth')")
-    bias = dict(mask_bias=dict(positive=True))
-    backbone = MODELS.build({**backbone, **bias, **teacher.get('backbone', {})})
-    head = nn.Identity() if head is None else MODELS.build({**head, **teacher.get('head', {})})
-    return FrozenTeacher(Encoder(backbone, head, False), teacher['checkpoint'],
-                         teacher.get('source', source))
-
-
-def check_plain(backbone: nn.Module) -> None:
-    """Refuse a student of phase 2 that is not plain."""
-    if not hasattr(backbone, 'mask_bias') or backbone.mask_bias is not None:
-        raise ValueError('the student of phase 2 is a plain mssl_plugins.ViT: its mask_bias must '
-                         f'be None (that of the teacher stands in teacher.backbone), got '
-                         f'{type(backbone).__name__}')
-
-
-@MODELS.register_module()
-class MaskGuidedDINODistill(DINO):
-    """Phase 2 of DINO: a plain ViT learns what the phase-1 network says.
-
-    The teacher sees the global views with their segments, the student all
-    views and no segments; as in phase 1, each teacher view is the target of
-    every other student view.  There is no centre (eq. 4), and nothing moves
-    the teacher.
-
-    Args:
-        backbone (dict): Config of the student, a plain ``mssl_plugins.ViT``.
-        head (dict): Config of the student's ``mssl_plugins.DINOHead``.
-        teacher (dict): ``checkpoint``, a file of phase 1; ``source``,
-            ``'teacher'`` (the momentum network, which DINO evaluates; our
-            choice) or ``'student'``; ``backbone`` and ``head``, what of their
-            configs differs from the student's, for example
-            ``dict(mask_bias=dict(positive=False, negative=True))``; a bias
-            with the positive relation needs no mention.
-        num_segments (int): K. Defaults to 32 (our choice).
-        **kwargs: Arguments of :class:`DINO`. Of ``criterion``, the teacher's
-            temperature stays phase 1's (supplement A.1: "the same settings";
-            eq. 4 read literally would give it the student's); ``momentum``
-            has nothing to move.
-
-    Raises:
-        ValueError: If the student has a bias, or no checkpoint is named; from
-            ``init_weights``, if the checkpoint does not fit.
-        FileNotFoundError: From ``init_weights``.
-    """
-
-    def __init__(self, backbone: dict, head: dict, teacher: dict, num_segments: int = 32,
-                 **kwargs) -> None:
-        frozen = phase1_teacher(teacher, backbone, head, 'teacher')
-        super().__init__(backbone, head, **kwargs)
-        check_plain(self.backbone)
-        self.teacher = frozen
-        self.num_segments = num_segments
-        # eq. 4 has no centre: it stays zero, and no checkpoint brings one
-        self.criterion.register_buffer(
-            'centre', torch.zeros_like(self.criterion.centre), persistent=False)
-
-    def init_weights(self) -> None:
-        """Initialise the student, read the teacher."""
-        super().init_weights()
-        self.teacher.load()
-
-    def loss(self, inputs: Sequence[Tensor], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
-        """Losses of one iteration.
-
-        Args:
-            inputs (Sequence[Tensor]): V views (B, 3, S, S), global ones
-                first; local ones may have another S.
-            data_samples (list): With ``view_segments`` of the global views.
-
-        Returns:
-            Dict[str, Tensor]: ``loss_distill``.
-
-        Raises:
-            ValueError: Too few views, sizes that patches do not tile, missing
-                segments.
-        """
-        views, n = self.check(inputs), self.num_global
-        guided = [dict(vectors=view_vectors(data_samples, i, self.teacher.module.backbone,
-                                            self.num_segments)) for i in range(n)]
-        teacher = self.teacher(views[:n], guided, tracked=n)
-        student = self.student(views, [{}] * len(views), tracked=n)
-        return dict(loss_distill=self.criterion(student.logits, teacher.logits))
-
-
-@MODELS.register_module()
-class MaskGuidedMAEDistill(BaseSelfSupervisor):
-    """Phase 2 of MAE, our choice: the plain ViT copies the guided features.
-
-    The paper's phase 2 of MAE is unknown.  Here student and teacher see the
-    whole picture, unmasked, and the loss is the mean over [CLS] and patches
-    of one minus the cosine of their final tokens.
-
-    Args:
-        backbone (dict): Config of the student, a plain ``mssl_plugins.ViT``.
-        teacher (dict): As in :class:`MaskGuidedDINODistill`, ``source``
-            defaulting to ``'student'``, the only network of MAE.
-        num_segments (int): K. Defaults to 32 (our choice).
-        data_preprocessor (dict, optional): Defaults to
-            ``dict(type='mssl_plugins.ViewPreprocessor')``.
-        pretrained (str, optional): Checkpoint of the whole model.
-        init_cfg (dict | list, optional): Defaults to None.
-
-    Raises:
-        ValueError: As in :class:`MaskGuidedDINODistill`; if the networks
-            differ in their patches or in the width of their tokens.
-        FileNotFoundError: From ``init_weights``.
-    """
-
-    def __init__(self,
-                 backbone: dict,
-                 teacher: dict,
-                 num_segments: int = 32,
-                 data_preprocessor: Optional[dict] = None,
-                 pretrained: Optional[str] = None,
-                 init_cfg: Union[dict, List[dict], None] = None) -> None:
-        if not isinstance(data_preprocessor, nn.Module):
-            data_preprocessor = dict(data_preprocessor or {})
-            data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
-        frozen = phase1_teacher(teacher, backbone, None, 'student')
-        super().__init__(backbone, pretrained=pretrained, data_preprocessor=data_preprocessor,
-                         init_cfg=init_cfg)
-        check_plain(self.backbone)
-        self.teacher = frozen
-        self.num_segments = num_segments
-        (patch, width), given = (
-            (patch_size(vit), vit.embed_dims) for vit in (self.backbone, frozen.module.backbone))
-        if (patch, width) != given:
-            raise ValueError(
-                f'tokens are compared one by one: the student has patches of {patch} px and '
-                f'width {width}, the teacher {given[0]} px and {given[1]}')
-
-    def init_weights(self) -> None:
-        """Initialise the student, read the teacher."""
-        super().init_weights()
-        self.teacher.load()
-
-    def loss(self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
-        """Losses of one iteration.
-
-        Args:
-            inputs (Tensor | Sequence[Tensor]): One view, (B, 3, H, W).
-            data_samples (list): With ``view_segments``.
-
-        Returns:
-            Dict[str, Tensor]: ``loss_distill``, in [0, 2].
-
-        Raises:
-            ValueError: If there is not exactly one view, or segments are
-                missing.
-        """
-        if not isinstance(inputs, Tensor):
-            if len(inputs) != 1:
-                raise ValueError(f'{type(self).__name__} takes 1 view, got {len(inputs)}')
-            inputs = inputs[0]
-        vit = self.teacher.module.backbone
-        guided = dict(vectors=view_vectors(data_samples, 0, vit, self.num_segments))
-        target = self.teacher([inputs], [guided], tracked=1, logits=False).tokens[0]
-        tokens = self.backbone.forward_tokens(inputs)  # (B, 1 + L, C)
-        with torch.autocast(inputs.device.type, enabled=False):
-            cosine = F.cosine_similarity(upcast(tokens), upcast(target), dim=-1)
-        return dict(loss_distill=1 - cosine.mean())

@@ -9,62 +9,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mssl_plugins.models.replacement import bert_replacement
-from mssl_plugins.models.masking import check_strategy, token_mask
-from mssl_plugins.models.layers.precision import upcast
-from mssl_plugins.registry import MODELS
 from mssl_plugins.errors import unknown
-from mssl_plugins.models.selfsup.dino import DINO
-
-REDUCTIONS = ('pixel', 'mean', 'image')
-
-
-def restore_loss(restored: Tensor, view: Tensor, mask: Optional[Tensor] = None,
-                 reduction: str = 'pixel') -> Tensor:
-    """L1 distance of a restored view to the view.
-
-    Args:
-        restored (Tensor): (B, C, H, W).
-        view (Tensor): The network's input, (B, C, H, W), normalised.
-        mask (Tensor, optional): (B, 1, H, W) bool; only pixels where it is
-            ``True`` count (none: 0). Defaults to None, all.
-        reduction (str): ``'pixel'``: sum over channels, mean over pixels and
-            images, our reading of the paper's ``sum().mean()``; ``'mean'``:
-            mean over channels, too; ``'image'``: sum over an image, mean
-            over the batch. Defaults to ``'pixel'``.
-
-    Returns:
-        Tensor: Scalar, at least float32.
-
-    Raises:
-        ValueError: Unknown reduction.
-    """
-    if reduction not in REDUCTIONS:
-        raise unknown(reduction, REDUCTIONS, 'reduction of the restoration loss')
-    with torch.autocast(view.device.type, enabled=False):
-        distance = (upcast(restored) - upcast(view)).abs().sum(1, keepdim=True)  # (B, 1, H, W)
-        count = distance.numel()
-        if mask is not None:
-            distance, count = distance * mask, mask.sum().clamp(min=1)
-        if reduction == 'image':
-            return distance.sum() / len(view)
-        return distance.sum() / count / (view.shape[1] if reduction == 'mean' else 1)
+from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.losses.l1_reconstruction import REDUCTIONS, l1_reconstruction_loss
+from mssl_plugins.models.masking import check_strategy, token_mask
+from mssl_plugins.models.replacement import bert_replacement
+from mssl_plugins.models.selfsup.dino import DINO, Encoded
+from mssl_plugins.registry import MODELS
 
 
 @MODELS.register_module()
 class MST(DINO):
-    r"""DINO, with global views that the teacher's attention masks, and restored.
+    r"""DINO whose student sees masked global views and reconstructs them.
 
     For global views x1, x2 (local crops as in DINO, neither masked nor
-    restored)::
+    reconstructed)::
 
         z_ti, A_i = teacher(x_i)                      no gradient, unmasked
         z_si, R_i = student(x_i masked by A_i)
         loss = lambda1 DINO(z_s, z_t) + lambda2 mean_i L1(decoder(R_i), x_i)
 
     A is the attention of [CLS] to the patches in the last block, mean over
-    heads (our choice).  Masks act after the patch projection; positions are
-    added afterwards.
+    heads (our choice).  Masks act after the patch projection; position
+    embeddings are added afterwards.
 
     Args:
         backbone (dict): Config of ``mssl_plugins.ViT`` with
@@ -76,7 +43,7 @@ class MST(DINO):
         strategy (str): ``'attention_low'`` (the paper),
             ``'attention_high'``, ``'random'`` or ``'none'``. Defaults to
             ``'attention_low'``.
-        q (float): Share of eligible patches, see
+        q (float): Fraction of eligible patches, see
             :func:`~mssl_plugins.models.masking.token_mask`. Defaults to 1 / 8
             (our choice).
         p (float): Probability of an eligible patch to be masked. Defaults to
@@ -84,12 +51,14 @@ class MST(DINO):
         replacement (str): ``'mask_token'`` (the paper) or ``'bert'`` (80 %
             mask token, 10 % random token of the batch, 10 % kept). Defaults
             to ``'mask_token'``.
-        restore (str): ``'image'`` (the paper) or ``'masked'``: restore the
-            masked patches only. Defaults to ``'image'``.
-        reduction (str): See :func:`restore_loss`. Defaults to ``'pixel'``.
+        target (str): What is reconstructed: ``'image'`` (the paper) or
+            ``'masked'``, the masked patches only. Defaults to ``'image'``.
+        reduction (str): See
+            :func:`~mssl_plugins.models.losses.l1_reconstruction.l1_reconstruction_loss`.
+            Defaults to ``'pixel'``.
         lambda1 (float): Weight of DINO's loss. At 0 neither head nor local
             crops are used. Defaults to 1.
-        lambda2 (float): Weight of the restoration. Defaults to 0.6.
+        lambda2 (float): Weight of the reconstruction. Defaults to 0.6.
         bn_per_view (bool): As in :class:`DINO`. Defaults to True, the paper's.
         **kwargs: ``criterion, momentum, num_global, data_preprocessor`` and
             others of :class:`DINO`.
@@ -103,13 +72,13 @@ class MST(DINO):
         >>> dict(
         >>>     type='mssl_plugins.MST',
         >>>     backbone=dict(type='mssl_plugins.ViT', arch='deit-s', mask_token=True,
-        >>>                   drop_path_rate=0.1),
+        >>>                   drop_path_rate=0.1, weight_init='dino'),
         >>>     neck=dict(type='mssl_plugins.PixelDecoder', in_channels=384),
         >>>     head=dict(type='mssl_plugins.DINOHead', in_channels=384, use_bn=True))
     """
 
     REPLACEMENTS = ('mask_token', 'bert')
-    RESTORES = ('image', 'masked')
+    TARGETS = ('image', 'masked')
 
     def __init__(self,
                  backbone: dict,
@@ -119,7 +88,7 @@ class MST(DINO):
                  q: float = 1 / 8,
                  p: float = 1.0,
                  replacement: str = 'mask_token',
-                 restore: str = 'image',
+                 target: str = 'image',
                  reduction: str = 'pixel',
                  lambda1: float = 1.0,
                  lambda2: float = 0.6,
@@ -127,7 +96,7 @@ class MST(DINO):
                  **kwargs) -> None:
         check_strategy(strategy, q, p)
         for name, allowed, what in ((replacement, self.REPLACEMENTS, 'replacement'),
-                                    (restore, self.RESTORES, 'restore'),
+                                    (target, self.TARGETS, 'target'),
                                     (reduction, REDUCTIONS, 'reduction')):
             if name not in allowed:
                 raise unknown(name, allowed, f'{what} of MST')
@@ -141,10 +110,10 @@ class MST(DINO):
             raise TypeError(f'MST cannot mask {type(self.backbone).__name__}: use '
                             "backbone=dict(type='mssl_plugins.ViT', mask_token=True, ...)")
         if lambda2 and self.neck is None:
-            raise ValueError("restoration needs neck=dict(type='mssl_plugins.PixelDecoder', "
+            raise ValueError("reconstruction needs neck=dict(type='mssl_plugins.PixelDecoder', "
                              'in_channels=...), or lambda2=0')
         if self.neck is not None and self.neck.patch_size != self.patch_size:
-            raise ValueError(f'the decoder restores patches of {self.neck.patch_size} px, the '
+            raise ValueError(f'the decoder has patches of {self.neck.patch_size} px, the '
                              f'backbone has {self.patch_size} px: set the neck\'s patch_size')
         # data-parallel training waits for the gradient of whatever asks for one
         if not lambda1:
@@ -152,7 +121,7 @@ class MST(DINO):
         if not masks and getattr(self.backbone, 'mask_token', None) is not None:
             self.backbone.mask_token.requires_grad_(False)
         self.strategy, self.q, self.p, self.masks = strategy, q, p, masks
-        self.replacement, self.restore, self.reduction = replacement, restore, reduction
+        self.replacement, self.target, self.reduction = replacement, target, reduction
         self.lambda1, self.lambda2 = lambda1, lambda2
 
     def loss(self, inputs: Sequence[Tensor], data_samples: Optional[list] = None,
@@ -162,52 +131,54 @@ class MST(DINO):
         Args:
             inputs (Sequence[Tensor]): V views (B, 3, S, S), global ones
                 first; local ones may have another S.
-            data_samples (list, optional): Passed to :meth:`vectors`.
+            data_samples (list, optional): Passed to :meth:`backbone_kwargs`.
 
         Returns:
-            Dict[str, Tensor]: ``loss_dino`` and ``loss_restore``, weighted
-            (absent at weight 0), and ``masked``, the share of masked patches.
+            Dict[str, Tensor]: ``loss_dino`` and ``loss_reconstruct``,
+            weighted (absent at weight 0), and ``masked``, the fraction of
+            masked patches.
 
         Raises:
             ValueError: Too few views, sizes that patches do not tile, or a
                 teacher with other patches.
         """
         n = self.num_global
-        views = self.check(inputs)[:None if self.lambda1 else n]
-        contexts = self.contexts(data_samples, len(views))
-        teacher, mask = self.draw(views[:n], contexts[:n])
-        contexts[:n] = self.masked(contexts[:n], mask)
-        student = self.student(views, contexts, tracked=n, logits=self.lambda1 > 0)
+        views = self.check_views(inputs)[:None if self.lambda1 else n]
+        extras = [self.backbone_kwargs(data_samples, i) for i in range(len(views))]
+        teacher, mask = self.sample_mask(views[:n], extras[:n])  # logits (n, B, K), mask (n * B, L)
+        extras[:n] = self.masked(extras[:n], mask)
+        student = self.student(views, extras, stat_views=n, logits=self.lambda1 > 0)  # (V, B, K)
         losses = dict(masked=mask.float().mean())
         if self.lambda1:
-            losses['loss_dino'] = self.lambda1 * self.compare(student.logits, teacher.logits)
+            losses['loss_dino'] = self.lambda1 * self.dino_loss(student.logits, teacher.logits)
         if self.lambda2:
-            losses['loss_restore'] = self.lambda2 * torch.stack([
-                restore_loss(self.decode(tokens, view), view,
-                             self.pixels(m, view) if self.restore == 'masked' else None,
-                             self.reduction)
+            losses['loss_reconstruct'] = self.lambda2 * torch.stack([
+                l1_reconstruction_loss(
+                    self.decode(tokens, view), view,  # both (B, 3, H, W)
+                    self.pixels(m, view) if self.target == 'masked' else None, self.reduction)
                 for tokens, view, m in zip(student.tokens, views, mask.chunk(n))]).mean()
         return losses
 
-    def draw(self, views: Sequence[Tensor], contexts: Sequence[dict]):
+    def sample_mask(self, views: Sequence[Tensor],
+                    extras: Sequence[dict]) -> Tuple[Optional[Encoded], Tensor]:
         """The teacher's output and the masks of the global views.
 
         Args:
             views (Sequence[Tensor]): n views, (B, 3, H, W).
-            contexts (Sequence[dict]): n dicts for ``forward_tokens``.
+            extras (Sequence[dict]): n dicts for ``forward_tokens``.
 
         Returns:
             Tuple[Encoded | None, Tensor]: The teacher's output, None if it is
             not needed; the masks, (n * B, L) bool, view after view.
         """
-        look = self.masks and self.strategy.startswith('attention')
+        by_attention = self.masks and self.strategy.startswith('attention')
         teacher = None
-        if look or self.lambda1:
-            teacher = self.teacher(views, contexts, tracked=len(views), attention=look,
+        if by_attention or self.lambda1:
+            teacher = self.teacher(views, extras, stat_views=len(views), attention=by_attention,
                                    logits=self.lambda1 > 0)
         h, w = self.grid(views[0])
-        if look:
-            attention = torch.cat(teacher.attention)
+        if by_attention:
+            attention = torch.cat(teacher.attention)  # (n * B, L)
             if attention.shape[1] != h * w:
                 raise ValueError(
                     f"the teacher's attention has {attention.shape[1]} patches, the student's "
@@ -216,22 +187,22 @@ class MST(DINO):
             attention = views[0].new_zeros(len(views) * len(views[0]), h * w)
         return teacher, token_mask(self.strategy, attention, self.q, self.p)
 
-    def masked(self, contexts: Sequence[dict], mask: Tensor) -> List[dict]:
-        """Contexts of n views with the masks (n * B, L) and the replacement."""
+    def masked(self, extras: Sequence[dict], mask: Tensor) -> List[dict]:
+        """The n views' arguments with their masks (n * B, L) and the replacement."""
         if not self.masks:
-            return list(contexts)
+            return list(extras)
         style = {}
         if self.replacement == 'bert':
             style['replacement'] = partial(bert_replacement, mask_token=self.backbone.mask_token)
-        return [dict(context, mask=m, **style)
-                for context, m in zip(contexts, mask.chunk(len(contexts)))]
+        return [dict(extra, mask=m, **style)
+                for extra, m in zip(extras, mask.chunk(len(extras)))]
 
     def grid(self, view: Tensor) -> Tuple[int, int]:
         """Patches of a view (B, 3, H, W) from top to bottom and left to right."""
         return view.shape[2] // self.patch_size, view.shape[3] // self.patch_size
 
     def decode(self, tokens: Tensor, view: Tensor) -> Tensor:
-        """Restore a view from [CLS] and patch tokens, (B, 1 + L, C)."""
+        """A view (B, 3, H, W) from [CLS] and patch tokens, (B, 1 + L, C)."""
         return self.neck(tokens[:, 1:], self.grid(view))
 
     def pixels(self, mask: Tensor, view: Tensor) -> Tensor:
@@ -241,22 +212,21 @@ class MST(DINO):
 
     @torch.no_grad()
     def reconstruct(self, inputs, data_samples: Optional[list] = None) -> Tuple[Tensor, Tensor]:
-        """For pictures: the first view restored, and its mask.
+        """For figures: the first view reconstructed, and its mask.
 
         Args:
             inputs (Tensor | Sequence[Tensor]): A view (B, 3, H, W), or views
                 of which the first is taken.
-            data_samples (list, optional): Passed to :meth:`vectors`.
+            data_samples (list, optional): Passed to :meth:`backbone_kwargs`.
 
         Returns:
-            Tuple[Tensor, Tensor]: (B, 3, H, W) in normalised units, and
+            Tuple[Tensor, Tensor]: (B, 3, H, W) in normalized units, and
             (B, 1, H, W) bool, ``True`` = masked.
         """
         view = inputs if isinstance(inputs, Tensor) else inputs[0]
         if self.neck is None:
             raise ValueError('this MST has no decoder: it was made with neck=None')
-        contexts = self.contexts(data_samples, 1)
-        _, mask = self.draw([view], contexts)
-        student = self.student([view], self.masked(contexts, mask), tracked=1,
-                               logits=False)
+        extras = [self.backbone_kwargs(data_samples, 0)]
+        _, mask = self.sample_mask([view], extras)
+        student = self.student([view], self.masked(extras, mask), stat_views=1, logits=False)
         return upcast(self.decode(student.tokens[0], view)), self.pixels(mask, view)

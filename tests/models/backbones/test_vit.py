@@ -158,8 +158,8 @@ def test_class_attention_with_relation_bias_and_dropped_tokens(images):
     vit = tiny(mask_bias=dict())
     relation = torch.randn(1, 3, 17, 17)
     c = torch.rand(2, 16, 4)
-    plain = vit.forward_tokens(images, vectors=c, return_attention=True)[1]
-    got = vit.forward_tokens(images, vectors=c, relation=relation, return_attention=True)[1]
+    plain = vit.forward_tokens(images, coverage=c, return_attention=True)[1]
+    got = vit.forward_tokens(images, coverage=c, relation=relation, return_attention=True)[1]
     assert (got - plain).abs().max() > 1e-3
     shut = torch.zeros(1, 1, 17, 17)
     shut[..., 5] = -1e9  # nobody sees patch 4
@@ -220,9 +220,9 @@ def test_works_without_class_token_and_under_bf16(images):
     vit = tiny(with_cls_token=False, out_type='raw', mask_token=True, mask_bias=dict())
     nn.init.ones_(vit.mask_bias.a[0])
     assert vit.forward_tokens(images).shape == (2, 16, 48)
-    full = vit.forward_tokens(images, vectors=torch.ones(2, 16, 1))
+    full = vit.forward_tokens(images, coverage=torch.ones(2, 16, 1))
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        half = vit.forward_tokens(images, vectors=torch.ones(2, 16, 1))
+        half = vit.forward_tokens(images, coverage=torch.ones(2, 16, 1))
     half.float().pow(3).mean().backward()
     assert (full - half).abs().mean() < 0.1
     assert all(p.grad.isfinite().all() for p in vit.mask_bias.parameters())

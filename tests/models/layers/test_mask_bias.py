@@ -7,20 +7,20 @@ from torch import nn
 from helpers.segments import vectors_by_hand
 from mssl_plugins.models.backbones.vit import ViT
 from mssl_plugins.models.layers.attention import attend
-from mssl_plugins.models.layers.mask_bias import MaskBias, token_vectors
+from mssl_plugins.models.layers.mask_bias import MaskBias, segment_coverage
 
 K = 16
 
 
 @pytest.mark.parametrize('dtype, top', [(torch.uint8, 3), (torch.uint8, 20), (torch.uint16, 3000),
                                         (torch.int32, 20), (torch.int64, 10**9)])
-def test_token_vectors_are_the_coverage_by_the_largest_segments(dtype, top):
+def test_segment_coverage_is_the_coverage_by_the_largest_segments(dtype, top):
     rng = np.random.default_rng(0)
     labels = np.unique(np.append(rng.integers(1, top + 1, 30), top))
     segments = rng.choice(np.append(labels, 0), (3, 12, 20))
     segments[1, :6] = top  # areas differ between pictures
     segments[2] = 0  # no segment at all
-    got = token_vectors(torch.from_numpy(segments).to(dtype), 4, 5)
+    got = segment_coverage(torch.from_numpy(segments).to(dtype), 4, 5)
     assert got.dtype == torch.float32 and got.shape == (3, 15, 5)
     np.testing.assert_allclose(got, vectors_by_hand(segments, 4, 5), rtol=0, atol=1e-6)
     assert got.sum(-1).max() <= 1 and not got[2].any()
@@ -29,7 +29,7 @@ def test_token_vectors_are_the_coverage_by_the_largest_segments(dtype, top):
 
 def test_a_picture_without_background_keeps_its_segments():
     segments = torch.tensor([[[70000, 70000], [70000, 9]]])
-    assert token_vectors(segments, 2, 2).tolist() == [[[0.75, 0.25]]]
+    assert segment_coverage(segments, 2, 2).tolist() == [[[0.75, 0.25]]]
 
 
 @pytest.mark.parametrize('segments, error, words', [
@@ -40,7 +40,7 @@ def test_a_picture_without_background_keeps_its_segments():
 ])
 def test_wrong_segments_are_refused(segments, error, words):
     with pytest.raises(error, match=words):
-        token_vectors(segments, 4)
+        segment_coverage(segments, 4)
 
 
 def small_vit(**bias):
@@ -59,7 +59,7 @@ def batch(size=32, patch=8):
     x = torch.randn(2, 3, size, size)
     segments = torch.randint(0, 9, (2, size // 4, size // 4))
     segments = segments.repeat_interleave(4, 1).repeat_interleave(4, 2).roll(3, 2)
-    return x, token_vectors(segments, patch, K)
+    return x, segment_coverage(segments, patch, K)
 
 
 def written_out(vit, vectors, layer):
@@ -85,7 +85,7 @@ def test_folded_bias_equals_explicit_bias(bias):
     parameters = dict(vit.named_parameters())
     target = torch.randn(2, 17, 64)
 
-    out = vit.forward_tokens(x, vectors=c)
+    out = vit.forward_tokens(x, coverage=c)
     got = torch.autograd.grad((out * target).mean(), list(parameters.values()))
     out, got = out.detach(), [g.double() for g in got]
 
@@ -116,7 +116,7 @@ def test_folded_equals_explicit_matrix_and_composes_with_a_relation():
         nn.init.constant_(p, 0.7)
     relation = torch.randn(2, 2, 17, 17)
     bias = vit.mask_bias(nn.functional.pad(c, (0, 0, 1, 0)))[0]
-    folded = vit.forward_tokens(x, vectors=c, relation=relation)
+    folded = vit.forward_tokens(x, coverage=c, relation=relation)
     explicit = vit.forward_tokens(x, relation=relation + bias.matrix())
     torch.testing.assert_close(folded, explicit, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(folded, vit.forward_tokens(x), atol=1e-2)
@@ -129,7 +129,7 @@ def test_zero_bias_is_the_plain_network_bit_for_bit(bias, trainable, dtype):
     vit, (x, c) = small_vit(**bias), batch()
     vit.mask_bias.requires_grad_(trainable)
     with torch.autocast('cpu', dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        biased = vit.forward_tokens(x, vectors=c)
+        biased = vit.forward_tokens(x, coverage=c)
         assert torch.equal(biased, vit.forward_tokens(x))
     if trainable:  # zero is where training starts, so the gradient must be there
         biased.float().pow(3).sum().backward()
@@ -153,7 +153,7 @@ def test_dropped_tokens_take_their_vectors_along():
     for p in vit.mask_bias.parameters():
         nn.init.normal_(p)
     keep = torch.stack([torch.randperm(16)[:6] for _ in range(2)])
-    out = vit.forward_tokens(x, keep=keep, vectors=c)
+    out = vit.forward_tokens(x, keep=keep, coverage=c)
     inside = torch.cat([torch.zeros(2, 1, dtype=torch.long), keep + 1], 1)
     full = vit.mask_bias(nn.functional.pad(c, (0, 0, 1, 0)))
     patches, grid = vit.patch_embed(x)
@@ -168,11 +168,11 @@ def test_several_backward_passes_and_no_grad():
     vit, (x, c) = small_vit(), batch()
     for p in vit.mask_bias.parameters():
         nn.init.normal_(p)
-    loss = vit.forward_tokens(x, vectors=c).pow(3).mean()
+    loss = vit.forward_tokens(x, coverage=c).pow(3).mean()
     first = torch.autograd.grad(loss, vit.pos_embed, retain_graph=True)[0]
     assert torch.equal(first, torch.autograd.grad(loss, vit.pos_embed)[0])
     with torch.no_grad():
-        again = vit.forward_tokens(x, vectors=c).pow(3).mean()
+        again = vit.forward_tokens(x, coverage=c).pow(3).mean()
     assert torch.equal(loss, again)
 
 
@@ -198,7 +198,7 @@ def test_peak_memory_at_vit8_grows_by_at_most_a_tenth(negative):
 
     def step(vectors):
         vit.zero_grad()
-        vit.forward_tokens(x, vectors=vectors).mean().backward()
+        vit.forward_tokens(x, coverage=vectors).mean().backward()
 
     step(c)
     plain, biased = peak(lambda: step(None)), peak(lambda: step(c))
@@ -212,6 +212,6 @@ def test_wrong_use_of_the_bias_is_refused():
     with pytest.raises(ValueError, match='positive=False and negative=False'):
         small_vit(positive=False, negative=False)
     with pytest.raises(ValueError, match=r'mask_bias=dict\(positive=True\)'):
-        ViT('deit-tiny', img_size=32, patch_size=8).forward_tokens(x, vectors=c)
+        ViT('deit-tiny', img_size=32, patch_size=8).forward_tokens(x, coverage=c)
     with pytest.raises(ValueError, match=r'\(2, 16\).*\(2, 15, 16\)'):
-        small_vit().forward_tokens(x, vectors=c[:, 1:])
+        small_vit().forward_tokens(x, coverage=c[:, 1:])

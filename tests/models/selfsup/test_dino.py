@@ -22,7 +22,7 @@ from helpers.dino import (
     statistics,
     views,
 )
-from mssl_plugins.models.heads.dino_head import DINOHead, WeightNormLinear, untracked
+from mssl_plugins.models.heads.dino_head import DINOHead, WeightNormLinear, without_running_stats
 from mssl_plugins.models.losses.dino import DINOLoss
 from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.registry import HOOKS
@@ -31,25 +31,25 @@ from mssl_plugins.registry import HOOKS
 
 
 # ----------------------------------------------------------------------- loss
-def test_loss_and_centre():
+def test_loss_and_center():
     g = torch.Generator().manual_seed(3)
     student = torch.randn(4, B, K, generator=g, dtype=torch.float64, requires_grad=True)
     teacher = torch.randn(2, B, K, generator=g, dtype=torch.float64)
     loss = DINOLoss(K, teacher_temp=0.06).double()
-    loss.centre.copy_(torch.randn(K, generator=g))
-    expected = loss_reference(student, teacher, loss.centre, 0.1, 0.06)
+    loss.center.copy_(torch.randn(K, generator=g))
+    expected = loss_reference(student, teacher, loss.center, 0.1, 0.06)
     given = loss(student, teacher)
     assert float(given.detach()) == pytest.approx(float(expected.detach()), abs=1e-9)
     ours, = torch.autograd.grad(given, student)
     theirs, = torch.autograd.grad(expected, student)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
 
-    before = loss.centre.clone()
+    before = loss.center.clone()
     loss.update(teacher)
     for k in range(K):
         mean = sum(float(teacher[t, b, k]) for t in range(2) for b in range(B)) / (2 * B)
-        assert float(loss.centre[k]) == pytest.approx(0.9 * float(before[k]) + 0.1 * mean, abs=1e-9)
-    assert 'centre' in loss.state_dict()
+        assert float(loss.center[k]) == pytest.approx(0.9 * float(before[k]) + 0.1 * mean, abs=1e-9)
+    assert 'center' in loss.state_dict()
 
 
 def test_loss_runs_in_float32_under_bf16():
@@ -68,7 +68,7 @@ def test_uniform_teacher_gives_log_k():
 
 @pytest.mark.parametrize('kwargs, text', [
     (dict(teacher_temp=0), 'positive'), (dict(student_temp=-1), 'positive'),
-    (dict(centre_momentum=1.5), r'\[0, 1\]')])
+    (dict(center_momentum=1.5), r'\[0, 1\]')])
 def test_loss_refuses(kwargs, text):
     with pytest.raises(ValueError, match=text):
         DINOLoss(K, **kwargs)
@@ -115,9 +115,9 @@ def test_head_normalises_each_view_by_itself():
     assert isinstance(head.mlp[1], nn.BatchNorm1d) and head.mlp[1].track_running_stats
 
 
-def test_untracked_restores_after_an_error():
+def test_without_running_stats_restores_after_an_error():
     bn = nn.BatchNorm1d(3)
-    with pytest.raises(RuntimeError), untracked(bn):
+    with pytest.raises(RuntimeError), without_running_stats(bn):
         bn(torch.zeros(4, 5))
     assert bn.track_running_stats
 
@@ -127,13 +127,13 @@ def test_untracked_restores_after_an_error():
 def test_loss_of_all_crops(backbone):
     model = build(backbone).double()
     move_teacher(model)
-    model.criterion.centre.copy_(torch.randn(K))
-    centre = model.criterion.centre.clone()
+    model.criterion.center.copy_(torch.randn(K))
+    center = model.criterion.center.clone()
     x = views()
     p, q = dict(model.named_parameters()), dict(model.teacher.module.named_parameters())
     student = [head_reference(model.backbone(v)[-1], p) for v in x]
     teacher = [head_reference(model.teacher.module.backbone(v)[-1], q) for v in x[:2]]
-    expected = loss_reference(student, teacher, centre, 0.1, 0.04)
+    expected = loss_reference(student, teacher, center, 0.1, 0.04)
     assert float(model.loss(x)['loss_dino']) == pytest.approx(float(expected), abs=1e-9)
 
 
@@ -153,8 +153,8 @@ def test_drop_path_is_the_students():
     assert max(rates['backbone']) == 0.5 and rates['teacher'] and max(rates['teacher']) == 0
     x = torch.cat(views()[:2]).float()
     model.train()
-    assert torch.equal(model.teacher([x], [{}], tracked=1).logits,
-                       model.teacher([x], [{}], tracked=1).logits)
+    assert torch.equal(model.teacher([x], [{}], stat_views=1).logits,
+                       model.teacher([x], [{}], stat_views=1).logits)
 
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4,
@@ -229,7 +229,7 @@ def test_whole_steps_equal_the_reference(tmp_path):
     data, n = Crops().data, 4
     p = {k: v for k, v in ref.named_parameters() if v.requires_grad}
     q = dict(ref.teacher.module.named_parameters())
-    centre, state, clipped = torch.zeros(K, dtype=torch.float64), {}, 0
+    center, state, clipped = torch.zeros(K, dtype=torch.float64), {}, 0
     for i in range(EPOCHS * n):
         t = (1 - math.cos(math.pi * i / (EPOCHS * n))) / 2
         m, wd, temp = 0.9 + 0.1 * t, 0.04 + 0.36 * t, 0.04 + 0.03 * (i // n) / 2
@@ -237,9 +237,9 @@ def test_whole_steps_equal_the_reference(tmp_path):
         student = [head_reference(ref.backbone(v)[-1], p) for v in batch]
         with torch.no_grad():
             teacher = [head_reference(ref.teacher.module.backbone(v)[-1], q) for v in batch[:2]]
-        loss = loss_reference(student, teacher, centre, 0.1, temp)
+        loss = loss_reference(student, teacher, center, 0.1, temp)
         grads = dict(zip(p, torch.autograd.grad(loss, list(p.values()))))
-        centre = 0.9 * centre + 0.1 * sum(z.mean(0) for z in teacher) / 2
+        center = 0.9 * center + 0.1 * sum(z.mean(0) for z in teacher) / 2
         with torch.no_grad():
             for k, w in p.items():
                 if k.startswith('head.last_layer') and i < n:
@@ -262,7 +262,7 @@ def test_whole_steps_equal_the_reference(tmp_path):
         assert float((got[k] - p[k]).detach().abs().max()) < 1e-6, k
     for k in q:
         assert float((teacher[k] - q[k]).abs().max()) < 1e-6, k
-    torch.testing.assert_close(model.criterion.centre, centre, rtol=0, atol=1e-6)
+    torch.testing.assert_close(model.criterion.center, center, rtol=0, atol=1e-6)
     assert int(model.teacher.steps) == 1 + EPOCHS * n
 
 
@@ -324,16 +324,16 @@ def test_prototypes_must_agree():
         build(criterion=dict(out_channels=K + 1))
 
 
-def test_vectors_need_a_network_that_takes_them():
+def test_coverage_needs_a_network_that_takes_it():
     model = build(PLAIN_VIT)
-    model.vectors = lambda data_samples, view: torch.zeros(B, 16, 2)
+    model.backbone_kwargs = lambda data_samples, view: dict(coverage=torch.zeros(B, 16, 2))
     with pytest.raises(TypeError, match='mssl_plugins.ViT'):
         model.loss([v.float() for v in views(local=0)])
 
 
-def test_state_holds_centre_and_teacher():
+def test_state_holds_center_and_teacher():
     state = build().state_dict()
-    assert 'criterion.centre' in state and 'teacher.steps' in state
+    assert 'criterion.center' in state and 'teacher.steps' in state
     assert 'teacher.module.backbone.patch_embed.projection.weight' in state
     assert 'teacher.module.head.last_layer.weight_v' in state
     assert not any(k.startswith('_student') for k in state)

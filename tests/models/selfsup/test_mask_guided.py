@@ -65,7 +65,7 @@ def tokens_by_hand(vit, x, maps=None, keep=None):
     conv, heads = vit.patch_embed.projection, vit.arch_settings['num_heads']
     patch, width = conv.kernel_size[0], vit.embed_dims // heads
     rows = x.shape[2] // patch
-    place = vit.positions((rows, rows))[0]
+    place = vit.resized_pos_embed((rows, rows))[0]
     vectors = None if maps is None else vectors_by_hand(maps.numpy(), patch, K)
     out = []
     for b in range(len(x)):
@@ -138,8 +138,8 @@ def test_phase_1_of_dino(relation):
     with torch.no_grad():
         teacher = [logits_by_hand(ref.teacher.module, v, m) for v, m in zip(x[:2], maps)]
     student = [logits_by_hand(ref.student, v, m) for v, m in zip(x, maps)]
-    centre = torch.zeros(len(ref.criterion.centre))
-    expected = loss_reference(student, teacher, centre, 0.1, 0.04)
+    center = torch.zeros(len(ref.criterion.center))
+    expected = loss_reference(student, teacher, center, 0.1, 0.04)
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
     same_gradients(model, ref, loss, expected)
     bias = dict(model.backbone.mask_bias.named_parameters())
@@ -203,7 +203,7 @@ def test_teacher_and_student_see_the_segments_of_their_views():
     x, calls = [v.float() for v in x], []
     for who, net in (('student', model.backbone), ('teacher', model.teacher.module.backbone)):
         def forward(images, _who=who, _plain=net.forward_tokens, **kwargs):
-            calls.append((_who, kwargs['vectors']))
+            calls.append((_who, kwargs['coverage']))
             return _plain(images, **kwargs)
         net.forward_tokens = forward
     model.loss(x, data)
@@ -306,7 +306,7 @@ def phase1(tmp_path):
     model = build(GUIDED, type='MaskGuidedDINO', num_segments=K)
     move_teacher(model)
     model.teacher.update()
-    model.criterion.centre.normal_()
+    model.criterion.center.normal_()
     torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'phase1.pth')
     return model, tmp_path / 'phase1.pth'
 
@@ -325,32 +325,32 @@ def student(checkpoint, seed=1, **teacher):
     return model
 
 
-@pytest.mark.parametrize('source', ['teacher', 'student'])
-def test_phase_2_of_dino(phase1, source):
-    """Eq. 4: no centre, the teacher with segments, the student without; gradients too."""
+@pytest.mark.parametrize('branch', ['teacher', 'student'])
+def test_phase_2_of_dino(phase1, branch):
+    """Eq. 4: no center, the teacher with segments, the student without; gradients too."""
     guide, path = phase1
-    model = student(path, **({} if source == 'teacher' else dict(source=source))).double()
+    model = student(path, **({} if branch == 'teacher' else dict(branch=branch))).double()
     ref, (x, maps, data) = copy.deepcopy(model), batch(3)
     model.train()
     loss = model.loss(x, data)['loss_distill']
-    network = guide.teacher.module if source == 'teacher' else guide.student
+    network = guide.teacher.module if branch == 'teacher' else guide.student
     network = network.double()
     with torch.no_grad():
         teacher = [logits_by_hand(network, v, m) for v, m in zip(x[:2], maps)]
     plain = [logits_by_hand(ref.student, v) for v in x]
-    nothing = torch.zeros(len(model.criterion.centre))
+    nothing = torch.zeros(len(model.criterion.center))
     expected = loss_reference(plain, teacher, nothing, 0.1, 0.06)
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
     assert same_gradients(model, ref, loss, expected) > 10
     assert all(p.grad is None and not p.requires_grad for p in model.teacher.parameters())
-    assert not model.criterion.centre.any()  # nor did it move
+    assert not model.criterion.center.any()  # nor did it move
 
 
 def test_the_student_of_phase_2_is_plain(phase1):
     model = student(phase1[1])
     state = model.state_dict()
     assert not [k for k in state if 'mask_bias' in k and not k.startswith('teacher.')]
-    assert 'criterion.centre' not in state
+    assert 'criterion.center' not in state
     x, _, data = batch()
     x, calls = [v.float() for v in x], []
     plain = model.backbone.forward_tokens
@@ -467,7 +467,7 @@ def test_missing_segments_are_counted_and_named():
 def test_segments_of_8_and_16_bit_share_a_batch():
     """PNG maps of up to 255 segments are uint8, others become int64."""
     model = build(GUIDED, type='MaskGuidedDINO', num_segments=K)
-    model.train(False)  # the centre stays
+    model.train(False)  # the center stays
     x, maps, data = batch()
     wide = samples([m.long() for m in maps])
     losses = [model.loss([v.float() for v in x], given)['loss_dino']
@@ -494,7 +494,7 @@ def test_phase_2_needs_a_checkpoint_and_a_plain_student(phase1, tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         student(tmp_path / 'nowhere.pth')
     with pytest.raises(ValueError, match="did you mean 'teacher'"):
-        student(phase1[1], source='techer')
+        student(phase1[1], branch='techer')
     with pytest.raises(ValueError, match="did you mean 'checkpoint'"):
         student(phase1[1], chekpoint='x')
     with pytest.raises(ValueError, match=r"teacher=dict\(checkpoint="):

@@ -10,7 +10,6 @@ from torch import nn
 from mssl_plugins.models.replacement import bert_replacement
 from mssl_plugins.models.masking import token_mask
 from mssl_plugins.models.necks.pixel_decoder import PixelDecoder
-from mssl_plugins.models.selfsup.mst import restore_loss
 from helpers.dino import (B, DIM, HEAD, K, VIT, build, loss_reference, move_teacher, statistics,
                        views)
 
@@ -130,25 +129,6 @@ def test_decoder_refuses_other_patches(patch):
 
 
 # ----------------------------------------------------------------------- loss
-def test_restore_loss_pixel_by_pixel():
-    a, b = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64)
-    mask = torch.rand(2, 1, 4, 5) < 0.4
-    total = covered = 0.
-    for n in range(2):
-        for y in range(4):
-            for x in range(5):
-                d = sum(abs(float(a[n, c, y, x] - b[n, c, y, x])) for c in range(3))
-                total += d
-                covered += d * bool(mask[n, 0, y, x])
-    for reduction, parts, masked_parts in (
-            ('pixel', 40, int(mask.sum())), ('mean', 120, 3 * int(mask.sum())), ('image', 2, 2)):
-        assert float(restore_loss(a, b, None, reduction)) == pytest.approx(total / parts)
-        assert float(restore_loss(a, b, mask, reduction)) == pytest.approx(covered / masked_parts)
-    assert float(restore_loss(a, b, torch.zeros_like(mask))) == 0
-    with pytest.raises(ValueError, match="did you mean 'pixel'"):
-        restore_loss(a, b, reduction='pixels')
-
-
 def head_bn(x, net):
     """The head on one view alone, with its own batch statistics."""
     for layer in net.head.mlp:
@@ -177,13 +157,13 @@ def test_algorithm_1():
     """One evaluation of the whole step, one view at a time, gradients included."""
     model = mst(q=0.25, lambda1=0.7, lambda2=0.6).double().train()
     move_teacher(model)
-    model.criterion.centre.copy_(torch.randn(K))
+    model.criterion.center.copy_(torch.randn(K))
     ref = copy.deepcopy(model)
     x = views()
     losses = model.loss(x)
     sum(v for k, v in losses.items() if 'loss' in k).backward()
 
-    teacher, student, restored = [], [], []
+    teacher, student, rebuilt = [], [], []
     for i, v in enumerate(x):
         mask = None
         if i < 2:
@@ -199,20 +179,20 @@ def test_algorithm_1():
         tokens = ref.backbone.forward_tokens(v, mask=mask)
         student.append(head_bn(tokens[:, 0], ref.student))
         if i < 2:
-            restored.append((decode_bn(tokens[:, 1:], ref.neck) - v).abs().sum() / (B * 16 * 16))
-    instance = 0.7 * loss_reference(student, teacher, ref.criterion.centre, 0.1, 0.04)
-    restore = 0.6 * sum(restored) / 2
-    (instance + restore).backward()
+            rebuilt.append((decode_bn(tokens[:, 1:], ref.neck) - v).abs().sum() / (B * 16 * 16))
+    instance = 0.7 * loss_reference(student, teacher, ref.criterion.center, 0.1, 0.04)
+    reconstruct = 0.6 * sum(rebuilt) / 2
+    (instance + reconstruct).backward()
     assert float(losses['loss_dino'].detach()) == pytest.approx(float(instance.detach()), abs=1e-6)
-    assert float(losses['loss_restore'].detach()) == pytest.approx(float(restore.detach()), abs=1e-6)
+    assert float(losses['loss_reconstruct'].detach()) == pytest.approx(float(reconstruct.detach()), abs=1e-6)
     assert float(losses['masked']) == 0.25
     grads = dict(ref.named_parameters())
     for name, p in model.named_parameters():
         if p.requires_grad:
             torch.testing.assert_close(p.grad, grads[name].grad, rtol=0, atol=1e-6, msg=name)
     assert float(model.backbone.mask_token.grad.abs().max()) > 0
-    centre = 0.9 * ref.criterion.centre + 0.1 * sum(z.mean(0) for z in teacher) / 2
-    torch.testing.assert_close(model.criterion.centre, centre, rtol=0, atol=1e-6)
+    center = 0.9 * ref.criterion.center + 0.1 * sum(z.mean(0) for z in teacher) / 2
+    torch.testing.assert_close(model.criterion.center, center, rtol=0, atol=1e-6)
 
 
 def spy(model):
@@ -254,11 +234,11 @@ def test_class_token_is_never_masked():
     with torch.no_grad():
         model.backbone.cls_token += torch.randn(DIM)
     assert not torch.allclose(tokens[:, 0], model.backbone.forward_tokens(x, mask=mask)[:, 0])
-    _, drawn = model.draw([x, x], [{}, {}])
+    _, drawn = model.sample_mask([x, x], [{}, {}])
     assert drawn.shape == (2 * B, L)  # no column for [CLS]
 
 
-def test_local_crops_are_not_restored():
+def test_local_crops_are_not_reconstructed():
     model, sizes = mst(), []
     model.neck.register_forward_hook(lambda m, a, out: sizes.append(tuple(out.shape)))
     model.loss([v.float() for v in views()])
@@ -298,33 +278,33 @@ def test_without_mask_and_restoration_it_is_dino():
     plain = mst(VIT, HEAD, None, strategy='none', lambda2=0.).double()
     plain.load_state_dict(dino.state_dict())
     ours = plain.loss(x)
-    assert torch.equal(ours['loss_dino'], dino.loss(x)['loss_dino']) and 'loss_restore' not in ours
+    assert torch.equal(ours['loss_dino'], dino.loss(x)['loss_dino']) and 'loss_reconstruct' not in ours
 
 
 def test_masked_language_modelling():
     """Table 4, row 1: only masked patches count, no teacher, no local crops."""
-    model = mst(strategy='random', p=0.3, replacement='bert', restore='masked', lambda1=0.).double()
+    model = mst(strategy='random', p=0.3, replacement='bert', target='masked', lambda1=0.).double()
     calls, x = spy(model), views()
     drawn = {}
-    draw = model.draw
-    model.draw = lambda *a: drawn.setdefault('out', draw(*a))
-    decode, restored = model.decode, []
-    model.decode = lambda *a: restored.append(decode(*a)) or restored[-1]
+    sample = model.sample_mask
+    model.sample_mask = lambda *a: drawn.setdefault('out', sample(*a))
+    decode, rebuilt = model.decode, []
+    model.decode = lambda *a: rebuilt.append(decode(*a)) or rebuilt[-1]
     losses = model.loss(x)
     assert [c[0] for c in calls] == ['student'] and 'loss_dino' not in losses
     expected = 0
-    for out, view, mask in zip(restored, x, drawn['out'][1].chunk(2)):
+    for out, view, mask in zip(rebuilt, x, drawn['out'][1].chunk(2)):
         pixels = mask.view(B, 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
         expected += 0.5 * ((out - view).abs() * pixels).sum() / pixels.sum()
-    assert float(losses['loss_restore'].detach()) == pytest.approx(0.6 * float(expected.detach()))
-    losses['loss_restore'].backward()
+    assert float(losses['loss_reconstruct'].detach()) == pytest.approx(0.6 * float(expected.detach()))
+    losses['loss_reconstruct'].backward()
     without = {k for k, p in model.named_parameters() if p.requires_grad and p.grad is None}
     assert without == set()  # data-parallel training would wait for them
 
 
 @pytest.mark.parametrize('kwargs', [
     dict(), dict(strategy='none'), dict(strategy='random', p=0.), dict(replacement='bert'),
-    dict(head=HEAD, neck=dict(NECK, use_bn=False)), dict(restore='masked')])
+    dict(head=HEAD, neck=dict(NECK, use_bn=False)), dict(target='masked')])
 def test_every_trainable_parameter_has_a_gradient(kwargs):
     model = mst(**kwargs)
     losses = model.loss([v.float() for v in views()])
@@ -366,7 +346,7 @@ def test_size_that_patches_do_not_tile():
 @pytest.mark.parametrize('kwargs, error, text', [
     (dict(strategy='attention'), ValueError, 'allowed are attention_high, attention_low'),
     (dict(replacement='brt'), ValueError, "did you mean 'bert'"),
-    (dict(restore='mask'), ValueError, "did you mean 'masked'"),
+    (dict(target='mask'), ValueError, "did you mean 'masked'"),
     (dict(reduction='sum'), ValueError, 'allowed are image, mean, pixel'),
     (dict(q=2), ValueError, r'q of the token mask must lie in \[0, 1\]'),
     (dict(lambda2=-1), ValueError, 'negative'),
