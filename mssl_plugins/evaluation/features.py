@@ -85,7 +85,7 @@ def find_backbone_module(model: nn.Module,
             owner = model
             for part in name.split('.'):
                 owner = getattr(owner, part)
-                if hasattr(owner, 'follow'):  # a MomentumTeacher
+                if hasattr(owner, 'sync'):  # a MomentumTeacher
                     owner.sync()
             return module
     raise ValueError(f'{type(model).__name__} has no teacher, that is no '
