@@ -22,7 +22,7 @@ from mssl_plugins.errors import unknown
 from mssl_plugins.files import ProgressBar
 from mssl_plugins.models.readout import (POOLS, extra_tokens, forward_backbone, output_type,
                                          pool_output)
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 
 # What of a data loader's config is used here; every sample is taken once, in
 # order and spread over the processes, whatever sampler the config names.

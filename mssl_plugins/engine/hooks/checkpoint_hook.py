@@ -20,7 +20,7 @@ from mmengine.runner import CheckpointLoader
 
 from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 from mssl_plugins.files import TEMPORARY, write_atomically
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 _HISTORY = 'mssl_plugins.history'

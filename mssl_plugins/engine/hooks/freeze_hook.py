@@ -8,7 +8,7 @@ from typing import Iterable, List, Sequence, Union
 
 from mmengine.hooks import Hook
 
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 from mssl_plugins.engine.hooks.schedule_hook import Schedule
 

@@ -13,7 +13,7 @@ from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
 from mssl_plugins.evaluation.summary import summarize
 from mssl_plugins.models.readout import POOLS
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 DATA_BATCH = Optional[Union[dict, tuple, list]]

@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from mssl_plugins.checkpoints.loading import LoadReport, load_backbone
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 SHARED = 'roi_head.shared_head'

@@ -19,7 +19,7 @@ from mssl_plugins.evaluation.collapse import effective_rank, feature_std
 from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
 from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity
 from mssl_plugins.files import write_atomically
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 BRANCHES = ('student', 'teacher')

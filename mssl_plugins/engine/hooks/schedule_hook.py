@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Optional
 
 from mmengine.hooks import Hook
 
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 from mssl_plugins.errors import unknown
 

@@ -2,7 +2,7 @@
 from mmengine.hooks import Hook
 
 from mssl_plugins.models.momentum import MomentumTeacher
-from mssl_plugins.distributed import unwrap
+from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 

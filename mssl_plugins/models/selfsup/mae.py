@@ -135,7 +135,8 @@ class MAE(BaseSelfSupervisor):
 
     def encode(self, images: Tensor, keep: Tensor, data_samples: Optional[list]) -> Tensor:
         """Normed [CLS] and kept tokens, (B, 1 + Lk, C)."""
-        return self.backbone.forward_tokens(images, keep=keep, **self.backbone_kwargs(data_samples, 0))
+        extra = self.backbone_kwargs(data_samples, 0)
+        return self.backbone.forward_tokens(images, keep=keep, **extra)
 
     def backbone_kwargs(self, data_samples: Optional[list], view: int,
                         required: bool = True) -> dict:
