@@ -1,4 +1,4 @@
-"""The decoder that restores a view from patch tokens (MST, arXiv 2106.05656).
+"""The decoder that reconstructs a view from patch tokens (MST, arXiv 2106.05656).
 
 The paper says that it is convolutional; its layers are our choice.
 """
@@ -25,9 +25,9 @@ class PixelDecoder(BaseModule):
         widths (Sequence[int]): Channels of the stages; the first ones are
             taken. Defaults to (256, 128, 64, 32).
         use_bn (bool): Defaults to True.
-        out_channels (int): Of the picture. Defaults to 3.
+        out_channels (int): Of the image. Defaults to 3.
         init_cfg (dict | list, optional): Defaults to None, He's for
-            convolutions, small for the last, which then starts at grey.
+            convolutions, small for the last, which then starts at gray.
 
     Raises:
         ValueError: If ``patch_size`` is no power of 2 from 2 on, or has more
@@ -60,7 +60,7 @@ class PixelDecoder(BaseModule):
         self.to(memory_format=torch.channels_last)  # as tokens arrive
 
     def forward(self, tokens: Tensor, grid: Tuple[int, int]) -> Tensor:
-        """Restore a view.
+        """Reconstruct a view.
 
         Args:
             tokens (Tensor): Patch tokens without [CLS], (B, h * w, C).
@@ -72,7 +72,7 @@ class PixelDecoder(BaseModule):
         x = tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, C, h, w)
         for i, stage in enumerate(self.stages):
             x = stage(x if i == 0 else self.enlarge(x))
-        # 1 x 1 before x 2: the same picture, as both are linear and the
+        # 1 x 1 before x 2: the same image, as both are linear and the
         # weights of the interpolation sum to 1, for 3 channels instead of 32
         return self.enlarge(self.to_pixels(x))
 

@@ -9,10 +9,10 @@ import torch
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
 
-from mssl_plugins.models.losses.patch_contrast import PatchContrast
-from mssl_plugins.registry import MODELS
 from mssl_plugins.errors import unknown
+from mssl_plugins.models.losses.patch_contrast import PatchContrast
 from mssl_plugins.models.selfsup.mae import MAE
+from mssl_plugins.registry import MODELS
 
 
 @MODELS.register_module()

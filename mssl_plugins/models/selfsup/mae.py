@@ -11,18 +11,18 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mssl_plugins.models.layers.patches import patchify, take, unpatchify
 from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
 from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.models.masking import random_keep, token_indices
+from mssl_plugins.models.selfsup.base import SelfSupervisor
 from mssl_plugins.registry import MODELS
 
 
 @MODELS.register_module()
-class MAE(BaseSelfSupervisor):
+class MAE(SelfSupervisor):
     """MAE: encode the visible patches, decode the pixels of the others.
 
     Args:
@@ -36,11 +36,10 @@ class MAE(BaseSelfSupervisor):
             to 1.
         norm_pix (bool): Normalize the pixels of each target patch by its own
             mean and deviation. Defaults to True.
-        data_preprocessor (dict, optional): Defaults to
-            ``dict(type='mssl_plugins.ViewPreprocessor')``.
-        pretrained (str, optional): Checkpoint of the whole model.
         init_cfg (dict | list, optional): Defaults to None, the paper's:
             Xavier-uniform linear layers.
+        **kwargs: Arguments of
+            :class:`~mssl_plugins.models.selfsup.base.SelfSupervisor`.
 
     Raises:
         ValueError: If neck and backbone disagree about the patches, or the
@@ -59,17 +58,12 @@ class MAE(BaseSelfSupervisor):
                  mask_ratio: float = 0.75,
                  mask_unit: int = 1,
                  norm_pix: bool = True,
-                 data_preprocessor: Optional[dict] = None,
-                 pretrained: Optional[str] = None,
-                 init_cfg: Union[dict, List[dict], None] = None) -> None:
-        if not isinstance(data_preprocessor, nn.Module):
-            data_preprocessor = dict(data_preprocessor or {})
-            data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
+                 init_cfg: Union[dict, List[dict], None] = None,
+                 **kwargs) -> None:
         init_cfg = init_cfg or [
             dict(type='Xavier', layer='Linear', distribution='uniform'),
             dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0)]
-        super().__init__(backbone, neck, pretrained=pretrained,
-                         data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        super().__init__(backbone, neck, init_cfg=init_cfg, **kwargs)
         self.grid = tuple(self.backbone.patch_resolution)  # rows and columns
         self.patch = self.backbone.patch_size
         self.mask_ratio, self.mask_unit, self.norm_pix = mask_ratio, mask_unit, norm_pix

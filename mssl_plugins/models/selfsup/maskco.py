@@ -15,7 +15,6 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
@@ -25,6 +24,7 @@ from mssl_plugins.models.layers.split_bn import SplitBatchNorm2d
 from mssl_plugins.models.masking import box_mask
 from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.models.replacement import FILLS, fill_pixels
+from mssl_plugins.models.selfsup.base import SelfSupervisor
 from mssl_plugins.registry import MODELS
 
 
@@ -63,7 +63,7 @@ class KeyEncoder(nn.Module):
 
 
 @MODELS.register_module()
-class MaskCo(BaseSelfSupervisor):
+class MaskCo(SelfSupervisor):
     r"""Tell the masked region of one view from other regions of another.
 
     k_0 is the masked region in the key view.  Negatives are the other K - 1
@@ -95,9 +95,8 @@ class MaskCo(BaseSelfSupervisor):
             one process. Our choice. Defaults to True.
         channels_last (bool): Keep convolution weights in channels-last
             memory. Defaults to False.
-        data_preprocessor (dict, optional): Defaults to
-            ``dict(type='mssl_plugins.ViewPreprocessor')``.
-        **kwargs: Arguments of mmpretrain's ``BaseSelfSupervisor``.
+        **kwargs: Arguments of
+            :class:`~mssl_plugins.models.selfsup.base.SelfSupervisor`.
 
     Raises:
         ValueError: Unknown fill, ``temperature`` <= 0, ``max_iou`` outside
@@ -116,7 +115,6 @@ class MaskCo(BaseSelfSupervisor):
                  momentum: float = 0.999,
                  shuffle_bn: bool = True,
                  channels_last: bool = False,
-                 data_preprocessor: Optional[dict] = None,
                  **kwargs) -> None:
         if fill not in FILLS:
             raise unknown(fill, FILLS, 'fill of the masked box')
@@ -124,20 +122,14 @@ class MaskCo(BaseSelfSupervisor):
             raise ValueError(f'temperature must be positive, got {temperature}')
         if max_iou is not None and (not intra or not 0 <= max_iou <= 1):
             raise ValueError(f'max_iou={max_iou}: a value in [0, 1], and only with intra=True')
-        if data_preprocessor is None or isinstance(data_preprocessor, dict):
-            data_preprocessor = dict(data_preprocessor or {})
-            data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
-            if channels_last:
-                data_preprocessor['channels_last'] = True
         super().__init__(backbone, neck or nn.Identity(), head or dict(type='mssl_plugins.RoIHead'),
-                         data_preprocessor=data_preprocessor, **kwargs)
+                         channels_last=channels_last, **kwargs)
         self.fill, self.intra, self.max_iou = fill, intra, max_iou
         self.temperature, self.shuffle_bn = temperature, shuffle_bn
         self.split_bn = any(isinstance(m, SplitBatchNorm2d) for m in self.modules())
         self.encoder_k = MomentumTeacher(
-            KeyEncoder(self.backbone, self.neck if mph_on_key else nn.Identity(), self.head), momentum)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+            KeyEncoder(self.backbone, self.neck if mph_on_key else nn.Identity(), self.head),
+            momentum)  # a copy, in the same memory format
 
     def loss(self, inputs: List[Tensor], data_samples: List, **kwargs) -> Dict[str, Tensor]:
         """Losses of one iteration.
