@@ -40,6 +40,8 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         s = self.num_splits
         if n % s:
             raise ValueError(f'a batch of {n} cannot be split into {s} equal parts (SplitBN)')
+        if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+            return self._by_part(x)
         mean, var = self.running_mean.repeat(s), self.running_var.repeat(s)
         # parts become channels: one fused call normalizes all of them
         parts = x.view(s, n // s, c, h, w).transpose(0, 1).reshape(n // s, s * c, h, w)
@@ -48,8 +50,21 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             None if self.weight is None else self.weight.repeat(s),
             None if self.bias is None else self.bias.repeat(s),
             True, self.momentum, self.eps)
-        with torch.no_grad():
-            self.running_mean.copy_(mean.view(s, c).mean(0))
-            self.running_var.copy_(var.view(s, c).mean(0))
-            self.num_batches_tracked += 1
+        self._note(mean.view(s, c), var.view(s, c))
         return out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
+
+    def _by_part(self, x: Tensor) -> Tensor:
+        """A call a part: in channels-last memory the other way copies more than it computes."""
+        means = self.running_mean.repeat(self.num_splits, 1)
+        variances = self.running_var.repeat(self.num_splits, 1)
+        out = [F.batch_norm(part, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
+               for part, mean, var in zip(x.chunk(self.num_splits), means, variances)]
+        self._note(means, variances)
+        return torch.cat(out)
+
+    @torch.no_grad()
+    def _note(self, means: Tensor, variances: Tensor) -> None:
+        """Running statistics from those of the parts, (splits, C) both."""
+        self.running_mean.copy_(means.mean(0))
+        self.running_var.copy_(variances.mean(0))
+        self.num_batches_tracked += 1

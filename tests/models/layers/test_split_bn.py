@@ -1,0 +1,32 @@
+"""SplitBN against BatchNorm of each part, in both memory layouts."""
+import pytest
+import torch
+from torch import nn
+
+from mssl_plugins.models.layers.split_bn import SplitBatchNorm2d
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('splits', [2, 4])
+def test_parts_are_normalized_by_themselves(layout, splits):
+    torch.manual_seed(0)
+    norm = SplitBatchNorm2d(3, num_splits=splits).double()
+    with torch.no_grad():
+        norm.weight.uniform_(.5, 1.5)
+        norm.bias.normal_()
+    x = torch.randn(8, 3, 5, 4, dtype=torch.double).to(memory_format=layout).requires_grad_()
+    y = norm(x)
+    expected, means, variances = [], [], []
+    for part in x.detach().chunk(splits):
+        single = nn.BatchNorm2d(3).double()
+        with torch.no_grad():
+            single.weight.copy_(norm.weight)
+            single.bias.copy_(norm.bias)
+        expected.append(single(part))
+        means.append(single.running_mean)
+        variances.append(single.running_var)
+    assert torch.allclose(y, torch.cat(expected))
+    assert torch.allclose(norm.running_mean, torch.stack(means).mean(0))
+    assert torch.allclose(norm.running_var, torch.stack(variances).mean(0))
+    assert norm.num_batches_tracked == 1
+    assert torch.autograd.gradcheck(norm, (x, ))
