@@ -15,7 +15,7 @@ load_test = dict(type='mssl_plugins.LoadSegments', segments='data/segments/image
 model = dict(
     type='mssl_plugins.MaskGuidedDINO',
     num_segments=32,
-    backbone=dict(mask_bias=dict(positive=True, negative=False)))
+    backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.)))
 train_dataloader = dict(
     batch_size=64,  # a process, 8 of them
     dataset=dict(pipeline=[

@@ -15,7 +15,7 @@ load_test = dict(type='mssl_plugins.LoadSegments', segments='data/segments/cifar
 model = dict(
     type='mssl_plugins.MaskGuidedDINO',
     num_segments=32,
-    backbone=dict(mask_bias=dict(positive=True, negative=False)))
+    backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.)))
 images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
 small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 train_dataloader = dict(

@@ -13,7 +13,7 @@ catalogue = dict(
 model = dict(
     type='mssl_plugins.MaskGuidedDINO',
     num_segments=32,
-    backbone=dict(mask_bias=dict(positive=True, negative=False)))
+    backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.)))
 small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
@@ -33,5 +33,5 @@ default_hooks = dict(
         bank=dict(_base_.knn.bank, dataset=dict(
             _base_.knn.bank.dataset, indices=4000, segments=True), **small),
         test=dict(_base_.knn.test, dataset=dict(
-            _base_.knn.test.dataset, indices=1000, segments=True), **small)),
+            _base_.knn.test.dataset, indices=2000, segments=True), **small)),
     **_base_.hooks)

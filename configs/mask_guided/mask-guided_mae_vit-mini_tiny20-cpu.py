@@ -15,7 +15,7 @@ load_test = dict(type='mssl_plugins.LoadSegments', segments='data/segments/tiny_
 model = dict(
     type='mssl_plugins.MaskGuidedMAE',
     num_segments=32,
-    backbone=dict(mask_bias=dict(positive=True, negative=False)))
+    backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.)))
 test_pipeline = [  # 64 px pictures and segments, 32 px views
     dict(type='mssl_plugins.CenterView', size=32),
     dict(type='mssl_plugins.PackViews'),

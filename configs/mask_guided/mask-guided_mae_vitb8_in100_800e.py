@@ -15,7 +15,7 @@ model = dict(
     type='mssl_plugins.MaskGuidedMAE',
     num_segments=32,
     mask_unit=2,
-    backbone=dict(patch_size=8, mask_bias=dict(positive=True, negative=False)),
+    backbone=dict(patch_size=8, mask_bias=dict(positive=True, negative=False, init=0.)),
     neck=dict(num_patches=784, patch_size=8))
 train_dataloader = dict(
     batch_size=512,  # a process, 8 of them

@@ -34,5 +34,5 @@ default_hooks = dict(
     knn=dict(_base_.knn, k=[10, 20, 100, 200], temperature=0.07, branch='teacher'),
     temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[
         dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=30,
-             per_epoch=True)]),
+             per_epoch=True, inclusive=True)]),
     **_base_.hooks)

@@ -11,5 +11,5 @@ model = dict(
     neck=dict(type='mssl_plugins.PixelDecoder', in_channels=192, patch_size=16),
     head=dict(use_bn=True),
     strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token',
-    restore='image', lambda1=1.0, lambda2=0.6)
+    target='image', lambda1=1.0, lambda2=0.6)
 sync_bn = 'torch'

@@ -5,6 +5,7 @@ Tables 3 to 6 are evaluation protocols, see configs/benchmarks.
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -35,7 +36,7 @@ def relation(name):
     if not name.startswith('mask-guided') or 'distill' in name:
         return None
     negative = 'negative' in name
-    return dict(positive=not negative, negative=negative)
+    return dict(positive=not negative, negative=negative, init=2. if 'init2' in name else 0.)
 
 
 @pytest.mark.parametrize('name', DINO)
@@ -55,8 +56,9 @@ def test_table_1(name):
     assert (decay.start, decay.end, decay.curve) == (0.04, 0.4, 'cosine') and 'length' not in decay
     assert optimizer.weight_decay == 0.04
     temperature = Schedule(**moving['criterion.teacher_temp'])
-    values = [temperature.value(10 * e, 10, 10 * epochs) for e in (0, 30, epochs - 1)]
-    assert values == pytest.approx([0.04, 0.07, 0.07])
+    values = [temperature.value(10 * e + 7, 10, 10 * epochs) for e in range(epochs)]
+    assert values == pytest.approx(  # DINO's formula
+        np.concatenate([np.linspace(0.04, 0.07, 30), np.full(epochs - 30, 0.07)]))
     if 'distill' in name:  # the teacher stands still
         assert 'teacher.momentum' not in moving
     else:
@@ -112,7 +114,8 @@ def test_table_2(name):
 def test_every_column_ships():
     """DINO and MAE alone and with the bias of either relation; phase 2; ViT/8."""
     stems = {f'{a}_deit-s_in100_300e' for a in (
-        'dino', 'mask-guided_dino', 'mask-guided-negative_dino', 'mask-guided-distill_dino')}
+        'dino', 'mask-guided_dino', 'mask-guided-negative_dino', 'mask-guided-init2_dino',
+        'mask-guided-distill_dino')}
     stems |= {f'{a}_vitb16_in100_800e' for a in (
         'mae', 'mask-guided_mae', 'mask-guided-negative_mae', 'mask-guided-distill_mae')}
     stems |= {'mae_vitb8_in100_800e', 'mask-guided_mae_vitb8_in100_800e'}
@@ -229,3 +232,13 @@ def test_no_decay_pulls_the_bias_to_zero(name):
     assert {groups[id(p)]['lr'] for p in bias} == {rate * cfg.optim_wrapper.optimizer.lr}
     other = groups[id(model.backbone.layers[0].ffn.layers[1].weight)]
     assert other['weight_decay'] > 0 and other['lr'] == cfg.optim_wrapper.optimizer.lr
+
+
+def test_on_scenes_the_baseline_is_asked_the_same_queries():
+    """The embedded scenes: DINO, MST and the bias are measured on the same images."""
+    knns = [Config.fromfile(CONFIGS / f).default_hooks.knn for f in (
+        'dino/dino_vit_scenes.py', 'mst/mst_vit_scenes.py',
+        'mask_guided/mask-guided_dino_vit-mini_scenes.py')]
+    for part in ('bank', 'test'):
+        assert len({(k[part].dataset.indices, k[part].dataset.length) for k in knns}) == 1
+    assert len({k.k for k in knns}) == len({k.temperature for k in knns}) == 1

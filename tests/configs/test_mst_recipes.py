@@ -2,6 +2,7 @@
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -32,6 +33,8 @@ def test_section7_and_recipe(file):
     assert cfg.train_cfg.max_epochs == epochs
     assert model.backbone.arch == 'deit-small' and model.backbone.patch_size == 16
     assert model.backbone.drop_path_rate == 0.1
+    start = {k: model.backbone[k] for k in ('weight_init', 'interpolate_offset', 'antialias')}
+    assert start == dict(weight_init='dino', interpolate_offset=0.1, antialias=False)
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 2e-3, 0.04)
     assert cfg.auto_scale_lr.base_batch_size == 1024
@@ -50,8 +53,9 @@ def test_section7_and_recipe(file):
     assert (criterion.student_temp, criterion.teacher_temp, criterion.center_momentum) == (.1, .04, .9)
     if epochs == 300:  # 0.04 -> 0.07 over 30 epochs
         temp = Schedule(**moving['criterion.teacher_temp'])
-        values = [temp.value(10 * e, 10, 10 * epochs) for e in (0, 15, 30, 299)]
-        assert values == pytest.approx([.04, .055, .07, .07])
+        values = [temp.value(10 * e + 7, 10, 10 * epochs) for e in range(epochs)]
+        assert values == pytest.approx(  # DINO's formula
+            np.concatenate([np.linspace(.04, .07, 30), np.full(epochs - 30, .07)]))
     else:
         assert 'criterion.teacher_temp' not in moving
     head = model.head
@@ -122,9 +126,21 @@ def test_dino_baseline():
     cfg = load('dino_deit-s_in1k_100e')
     assert cfg.model.type == 'mssl_plugins.DINO' and '71.6' in cfg.catalogue.expected
     assert not cfg.model.head.use_bn and cfg.model.head.norm_last_layer
+
+
+def test_resnet_by_the_command_of_dinos_readme():
+    """--optimizer sgd --lr 0.03 --weight_decay 1e-4 --weight_decay_end 1e-4, 8 GPUs of 64."""
     resnet = load('dino_resnet50_in1k_100e')
-    assert resnet.optim_wrapper.optimizer.type == 'SGD'
-    assert resnet.optim_wrapper.optimizer.weight_decay == 1e-4
+    assert resnet.optim_wrapper.optimizer == dict(
+        type='SGD', lr=0.03 * 512 / 256, momentum=0.9, weight_decay=1e-4)
+    assert resnet.train_dataloader.batch_size * 8 == 512 == resnet.auto_scale_lr.base_batch_size
+    warm, cosine = resnet.param_scheduler  # what the command leaves out is DINO's default
+    assert (warm.end, cosine.begin, cosine.end, cosine.eta_min) == (10, 10, 100, 1e-6)
+    assert resnet.default_hooks.clip.max_norm == 3.0 and resnet.sync_bn == 'torch'
+    assert resnet.model.head.norm_last_layer and not resnet.model.head.use_bn
+    assert 'criterion.teacher_temp' not in schedules(resnet)
+    momentum = schedules(resnet)['teacher.momentum']
+    assert (momentum.start, momentum.end) == (0.996, 1)
     assert 'optimizer.weight_decay' not in schedules(resnet)
     views = resnet.train_dataloader.dataset.pipeline[0].views
     assert [tuple(v.scale) for v in views] == [(.14, 1), (.14, 1), (.05, .14)]
@@ -171,3 +187,28 @@ def test_a_config_builds(file):
             assert hasattr(getattr(model, owner), name)
     name = cfg.default_hooks.last_layer.names
     assert any(k.startswith(name) for k, _ in model.named_parameters())
+
+
+def differences(a, b, prefix=''):
+    """Dotted keys at which two configs differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return {d for key in {*a, *b} for d in differences(a.get(key), b.get(key), f'{prefix}.{key}')}
+    return set() if a == b else {prefix[1:]}
+
+
+SIZES = ('vit-mini_cifar10-cpu', 'vit-t_cifar10_200e', 'deit-s_in1k_100e', 'vit_scenes')
+RECONSTRUCTION = {'model.' + k for k in (
+    'type', 'neck', 'strategy', 'q', 'p', 'replacement', 'target', 'lambda1', 'lambda2',
+    'backbone.mask_token', 'bn_per_view')}  # MST's default is True
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_a_baseline_differs_in_what_is_studied(size):
+    """MST beside dino-bn: the reconstruction and its mask; dino-bn beside dino: BatchNorm."""
+    mst, bn, dino = (load(f'{n}_{size}')._cfg_dict.to_dict() for n in ('mst', 'dino-bn', 'dino'))
+    assert bn['model']['bn_per_view'] and mst['model'].get('bn_per_view', True)
+    ignored = {'catalogue.' + k for k in ('method', 'base', 'expected')} | {
+        'images', 'queries', 'small', 'default_hooks.logger.interval'}
+    assert {k for k in differences(mst, bn) - ignored if k.split('.')[0] != 'load'} <= RECONSTRUCTION
+    assert differences(bn, dino) - ignored <= {
+        'model.bn_per_view', 'model.head.use_bn', 'sync_bn'}

@@ -1,5 +1,5 @@
 # Embedded scenes, made on the fly: nothing to download.
-image_size, num_classes = 32, 12
+image_size, num_classes = 32, 10
 test_pipeline = [
     dict(type='mssl_plugins.CenterView', size=image_size),
     dict(type='mssl_plugins.PackViews'),

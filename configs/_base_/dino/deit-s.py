@@ -20,7 +20,10 @@ model = dict(
         img_size=224,
         patch_size=patch_size,
         drop_path_rate=0.1,  # of the student
-        antialias=False),  # positions of 96 px crops, as in DINO and mmpretrain
+        # as in DINO: the start, and position embeddings of 96 px crops
+        weight_init='dino',
+        interpolate_offset=0.1,
+        antialias=False),
     head=dict(
         type='mssl_plugins.DINOHead',
         in_channels=embed_dims,

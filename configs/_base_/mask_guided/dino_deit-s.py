@@ -21,7 +21,10 @@ model = dict(
         img_size=224,
         patch_size=patch_size,
         drop_path_rate=0.1,  # of the student
-        antialias=False),  # positions of 96 px crops, as in DINO and mmpretrain
+        # as in DINO: the start, and position embeddings of 96 px crops
+        weight_init='dino',
+        interpolate_offset=0.1,
+        antialias=False),
     head=dict(
         type='mssl_plugins.DINOHead',
         in_channels=embed_dims,
@@ -64,6 +67,6 @@ hooks = dict(
     temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[
         # over 30 epochs: DINO's length for these temperatures
         dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=30,
-             per_epoch=True)]),
+             per_epoch=True, inclusive=True)]),
     last_layer=dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
     clip=dict(type='mssl_plugins.ClipEachHook', max_norm=3.0))

@@ -42,8 +42,12 @@ class Schedule:
             None, to the end of training.
         by_epoch (bool): Count ``begin`` and ``length`` in epochs (True) or
             iterations (False). Defaults to True.
-        per_epoch (bool): Move once an epoch instead of each iteration.
+        per_epoch (bool): Change once an epoch instead of each iteration.
             Defaults to False.
+        inclusive (bool): Reach ``end`` in the last iteration (or epoch, with
+            ``per_epoch``) of ``length`` instead of right after it, as
+            ``numpy.linspace(start, end, length)`` does; DINO's for the
+            teacher's temperature. Defaults to False.
 
     Raises:
         ValueError: Unknown curve, negative ``begin`` or ``length``.
@@ -57,7 +61,8 @@ class Schedule:
                  begin: float = 0,
                  length: Optional[float] = None,
                  by_epoch: bool = True,
-                 per_epoch: bool = False) -> None:
+                 per_epoch: bool = False,
+                 inclusive: bool = False) -> None:
         if curve not in CURVES:
             raise unknown(curve, CURVES, 'schedule curve')
         if begin < 0 or (length is not None and length < 0):
@@ -65,7 +70,7 @@ class Schedule:
         self.target, self.curve = target, CURVES[curve]
         self.start, self.end = start, start if end is None else end
         self.begin, self.length = begin, length
-        self.by_epoch, self.per_epoch = by_epoch, per_epoch
+        self.by_epoch, self.per_epoch, self.inclusive = by_epoch, per_epoch, inclusive
 
     def value(self, iteration: int, iters_per_epoch: int, max_iters: int) -> float:
         """The value during the given iteration (counted from 0)."""
@@ -75,7 +80,12 @@ class Schedule:
         if self.per_epoch:
             iteration -= iteration % iters_per_epoch
         done = iteration - begin
-        t = 1.0 if done >= length else max(done, 0) / length
+        if done < 0 or done >= length:
+            return self.start + (self.end - self.start) * self.curve(float(done >= 0))
+        steps = length
+        if self.inclusive:
+            steps -= iters_per_epoch if self.per_epoch else 1
+        t = min(done / steps, 1.0) if steps > 0 else 0.0
         return self.start + (self.end - self.start) * self.curve(t)
 
 

@@ -271,3 +271,51 @@ def test_wrong_construction_is_refused():
     with pytest.raises(ValueError, match='with_cls_token'):
         tiny(with_cls_token=False, out_type='raw').forward_tokens(
             torch.zeros(1, 3, 32, 32), return_attention=True)
+
+
+def test_it_starts_as_dino_does():
+    """Truncated normal 0.02 everywhere, zero biases, a random class token; patches as torch's."""
+    torch.manual_seed(0)
+    vit = ViT('deit-tiny', img_size=64, patch_size=8, weight_init='dino', mask_bias=dict(init=2.))
+    before = vit.patch_embed.projection.weight.detach().clone()
+    vit.init_weights()
+    linear = [m for m in vit.modules() if isinstance(m, nn.Linear)]
+    assert len(linear) == 12 * 4 and not any(m.bias.any() for m in linear)
+    for w in [m.weight for m in linear] + [vit.cls_token, vit.pos_embed]:
+        error = 5 * 0.02 / (2 * w.numel())**0.5  # 5 standard errors of a deviation
+        assert abs(float(w.detach().std()) - 0.02) < error
+    assert torch.equal(before, vit.patch_embed.projection.weight)
+    assert bool((vit.mask_bias.a[0] == 2).all())
+
+
+def cubic(x):
+    """The bicubic kernel, a = -0.75."""
+    x = abs(x)
+    if x <= 1:
+        return 1.25 * x**3 - 2.25 * x**2 + 1
+    return -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.
+
+
+@pytest.mark.parametrize('grid', [(3, 3), (2, 6)])
+def test_position_embeddings_by_dinos_formula(grid):
+    """Row i of the new grid lies at (i + 0.5) G / (g + 0.1) - 0.5 of the old; loops in float64."""
+    vit = tiny(img_size=56, antialias=False, interpolate_offset=0.1)  # 7 x 7
+    table = vit.pos_embed[0, 1:].detach().double().view(7, 7, -1)
+    want = torch.zeros(*grid, table.shape[2], dtype=torch.float64)
+    for i in range(grid[0]):
+        for j in range(grid[1]):
+            y, x = ((n + 0.5) * 7 / (g + 0.1) - 0.5 for n, g in zip((i, j), grid))
+            for r in range(int(y // 1) - 1, int(y // 1) + 3):
+                for c in range(int(x // 1) - 1, int(x // 1) + 3):
+                    want[i, j] += cubic(y - r) * cubic(x - c) * table[
+                        min(max(r, 0), 6), min(max(c, 0), 6)]
+    got = vit.resized_pos_embed(grid)
+    assert torch.equal(got[:, 0], vit.pos_embed[:, 0])
+    torch.testing.assert_close(got[0, 1:].view_as(want).double(), want, rtol=0, atol=1e-5)
+    plain = tiny(img_size=56, antialias=False).resized_pos_embed(grid)
+    assert (plain - got).abs().max() > 1e-3
+
+
+def test_unknown_start_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'dino'"):
+        ViT(TINY, weight_init='dinos')

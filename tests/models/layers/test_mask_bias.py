@@ -215,3 +215,27 @@ def test_wrong_use_of_the_bias_is_refused():
         ViT('deit-tiny', img_size=32, patch_size=8).forward_tokens(x, coverage=c)
     with pytest.raises(ValueError, match=r'\(2, 16\).*\(2, 15, 16\)'):
         small_vit().forward_tokens(x, coverage=c[:, 1:])
+
+
+@pytest.mark.parametrize('bias, start', [
+    (dict(init=2.), dict(a=2.)), (dict(negative=True, init=2.), dict(a=2., b=2.)),
+    (dict(negative=True, init=dict(positive=2.)), dict(a=2., b=0.)),
+    (dict(positive=False, negative=True, init=dict(negative=-1.)), dict(b=-1.)),
+    (dict(negative=True), dict(a=0., b=0.))])
+def test_where_the_bias_starts(bias, start):
+    """Frozen at 2 the network is the one with the explicit bias; at 0 the plain one."""
+    vit, (x, c) = small_vit(**bias), batch()
+    assert {n[0]: float(p[0]) for n, p in vit.mask_bias.named_parameters()} == start
+    vit.init_weights()  # does not touch it
+    vit.mask_bias.requires_grad_(False)
+    out, plain = vit.forward_tokens(x, coverage=c), vit.forward_tokens(x)
+    tokens = vit._embed(*vit.patch_embed(x))
+    for i, layer in enumerate(vit.layers):
+        tokens = layer(tokens, None, written_out(vit, c, i))
+    torch.testing.assert_close(out, vit.ln1(tokens), rtol=1e-5, atol=1e-5)
+    assert torch.equal(out, plain) == (not any(start.values()))
+
+
+def test_a_start_of_an_absent_relation_is_refused():
+    with pytest.raises(ValueError, match='allowed are positive'):
+        MaskBias(1, 1, init=dict(negative=2.))
