@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from mssl_plugins.errors import unknown
+
 KEYS = ('method', 'base', 'data', 'epochs', 'expected')
 
 
@@ -80,7 +82,6 @@ def configs(method: Optional[str] = None) -> List[Dict]:
     if method is not None:
         methods = {entry['method'] for entry in found}
         if method not in methods:
-            from mssl_plugins.errors import unknown
             raise unknown(method, methods, 'method')
         found = [entry for entry in found if entry['method'] == method]
     return found

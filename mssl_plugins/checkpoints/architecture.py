@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
+from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
+
+from mssl_plugins.checkpoints.compare import compare, without_counters
+from mssl_plugins.errors import unknown
+from mssl_plugins.registry import MODELS
 
 VITS = ('ViT', 'VisionTransformer', 'MAEViT')
 # Where strides may differ is said by the config only.
@@ -64,7 +69,7 @@ def model_in(text: str) -> Dict[str, Any]:
                          f'({error})') from None
 
 
-def beside(path: Path) -> Optional[dict]:
+def read_hf_config(path: Path) -> Optional[dict]:
     """Arguments of the backbone from a ``config.json`` of Hugging Face beside
     the weights; None if there is none."""
     try:
@@ -102,7 +107,6 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
         ValueError: If config and weights do not go together, weights are
             missing, or what they do not tell was not given.
     """
-    from mssl_plugins.registry import MODELS
     given = dict(given or {})
     kind = str(given.get('type', '')).split('.')[-1]
     allowed = VITS if family == 'vit' else RESNETS
@@ -120,14 +124,8 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
             own = MODELS.build(dict(config)).state_dict()
         except (AssertionError, KeyError, RuntimeError) as error:
             raise ValueError(f'no such backbone: {config} ({error})') from None
-    # A counter that old checkpoints lack and nothing reads.
-    missing = [k for k in own if k not in weights and not k.endswith('num_batches_tracked')]
-    unexpected = [k for k in weights if k not in own]
-    shapes = [f'{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}'
-              for k in own if k in weights and weights[k].shape != own[k].shape]
-    wrong = [f'{title} {", ".join(keys[:5])}' + (f' and {len(keys) - 5} more' if keys[5:] else '')
-             for title, keys in (('missing', missing), ('unexpected', unexpected),
-                                 ('of another shape', shapes)) if keys]
+    report = compare(own, weights)
+    wrong = report._replace(missing=without_counters(report.missing)).differences()
     if wrong:
         raise ValueError('the weights are not those of '
                          f"{config['type'].split('.')[-1]}({_short(config)}): {'; '.join(wrong)}")
@@ -143,7 +141,6 @@ def _pair(size) -> Tuple[int, int]:
 
 
 def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
-    from mmpretrain.models.backbones import VisionTransformer
     zoo = VisionTransformer.arch_zoo
     projection = weights.get('patch_embed.projection.weight')
     if projection is None or 'pos_embed' not in weights:
@@ -156,7 +153,6 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     named = given.get('arch', 'base' if kind else None)
     if isinstance(named, str):
         if named.lower() not in zoo:
-            from mssl_plugins.errors import unknown
             raise unknown(named, zoo, 'ViT arch')
         named = zoo[named.lower()]
     if named is None:

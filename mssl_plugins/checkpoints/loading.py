@@ -10,13 +10,16 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Dict, Iterator, List, NamedTuple, Union
+from typing import Dict, Iterator, List, Union
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mssl_plugins.checkpoints.compare import KeyReport, compare, some, without_counters
+from mssl_plugins.checkpoints.naming import for_backbone
 from mssl_plugins.errors import unknown
 
 
@@ -98,7 +101,6 @@ def load_checkpoint_safely(
         raise FileNotFoundError(f'no such checkpoint: {path}')
     try:
         if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
             return load_file(path, device=str(map_location))
         with _only_allowed():
             checkpoint = torch.load(
@@ -139,17 +141,17 @@ PREFIXES = dict(
              'momentum_encoder.', 'teacher.'))
 
 
-def _weights(checkpoint: dict, source: str) -> Dict[str, Tensor]:
+def _weights(checkpoint: dict, branch: str) -> Dict[str, Tensor]:
     """The state dict of a checkpoint, wrappers' ``module.`` taken off."""
     # DINO keeps student and teacher apart: {'student': {...}, 'teacher': ...}
-    for name in (source, *CONTAINERS):
+    for name in (branch, *CONTAINERS):
         inner = checkpoint.get(name)
         if isinstance(inner, dict) and any(
                 isinstance(v, (Tensor, dict)) for v in inner.values()):
-            if name == source and not any(
-                    k.startswith(f'{source}.') for k in inner):
-                inner = {f'{source}.{_bare(k)}': v for k, v in inner.items()}
-            return _weights(inner, source)
+            if name == branch and not any(
+                    k.startswith(f'{branch}.') for k in inner):
+                inner = {f'{branch}.{_bare(k)}': v for k, v in inner.items()}
+            return _weights(inner, branch)
     return {
         _bare(k): v
         for k, v in checkpoint.items() if isinstance(v, Tensor)
@@ -163,35 +165,29 @@ def _bare(key: str) -> str:
     return key
 
 
-def _shown(keys, count: int = 5) -> str:
-    keys = list(keys)
-    more = f' and {len(keys) - count} more' if len(keys) > count else ''
-    return ', '.join(keys[:count]) + more
-
-
 def find_backbone(checkpoint: dict,
-                  source: str = 'student') -> 'OrderedDict[str, Tensor]':
+                  branch: str = 'student') -> 'OrderedDict[str, Tensor]':
     """The backbone's weights in a checkpoint, under the backbone's own keys.
 
     Args:
         checkpoint (dict): A checkpoint or state dict, of this library,
             MMPretrain, timm, MoCo or DINO.
-        source (str): 'student' or 'teacher' (momentum encoder, target
+        branch (str): 'student' or 'teacher' (momentum encoder, target
             network). Defaults to 'student'.
 
     Returns:
         OrderedDict[str, Tensor]: The weights without their prefix.
 
     Raises:
-        ValueError: If there are no weights, or none of ``source``; lists keys.
+        ValueError: If there are no weights, or none of ``branch``; lists keys.
     """
-    if source not in PREFIXES:
-        raise unknown(source, PREFIXES, 'backbone source')
-    weights = _weights(checkpoint, source)
+    if branch not in PREFIXES:
+        raise unknown(branch, PREFIXES, 'branch')
+    weights = _weights(checkpoint, branch)
     if not weights:
         raise ValueError('the checkpoint holds no weights; its entries are '
-                         f'{_shown(map(str, checkpoint))}')
-    for prefix in PREFIXES[source]:
+                         f'{some(map(str, checkpoint))}')
+    for prefix in PREFIXES[branch]:
         found = OrderedDict((k[len(prefix):], v) for k, v in weights.items()
                             if k.startswith(prefix))
         # DINO wraps in `backbone.` once more.
@@ -200,28 +196,13 @@ def find_backbone(checkpoint: dict,
                                 if k.startswith('backbone.'))
         if found:
             return found
-    raise ValueError(f'the checkpoint has no {source} backbone; its keys are '
-                     f'{_shown(weights)}')
-
-
-class LoadReport(NamedTuple):
-    """Which tensors were loaded and which were not."""
-
-    matched: List[str]
-    missing: List[str]  # of the backbone, not in the checkpoint
-    unexpected: List[str]  # in the checkpoint, not of the backbone
-
-    def __str__(self) -> str:
-        text = f'{len(self.matched)} tensors loaded'
-        for name in ('missing', 'unexpected'):
-            if getattr(self, name):
-                text += f'; {name}: {_shown(getattr(self, name))}'
-        return text
+    raise ValueError(f'the checkpoint has no {branch} backbone; its keys are '
+                     f'{some(weights)}')
 
 
 def load_backbone(backbone: nn.Module,
                   path: Union[str, Path],
-                  source: str = 'student') -> LoadReport:
+                  branch: str = 'student') -> KeyReport:
     """Loads a checkpoint's backbone into ``backbone``.
 
     Args:
@@ -229,10 +210,10 @@ def load_backbone(backbone: nn.Module,
         path (str | Path): The checkpoint, see :func:`load_checkpoint_safely`;
             for MMPretrain's and our ViT and ResNet also of timm, DINO, MAE,
             torchvision, Hugging Face or Detectron2.
-        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        branch (str): 'student' or 'teacher'. Defaults to 'student'.
 
     Returns:
-        LoadReport: Matched, missing and unexpected keys.  What a checkpoint
+        KeyReport: Matched, missing and unexpected keys.  What a checkpoint
         holds beyond the backbone (a classifier, a mask token) is unexpected.
         Missing may be only what the backbone declares ``optional_keys``: it
         keeps their initial values.
@@ -243,33 +224,20 @@ def load_backbone(backbone: nn.Module,
             one of another architecture: a tensor of the backbone is missing
             or has another shape. Lists the keys.
     """
-    from mssl_plugins.checkpoints.naming import for_backbone
     own = backbone.state_dict()
-    weights = for_backbone(
-        find_backbone(load_checkpoint_safely(path), source), own)
+    weights = for_backbone(find_backbone(load_checkpoint_safely(path), branch), own)
     optional = tuple(getattr(backbone, 'optional_keys', ()))
-    # A counter that old checkpoints lack and nothing but momentum=None reads.
-    absent = [k for k in own if k not in weights
-              and not k.endswith('num_batches_tracked')]
-    missing = [k for k in absent if not k.endswith(optional)]
-    unexpected = [k for k in weights if k not in own]
-    shapes = [
-        f'{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}'
-        for k in own if k in weights and weights[k].shape != own[k].shape
-        # mmpretrain's transformers resize theirs while loading.
-        and not (k == 'pos_embed' and hasattr(backbone, '_prepare_pos_embed'))
-        and not k.endswith(optional)
-    ]
+    # mmpretrain's transformers resize their position embeddings while loading.
+    resized = ('pos_embed', ) if hasattr(backbone, '_prepare_pos_embed') else ()
+    report = compare(own, weights, (*resized, *optional))
+    report = report._replace(missing=without_counters(report.missing))
+    needed = [k for k in report.missing if not k.endswith(optional)]
     # More layers of a kind the backbone has are another depth; a classifier
     # or a mask token is not.
     kinds = {k.split('.')[0] for k in own}
-    deeper = any(k.split('.')[0] in kinds for k in unexpected)
-    if missing or shapes or deeper:
-        parts = [f'{title}: {_shown(keys)}' for title, keys in (
-            ('missing', missing), ('of another shape', shapes),
-            ('unexpected', unexpected)) if keys]
-        raise ValueError(f'{path} is of another architecture than this '
-                         f'{type(backbone).__name__}; ' + '; '.join(parts))
+    deeper = any(k.split('.')[0] in kinds for k in report.unexpected)
+    if needed or report.reshaped or deeper:
+        raise ValueError(f'{path} is of another architecture than this {type(backbone).__name__}; '
+                         + '; '.join(report._replace(missing=needed).differences()))
     backbone.load_state_dict(weights, strict=False)
-    matched = [k for k in own if k in weights]
-    return LoadReport(matched, absent, unexpected)
+    return report

@@ -270,28 +270,3 @@ def for_backbone(state_dict: Mapping[str, Tensor],
         return state_dict
     same = given[:2] == wanted[:2] or given[0] != wanted[0]
     return state_dict if same or wanted[1] != 'mmpretrain' else to_ours(state_dict)
-
-
-def from_timm(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Weights of timm's ``VisionTransformer`` for mmpretrain's and ours.
-
-    Args:
-        state_dict (Dict[str, Tensor]): Of a timm ViT. Its classifier
-            ``head.*`` is left out.
-
-    Returns:
-        Dict[str, Tensor]: The same tensors under the backbone's keys.
-
-    Raises:
-        ValueError: If a key is not timm's, or is of a part that mmpretrain's
-            ViT lacks (registers, attention pooling).
-    """
-    return _rename(_body(state_dict), VIT, "timm's ViT that mmpretrain has too")
-
-
-def to_timm(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Weights of mmpretrain's ViT or ours for timm's ``VisionTransformer``.
-
-    Args and errors are :func:`from_ours`'.
-    """
-    return from_ours(state_dict, 'vit', 'timm')

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
+from mmengine.config import Config
 from torch import Tensor
 
-from mssl_plugins.checkpoints.loading import find_backbone, load_checkpoint_safely
-from mssl_plugins.errors import unknown
-
+from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints import architecture
 from mssl_plugins.checkpoints import naming as keys
+from mssl_plugins.checkpoints.loading import find_backbone, load_checkpoint_safely
+from mssl_plugins.errors import unknown
 
 #: what lies beside exported weights
 METADATA = 'mssl_export.json'
@@ -142,7 +143,7 @@ def read(path: Union[str, Path], branch: Optional[str] = None,
     if given and not given.get('with_cls_token', True) and 'cls_token' in weights:
         weights = {k: v for k, v in weights.items() if k != 'cls_token'}  # mmseg's, not used
         weights['pos_embed'] = weights['pos_embed'][:, 1:]
-    described = architecture.describe(family, weights, given or architecture.beside(path))
+    described = architecture.describe(family, weights, given or architecture.read_hf_config(path))
     images = {**(parts.get('data_preprocessor') or {}), **(model.get('data_preprocessor') or {})}
     return Backbone(family, {k: v.detach() for k, v in weights.items()}, described,
                     images.get('mean'), images.get('std'), {**source, 'branch': branch})
@@ -155,9 +156,6 @@ def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, 
     source = dict(method=None, branch=None, file=path.name, sha256=sha256(path))
     source.update({k: meta[k] for k in ('epoch', 'iter') if isinstance(meta.get(k), int)})
     if config is not None:
-        from mmengine.config import Config
-
-        from mssl_plugins.catalogue import find
         named = Config.fromfile(str(find(config)))
         source['config'] = named.pretty_text
         return source, named.to_dict()

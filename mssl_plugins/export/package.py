@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Optional, Union
 
 import torch
+from safetensors.torch import save_file
 
 from mssl_plugins import __version__
-from mssl_plugins.errors import unknown
-
 from mssl_plugins.checkpoints.reader import METADATA, read
+from mssl_plugins.errors import unknown
 from mssl_plugins.export.targets import TARGETS, Package
 
 
@@ -81,7 +81,6 @@ def _write(out: Path, package: Package, metadata: dict) -> None:
         for name, content in {**package.extra, METADATA: metadata}.items():
             (part / name).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
         if package.file.endswith('.safetensors'):
-            from safetensors.torch import save_file
             save_file(weights, part / package.file, metadata=dict(format='pt'))
             shutil.copymode(part / METADATA, part / package.file)  # others may read it too
         else:

@@ -100,7 +100,7 @@ def test_mistakes_are_one_line(argv, words, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'argv', ['visualize.py', *argv])
     module = tool('visualize')
-    assert module.guarded(module.main) != 0
+    assert module.run_cli(module.main) != 0
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and words in error[0]
     assert not list(tmp_path.iterdir())

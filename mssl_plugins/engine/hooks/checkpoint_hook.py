@@ -18,7 +18,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
+from mssl_plugins.checkpoints.compare import compare
 from mssl_plugins.checkpoints.loading import load_checkpoint_safely
+from mssl_plugins.checkpoints.reader import for_model
 from mssl_plugins.files import TEMPORARY, write_atomically
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
@@ -133,10 +135,7 @@ class AtomicCheckpointHook(CheckpointHook):
             hub['log_scalars'] = OrderedDict(
                 (k, _restore(v)) for k, v in hub['log_scalars'].items())
         if not runner._resume:
-            from mssl_plugins.checkpoints.reader import for_model
-            model = runner.model
-            model = unwrap(model)
-            foreign = for_model(checkpoint, model.state_dict())
+            foreign = for_model(checkpoint, unwrap(runner.model).state_dict())
             if foreign is not None:
                 checkpoint.clear()
                 checkpoint['state_dict'] = foreign
@@ -144,32 +143,22 @@ class AtomicCheckpointHook(CheckpointHook):
 
     @staticmethod
     def _check_fit(runner, checkpoint: dict) -> None:
-        model = runner.model
-        model = unwrap(model)
+        model, resuming = unwrap(runner.model), runner._resume
         own = model.state_dict()
         given = {
             k[7:] if k.startswith('module.') else k: v
             for k, v in checkpoint.get('state_dict', checkpoint).items()
         }
-        resuming = runner._resume
-        part = own if resuming else {
-            k: v
-            for k, v in own.items() if k.startswith('backbone.')
-        } or own
-        bad = [
-            k for k, v in part.items()
-            if getattr(given.get(k), 'shape', None) != v.shape
-        ]
-        if len(bad) > (0 if resuming else len(part) // 2):
-            first = bad[0]
-            seen = (f'{tuple(given[first].shape)} instead of '
-                    f'{tuple(own[first].shape)}') if hasattr(
-                        given.get(first), 'shape') else 'missing'
+        backbone = {k: v for k, v in own.items() if k.startswith('backbone.')}
+        part = own if resuming else backbone or own
+        report = compare(part, given)
+        bad = len(report.missing) + len(report.reshaped)
+        if bad > (0 if resuming else len(part) // 2):
             raise ValueError(
-                f'the checkpoint does not fit this {type(model).__name__}: '
-                f'{len(bad)} of {len(part)} tensors are missing or of another '
-                f'shape (first: {first}, {seen}); is it of another '
-                'architecture or method?')
+                f'the checkpoint does not fit this {type(model).__name__}: {bad} of {len(part)} '
+                'tensors are missing or of another shape ('
+                + '; '.join(report._replace(unexpected=[]).differences())
+                + '); is it of another architecture or method?')
 
     def _save_checkpoint_with_step(self, runner, step: int,
                                    meta: dict) -> None:

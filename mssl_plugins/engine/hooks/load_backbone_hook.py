@@ -5,7 +5,8 @@ from typing import Union
 from mmengine.hooks import Hook
 from torch import nn
 
-from mssl_plugins.checkpoints.loading import LoadReport, load_backbone
+from mssl_plugins.checkpoints.compare import KeyReport
+from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
@@ -25,7 +26,7 @@ class BackboneAndSharedHead(nn.Module):
 
 
 def load_pretrained(model: nn.Module, path: Union[str, Path],
-                    source: str = 'student') -> LoadReport:
+                    source: str = 'student') -> KeyReport:
     """Loads a checkpoint's backbone into a detector or segmentor.
 
     Args:
@@ -36,7 +37,7 @@ def load_pretrained(model: nn.Module, path: Union[str, Path],
         source (str): 'student' or 'teacher'. Defaults to 'student'.
 
     Returns:
-        LoadReport: Matched, missing and unexpected keys; of missing ones
+        KeyReport: Matched, missing and unexpected keys; of missing ones
         only those that start at zero by design (relative positions).
 
     Raises:

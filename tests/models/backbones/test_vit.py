@@ -4,7 +4,7 @@ import torch
 from mmpretrain.models.backbones import VisionTransformer
 from torch import nn
 
-from mssl_plugins.checkpoints.naming import from_timm, to_timm
+from mssl_plugins.checkpoints.naming import from_ours, to_ours
 from mssl_plugins.models.backbones.vit import ViT
 from mssl_plugins.registry import MODELS
 
@@ -35,7 +35,7 @@ def timm_pair():
     for p in theirs.parameters():  # so that biases, norms and [CLS] count
         p.data += 0.02 * torch.randn_like(p)
     ours = ViT('deit-small')
-    ours.load_state_dict(from_timm(theirs.state_dict()))
+    ours.load_state_dict(to_ours(theirs.state_dict()))
     ours.eval()
     return theirs.eval(), ours
 
@@ -59,7 +59,7 @@ def test_forward_equals_timm(timm_pair, size, fused):
 
 def test_keys_go_to_timm_and_back(timm_pair):
     theirs, ours = timm_pair
-    back = to_timm({**ours.state_dict(), 'mask_token': torch.zeros(1, 1, 384)})
+    back = from_ours({**ours.state_dict(), 'mask_token': torch.zeros(1, 1, 384)}, 'vit', 'timm')
     want = {k: v for k, v in theirs.state_dict().items() if not k.startswith('head.')}
     assert back.keys() == want.keys()
     assert all(torch.equal(back[k], want[k]) for k in want)
@@ -74,7 +74,7 @@ def test_keys_with_layer_scale_norms_and_average_pooling():
         nn.init.normal_(p, std=0.3)
     ours = ViT(TINY, img_size=32, patch_size=8, pre_norm=True, layer_scale_init_value=1.,
                out_type='avg_featmap', final_norm=False)
-    ours.load_state_dict(from_timm(theirs.state_dict()))
+    ours.load_state_dict(to_ours(theirs.state_dict()))
     ours.eval()
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(ours(x)[0], theirs(x), rtol=0, atol=1e-5)
@@ -82,9 +82,9 @@ def test_keys_with_layer_scale_norms_and_average_pooling():
 
 def test_keys_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match='reg_token'):
-        from_timm(dict(cls_token=torch.zeros(1), reg_token=torch.zeros(1)))
+        to_ours({'blocks.0.attn.qkv.weight': torch.zeros(1), 'reg_token': torch.zeros(1)})
     with pytest.raises(ValueError, match='mask_bias.a.0'):
-        to_timm(tiny(mask_bias=dict()).state_dict())
+        from_ours(tiny(mask_bias=dict()).state_dict(), 'vit', 'timm')
 
 
 @pytest.mark.parametrize('kwargs', [
