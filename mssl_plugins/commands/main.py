@@ -4,34 +4,33 @@ There is no console script: `mim` would no longer find the package.
 """
 import argparse
 import json
-import runpy
 import sys
-from pathlib import Path
+from importlib import import_module
 from typing import List, Optional
 
 from mssl_plugins import __version__
-from mssl_plugins.catalogue import KEYS, configs, root
+from mssl_plugins.catalogue import KEYS, configs
 from mssl_plugins.errors import run_cli, unknown
 
-OWN = dict(
+# What stands here is shown without importing what takes seconds.
+COMMANDS = dict(
     train='pre-train a config, by path or by name',
     list='list the shipped configs',
-    quickstart='pre-train on embedded pictures and measure what was learned')
-
-
-def _tools() -> dict:
-    """The Python tools and what each says of itself."""
-    found = {}
-    for path in sorted((root() / 'tools').glob('*.py')):
-        if not path.name.startswith('_') and path.stem not in OWN:
-            text = path.read_text(encoding='utf-8').lstrip('"\' \n')
-            found[path.stem] = text.split('\n')[0].strip('"\' ').rstrip('.')
-    return found
+    quickstart='pre-train on embedded images and measure what was learned',
+    evaluate="measure a checkpoint by the papers' protocols",
+    export="write a checkpoint's backbone for another library",
+    extract="write a backbone's features of a set of images",
+    knn='measure a frozen backbone with weighted k-NN',
+    make_segments='make the segments of a set of images, once',
+    make_subset='draw a class-balanced part of a labelled set',
+    visualize='draw masks, views, attention, segments, reconstructions and curves')
+# They tell mistakes from failures by whether training has begun.
+TRAINING = ('train', 'quickstart')
 
 
 def _list(argv: List[str]) -> None:
     parser = argparse.ArgumentParser(
-        prog='python -m mssl_plugins list', description=OWN['list'])
+        prog='python -m mssl_plugins list', description=COMMANDS['list'])
     parser.add_argument('--json', action='store_true',
                         help=f'objects with name, path, {", ".join(KEYS)}')
     parser.add_argument('--method', help='only those of this method')
@@ -66,24 +65,20 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 0
     if not argv or argv[0] in ('-h', '--help'):
         print('usage: python -m mssl_plugins COMMAND ...\n')
-        for name, what in {**OWN, **_tools()}.items():
+        for name, what in COMMANDS.items():
             print(f'  {name:14}{what}')
         return 0 if argv else 2
     command, rest = argv[0], argv[1:]
-    if command == 'train':
-        from mssl_plugins.commands.train import main as train
-        return train(rest)
-    if command == 'quickstart':
-        from mssl_plugins.commands.quickstart import main as quickstart
-        return quickstart(rest)
     if command == 'list':
         return run_cli(lambda: _list(rest))
+    if command not in COMMANDS:
+        return run_cli(lambda: _refuse(command))
+    modules = []
+    status = run_cli(lambda: modules.append(import_module(f'mssl_plugins.commands.{command}')))
+    if status or command in TRAINING:
+        return status or modules[0].main(rest)
+    return run_cli(lambda: modules[0].main(rest))
 
-    def run() -> None:
-        tool: Path = root() / 'tools' / f'{command}.py'
-        if not tool.is_file():
-            raise unknown(command, {*OWN, *_tools()}, 'command')
-        sys.argv = [str(tool), *rest]
-        runpy.run_path(str(tool), run_name='__main__')
 
-    return run_cli(run)
+def _refuse(command: str) -> None:
+    raise unknown(command, COMMANDS, 'command')

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 import torch
+from mmengine.dist import init_dist
 from torch import nn
 
 from mssl_plugins.checkpoints.loading import load_backbone
+from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import make_loader
 
@@ -118,11 +120,8 @@ def add_arguments(parser) -> None:
 
 def start(args) -> str:
     """Joins the processes of torchrun, if any, and gives the device."""
-    import torch.distributed as dist
+    dist = torch.distributed
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not dist.is_initialized():
-        from mmengine.dist import init_dist
-
-        from mssl_plugins.distributed import open_process_group
         open_process_group('pytorch')
         if not dist.is_initialized():
             init_dist('pytorch')

@@ -509,7 +509,7 @@ def test_whose_weights_a_model_starts_from(tmp_path):
 def test_a_missing_norm_is_missed(made, tmp_path):
     """Detectron2's ViT ends without one: what it has is no whole ViT of ours."""
     export(made('vit')[0], 'detectron2', tmp_path / 'd2')
-    with pytest.raises(ValueError, match='missing ln1.weight, ln1.bias'):
+    with pytest.raises(ValueError, match='missing: ln1.weight, ln1.bias'):
         export(tmp_path / 'd2', 'mmpretrain', tmp_path / 'out')
 
 
@@ -579,10 +579,10 @@ def test_wrong_names(made, tmp_path, monkeypatch, capsys):
     (lambda s: {'neck.fc.weight': torch.ones(2)}, 'no ViT and no ResNet: the keys are'),
     (lambda s: {}, 'holds no weights'),
     (lambda s: {k: v for k, v in s.items() if 'layers.1.ln2' not in k},
-     'missing layers.1.ln2.weight'),
-    (lambda s: {**s, 'backbone.reg_token': torch.ones(2)}, 'unexpected reg_token'),
+     'missing: layers.1.ln2.weight'),
+    (lambda s: {**s, 'backbone.reg_token': torch.ones(2)}, 'unexpected: reg_token'),
     (lambda s: {**s, 'backbone.layers.1.ln2.bias': torch.ones(3)},
-     r'another shape layers.1.ln2.bias \(3,\) instead of \(48,\)'),
+     r'another shape: layers.1.ln2.bias \(3,\) instead of \(48,\)'),
 ])
 def test_what_is_no_backbone_is_said(made, tmp_path, change, message):
     checkpoint = torch.load(made('vit')[0], weights_only=True)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
+from mssl_plugins.checkpoints.compare import compare
 from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.precision import upcast
@@ -84,15 +85,11 @@ class FrozenTeacher(nn.Module):
             raise ValueError(f'{where} has patches of {found[key].shape[-1]} px, the teacher of '
                              f'this config {own[key].shape[-1]} px: set '
                              f'teacher.backbone.patch_size={found[key].shape[-1]}')
-        wrong = [f'{k} is missing' for k in own if k not in found]
-        wrong += [f'{k} is more' for k in found if k not in own]
-        wrong += [f'{k} is {tuple(v.shape)} instead of {tuple(own[k].shape)}'
-                  for k, v in found.items() if k in own and v.shape != own[k].shape
-                  and k != 'backbone.pos_embed']  # resized while loading
-        if wrong:
+        report = compare(own, found, ['backbone.pos_embed'])  # resized while loading
+        if report.differences():
             raise ValueError(f'{where} is of another architecture than the teacher of this '
-                             f"config; {'; '.join(wrong[:4])}, {len(wrong)} in all: describe it "
-                             'in teacher.backbone (mask_bias included) and teacher.head')
+                             f"config; {'; '.join(report.differences())}: describe it in "
+                             'teacher.backbone (mask_bias included) and teacher.head')
         self.module.load_state_dict(found)
         self.loaded = True
 
