@@ -10,6 +10,6 @@ catalogue = dict(
     expected='ImageNet-1K linear 57.4')
 
 train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(_base_.view, grey=0.2)]),
+    dict(type='mssl_plugins.Views', views=[dict(_base_.view, gray=0.2)]),
     _base_.pack,
 ]))

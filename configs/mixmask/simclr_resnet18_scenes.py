@@ -20,7 +20,7 @@ train_cfg = dict(max_epochs=epochs)
 # a mirrored object is another one: no flip; backgrounds and colours say nothing: strong colours;
 # wide crops: narrow ones cut the object away
 view = dict(
-    num=2, size=_base_.image_size, scale=(0.8, 1.0), flip=0., grey=0.4, solarize=dict(p=0.5),
+    num=2, size=_base_.image_size, scale=(0.8, 1.0), flip=0., gray=0.4, solarize=dict(p=0.5),
     jitter=dict(brightness=0.6, contrast=0.6, saturation=0.6, hue=0.2, p=0.9))
 train_dataloader = dict(
     batch_size=64,

@@ -40,7 +40,7 @@ class UnreadableImages(RuntimeError):
 def is_truncated(data: bytes) -> bool:
     """Whether a JPEG or PNG file ends too early.
 
-    OpenCV before 5 decodes a truncated JPEG to a picture with a grey lower
+    OpenCV before 5 decodes a truncated JPEG to a picture with a gray lower
     part and says nothing.
 
     Args:

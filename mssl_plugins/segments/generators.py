@@ -119,7 +119,7 @@ class Annotations(Generator):
             (of VOC, ADE20K, ...; a colour picture has a segment a colour).
             Defaults to None: the masks that the dataset's samples carry, as
             ``mssl_plugins.Scenes`` does.
-        none (Sequence[int]): Labels of a grey or palette picture that are no
+        none (Sequence[int]): Labels of a gray or palette picture that are no
             segment. Defaults to (0, 255).
 
     Raises:

@@ -5,7 +5,7 @@ made once an image, off line, and kept in one file for an image set.
 
 The "file" is a folder of zip archives (shards) beside a ``segments.json``
 that says how they were made.  A member of a shard is an image's label map as
-an 8 or 16 bit grey PNG, 0 = no segment, under the image's path from the root
+an 8 or 16 bit gray PNG, 0 = no segment, under the image's path from the root
 of its set on plus ``.png``; so any zip program opens it, and reading it runs
 no code.  The member's comment holds the height and width of the image in px
 and the mean green level of 4 x 4 cells of it, by which the segments of
@@ -30,7 +30,7 @@ from mssl_plugins.registry import TRANSFORMS
 FORMAT = 'mssl_plugins segments 1'
 INDEX = 'segments.json'
 CELLS = 4
-FAR = 8.  # mean difference of the cells' grey levels that is another picture
+FAR = 8.  # mean difference of the cells' gray levels that is another picture
 
 
 class Segments(NamedTuple):
@@ -267,7 +267,7 @@ def _some(names: List[str], count: int = 3) -> str:
 class LoadSegments(BaseTransform):
     """Puts an image's segments beside it, for ``mssl_plugins.Views`` to carry.
 
-    Required keys: ``img`` (uint8 (H, W, 3); grey is converted) or
+    Required keys: ``img`` (uint8 (H, W, 3); gray is converted) or
     ``img_path`` (decoded here).  The segments are found by ``img_path``, or
     by ``sample_idx`` where a dataset has no paths.  Added key: ``segments``,
     (H, W) uint8 or uint16, 0 = none; stored ones of another size are resized

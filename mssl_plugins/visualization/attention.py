@@ -183,8 +183,8 @@ def heat(attention: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> 
 
 def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """A map over its image, (H, W, 3) uint8 RGB."""
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(grey, 0.4, heat(attention, image.shape[:2], smooth=True), 0.6, 0)
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(gray, 0.4, heat(attention, image.shape[:2], smooth=True), 0.6, 0)
 
 
 def only(image: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), tile
     """Rows of images as one picture, a title over each column.
 
     Args:
-        rows (Sequence[Sequence[np.ndarray]]): uint8 RGB or grey images.
+        rows (Sequence[Sequence[np.ndarray]]): uint8 RGB or gray images.
         titles (Sequence[str]): One a column. Defaults to none.
         tile (int): Longer side of a tile in px. Defaults to 160.
         gap (int): White space between tiles in px. Defaults to 6.

@@ -135,7 +135,7 @@ def test_section9_weights(weight, accuracy):
 
 
 @pytest.mark.parametrize('name, accuracy, added', [
-    ('', 58.8, set()), ('_jitter', 57.6, {'jitter'}), ('_grey', 57.4, {'grey'}),
+    ('', 58.8, set()), ('_jitter', 57.6, {'jitter'}), ('_grey', 57.4, {'gray'}),
     ('_blur', 58.2, {'blur'}), ('_solarise', 55.8, {'solarize'})])
 def test_table5_augmentations(name, accuracy, added):
     cfg = load('mae', f'vitb16_in1k_200e{name}')

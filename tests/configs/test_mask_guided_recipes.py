@@ -101,7 +101,7 @@ def test_table_2(name):
         'CosineAnnealingLR', 40, epochs, epochs - 40)
     view, = cfg.train_dataloader.dataset.pipeline[-2].views
     assert view.get('crop', 'random_resized') == 'random_resized'
-    assert not {'jitter', 'grey', 'blur', 'solarize'} & set(view)
+    assert not {'jitter', 'gray', 'blur', 'solarize'} & set(view)
     assert epochs == 800  # our choice
     if 'distill' not in name:
         assert cfg.model.mask_ratio == 0.75

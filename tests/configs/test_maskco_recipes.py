@@ -55,7 +55,7 @@ def test_recipe(name):
     view, = views.views
     assert (view.num, view.size, view.scale) == (2, 224, (0.2, 1.0))
     assert plain(view.jitter) == dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
-    assert view.flip == 0.5 and view.grey == 0.2 and plain(view.blur) == dict(sigma=[0.1, 2.0], p=0.5)
+    assert view.flip == 0.5 and view.gray == 0.2 and plain(view.blur) == dict(sigma=[0.1, 2.0], p=0.5)
     assert (tuple(views.area), tuple(views.aspect), views.min_cells) == ((0.1, 0.4), (0.5, 2.0), 2)
     assert pack['keys'] == ('masked_box', 'key_boxes')
 

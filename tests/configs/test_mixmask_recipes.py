@@ -87,7 +87,7 @@ SIMCLR_AND_BYOL = [
         [('LinearLR', 'iteration', 1 / 500, 500), ('MultiStepLR', 'epoch', [950, 975], 0.2)]),
     Row('crop', None, view('scale'), (0.2, 1.0)),
     Row('resizing', None, view('interpolation'), 'bicubic'),
-    Row('gray', None, view('grey'), 0.1),
+    Row('gray', None, view('gray'), 0.1),
     Row('max-pool', None, pool, dict(cifar100=False, tiny=True)),
 ]
 TABLE_1 = dict(
@@ -107,7 +107,7 @@ TABLE_1 = dict(
         Row('schedule', None, scheduled, [('CosineAnnealingLR', 'epoch', 0, 1000)]),
         Row('crop', None, view('scale'), (0.08, 1.0), "torchvision's default, which that code uses"),
         Row('resizing', None, lambda c: view('interpolation')(c) or 'bilinear', 'bilinear'),
-        Row('gray', None, view('grey'), 0.2),
+        Row('gray', None, view('gray'), 0.2),
         Row('max-pool', None, pool, False),
     ],
     simclr=[
@@ -147,7 +147,7 @@ TABLE_1 = dict(
             'in_channels', 'hid_channels', 'out_channels', 'with_last_bn')], [128, 512, 128, False],
             'that code predicts 2048 values; the embedding is 128 as printed'),
         Row('crop', None, view('scale'), (0.2, 1.0)),
-        Row('gray', None, view('grey'), 0.2),
+        Row('gray', None, view('gray'), 0.2),
         Row('max-pool', None, pool, False),
     ])
 
@@ -196,7 +196,7 @@ PRETRAINING = [
     Row('crop', None, view('scale'), (0.2, 1.0)),
     Row('flip', None, view('flip'), 0.5),
     Row('jitter', None, view('jitter'), JITTER),
-    Row('gray', None, view('grey'), 0.2),
+    Row('gray', None, view('gray'), 0.2),
     Row('blur', None, view('blur'), dict(sigma=(0.1, 2.0), p=0.5)),
 ]
 

@@ -78,7 +78,7 @@ def test_section2_views(file):
             (1, 224, (.4, 1), 1.0, 0), (1, 224, (.4, 1), 0.1, 0.2), (8, 96, (.05, .4), 0.5, 0)]):
         assert (view.get('num', 1), view.size, tuple(view.scale)) == (num, size, scale)
         assert view.blur.p == blur and view.get('solarize', dict(p=0))['p'] == solarise
-        assert view.interpolation == 'bicubic' and view.flip == 0.5 and view.grey == 0.2
+        assert view.interpolation == 'bicubic' and view.flip == 0.5 and view.gray == 0.2
         assert view.jitter == dict(brightness=.4, contrast=.4, saturation=.2, hue=.1, p=.8)
 
 

@@ -58,8 +58,8 @@ def names(data):
 def test_decodes_to_rgb():
     assert (decode(encoded(3, '.png')) == picture(3)).all()
     assert abs(decode(encoded(3)).astype(int) - picture(3)).max() < 12
-    grey = cv2.imencode('.png', np.full((5, 4), 77, np.uint8))[1].tobytes()
-    assert decode(grey).shape == (5, 4, 3)
+    gray = cv2.imencode('.png', np.full((5, 4), 77, np.uint8))[1].tobytes()
+    assert decode(gray).shape == (5, 4, 3)
 
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp', '.bmp'])

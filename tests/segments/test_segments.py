@@ -227,8 +227,8 @@ def test_images_without_a_path_go_by_their_number(tmp_path):
         encode(str(i), np.full((40, 56), i), photo(i)) for i in range(3)])
     load = LoadSegments(tmp_path)
     assert [load(dict(s))['segments'].max() for s in dataset] == [0, 1, 1]
-    grey = load(dict(img=photo(1)[..., 1], sample_idx=1))
-    assert grey['img'].shape == (40, 56, 3) and grey['segments'].all()
+    gray = load(dict(img=photo(1)[..., 1], sample_idx=1))
+    assert gray['img'].shape == (40, 56, 3) and gray['segments'].all()
 
 
 def test_scenes_have_segments_of_their_own(tmp_path):
@@ -676,8 +676,8 @@ def test_a_real_model_segments_real_photos(tmp_path):
     for sample in dataset:
         labels, img = sample['segments'], sample['img']
         assert labels.shape == img.shape[:2] and len(np.unique(labels)) > 3
-        grey = cv2.GaussianBlur(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), (0, 0), 1).astype(float)
-        edge = np.hypot(*np.gradient(grey))
+        gray = cv2.GaussianBlur(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), (0, 0), 1).astype(float)
+        edge = np.hypot(*np.gradient(gray))
         border = np.zeros(labels.shape, bool)
         border[1:] |= labels[1:] != labels[:-1]
         border[:, 1:] |= labels[:, 1:] != labels[:, :-1]

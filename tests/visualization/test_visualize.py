@@ -73,17 +73,17 @@ def test_views_show_crops_and_boxes(tmp_path):
 
 
 def test_row_of_views_draws_boxes_and_segments():
-    grey = np.full((60, 80, 3), 90, np.uint8)
+    gray = np.full((60, 80, 3), 90, np.uint8)
     labels = np.zeros((60, 80), np.uint8)
     labels[40:, 60:] = 1
-    results = dict(img=[grey, grey], view_boxes=np.array([[10, 5, 50, 45]]),
+    results = dict(img=[gray, gray], view_boxes=np.array([[10, 5, 50, 45]]),
                    view_segments=[labels, np.zeros_like(labels)], view_bboxes=[np.array([[4, 6, 30, 20]]), np.zeros((0, 4))])
-    first, view, empty = row(results, grey, np.array([[55, 8, 70, 30]]), labels)
+    first, view, empty = row(results, gray, np.array([[55, 8, 70, 30]]), labels)
     assert first[5, 30].tolist() == [60, 160, 255] and first[20, 10].tolist() == [60, 160, 255]  # the crop's frame
     assert first[8, 60].tolist() == [255, 60, 60] and view[6, 10].tolist() == [255, 60, 60]  # boxes
     for shown in (first, view):  # segments are tinted, the rest is as it was
         assert (shown[50, 70] != 90).any() and shown[55, 30].tolist() == [90] * 3
-    assert (empty == grey).all() and (grey == 90).all()
+    assert (empty == gray).all() and (gray == 90).all()
 
 
 def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):

@@ -34,7 +34,7 @@ def transform(size: int,
               interpolation: str = 'bilinear',
               flip: float = 0.5,
               jitter: dict = None,
-              grey: float = 0.,
+              gray: float = 0.,
               blur: dict = None,
               solarize: dict = None) -> T.Compose:
     """One group of ``mssl_plugins.Views`` as torchvision transforms."""
@@ -47,8 +47,8 @@ def transform(size: int,
         factors = {k: v for k, v in jitter.items() if k != 'p'}
         ops.append(
             T.RandomApply([T.ColorJitter(**factors)], jitter.get('p', 1.)))
-    if grey:
-        ops.append(T.RandomGrayscale(grey))
+    if gray:
+        ops.append(T.RandomGrayscale(gray))
     if blur:
         ops.append(T.RandomApply([Blur(blur.get('sigma', (.1, 2.)))],
                           blur.get('p', 1.)))

@@ -13,15 +13,15 @@ from mssl_plugins.datasets.transforms import PackViews, Views
 from mssl_plugins.datasets.sampler import SampleIndex
 
 JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
-MOCO = [dict(num=2, size=224, scale=(.2, 1.), jitter=JITTER, grey=.2, blur=dict(p=.5, sigma=(.1, 2.)))]
+MOCO = [dict(num=2, size=224, scale=(.2, 1.), jitter=JITTER, gray=.2, blur=dict(p=.5, sigma=(.1, 2.)))]
 DINO_JITTER = dict(JITTER, saturation=.2)
 SIGMA = (.1, 2.)
 MULTI_CROP = [
-    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, grey=.2,
+    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, gray=.2,
          blur=dict(p=1., sigma=SIGMA)),
-    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, grey=.2,
+    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, gray=.2,
          blur=dict(p=.1, sigma=SIGMA), solarize=dict(p=.2)),
-    dict(num=8, size=96, scale=(.05, .4), interpolation='bicubic', jitter=DINO_JITTER, grey=.2,
+    dict(num=8, size=96, scale=(.05, .4), interpolation='bicubic', jitter=DINO_JITTER, gray=.2,
          blur=dict(p=.5, sigma=SIGMA)),
 ]
 

@@ -38,7 +38,7 @@ model = dict(
         type='mssl_plugins.DINOLoss', student_temp=0.1, teacher_temp=0.04, center_momentum=0.9))
 
 view = dict(
-    interpolation='bicubic', flip=0.5, grey=0.2,
+    interpolation='bicubic', flip=0.5, gray=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8))
 views = [
     dict(view, size=224, scale=(0.4, 1.0), blur=dict(p=1.0, sigma=(0.1, 2.0))),

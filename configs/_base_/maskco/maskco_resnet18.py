@@ -27,7 +27,7 @@ model = dict(
     head=dict(type='mssl_plugins.RoIHead', in_channels=512, hid_channels=512, out_channels=embed_dim))
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, grey=0.2,
+    scale=(0.2, 1.0), flip=0.5, gray=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 boxes = dict(type='mssl_plugins.MaskCoViews', num_boxes=16, stride=8)
 pack = dict(type='mssl_plugins.PackViews', keys=('masked_box', 'key_boxes'))

@@ -23,7 +23,7 @@ model = dict(
         type='mssl_plugins.RoIHead', in_channels=2048, hid_channels=2048, out_channels=embed_dim, roi_size=3))
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, grey=0.2, blur=dict(sigma=(0.1, 2.0), p=0.5),
+    scale=(0.2, 1.0), flip=0.5, gray=0.2, blur=dict(sigma=(0.1, 2.0), p=0.5),
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 train_pipeline = [
     dict(

@@ -31,7 +31,7 @@ model = dict(
         temperature=temperature))
 
 view = dict(
-    scale=(0.2, 1.0), interpolation='bicubic', flip=0.5, grey=0.1,
+    scale=(0.2, 1.0), interpolation='bicubic', flip=0.5, gray=0.1,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 
 hooks = dict()

@@ -3,7 +3,7 @@ generator.
 
 What MoCo v2 (Chen et al., 2020, sec. 3), SimCLR (Chen et al., 2020, appendix
 A) and DINO (Caron et al., 2021, sec. 3.2 and appendix B) call colour jitter,
-grey, blur and solarise, with the laws of torchvision's transforms and the
+gray, blur and solarise, with the laws of torchvision's transforms and the
 pixels of Pillow's operations, written as OpenCV calls:
 
 - brightness and contrast scale all channels alike (:func:`cv2.addWeighted`),
@@ -30,9 +30,9 @@ LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's 'L'
 # keeps whole numbers whole in the 10-bit fixed point of cv2.transform.
 TRUNCATE = 1 / 64 - 0.5
 IDENTITY = np.eye(3, 4, dtype=np.float32)
-TO_GREY = np.zeros((3, 4), np.float32)
-TO_GREY[:, :3] = LUMA
-IDENTITY[:, 3] = TO_GREY[:, 3] = TRUNCATE
+TO_GRAY = np.zeros((3, 4), np.float32)
+TO_GRAY[:, :3] = LUMA
+IDENTITY[:, 3] = TO_GRAY[:, 3] = TRUNCATE
 
 
 def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:
@@ -53,7 +53,7 @@ def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
 
     Args:
         img (np.ndarray): uint8 RGB image of shape (H, W, 3).
-        factor (float): 0 is uniform grey, 1 the image itself.
+        factor (float): 0 is uniform gray, 1 the image itself.
 
     Returns:
         np.ndarray: uint8 of the same shape.
@@ -70,18 +70,18 @@ def _scale(img: np.ndarray, factor: float, shift: float) -> np.ndarray:
 
 
 def adjust_saturation(img: np.ndarray, factor: float) -> np.ndarray:
-    """Blend with the grey image.
+    """Blend with the gray image.
 
     Args:
         img (np.ndarray): uint8 RGB image of shape (H, W, 3).
-        factor (float): 0 is grey, 1 the image itself.
+        factor (float): 0 is gray, 1 the image itself.
 
     Returns:
         np.ndarray: uint8 of the same shape.
     """
     if factor == 1:
         return img
-    return cv2.transform(img, factor * IDENTITY + (1 - factor) * TO_GREY)
+    return cv2.transform(img, factor * IDENTITY + (1 - factor) * TO_GRAY)
 
 
 def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:
@@ -105,7 +105,7 @@ def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=hsv)
 
 
-def grey(img: np.ndarray) -> np.ndarray:
+def gray(img: np.ndarray) -> np.ndarray:
     """Three equal channels of ITU-R 601 luma.
 
     Args:
@@ -215,14 +215,14 @@ JITTER = dict(
 
 
 class Photometric:
-    """Colour jitter, grey, blur and solarise, in this order, each by chance.
+    """Colour jitter, gray, blur and solarise, in this order, each by chance.
 
     Args:
         jitter (dict, optional): ``brightness``, ``contrast``, ``saturation``,
             ``hue`` (strengths or ranges, as in torchvision's ``ColorJitter``;
             applied in random order) and the probability ``p``, 1 if not
             given. Defaults to None.
-        grey (float): Probability. Defaults to 0.
+        gray (float): Probability. Defaults to 0.
         blur (dict, optional): Probability ``p`` (1 if not given) and
             ``sigma``, the range in px of a uniform draw. Defaults to None.
         solarize (dict, optional): Probability ``p`` (1 if not given) and
@@ -233,7 +233,7 @@ class Photometric:
 
     Example:
         >>> import numpy as np
-        >>> light = Photometric(grey=0.2, blur=dict(p=0.5, sigma=(0.1, 2.)))
+        >>> light = Photometric(gray=0.2, blur=dict(p=0.5, sigma=(0.1, 2.)))
         >>> img = np.zeros((8, 8, 3), np.uint8)
         >>> light(img, np.random.default_rng(0)).shape
         (8, 8, 3)
@@ -241,7 +241,7 @@ class Photometric:
 
     def __init__(self,
                  jitter: Optional[dict] = None,
-                 grey: float = 0.,
+                 gray: float = 0.,
                  blur: Optional[dict] = None,
                  solarize: Optional[dict] = None) -> None:
         jitter = _options('jitter', jitter, **dict.fromkeys(JITTER, 0.))
@@ -251,7 +251,7 @@ class Photometric:
         self.ranges = [(op, factor_range(jitter[name], name,
                                          0. if name == 'hue' else 1.))
                        for name, op in JITTER.items()]
-        self.grey_p = probability(grey, 'grey')
+        self.gray_p = probability(gray, 'gray')
         self.blur_p = blur['p']
         self.sigma = tuple(map(float, np.broadcast_to(blur['sigma'], 2)))
         if not 0 <= self.sigma[0] <= self.sigma[1]:
@@ -276,8 +276,8 @@ class Photometric:
                 op, pair = self.ranges[i]
                 if pair:
                     ops.append((op, (rng.uniform(*pair), )))
-        if self.grey_p and rng.random() < self.grey_p:
-            ops.append((grey, ()))
+        if self.gray_p and rng.random() < self.gray_p:
+            ops.append((gray, ()))
         if self.blur_p and rng.random() < self.blur_p:
             ops.append((blur, (rng.uniform(*self.sigma), )))
         if self.solarize_p and rng.random() < self.solarize_p:

@@ -209,7 +209,7 @@ def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
         path (str | os.PathLike): JPEG, PNG, ... as OpenCV reads them.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 RGB; grey becomes three channels, alpha
+        np.ndarray: (H, W, 3) uint8 RGB; gray becomes three channels, alpha
         is dropped.
 
     Raises:
@@ -316,7 +316,7 @@ class ViewGroup:
                  interpolation: str = 'bilinear',
                  flip: float = 0.5,
                  jitter: Optional[dict] = None,
-                 grey: float = 0.,
+                 gray: float = 0.,
                  blur: Optional[dict] = None,
                  solarize: Optional[dict] = None) -> None:
         if crop not in ('random_resized', 'pad'):
@@ -334,7 +334,7 @@ class ViewGroup:
         self.padding = padding
         self.interpolation = _interpolation(interpolation)
         self.flip = probability(flip, 'flip')
-        self.photometric = Photometric(jitter, grey, blur, solarize)
+        self.photometric = Photometric(jitter, gray, blur, solarize)
 
     def draw_box(self, rng: np.random.Generator, height: int,
                  width: int) -> Tuple[int, int, int, int]:
@@ -373,7 +373,7 @@ class ViewGroup:
 class Views(BaseTransform):
     """Several random views of an image, with their geometry.
 
-    Required keys: ``img`` ((H, W, 3) uint8 RGB; grey is converted) or
+    Required keys: ``img`` ((H, W, 3) uint8 RGB; gray is converted) or
     ``img_path`` (decoded here, once for all views).  Optional: ``gt_bboxes``
     ((n, 4), x0, y0, x1, y1 in px), ``segments`` ((H, W) integers, 0 = none),
     ``rng`` (the generator to go on with; otherwise
@@ -400,7 +400,7 @@ class Views(BaseTransform):
             - interpolation (str): 'bilinear' or 'bicubic', antialiased.
               Defaults to 'bilinear'.
             - flip (float): Probability of a left-right flip. Defaults to 0.5.
-            - jitter, grey, blur, solarize: As of
+            - jitter, gray, blur, solarize: As of
               :class:`~mssl_plugins.datasets.transforms.photometric.Photometric`. Default to
               none of them.
 

@@ -39,7 +39,7 @@ def difference(ours, theirs):
 def test_blends(photo, name, enhance, factor):
     ours = A.JITTER[name](np.array(photo), factor)
     off = difference(ours, enhance(photo).enhance(factor))
-    # Pillow rounds the grey image before it blends: half a level at most
+    # Pillow rounds the gray image before it blends: half a level at most
     assert off.mean() < 0.55 and off.max() <= 3
 
 
@@ -52,9 +52,9 @@ def test_hue(photo, shift):
         assert off.mean() < 0.2 * difference(ours, photo).mean()
 
 
-def test_grey_and_solarize(photo):
+def test_gray_and_solarize(photo):
     img = np.array(photo)
-    assert difference(A.grey(img), TF.to_grayscale(photo, 3)).max() <= 1
+    assert difference(A.gray(img), TF.to_grayscale(photo, 3)).max() <= 1
     for threshold in (0, 100, 128, 256):
         assert (A.solarize(img, threshold) == np.asarray(
             ImageOps.solarize(photo, threshold))).all()
@@ -83,7 +83,7 @@ def test_input_is_left_alone(photo):
     rng = np.random.default_rng(0)
     light = A.Photometric(
         jitter=dict(brightness=.4, contrast=.4, saturation=.4, hue=.1),
-        grey=.5, blur=dict(sigma=(.1, 2.)), solarize=dict(p=.5))
+        gray=.5, blur=dict(sigma=(.1, 2.)), solarize=dict(p=.5))
     for _ in range(5):
         assert light(img, rng).shape == img.shape
         assert (img == kept).all()
@@ -93,7 +93,7 @@ def test_input_is_left_alone(photo):
 def draws():
     light = A.Photometric(
         jitter=dict(brightness=.4, contrast=.4, saturation=.2, hue=.1, p=.8),
-        grey=.2, blur=dict(p=.5, sigma=(.1, 2.)), solarize=dict(p=.2))
+        gray=.2, blur=dict(p=.5, sigma=(.1, 2.)), solarize=dict(p=.2))
     rng = np.random.default_rng(0)
     return [light.draw(rng) for _ in range(DRAWS)]
 
@@ -127,17 +127,17 @@ def test_laws_of_jitter(draws):
         assert kstest(factors[op], [t[i + 1] for t in theirs]).pvalue > 1e-4
 
 
-def test_laws_of_grey_blur_solarize(draws):
+def test_distributions_of_gray_blur_solarize(draws):
     count = {
         op: sum(any(o is op for o, _ in ops) for ops in draws)
-        for op in (A.grey, A.blur, A.solarize)
+        for op in (A.gray, A.blur, A.solarize)
     }
-    assert share(count[A.grey], .2)
+    assert share(count[A.gray], .2)
     assert share(count[A.blur], .5)
     assert share(count[A.solarize], .2)
     sigmas = [args[0] for ops in draws for op, args in ops if op is A.blur]
     assert kstest(sigmas, 'uniform', (.1, 1.9)).pvalue > 1e-4
-    order = [A.grey, A.blur, A.solarize]
+    order = [A.gray, A.blur, A.solarize]
     for ops in draws:
         tail = [order.index(op) for op, _ in ops if op in order]
         assert tail == sorted(tail)
@@ -159,7 +159,7 @@ def test_ranges_are_torchvisions(name, strength):
     (dict(jitter=dict(contrast=(1., .5))), 'low <= high'),
     (dict(blur=dict(sigm=(1, 2))), "did you mean 'sigma'"),
     (dict(blur=dict(sigma=(2., .1))), '0 <= low <= high'),
-    (dict(grey=1.2), 'grey: probability 1.2'),
+    (dict(gray=1.2), 'gray: probability 1.2'),
     (dict(solarize=dict(p=-1)), 'solarize: probability -1'),
 ])
 def test_mistakes(wrong, message):
@@ -181,7 +181,7 @@ def test_whole_chain_is_close_to_torchvisions(photo):
         sys.path.pop(0)
     group = dict(
         jitter=dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8),
-        grey=.2, blur=dict(p=.5, sigma=(.1, 2.)), solarize=dict(p=.2))
+        gray=.2, blur=dict(p=.5, sigma=(.1, 2.)), solarize=dict(p=.2))
     small = photo.resize((64, 48))
     light, rng = A.Photometric(**group), np.random.default_rng(0)
     ours = [light(np.array(small), rng) for _ in range(600)]

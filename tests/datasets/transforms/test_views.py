@@ -29,7 +29,7 @@ from mssl_plugins.datasets.transforms.views import (CenterView, PackViews, Views
 
 DRAWS = 20000
 JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
-TWO = [dict(num=2, size=64, jitter=JITTER, grey=.2, blur=dict(p=.5))]
+TWO = [dict(num=2, size=64, jitter=JITTER, gray=.2, blur=dict(p=.5))]
 
 
 @pytest.fixture(scope='module')
@@ -312,9 +312,9 @@ def test_from_a_file(tmp_path, photo):
     assert a['ori_shape'] == (188, 250)
 
 
-def test_grey_and_read_only_arrays(photo):
-    grey = photo[..., 0]
-    for img in (grey, grey[..., None]):
+def test_gray_and_read_only_arrays(photo):
+    gray = photo[..., 0]
+    for img in (gray, gray[..., None]):
         view, = Views([dict(size=32)])(dict(img=img))['img']
         assert (view == view[..., :1]).all() and view.shape == (32, 32, 3)
     frozen = photo.copy()
