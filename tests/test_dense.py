@@ -18,7 +18,7 @@ from mmpretrain.models import ResNet  # noqa: E402
 from helpers.tools import tool  # noqa: E402
 
 from mssl_plugins.checkpoints.loading import load_backbone  # noqa: E402
-from mssl_plugins.datasets.dense_layouts import (LEAST, unpack_bccd, unpack_camvid,  # noqa: E402
+from mssl_plugins.datasets.dense_layouts import (MIN_BOX_SIDE, unpack_bccd, unpack_camvid,  # noqa: E402
                                          write_scenes)
 from mssl_plugins.datasets.scenes import Scenes  # noqa: E402
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained  # noqa: E402
@@ -332,7 +332,7 @@ def test_layouts_hold_the_scenes(scenes):
         img_path='img/val', seg_map_path='ann/val'), metainfo=dict(classes=('none', *classes)))
     api = COCO(str(data / 'scenes-coco/annotations/val.json'))
     for i, scene in enumerate(source):
-        large = (scene['gt_bboxes'][:, 2:] - scene['gt_bboxes'][:, :2]).min(1) >= LEAST
+        large = (scene['gt_bboxes'][:, 2:] - scene['gt_bboxes'][:, :2]).min(1) >= MIN_BOX_SIDE
         boxes, labels = scene['gt_bboxes'][large], scene['gt_bboxes_labels'][large]
         for data, inclusive in ((coco, 0), (voc, 1)):
             given = data.get_data_info(i)['instances']

@@ -1,4 +1,5 @@
-"""Makes the segments of a set of images, once: python tools/make_segments.py DATA OUT --generator NAME."""
+"""Makes the segments of a set of images: python tools/make_segments.py DATA OUT --generator NAME."""
+
 import argparse
 import os
 import time
@@ -13,27 +14,59 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     from mmengine.config import DictAction
 
     from mssl_plugins.segments.generators import GENERATORS
+
     parser = argparse.ArgumentParser(
-        prog='make_segments.py', description='Makes the segments of a set of images, once, off '
+        prog='make_segments.py',
+        description='Makes the segments of a set of images, once, off '
         'line. Started again it goes on where it stopped.',
-        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.')
-    parser.add_argument('data', help='a folder of images, a bundle of them (.npz), or a config, '
-                        'path or shipped name, whose images are taken')
-    parser.add_argument('out', help='the segments file, a folder')
+        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.',
+    )
+    parser.add_argument(
+        'data',
+        help='a folder of images, packed images (.npz), or a config, '
+        'path or shipped name, whose images are taken',
+    )
+    parser.add_argument('out', help='the segment store, a folder')
     parser.add_argument('--generator', metavar='NAME', help=', '.join(GENERATORS))
-    parser.add_argument('--weights', nargs='+', metavar='FILE', help='of sam: a checkpoint of '
-                        'segment_anything (.pth), or encoder and decoder as ONNX files, or '
-                        'their folder')
-    parser.add_argument('--annotations', metavar='PATH', help='of annotations: a COCO file or a '
-                        "folder of label pictures; default: the samples' own masks")
-    parser.add_argument('--options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='of the generator, such as points_per_side=16 or scale=0.05')
-    parser.add_argument('--split', default='train', choices=['train', 'test'],
-                        help="which images of a config. Default: train")
-    parser.add_argument('--workers', type=int, metavar='N', help='processes; default: one a core '
-                        '(sam: this one, with a thread a core)')
-    parser.add_argument('--check', action='store_true', help='make nothing: say which images '
-                        'lack segments, and leave with 1 if there are any')
+    parser.add_argument(
+        '--weights',
+        nargs='+',
+        metavar='FILE',
+        help='of sam: a checkpoint of '
+        'segment_anything (.pth), or encoder and decoder as ONNX files, or '
+        'their folder',
+    )
+    parser.add_argument(
+        '--annotations',
+        metavar='PATH',
+        help='of annotations: a COCO file or a '
+        "folder of label images; default: the samples' own masks",
+    )
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='of the generator, such as points_per_side=16 or scale=0.05',
+    )
+    parser.add_argument(
+        '--split',
+        default='train',
+        choices=['train', 'test'],
+        help='which images of a config. Default: train',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        help='processes; default: one a core (sam: this one, with a thread a core)',
+    )
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='make nothing: say which images lack segments, and leave with 1 if there are any',
+    )
     return parser.parse_args(argv)
 
 
@@ -44,9 +77,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         int: 0, or 1 if ``--check`` found a fault.
     """
     args = parse_args(argv)
-    from mssl_plugins.segments.build import check, find_images, make
+    from mssl_plugins.segments.build import check, make
     from mssl_plugins.segments.generators import GENERATORS
-    from mssl_plugins.segments.store import _some
+    from mssl_plugins.segments.image_set import find_images
+    from mssl_plugins.segments.store import first_names
+
     if not args.check and args.generator not in GENERATORS:
         raise unknown(args.generator, GENERATORS, '--generator')
     for option, owner in (('weights', 'sam'), ('annotations', 'annotations')):
@@ -72,5 +107,5 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     unreadable = make(images, args.out, args.generator, options, workers)
     print(f'{len(images)} images have segments in {args.out}, {time.monotonic() - begin:.1f} s')
     if unreadable:
-        print(f'{len(unreadable)} could not be read and have none: {_some(unreadable, 10)}')
+        print(f'{len(unreadable)} could not be read and have none: {first_names(unreadable, 10)}')
     return 0

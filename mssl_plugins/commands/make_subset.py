@@ -1,7 +1,7 @@
 """Draws a class-balanced part of a labelled set: python tools/make_subset.py DATA OUT.txt."""
+
 import argparse
 from pathlib import Path
-
 
 from mssl_plugins.errors import require
 
@@ -11,25 +11,35 @@ def main(argv=None) -> None:
     require('torch', 'mmengine', 'mmcv', 'mmpretrain')
     import numpy as np
 
-    from mssl_plugins.datasets.labelled import (LabelledImages, balanced,
-                                                labels_of, list_lines)
+    from mssl_plugins.datasets.labelled import (
+        LabelledImages,
+        balanced,
+        labels_of,
+        list_lines,
+    )
     from mssl_plugins.files import write_atomically
+
     parser = argparse.ArgumentParser(
-        prog='make_subset.py', description='Draws a part of the training set, '
+        prog='make_subset.py',
+        description='Draws a part of the training set, '
         'equally many images of every class, and writes it as a list: `path '
         'class` lines for `list_file=`, or with --classes alone the names of '
         'the drawn classes, one a line, for `classes=` (ImageNet-100).',
         epilog='The same seed gives the same list. A mistake gets one line; '
-        'MSSL_TRACEBACK=1 shows where.')
-    parser.add_argument('data', help='folder of the data set: ImageNet, any '
-                        'folder with train/, CIFAR, Tiny-ImageNet')
+        'MSSL_TRACEBACK=1 shows where.',
+    )
+    parser.add_argument(
+        'data',
+        help='folder of the data set: ImageNet, any folder with train/, CIFAR, Tiny-ImageNet',
+    )
     parser.add_argument('out', metavar='OUT.txt', help='where to')
-    parser.add_argument('--fraction', type=float, metavar='F',
-                        help='of all images: 0.01, 0.1')
-    parser.add_argument('--per-class', type=int, metavar='N',
-                        help='images a class, instead')
-    parser.add_argument('--classes', metavar='N|FILE', help='draw N classes, '
-                        'or take those that a file names, one a line')
+    parser.add_argument('--fraction', type=float, metavar='F', help='of all images: 0.01, 0.1')
+    parser.add_argument('--per-class', type=int, metavar='N', help='images a class, instead')
+    parser.add_argument(
+        '--classes',
+        metavar='N|FILE',
+        help='draw N classes, or take those that a file names, one a line',
+    )
     parser.add_argument('--seed', type=int, default=0, help='default: 0')
     args = parser.parse_args(argv)
     if not (args.fraction or args.per_class or args.classes):
@@ -38,15 +48,14 @@ def main(argv=None) -> None:
     if chosen and chosen.isdigit():
         names = LabelledImages(args.data, 'train').CLASSES
         if not names or int(chosen) > len(names) or int(chosen) < 1:
-            raise ValueError(f'--classes {chosen}: {args.data} has '
-                             f'{len(names or ())} classes with names')
+            raise ValueError(
+                f'--classes {chosen}: {args.data} has {len(names or ())} classes with names'
+            )
         rng = np.random.default_rng(args.seed)
-        chosen = [names[i] for i in sorted(
-            rng.permutation(len(names))[:int(chosen)])]
+        chosen = [names[i] for i in sorted(rng.permutation(len(names))[: int(chosen)])]
     if args.fraction or args.per_class:
         dataset = LabelledImages(args.data, 'train', classes=chosen)
-        indices = balanced(labels_of(dataset), args.fraction, args.per_class,
-                           args.seed)
+        indices = balanced(labels_of(dataset), args.fraction, args.per_class, args.seed)
         lines = list_lines(dataset, indices)
         what = f'{len(lines)} of {len(dataset)} images'
     else:
@@ -55,4 +64,3 @@ def main(argv=None) -> None:
         lines, what = chosen, f'{len(chosen)} classes'
     write_atomically('\n'.join(lines).encode() + b'\n', Path(args.out))
     print(f'{what} in {args.out}')
-

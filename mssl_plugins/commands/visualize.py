@@ -1,4 +1,5 @@
 """The one place for pictures: ``python tools/visualize.py PICTURE --help``."""
+
 import argparse
 import importlib
 
@@ -16,4 +17,3 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
     args.run(args)
     print(f'written: {args.out}')
-

@@ -1,10 +1,18 @@
 """Datasets and samplers."""
-from mssl_plugins.datasets.folder import ImageFolder, PackedImages, TinyImageNet
+
+from mssl_plugins.datasets.folder import ImageFolder, TinyImageNet
 from mssl_plugins.datasets.labelled import LabelledImages
+from mssl_plugins.datasets.packed import PackedImages
 from mssl_plugins.datasets.sampler import EpochSampler, SampleIndex, sample_rng
 from mssl_plugins.datasets.scenes import Scenes
 
 __all__ = [
-    'EpochSampler', 'ImageFolder', 'LabelledImages', 'PackedImages', 'SampleIndex', 'Scenes',
-    'TinyImageNet', 'sample_rng'
+    'EpochSampler',
+    'ImageFolder',
+    'LabelledImages',
+    'PackedImages',
+    'SampleIndex',
+    'Scenes',
+    'TinyImageNet',
+    'sample_rng',
 ]

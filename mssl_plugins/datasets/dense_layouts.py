@@ -3,6 +3,7 @@
 Embedded scenes in COCO's layout, VOC's and as label maps, and packed CamVid.
 Our own; no paper prescribes it.
 """
+
 import json
 from pathlib import Path
 from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
@@ -19,14 +20,13 @@ SPLITS = dict(train='train', val='test')
 #: several objects a scene, as large in px as in the scenes of pre-training
 DIFFICULTY = dict(size=64, objects=(1, 3), scale=(0.3, 0.6), num_classes=4)
 #: least side in px of what is annotated: less cannot be told from the background
-LEAST = 4
+MIN_BOX_SIDE = 4
 
 
 def _objects(scene: dict) -> Iterator[Tuple[np.ndarray, int, np.ndarray]]:
     """Box, class and mask of each object that is large enough."""
-    for box, label, mask in zip(
-            scene['gt_bboxes'], scene['gt_bboxes_labels'], scene['gt_masks']):
-        if min(box[2:] - box[:2]) >= LEAST:
+    for box, label, mask in zip(scene['gt_bboxes'], scene['gt_bboxes_labels'], scene['gt_masks']):
+        if min(box[2:] - box[:2]) >= MIN_BOX_SIDE:
             yield box, int(label), mask
 
 
@@ -49,6 +49,7 @@ def write_coco(scenes: Scenes, out: Union[str, Path], split: str) -> None:
         split (str): Name of the part.
     """
     from pycocotools import mask as coder
+
     out = Path(out)
     images, annotations = [], []
     for i, scene in enumerate(scenes):
@@ -59,15 +60,21 @@ def write_coco(scenes: Scenes, out: Union[str, Path], split: str) -> None:
         for box, label, mask in _objects(scene):
             code = coder.encode(np.asfortranarray(mask, np.uint8))
             x0, y0, x1, y1 = map(float, box)
-            annotations.append(dict(
-                id=len(annotations) + 1, image_id=i, category_id=label + 1, iscrowd=0,
-                bbox=[x0, y0, x1 - x0, y1 - y0], area=int(mask.sum()),
-                segmentation=dict(size=code['size'], counts=code['counts'].decode())))
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=i,
+                    category_id=label + 1,
+                    iscrowd=0,
+                    bbox=[x0, y0, x1 - x0, y1 - y0],
+                    area=int(mask.sum()),
+                    segmentation=dict(size=code['size'], counts=code['counts'].decode()),
+                )
+            )
     categories = [dict(id=i + 1, name=n) for i, n in enumerate(scenes.metainfo['classes'])]
     file = out / 'annotations' / f'{split}.json'
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(dict(
-        images=images, annotations=annotations, categories=categories)))
+    file.write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
 
 
 def write_voc(scenes: Scenes, out: Union[str, Path], split: str) -> None:
@@ -114,8 +121,9 @@ def write_masks(scenes: Scenes, out: Union[str, Path], split: str) -> None:
 WRITERS: Dict[str, Callable] = dict(coco=write_coco, voc=write_voc, seg=write_masks)
 
 
-def write_scenes(out: Union[str, Path], layout: str, lengths: Sequence[int] = (400, 100),
-                 **kwargs) -> None:
+def write_scenes(
+    out: Union[str, Path], layout: str, lengths: Sequence[int] = (400, 100), **kwargs
+) -> None:
     """Scenes as a data set with the parts ``train`` and ``val``.
 
     Args:
@@ -151,11 +159,14 @@ def unpack_camvid(source: Union[str, Path], out: Union[str, Path]) -> None:
     for split in ('train', 'val'):
         file = Path(source) / f'camvid_{split}.npz'
         if not file.is_file():
-            raise FileNotFoundError(f'no {file}: the folder of camvid_train.npz and '
-                                    'camvid_val.npz is needed')
+            raise FileNotFoundError(
+                f'no {file}: the folder of camvid_train.npz and camvid_val.npz is needed'
+            )
         with np.load(file) as packed:
-            for kind, data, offsets, suffix in (('img', 'data', 'off', 'jpg'),
-                                                ('ann', 'seg', 'seg_off', 'png')):
+            for kind, data, offsets, suffix in (
+                ('img', 'data', 'off', 'jpg'),
+                ('ann', 'seg', 'seg_off', 'png'),
+            ):
                 folder = Path(out) / kind / split
                 folder.mkdir(parents=True, exist_ok=True)
                 blob, ends = packed[data], packed[offsets]
@@ -174,6 +185,7 @@ def unpack_bccd(source: Union[str, Path], out: Union[str, Path]) -> None:
         FileNotFoundError: If there is no such file.
     """
     import tarfile
+
     file = Path(source)
     file = file / 'bccd_voc.tar.gz' if file.is_dir() else file
     if not file.is_file():
@@ -194,4 +206,5 @@ PACKED: Dict[str, Callable] = dict(bccd=unpack_bccd, camvid=unpack_camvid)
 def default_source(given: Optional[str], root: Path) -> Path:
     """Where packed images are looked for: as named, MSSL_DATA, ../shared/data."""
     import os
+
     return Path(given or os.environ.get('MSSL_DATA') or root.parent / 'shared' / 'data')

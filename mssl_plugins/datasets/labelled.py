@@ -5,6 +5,7 @@ CIFAR-10/100 and Tiny-ImageNet, with all, 10 % or 1 % of the labels.  Which
 images the 100 classes or the 1 % are is not printed in any supplement: they
 come from list files, the user's or written by ``tools/make_subset.py``.
 """
+
 import os
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
@@ -13,19 +14,22 @@ import mmengine
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from mssl_plugins.datasets.folder import ImageFolder, TinyImageNet
+from mssl_plugins.datasets.packed import PackedImages
+from mssl_plugins.errors import unknown
 from mssl_plugins.registry import DATASETS
 
-from mssl_plugins.datasets.folder import ImageFolder, PackedImages, TinyImageNet
-
 SPLITS = ('train', 'val')
-LAYOUTS = ('train/ and val/ (or test/) with a sub-folder a class; '
-           'cifar-10-batches-py/ or cifar-100-python/; tiny-imagenet-200 as '
-           'unpacked; or the first part of the name of NAME_train.npz')
+LAYOUTS = (
+    'train/ and val/ (or test/) with a sub-folder a class; '
+    'cifar-10-batches-py/ or cifar-100-python/; tiny-imagenet-200 as '
+    'unpacked; or the first part of the name of NAME_train.npz'
+)
 
 
 def _packed(root: Path, split: str) -> Optional[Path]:
     """``root`` + ``_train.npz``, or ``_val.npz`` / ``_test.npz``."""
-    names = ('train', ) if split == 'train' else ('val', 'test')
+    names = ('train',) if split == 'train' else ('val', 'test')
     for name in names:
         path = root.with_name(f'{root.name}_{name}.npz')
         if path.is_file():
@@ -34,19 +38,21 @@ def _packed(root: Path, split: str) -> Optional[Path]:
 
 
 def _folder(root: Path, split: str) -> Optional[Path]:
-    for name in ('train', ) if split == 'train' else ('val', 'test'):
+    for name in ('train',) if split == 'train' else ('val', 'test'):
         if (root / name).is_dir():
             return root / name
     return None
 
 
 @DATASETS.register_module()
-def LabelledImages(data_root: str,
-                   split: str = 'train',
-                   list_file: str = '',
-                   classes: Union[str, Sequence[str], None] = None,
-                   cache: bool = True,
-                   **kwargs) -> BaseDataset:
+def LabelledImages(
+    data_root: str,
+    split: str = 'train',
+    list_file: str = '',
+    classes: Union[str, Sequence[str], None] = None,
+    cache: bool = True,
+    **kwargs,
+) -> BaseDataset:
     """The training or validation set of whatever lies in a folder.
 
     Samples have ``img`` (uint8 (H, W, 3) RGB) and ``gt_label``; no loading
@@ -75,20 +81,19 @@ def LabelledImages(data_root: str,
         FileNotFoundError: If nothing known lies there, or no such list.
         ValueError: If the split is unknown, or a list does not fit.
     """
-    from mssl_plugins.errors import unknown
     if split not in SPLITS:
         raise unknown(split, SPLITS, 'split')
     root = Path(data_root).expanduser()
-    if classes is not None and isinstance(classes, str) and \
-            not os.path.isfile(classes):
+    if classes is not None and isinstance(classes, str) and not os.path.isfile(classes):
         raise FileNotFoundError(f'no list of classes {classes}')
     build = None
-    for folder, name in (('cifar-10-batches-py', 'CIFAR10'),
-                         ('cifar-100-python', 'CIFAR100')):
+    for folder, name in (('cifar-10-batches-py', 'CIFAR10'), ('cifar-100-python', 'CIFAR100')):
         if (root / folder).is_dir():
             import mmpretrain.datasets as theirs
-            kwargs.update(split='train' if split == 'train' else 'test',
-                          data_root=str(root), download=False)
+
+            kwargs.update(
+                split='train' if split == 'train' else 'test', data_root=str(root), download=False
+            )
             build = getattr(theirs, name)
     packed = _packed(root, split)
     if build is None and packed:
@@ -96,8 +101,9 @@ def LabelledImages(data_root: str,
         kwargs.update(ann_file=str(packed), cache=cache)
     if build is not None:
         if classes is not None:
-            raise ValueError(f'{root} has no class folders to choose from: '
-                             'classes= is for folders of images')
+            raise ValueError(
+                f'{root} has no class folders to choose from: classes= is for folders of images'
+            )
         if list_file:
             # Labels first: only what the list names is decoded and kept.
             plain = {**kwargs, 'serialize_data': False}
@@ -116,15 +122,19 @@ def LabelledImages(data_root: str,
     if flat and not list_file and (root / 'meta' / f'{split}.txt').is_file():
         list_file = f'meta/{split}.txt'
     return ImageFolder(
-        str(root), data_prefix=folder.name, list_file=list_file, labels=True,
-        classes=classes, **kwargs)
+        str(root),
+        data_prefix=folder.name,
+        list_file=list_file,
+        labels=True,
+        classes=classes,
+        **kwargs,
+    )
 
 
 class _TinyImageNet(TinyImageNet):
     """Tiny-ImageNet, or those of its images that a list names."""
 
-    def __init__(self, data_root: str, split: str, list_path: str = '',
-                 **kwargs) -> None:
+    def __init__(self, data_root: str, split: str, list_path: str = '', **kwargs) -> None:
         self.list_path = list_path and os.path.join(data_root, list_path)
         super().__init__(data_root, split, **kwargs)
 
@@ -143,8 +153,9 @@ def _nothing(root: Path, split: str) -> str:
         return f'no such folder: {root}' if not root.parent.is_dir() else text
     names = sorted(p.name[:-10] for p in root.glob('*_train.npz'))
     if names:
-        text = (f'{root} holds packed images: name one of them, '
-                + ' or '.join(str(root / n) for n in names))
+        text = f'{root} holds packed images: name one of them, ' + ' or '.join(
+            str(root / n) for n in names
+        )
     return text
 
 
@@ -159,17 +170,20 @@ def _indices(list_file: str, root: Path, dataset: BaseDataset) -> List[int]:
             continue
         parts = line.split()
         if len(parts) > 2 or not all(p.isdigit() for p in parts):
-            raise ValueError(f"'{line}' in {path}: a set without files needs "
-                             'lines of an index, or an index and a label')
+            raise ValueError(
+                f"'{line}' in {path}: a set without files needs "
+                'lines of an index, or an index and a label'
+            )
         index = int(parts[0])
         if index >= len(dataset):
-            raise ValueError(f'index {index} in {path}: the set has '
-                             f'{len(dataset)} images')
+            raise ValueError(f'index {index} in {path}: the set has {len(dataset)} images')
         label = dataset.get_data_info(index).get('gt_label')
         if len(parts) == 2 and int(parts[1]) != label:
-            raise ValueError(f'{path} gives image {index} the label '
-                             f'{parts[1]}, the set {label}: is the list of '
-                             'another set?')
+            raise ValueError(
+                f'{path} gives image {index} the label '
+                f'{parts[1]}, the set {label}: is the list of '
+                'another set?'
+            )
         found.append(index)
     if not found:
         raise ValueError(f'no image in {path}')
@@ -177,16 +191,18 @@ def _indices(list_file: str, root: Path, dataset: BaseDataset) -> List[int]:
 
 
 # ------------------------------------------------------------------ subsets
-def balanced(labels: Sequence[int],
-             fraction: Optional[float] = None,
-             per_class: Optional[int] = None,
-             seed: int = 0) -> List[int]:
+def balanced(
+    labels: Sequence[int],
+    fraction: Optional[float] = None,
+    per_class: Optional[int] = None,
+    seed: int = 0,
+) -> List[int]:
     """Equally many samples of every class, drawn with a seed.
 
     Args:
         labels (Sequence[int]): Label of every sample, 0 or more.
         fraction (float, optional): Of all samples, in 0 .. 1; every class
-            gets its share rounded, at least 1. Defaults to None.
+            gets its part rounded, at least 1. Defaults to None.
         per_class (int, optional): Samples a class, instead. Defaults to None.
         seed (int): Of the draw. Defaults to 0.
 
@@ -208,7 +224,7 @@ def balanced(labels: Sequence[int],
             raise ValueError(f'fraction must be above 0 and at most 1, got {fraction}')
         per_class = max(1, round(fraction * len(labels) / len(classes)))
         # The classes of ImageNet differ in size (732 to 1300): all of a
-        # small one, where its share of a large fraction is more than it has.
+        # small one, where its part of a large fraction is more than it has.
         smallest = 0
     else:
         if per_class < 1:
@@ -219,8 +235,9 @@ def balanced(labels: Sequence[int],
     for label in classes:
         own = np.flatnonzero(labels == label)
         if len(own) < smallest:
-            raise ValueError(f'class {label} has {len(own)} images, fewer than '
-                             f'the {per_class} asked for')
+            raise ValueError(
+                f'class {label} has {len(own)} images, fewer than the {per_class} asked for'
+            )
         chosen += rng.permutation(own)[:per_class].tolist()
     return sorted(chosen)
 
@@ -237,17 +254,18 @@ def labels_of(dataset: BaseDataset) -> np.ndarray:
     Raises:
         ValueError: If a sample has none.
     """
-    labels = [
-        dataset.get_data_info(i).get('gt_label') for i in range(len(dataset))
-    ]
+    labels = [dataset.get_data_info(i).get('gt_label') for i in range(len(dataset))]
     if None in labels:
-        raise ValueError(f'{labels.count(None)} of {len(labels)} images have '
-                         'no label: one sub-folder a class is needed')
+        raise ValueError(
+            f'{labels.count(None)} of {len(labels)} images have '
+            'no label: one sub-folder a class is needed'
+        )
     return np.array(labels, np.int64)
 
 
-def list_lines(dataset: BaseDataset, indices: Sequence[int],
-               folder: Optional[str] = None) -> List[str]:
+def list_lines(
+    dataset: BaseDataset, indices: Sequence[int], folder: Optional[str] = None
+) -> List[str]:
     """The lines of a list file for :func:`LabelledImages`.
 
     Args:

@@ -6,6 +6,7 @@ three.  A sample so looks the same whatever worker makes it, however many
 workers there are, and whether the run was resumed or not: there is no state
 to save.
 """
+
 from typing import Iterator
 
 import numpy as np
@@ -90,8 +91,9 @@ class EpochSampler(DefaultSampler):
 
     def __init__(self, dataset, shuffle=True, seed=None, round_up=True):
         if len(dataset) == 0:
-            raise ValueError('EpochSampler needs a dataset with at least one '
-                             'sample, got an empty one')
+            raise ValueError(
+                'EpochSampler needs a dataset with at least one sample, got an empty one'
+            )
         if seed is not None and seed < 0:
             raise ValueError(f'seed must be 0 or more, got {seed}')
         super().__init__(dataset, shuffle, seed, round_up)

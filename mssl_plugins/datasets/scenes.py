@@ -6,120 +6,30 @@ rotated, scaled, sheared, partly occluded, and set on crops of the photos that
 the scikit-image and scikit-learn wheels contain.  Nothing is downloaded and
 no file is written.
 """
-import importlib.util
-from functools import lru_cache
-from pathlib import Path
+
 from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
-from mssl_plugins.registry import DATASETS
+from mssl_plugins.datasets.scene_sources import (
+    GLYPHS,
+    PHOTOS,
+    load_outlines,
+    load_photos,
+)
 from mssl_plugins.errors import unknown
-
-# The character of each class.  All are in DejaVu Sans, most in a second font.
-GLYPHS = dict(
-    airplane='\u2708',
-    anchor='\u2693',
-    umbrella='\u2602',
-    telephone='\u260e',
-    heart='\u2665',
-    star='\u2605',
-    club='\u2663',
-    moon='\u263e',
-    cross='\u271a',
-    flag='\u2691',
-    queen='\u265b',
-    skull='\u2620',
-    note='\u266b',
-    gear='\u2699',
-    knight='\u265e',
-    arrow='\u279c',
-    scissors='\u2702',
-    snowflake='\u2744',
-    envelope='\u2709',
-    pawn='\u265f')
-FONTS = ('DejaVuSans.ttf', 'DejaVuSansMono.ttf', 'STIXGeneral.ttf')
-
-# Held-out scenes stand on other photos than training scenes.  Only files that
-# are in the wheels themselves, never one that scikit-image would download.
-_SKIMAGE, _SKLEARN = ('skimage', 'data'), ('sklearn', 'datasets/images')
-PHOTOS = dict(
-    train=((_SKIMAGE, 'astronaut.png'), (_SKIMAGE, 'coffee.png'),
-           (_SKIMAGE, 'motorcycle_left.png'), (_SKLEARN, 'china.jpg'),
-           (_SKIMAGE, 'camera.png'), (_SKIMAGE, 'brick.png'),
-           (_SKIMAGE, 'grass.png'), (_SKIMAGE, 'ihc.png')),
-    test=((_SKIMAGE, 'chelsea.png'), (_SKIMAGE, 'rocket.jpg'),
-          (_SKLEARN, 'flower.jpg'), (_SKIMAGE, 'gravel.png')))
-
-
-def _package_dir(package: str) -> Path:
-    # find_spec instead of an import: scikit-learn takes a second to import.
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        name = dict(skimage='scikit-image', sklearn='scikit-learn')[package]
-        raise ImportError(f'Scenes needs the photos of {name}: '
-                          f'pip install {name}')
-    return Path(spec.submodule_search_locations[0])
-
-
-@lru_cache(maxsize=None)
-def load_photos(split: str, side: int) -> Tuple[np.ndarray, ...]:
-    """The photos of a split, uint8 (H, W, 3) RGB, shorter side = ``side``.
-
-    Raises:
-        FileNotFoundError: If the installed wheel lacks a photo.
-    """
-    photos = []
-    for (package, folder), name in PHOTOS[split]:
-        path = _package_dir(package) / folder / name
-        photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if photo is None:
-            raise FileNotFoundError(
-                f'Scenes needs {path}, which the installed {package} lacks')
-        ratio = side / min(photo.shape[:2])
-        photo = cv2.resize(
-            photo, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-        photo = cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
-        photo.flags.writeable = False
-        photos.append(photo)
-    return tuple(photos)
-
-
-@lru_cache(maxsize=None)
-def load_outlines(name: str) -> Tuple[Tuple[np.ndarray, ...], ...]:
-    """The outlines of a class, one entry a font that has the character.
-
-    Each is a tuple of closed polygons, float64 (n, 2) x, y with y downwards,
-    centred on 0, the longer side of the bounding box 1.
-    """
-    import matplotlib
-    from matplotlib.ft2font import FT2Font
-    from matplotlib.path import Path as Outline
-    folder = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf'
-    variants = []
-    for file in FONTS:
-        font = FT2Font(str(folder / file))
-        if ord(GLYPHS[name]) not in font.get_charmap():
-            continue
-        font.set_size(256, 72)
-        font.load_char(ord(GLYPHS[name]))
-        polygons = Outline(*font.get_path()).to_polygons()
-        points = np.concatenate(polygons)
-        low, high = points.min(0), points.max(0)
-        unit = np.array([1, -1]) / (high - low).max()
-        variants.append(
-            tuple((p - (low + high) / 2) * unit for p in polygons))
-    return tuple(variants)
+from mssl_plugins.registry import DATASETS
 
 
 def _pair(value, name: str, low: float, high: float) -> Tuple[float, float]:
     """A checked (min, max), also from a single number."""
     pair = (value, value) if np.isscalar(value) else tuple(value)
     if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-        raise ValueError(f'{name} must be a number or (min, max) within '
-                         f'{low} .. {high}, got {value}')
+        raise ValueError(
+            f'{name} must be a number or (min, max) within {low} .. {high}, got {value}'
+        )
     return pair
 
 
@@ -162,7 +72,7 @@ class Scenes(BaseDataset):
         shear (float): Largest shear and change of aspect. Defaults to 0.05.
         occlusion (float | tuple[float]): Fraction of the main object that a
             bar of photo texture covers. Defaults to (0, 0.1).
-        texture (float): Share of photo texture, against one flat colour, in
+        texture (float): Fraction of photo texture, against one flat color, in
             an object. Defaults to 0.1.
         contrast (float): Least difference in brightness between an object
             and what lies behind it, 0 to 0.4. Defaults to 0.4.
@@ -190,42 +100,44 @@ class Scenes(BaseDataset):
         ((32, 32, 3), 0, (1, 32, 32))
     """
 
-    def __init__(self,
-                 split: str = 'train',
-                 length: int = 10000,
-                 num_classes: int = 10,
-                 size: int = 32,
-                 seed: int = 0,
-                 objects=1,
-                 scale=(0.38, 0.62),
-                 rotation: float = 8.,
-                 shear: float = 0.05,
-                 occlusion=(0., 0.1),
-                 texture: float = 0.1,
-                 contrast: float = 0.4,
-                 blur: float = 0.2,
-                 noise: float = 0.02,
-                 segments: bool = False,
-                 pipeline: Sequence = (),
-                 lazy_init: bool = False,
-                 metainfo: Optional[dict] = None,
-                 **kwargs):
+    def __init__(
+        self,
+        split: str = 'train',
+        length: int = 10000,
+        num_classes: int = 10,
+        size: int = 32,
+        seed: int = 0,
+        objects=1,
+        scale=(0.38, 0.62),
+        rotation: float = 8.0,
+        shear: float = 0.05,
+        occlusion=(0.0, 0.1),
+        texture: float = 0.1,
+        contrast: float = 0.4,
+        blur: float = 0.2,
+        noise: float = 0.02,
+        segments: bool = False,
+        pipeline: Sequence = (),
+        lazy_init: bool = False,
+        metainfo: Optional[dict] = None,
+        **kwargs,
+    ):
         if split not in PHOTOS:
             raise unknown(split, PHOTOS, 'split')
-        for name, value, low, high in (('length', length, 1, 2**31),
-                                       ('num_classes', num_classes, 2,
-                                        len(GLYPHS)),
-                                       ('size', size, 16, 4096),
-                                       ('seed', seed, 0, 2**63),
-                                       ('rotation', rotation, 0, 180),
-                                       ('shear', shear, 0, 0.5),
-                                       ('texture', texture, 0, 1),
-                                       ('contrast', contrast, 0, 0.4),
-                                       ('blur', blur, 0, 1),
-                                       ('noise', noise, 0, 1)):
+        for name, value, low, high in (
+            ('length', length, 1, 2**31),
+            ('num_classes', num_classes, 2, len(GLYPHS)),
+            ('size', size, 16, 4096),
+            ('seed', seed, 0, 2**63),
+            ('rotation', rotation, 0, 180),
+            ('shear', shear, 0, 0.5),
+            ('texture', texture, 0, 1),
+            ('contrast', contrast, 0, 0.4),
+            ('blur', blur, 0, 1),
+            ('noise', noise, 0, 1),
+        ):
             if not low <= value <= high:
-                raise ValueError(
-                    f'{name} must be in {low} .. {high}, got {value}')
+                raise ValueError(f'{name} must be in {low} .. {high}, got {value}')
         self.split = split
         self.length = length
         self.size = size
@@ -246,16 +158,15 @@ class Scenes(BaseDataset):
             metainfo={'classes': self.names, **(metainfo or {})},
             pipeline=pipeline,
             lazy_init=lazy_init,
-            **kwargs)
+            **kwargs,
+        )
 
     def load_data_list(self) -> List[dict]:
-        """One entry a scene; the pictures are made when they are asked for."""
+        """One entry a scene; its image is made when it is asked for."""
         # `scene` and not the position decides, so that a subset shows the
         # scenes of the whole.
         return [
-            dict(scene=i,
-                 gt_label=i % len(self.names),
-                 img_path=f'scenes/{self.split}/{i:05d}')
+            dict(scene=i, gt_label=i % len(self.names), img_path=f'scenes/{self.split}/{i:05d}')
             for i in range(self.length)
         ]
 
@@ -276,15 +187,13 @@ class Scenes(BaseDataset):
             dict: All of a sample but ``gt_label`` and ``img_path``.
         """
         size = self.size
-        rng = np.random.default_rng(
-            [self.seed, tuple(PHOTOS).index(self.split), scene])
+        rng = np.random.default_rng([self.seed, tuple(PHOTOS).index(self.split), scene])
         background = self._patch(rng)
         if self.blur:
             background = cv2.GaussianBlur(background, (0, 0), self.blur * size)
         image = background
         count = int(rng.integers(self.objects[0], self.objects[1] + 1))
-        labels = np.array([label] + rng.integers(
-            len(self.names), size=count - 1).tolist())
+        labels = np.array([label] + rng.integers(len(self.names), size=count - 1).tolist())
 
         # From the back to the front: the main object, number 0, comes last.
         owner = np.full((size, size), -1, np.int16)
@@ -292,8 +201,7 @@ class Scenes(BaseDataset):
             alpha = self._silhouette(rng, labels[number], number == 0)
             # at least one pixel, however thin the object
             shown = alpha >= min(0.5, alpha.max())
-            image += alpha[..., None] * (
-                self._filling(rng, image[shown].mean()) - image)
+            image += alpha[..., None] * (self._filling(rng, image[shown].mean()) - image)
             owner[shown] = number
 
         covered = rng.uniform(*self.occlusion)
@@ -302,8 +210,7 @@ class Scenes(BaseDataset):
             image = np.where(bar[..., None], self._patch(rng), image)
             owner[bar] = -1
         if self.noise:
-            image = image + rng.normal(
-                0, self.noise, image.shape).astype(np.float32)
+            image = image + rng.normal(0, self.noise, image.shape).astype(np.float32)
 
         # Objects that something else hides wholly are no objects; the main
         # one is drawn last and covered in part only.
@@ -316,23 +223,23 @@ class Scenes(BaseDataset):
             ori_shape=(size, size),
             gt_bboxes=_boxes(masks),
             gt_bboxes_labels=labels,
-            gt_masks=masks)
+            gt_masks=masks,
+        )
         if self.segments:
             number = np.arange(1, len(masks) + 1, dtype=np.uint8)
-            sample['segments'] = (masks * number[:, None, None]).sum(
-                0, dtype=np.uint8)
+            sample['segments'] = (masks * number[:, None, None]).sum(0, dtype=np.uint8)
         return sample
 
     def _patch(self, rng) -> np.ndarray:
-        """A crop of a photo, flipped and recoloured: float32 RGB, 0 .. 1."""
+        """A crop of a photo, flipped and recolored: float32 RGB, 0 .. 1."""
         photos = load_photos(self.split, 3 * self.size)
         photo = photos[rng.integers(len(photos))]
         side = int(rng.integers(self.size, 3 * self.size + 1))
         y = rng.integers(photo.shape[0] - side + 1)
         x = rng.integers(photo.shape[1] - side + 1)
         crop = cv2.resize(
-            photo[y:y + side, x:x + side], (self.size, self.size),
-            interpolation=cv2.INTER_AREA)
+            photo[y : y + side, x : x + side], (self.size, self.size), interpolation=cv2.INTER_AREA
+        )
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         gain = rng.uniform(0.6, 1.1, 3) / 255
@@ -348,11 +255,11 @@ class Scenes(BaseDataset):
         cos, sin = np.cos(angle), np.sin(angle)
         skew, aspect = rng.uniform(-self.shear, self.shear, 2)
         matrix = np.array([[1 + aspect, skew], [0, 1 - aspect]]) @ np.array(
-            [[cos, sin], [-sin, cos]])
+            [[cos, sin], [-sin, cos]]
+        )
         points = np.concatenate(polygons) @ matrix
         low, high = points.min(0), points.max(0)
-        side = self.size * rng.uniform(*self.scale) * (
-            1 if main else rng.uniform(0.4, 0.7))
+        side = self.size * rng.uniform(*self.scale) * (1 if main else rng.uniform(0.4, 0.7))
         points = (points - low) * (side / (high - low).max())
         points += rng.uniform(0, self.size - points.max(0))
         # fillPoly takes 1/16 px, counted from the middle of pixel 0.
@@ -370,9 +277,9 @@ class Scenes(BaseDataset):
         if light > dark:
             light += behind + self.contrast - dark
         patch = self._patch(rng)
-        colour = rng.uniform(-0.25, 0.25, 3)
-        colour = (light + colour - colour.mean()).astype(np.float32)
-        return colour + self.texture * (patch - patch.mean())
+        color = rng.uniform(-0.25, 0.25, 3)
+        color = (light + color - color.mean()).astype(np.float32)
+        return color + self.texture * (patch - patch.mean())
 
     @staticmethod
     def _bar(rng, mask: np.ndarray, covered: float) -> np.ndarray:
@@ -389,9 +296,12 @@ class Scenes(BaseDataset):
 def _boxes(masks: np.ndarray) -> np.ndarray:
     """Boxes around masks, (n, H, W) bool -> (n, 4) float32, x1, y1 outside."""
     columns, rows = masks.any(1), masks.any(2)
-    return np.stack([
-        columns.argmax(1),
-        rows.argmax(1),
-        masks.shape[2] - columns[:, ::-1].argmax(1),
-        masks.shape[1] - rows[:, ::-1].argmax(1)
-    ], 1).astype(np.float32)
+    return np.stack(
+        [
+            columns.argmax(1),
+            rows.argmax(1),
+            masks.shape[2] - columns[:, ::-1].argmax(1),
+            masks.shape[1] - rows[:, ::-1].argmax(1),
+        ],
+        1,
+    ).astype(np.float32)

@@ -1,9 +1,10 @@
-"""Normalisation on the device, for views that travel as uint8.
+"""Normalization on the device, for views that travel as uint8.
 
-Normalising in the worker costs a float tensor four times the size, a copy of
+Normalizing in the worker costs a float tensor four times the size, a copy of
 it between processes and a transfer; here it is one pass over the batch on the
 device.  Extends MMPretrain's ``SelfSupDataPreprocessor``.
 """
+
 from typing import Sequence
 
 import torch
@@ -14,7 +15,7 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class ViewPreprocessor(SelfSupDataPreprocessor):
-    """Move a batch to the device and normalise every view.
+    """Move a batch to the device and normalize every view.
 
     Args:
         mean (Sequence[float]): Per channel, for pixel values 0-255, in the
@@ -32,21 +33,21 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         TypeError: If a batch was not collated by ``default_collate``.
     """
 
-    def __init__(self,
-                 mean: Sequence[float] = (123.675, 116.28, 103.53),
-                 std: Sequence[float] = (58.395, 57.12, 57.375),
-                 channels_last: bool = False,
-                 non_blocking: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        channels_last: bool = False,
+        non_blocking: bool = False,
+        **kwargs,
+    ) -> None:
         # Whole numbers would make integer tensors, which cannot hold a quotient.
-        mean, std = (value and [float(v) for v in value]
-                     for value in (mean, std))
-        super().__init__(
-            mean=mean, std=std, non_blocking=non_blocking, **kwargs)
+        mean, std = (value and [float(v) for v in value] for value in (mean, std))
+        super().__init__(mean=mean, std=std, non_blocking=non_blocking, **kwargs)
         self.channels_last = channels_last
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalise a batch.
+        """Normalize a batch.
 
         Args:
             data (dict): ``inputs``, a (B, 3, H, W) tensor or a list of V
@@ -60,23 +61,25 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         """
         if not isinstance(data, dict) or 'inputs' not in data:
             what = sorted(data) if isinstance(data, dict) else type(data)
-            raise TypeError("a batch must be a dict with 'inputs', as "
-                            f'default_collate makes it, got {what}')
+            raise TypeError(
+                f"a batch must be a dict with 'inputs', as default_collate makes it, got {what}"
+            )
         data = self.cast_data(data)
         inputs = data['inputs']
         if isinstance(inputs, (list, tuple)):
-            inputs = [self.normalise(view) for view in inputs]
+            inputs = [self.normalize(view) for view in inputs]
         else:
-            inputs = self.normalise(inputs)
+            inputs = self.normalize(inputs)
         return dict(inputs=inputs, data_samples=data.get('data_samples'))
 
-    def normalise(self, view: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) of any type to normalised float32, (x - mean) / std."""
+    def normalize(self, view: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) of any type to normalized float32, (x - mean) / std."""
         if not isinstance(view, torch.Tensor) or view.dim() != 4:
             what = getattr(view, 'shape', type(view).__name__)
             raise TypeError(
                 'each view must be a (B, 3, H, W) tensor, got '
-                f"{what}; set collate_fn=dict(type='default_collate')")
+                f"{what}; set collate_fn=dict(type='default_collate')"
+            )
         if self._channel_conversion:
             view = view[:, [2, 1, 0]]
         if self.channels_last:  # while it is bytes

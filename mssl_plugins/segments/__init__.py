@@ -1,4 +1,6 @@
-"""Segments of image sets: made once, stored, loaded beside their images."""
-from mssl_plugins.segments.store import LoadSegments, SegmentsFile
+"""Segments of image sets: made once, stored, loaded with their images."""
 
-__all__ = ['LoadSegments', 'SegmentsFile']
+from mssl_plugins.segments.store import SegmentStore
+from mssl_plugins.segments.transform import LoadSegments
+
+__all__ = ['LoadSegments', 'SegmentStore']

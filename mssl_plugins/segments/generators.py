@@ -4,59 +4,17 @@ Mask-guided attention bias, our definition, section "Mask generation".  A
 generator is called with an image and its sample and gives a label map; where
 its masks overlap, the smaller one owns the pixel.
 """
+
 import inspect
 import json
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Type
 
-import cv2
 import numpy as np
 
 from mssl_plugins.errors import unknown
-
-
-def label_map(masks: Sequence[np.ndarray], size: Sequence[int]) -> np.ndarray:
-    """Masks as one map in which the smaller mask owns what several claim.
-
-    Args:
-        masks (Sequence[np.ndarray]): n arrays (H, W) bool.
-        size (Sequence[int]): H and W, for when there is no mask.
-
-    Returns:
-        np.ndarray: (H, W) int32, 0 = none, otherwise 1 for the largest mask,
-        2 for the next, ...; of masks of one area the later one owns.
-    """
-    labels = np.zeros(tuple(size[:2]), np.int32)
-    areas = [-int(np.count_nonzero(mask)) for mask in masks]
-    for number, i in enumerate(np.argsort(areas, kind='stable'), 1):
-        labels[masks[i]] = number
-    return labels
-
-
-class Generator:
-    """Base of the generators; ``options`` are those of the constructor."""
-
-    def __call__(self, img: np.ndarray, key: str, sample: dict) -> np.ndarray:
-        """Segments of one image.
-
-        Args:
-            img (np.ndarray): (H, W, 3) uint8 RGB.
-            key (str): Its path from the root of its set on.
-            sample (dict): What the dataset knows of it.
-
-        Returns:
-            np.ndarray: (h, w) integers, 0 = none, of the image's proportions.
-        """
-        raise NotImplementedError
-
-
-def shrink(img: np.ndarray, side: int) -> np.ndarray:
-    """The image, its longer side at most ``side`` px (0: as it is)."""
-    ratio = side / max(img.shape[:2])
-    if side <= 0 or ratio >= 1:
-        return img
-    size = [max(round(s * ratio), 1) for s in img.shape[1::-1]]
-    return cv2.resize(img, size, interpolation=cv2.INTER_AREA)
+from mssl_plugins.segments.base import Generator, label_map, shrink
+from mssl_plugins.segments.sam import SAM
 
 
 class Felzenszwalb(Generator):
@@ -68,22 +26,25 @@ class Felzenszwalb(Generator):
         scale (float): Preference for large segments, times the square root
             of the number of pixels. Defaults to 3.
         sigma (float): Of the blur before, in px. Defaults to 0.8.
-        min_size (float): Least segment, as a share of the image's pixels.
+        min_size (float): Least segment, as a fraction of the image's pixels.
             Defaults to 0.005.
         side (int): The image is shrunk to this longer side in px before; 0:
             never. Defaults to 256.
     """
 
-    def __init__(self, scale: float = 3., sigma: float = 0.8, min_size: float = 0.005,
-                 side: int = 256) -> None:
+    def __init__(
+        self, scale: float = 3.0, sigma: float = 0.8, min_size: float = 0.005, side: int = 256
+    ) -> None:
         self.scale, self.sigma, self.min_size, self.side = scale, sigma, min_size, side
 
     def __call__(self, img, key, sample):
         from skimage.segmentation import felzenszwalb
+
         img = shrink(img, self.side)
         pixels = img.shape[0] * img.shape[1]
-        return 1 + felzenszwalb(img, self.scale * pixels**0.5, self.sigma,
-                                max(round(self.min_size * pixels), 1))
+        return 1 + felzenszwalb(
+            img, self.scale * pixels**0.5, self.sigma, max(round(self.min_size * pixels), 1)
+        )
 
 
 class SLIC(Generator):
@@ -93,20 +54,23 @@ class SLIC(Generator):
 
     Args:
         segments (int): Number aimed at. Defaults to 32.
-        compactness (float): Weight of place against colour. Defaults to 10.
+        compactness (float): Weight of place against color. Defaults to 10.
         sigma (float): Of the blur before, in px. Defaults to 1.
         side (int): As of :class:`Felzenszwalb`. Defaults to 256.
     """
 
-    def __init__(self, segments: int = 32, compactness: float = 10., sigma: float = 1.,
-                 side: int = 256) -> None:
+    def __init__(
+        self, segments: int = 32, compactness: float = 10.0, sigma: float = 1.0, side: int = 256
+    ) -> None:
         self.segments, self.compactness = segments, compactness
         self.sigma, self.side = sigma, side
 
     def __call__(self, img, key, sample):
         from skimage.segmentation import slic
-        return slic(shrink(img, self.side), self.segments, self.compactness, sigma=self.sigma,
-                    start_label=1)
+
+        return slic(
+            shrink(img, self.side), self.segments, self.compactness, sigma=self.sigma, start_label=1
+        )
 
 
 class Annotations(Generator):
@@ -115,27 +79,27 @@ class Annotations(Generator):
     Args:
         annotations (str, optional): A COCO file of instances (``.json``; its
             ``file_name`` is the image's path from the root on, or the last
-            part of it), or a folder of label pictures with the images' names
-            (of VOC, ADE20K, ...; a colour picture has a segment a colour).
+            part of it), or a folder of label images with the images' names
+            (of VOC, ADE20K, ...; a color image has a segment a color).
             Defaults to None: the masks that the dataset's samples carry, as
             ``mssl_plugins.Scenes`` does.
-        none (Sequence[int]): Labels of a gray or palette picture that are no
+        none (Sequence[int]): Labels of a gray or palette image that are no
             segment. Defaults to (0, 255).
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or on a call no
-            label picture for an image.
+            label image for an image.
         ValueError: If the file is no COCO file, or a map does not fit its
             image.
     """
 
     def __init__(self, annotations: Optional[str] = None, none: Sequence[int] = (0, 255)) -> None:
         self.path = None if annotations is None else Path(annotations).expanduser()
-        self.none = (none, ) if isinstance(none, int) else tuple(none)
+        self.none = (none,) if isinstance(none, int) else tuple(none)
         if self.path is not None and not self.path.exists():
             raise FileNotFoundError(f'--annotations: no such file or folder: {annotations}')
         self.coco = self._read_coco() if self.path is not None and self.path.is_file() else None
-        self.pictures = self._find_pictures() if self.path and self.coco is None else {}
+        self.label_images = self._find_label_images() if self.path and self.coco is None else {}
 
     def _read_coco(self) -> Dict[str, dict]:
         try:
@@ -151,7 +115,7 @@ class Annotations(Generator):
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{self.path} is no COCO file of instances: {error!r}') from None
 
-    def _find_pictures(self) -> Dict[str, Path]:
+    def _find_label_images(self) -> Dict[str, Path]:
         found = {}
         for path in self.path.rglob('*'):
             if path.suffix.lower() in ('.png', '.tif', '.tiff', '.bmp'):
@@ -164,10 +128,10 @@ class Annotations(Generator):
         if self.coco is not None:
             return self._from_coco(img, key)
         name = key.rsplit('.', 1)[0] if '.' in key.rsplit('/', 1)[-1] else key
-        path = self.pictures.get(name) or self.pictures.get(name.rsplit('/', 1)[-1])
+        path = self.label_images.get(name) or self.label_images.get(name.rsplit('/', 1)[-1])
         if path is None:
-            raise FileNotFoundError(f'no label picture for {key} in {self.path}')
-        labels = self._read_picture(path)
+            raise FileNotFoundError(f'no label image for {key} in {self.path}')
+        labels = self._read_label_image(path)
         (h, w), (height, width) = labels.shape, img.shape[:2]
         if abs(h * width / (w * height) - 1) > 0.02:
             raise ValueError(f'{path} is {h} x {w} px, its image {key} {height} x {width}')
@@ -179,18 +143,22 @@ class Annotations(Generator):
         if sample.get('gt_masks') is not None:
             masks = np.asarray(sample['gt_masks'], bool)
             return label_map(masks, masks.shape[1:])
-        raise ValueError(f'{key} carries no masks of its own: name the annotations with '
-                         '--annotations FILE.json or --annotations FOLDER')
+        raise ValueError(
+            f'{key} carries no masks of its own: name the annotations with '
+            '--annotations FILE.json or --annotations FOLDER'
+        )
 
     def _from_coco(self, img: np.ndarray, key: str) -> np.ndarray:
         from pycocotools import mask as coco
+
         info = self.coco.get(key) or self.coco.get(key.rsplit('/', 1)[-1])
         if info is None:
             raise ValueError(f'{key} is not among the {len(self.coco)} images of {self.path}')
         height, width = info['size']
         if (height, width) != img.shape[:2]:
-            raise ValueError(f'{key} is {img.shape[0]} x {img.shape[1]} px, {self.path} has '
-                             f'{height} x {width}')
+            raise ValueError(
+                f'{key} is {img.shape[0]} x {img.shape[1]} px, {self.path} has {height} x {width}'
+            )
         masks = []
         for segment in info['segments']:
             if isinstance(segment, list):  # polygons
@@ -200,23 +168,18 @@ class Annotations(Generator):
             masks.append(coco.decode(segment).astype(bool))
         return label_map(masks, (height, width))
 
-    def _read_picture(self, path: Path) -> np.ndarray:
+    def _read_label_image(self, path: Path) -> np.ndarray:
         from PIL import Image
-        with Image.open(path) as picture:  # not OpenCV, which resolves palettes
-            labels = np.asarray(picture.convert('L') if picture.mode == '1' else picture)
+
+        with Image.open(path) as image:  # not OpenCV, which resolves palettes
+            labels = np.asarray(image.convert('L') if image.mode == '1' else image)
         if labels.ndim == 3:
-            weights = np.array([1, 256, 65536][:min(labels.shape[2], 3)])
+            weights = np.array([1, 256, 65536][: min(labels.shape[2], 3)])
             return (labels[..., :3].astype(np.int64) * weights).sum(-1)
         return np.where(np.isin(labels, self.none), 0, labels.astype(np.int64) + 1)
 
 
-def _sam() -> Type[Generator]:
-    from mssl_plugins.segments.sam import SAM
-    return SAM
-
-
-GENERATORS = dict(
-    felzenszwalb=lambda: Felzenszwalb, slic=lambda: SLIC, annotations=lambda: Annotations, sam=_sam)
+GENERATORS = dict(felzenszwalb=Felzenszwalb, slic=SLIC, annotations=Annotations, sam=SAM)
 
 
 def build_generator(name: str, options: dict) -> Generator:
@@ -232,7 +195,7 @@ def build_generator(name: str, options: dict) -> Generator:
     """
     if name not in GENERATORS:
         raise unknown(name, GENERATORS, 'generator')
-    kind = GENERATORS[name]()
+    kind = GENERATORS[name]
     allowed = options_of(kind)
     for option in options:
         if option not in allowed:
@@ -248,7 +211,7 @@ def options_of(kind: Type[Generator]) -> dict:
 def recipe(name: str, options: dict) -> dict:
     """All that decides what a generator makes: its options, defaults filled
     in, files by their names, without what only makes it faster."""
-    found = {**options_of(GENERATORS[name]()), **options}
+    found = {**options_of(GENERATORS[name]), **options}
     found.pop('threads', None)
     for key in ('weights', 'annotations'):
         if found.get(key) is not None:

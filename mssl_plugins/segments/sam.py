@@ -7,6 +7,7 @@ their boxes.  Defaults are those of the authors' repository.  For PyTorch
 checkpoints their package ``segment_anything`` does all of it; for ONNX files
 it is written here.
 """
+
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple, Union
 
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from mssl_plugins.segments.generators import Generator, label_map, shrink
+from mssl_plugins.segments.base import Generator, label_map, shrink
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
@@ -45,28 +46,37 @@ class SAM(Generator):
         ValueError: If they are of another family.
     """
 
-    def __init__(self,
-                 weights: Union[str, Sequence[str], None] = None,
-                 points_per_side: int = 32,
-                 pred_iou_thresh: float = 0.88,
-                 stability_score_thresh: float = 0.95,
-                 box_nms_thresh: float = 0.7,
-                 side: int = 512,
-                 threads: int = 0) -> None:
+    def __init__(
+        self,
+        weights: Union[str, Sequence[str], None] = None,
+        points_per_side: int = 32,
+        pred_iou_thresh: float = 0.88,
+        stability_score_thresh: float = 0.95,
+        box_nms_thresh: float = 0.7,
+        side: int = 512,
+        threads: int = 0,
+    ) -> None:
         if not weights:
-            raise ValueError('--generator sam needs --weights: a checkpoint of segment_anything '
-                             '(.pth), two ONNX files (encoder and decoder), or their folder')
+            raise ValueError(
+                '--generator sam needs --weights: a checkpoint of segment_anything '
+                '(.pth), two ONNX files (encoder and decoder), or their folder'
+            )
         if points_per_side < 1:
             raise ValueError(f'points_per_side must be 1 or more, got {points_per_side}')
         self.side = side
-        paths = [Path(p).expanduser() for p in
-                 ([weights] if isinstance(weights, (str, Path)) else weights)]
+        paths = [
+            Path(p).expanduser()
+            for p in ([weights] if isinstance(weights, (str, Path)) else weights)
+        ]
         for path in paths:
             if not path.exists():
                 raise FileNotFoundError(f'no such weights: {path}')
         settings = dict(
-            points_per_side=points_per_side, pred_iou_thresh=pred_iou_thresh,
-            stability_score_thresh=stability_score_thresh, box_nms_thresh=box_nms_thresh)
+            points_per_side=points_per_side,
+            pred_iou_thresh=pred_iou_thresh,
+            stability_score_thresh=stability_score_thresh,
+            box_nms_thresh=box_nms_thresh,
+        )
         if len(paths) == 1 and paths[0].is_file() and paths[0].suffix != '.onnx':
             self.masks = torch_masks(paths[0], settings)
         else:
@@ -83,15 +93,17 @@ def torch_masks(path: Path, settings: dict):
     """The automatic mask generator of ``segment_anything``, as a function of
     an image that returns its masks."""
     from mssl_plugins.checkpoints.loading import load_checkpoint_safely
+
     try:
         from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
     except ImportError:
         raise ImportError(
             f'{path} is taken for a checkpoint of segment_anything, which is not installed: pip '
-            "install segment-anything; or give ONNX files: pip install "
-            "'mssl-plugins-openmmlab[sam]'") from None
+            'install segment-anything; or give ONNX files: pip install '
+            "'mssl-plugins-openmmlab[sam]'"
+        ) from None
     weights = load_checkpoint_safely(path)
-    width = getattr(weights.get('image_encoder.pos_embed'), 'shape', (0, ))[-1]
+    width = getattr(weights.get('image_encoder.pos_embed'), 'shape', (0,))[-1]
     names = {768: 'vit_b', 1024: 'vit_l', 1280: 'vit_h'}
     if width not in names:
         raise ValueError(f'{path} is no checkpoint of Segment Anything (ViT-B, -L or -H)')
@@ -116,8 +128,9 @@ def find_onnx(paths: Sequence[Path], threads: int = 0) -> Tuple:
     try:
         import onnxruntime
     except ImportError:
-        raise ImportError("ONNX weights need onnxruntime: pip install "
-                          "'mssl-plugins-openmmlab[sam]'") from None
+        raise ImportError(
+            "ONNX weights need onnxruntime: pip install 'mssl-plugins-openmmlab[sam]'"
+        ) from None
     files = sorted(f for p in paths for f in (p.glob('*.onnx') if p.is_dir() else [p]))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -136,14 +149,15 @@ def find_onnx(paths: Sequence[Path], threads: int = 0) -> Tuple:
     if len(encoders) != 1 or len(decoders) != 1:
         raise ValueError(
             'one encoder and one decoder (with an input point_coords) are needed, got '
-            f'{len(encoders)} and {len(decoders)} in {", ".join(map(str, files)) or paths[0]}')
+            f'{len(encoders)} and {len(decoders)} in {", ".join(map(str, files)) or paths[0]}'
+        )
     return encoders[0], decoders[0]
 
 
 class ONNXMasks:
     """Automatic masks with an encoder and a decoder in ONNX form.
 
-    The encoder has one input: (1, 3, S, S), normalised and padded to the
+    The encoder has one input: (1, 3, S, S), normalized and padded to the
     square at the right and the bottom, or (H, W, 3), levels of 0 to 255, its
     longer side S = 1024.  The decoder has the inputs of the authors' export
     (``image_embeddings``, ``point_coords``, ``point_labels``, ``mask_input``,
@@ -159,18 +173,33 @@ class ONNXMasks:
         ValueError: If a model has inputs of another kind.
     """
 
-    KNOWN = ('image_embeddings', 'point_coords', 'point_labels', 'mask_input', 'has_mask_input',
-             'orig_im_size')
+    KNOWN = (
+        'image_embeddings',
+        'point_coords',
+        'point_labels',
+        'mask_input',
+        'has_mask_input',
+        'orig_im_size',
+    )
 
-    def __init__(self, sessions: Tuple, points_per_side: int, pred_iou_thresh: float,
-                 stability_score_thresh: float, box_nms_thresh: float, side: int) -> None:
+    def __init__(
+        self,
+        sessions: Tuple,
+        points_per_side: int,
+        pred_iou_thresh: float,
+        stability_score_thresh: float,
+        box_nms_thresh: float,
+        side: int,
+    ) -> None:
         self.encoder, self.decoder = sessions
         given = self.encoder.get_inputs()
         shape = given[0].shape
         if len(given) != 1 or len(shape) not in (3, 4) or 3 not in (shape[-1], shape[-3]):
-            raise ValueError('the encoder must have one input, (1, 3, S, S) or (H, W, 3), got '
-                             + ', '.join(f'{i.name} {i.shape}' for i in given))
-        self.flat = len(shape) == 3  # (H, W, 3), normalised inside
+            raise ValueError(
+                'the encoder must have one input, (1, 3, S, S) or (H, W, 3), got '
+                + ', '.join(f'{i.name} {i.shape}' for i in given)
+            )
+        self.flat = len(shape) == 3  # (H, W, 3), normalized inside
         self.size = shape[-1] if not self.flat and isinstance(shape[-1], int) else 1024
         self.dtype = np.uint8 if 'uint8' in given[0].type else np.float32
         self.name = given[0].name
@@ -182,7 +211,8 @@ class ONNXMasks:
         if strange or lacking:
             raise ValueError(
                 f'the decoder is not of the form that segment_anything exports: unknown inputs '
-                f'{", ".join(strange) or "none"}; missing outputs {", ".join(lacking) or "none"}')
+                f'{", ".join(strange) or "none"}; missing outputs {", ".join(lacking) or "none"}'
+            )
         self.together = 64 if not isinstance(self.inputs['point_coords'][0], int) else 1
         middles = (np.arange(points_per_side) + 0.5) / points_per_side
         self.points = np.stack(np.meshgrid(middles, middles), -1).reshape(-1, 2)  # x, y in 0 .. 1
@@ -192,11 +222,12 @@ class ONNXMasks:
     def __call__(self, img: np.ndarray) -> List[np.ndarray]:
         """Masks (h, w) bool of an image (H, W, 3) uint8 RGB."""
         from torchvision.ops import nms
+
         height, width = shrink(img, self.side).shape[:2]
         embedded, scaled = self.encode(img)
         kept, scores = [], []
         for start in range(0, len(self.points), self.together):
-            points = self.points[start:start + self.together] * scaled[::-1]
+            points = self.points[start : start + self.together] * scaled[::-1]
             logits, ious = self.decode(embedded, points, scaled)
             for logit, iou in zip(logits, ious):
                 mask = self.accept(logit, iou, height, width)
@@ -223,10 +254,11 @@ class ONNXMasks:
         names = [o.name for o in self.encoder.get_outputs()]
         return dict(zip(names, self.encoder.run(None, {self.name: x}))), (h, w)
 
-    def decode(self, embedded: Dict[str, np.ndarray], points: np.ndarray,
-               scaled: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray]:
+    def decode(
+        self, embedded: Dict[str, np.ndarray], points: np.ndarray, scaled: Tuple[int, int]
+    ) -> Tuple[np.ndarray, np.ndarray]:
         """Logits (n, s, s) and predicted IoU (n,) of all masks at n points
-        (n, 2), x, y in px of the encoder's picture."""
+        (n, 2), x, y in px of the encoder's input."""
         count = len(points)
         coords = np.zeros((count, 2, 2), np.float32)  # the second one is the padding
         coords[:, 0] = points
@@ -238,9 +270,11 @@ class ONNXMasks:
             mask_input=np.zeros((1, 1, self.size // 4, self.size // 4), np.float32),
             has_mask_input=np.zeros(1, np.float32),
             # the full-size masks are not used: let them be small
-            orig_im_size=np.float32([max(side // 16, 1) for side in scaled]))
-        ious, logits = self.decoder.run(['iou_predictions', 'low_res_masks'],
-                                        {name: feeds[name] for name in self.inputs})
+            orig_im_size=np.float32([max(side // 16, 1) for side in scaled]),
+        )
+        ious, logits = self.decoder.run(
+            ['iou_predictions', 'low_res_masks'], {name: feeds[name] for name in self.inputs}
+        )
         if logits.shape[1] == 4:
             ious, logits = ious[:, 1:], logits[:, 1:]
         return logits.reshape(-1, *logits.shape[2:]), ious.reshape(-1)

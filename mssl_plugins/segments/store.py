@@ -1,9 +1,9 @@
-"""Segments of images: the file that holds them, and its transform.
+"""Segments of images as they are stored.
 
 Mask-guided attention bias, our definition, section "Mask file": segments are
-made once an image, off line, and kept in one file for an image set.
+made once an image, off line, and kept in one store for an image set.
 
-The "file" is a folder of zip archives (shards) beside a ``segments.json``
+A segment store is a folder of zip archives (shards) beside a ``segments.json``
 that says how they were made.  A member of a shard is an image's label map as
 an 8 or 16 bit gray PNG, 0 = no segment, under the image's path from the root
 of its set on plus ``.png``; so any zip program opens it, and reading it runs
@@ -12,6 +12,8 @@ and the mean green level of 4 x 4 cells of it, by which the segments of
 another image are noticed.  An image that could not be read has an empty
 member.
 """
+
+import io
 import json
 import os
 import struct
@@ -19,18 +21,17 @@ import zipfile
 import zlib
 from hashlib import blake2b
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Iterable, List, NamedTuple, Tuple, Union
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from mssl_plugins.registry import TRANSFORMS
+from mssl_plugins.files import write_atomically
 
 FORMAT = 'mssl_plugins segments 1'
 INDEX = 'segments.json'
 CELLS = 4
-FAR = 8.  # mean difference of the cells' gray levels that is another picture
+MAX_DISTANCE = 8.0  # mean difference of fingerprints; more is another image
 
 
 class Segments(NamedTuple):
@@ -40,16 +41,17 @@ class Segments(NamedTuple):
         key (str): The image's path from the root of its set on, with ``/``.
         png (bytes): Label map; empty for an image that cannot be read.
         shape (Tuple[int, int]): Height and width of the image in px.
-        look (np.ndarray): (16,) uint8, see :func:`look`.
+        fingerprint (np.ndarray): (16,) uint8, see :func:`fingerprint`.
     """
+
     key: str
     png: bytes
     shape: Tuple[int, int] = (0, 0)
-    look: np.ndarray = np.zeros(CELLS**2, np.uint8)
+    fingerprint: np.ndarray = np.zeros(CELLS**2, np.uint8)
 
 
-def look(img: np.ndarray) -> np.ndarray:
-    """What an image looks like from afar, the same for RGB and BGR.
+def fingerprint(img: np.ndarray) -> np.ndarray:
+    """What an image fingerprints like from afar, the same for RGB and BGR.
 
     Args:
         img (np.ndarray): (H, W, 3) uint8.
@@ -81,8 +83,10 @@ def encode(key: str, labels: np.ndarray, img: np.ndarray) -> Segments:
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f'{key}: segments must be an integer map (h, w), got {labels.dtype} '
-                         f'of shape {labels.shape}')
+        raise ValueError(
+            f'{key}: segments must be an integer map (h, w), got {labels.dtype} '
+            f'of shape {labels.shape}'
+        )
     values, numbers = np.unique(labels, return_inverse=True)
     if values[0] < 0:
         raise ValueError(f'{key}: labels must be 0 (none) or positive, got {values[0]}')
@@ -90,18 +94,21 @@ def encode(key: str, labels: np.ndarray, img: np.ndarray) -> Segments:
     if numbers.max() > 65535:
         raise ValueError(f'{key}: {numbers.max()} segments, at most 65,535 can be kept')
     numbers = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)
-    return Segments(key, cv2.imencode('.png', numbers)[1].tobytes(), img.shape[:2], look(img))
+    return Segments(
+        key, cv2.imencode('.png', numbers)[1].tobytes(), img.shape[:2], fingerprint(img)
+    )
 
 
 def write_shard(path: Path, entries: Iterable[Segments]) -> None:
     """Write a shard; it is whole whenever it is there."""
-    part = path.with_name(path.name + '.incomplete')
-    with zipfile.ZipFile(part, 'w') as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w') as archive:
         for entry in entries:
             info = zipfile.ZipInfo(entry.key + '.png')  # with a fixed date
-            info.comment = '{} {} {}'.format(*entry.shape, entry.look.tobytes().hex()).encode()
+            cells = entry.fingerprint.tobytes().hex()
+            info.comment = '{} {} {}'.format(*entry.shape, cells).encode()
             archive.writestr(info, entry.png)
-    os.replace(part, path)
+    write_atomically(buffer.getvalue(), path)
 
 
 def read_shard(path: Path) -> List[zipfile.ZipInfo]:
@@ -114,11 +121,13 @@ def read_shard(path: Path) -> List[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
     except (zipfile.BadZipFile, struct.error, OSError) as error:
-        raise ValueError(f'{path} is truncated, or no shard of a segments file ({error}): remove '
-                         'it and start tools/make_segments.py again, which makes it anew') from None
+        raise ValueError(
+            f'{path} is truncated, or no shard of a segment store ({error}): remove '
+            'it and start tools/make_segments.py again, which makes it anew'
+        ) from None
 
 
-class SegmentsFile:
+class SegmentStore:
     """Random access to the segments of an image set.
 
     Holds a table of some 60 bytes an image and opens a shard anew for each
@@ -129,7 +138,7 @@ class SegmentsFile:
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it is no segments file, empty, or a shard of it is
+        ValueError: If it is no segment store, empty, or a shard of it is
             truncated.
     """
 
@@ -137,7 +146,7 @@ class SegmentsFile:
         self.path = Path(path).expanduser()
         self.about = read_index(self.path)
         self.shards = sorted(self.path.glob('*.zip'))
-        hashes, shard, place, shapes, looks = [], [], [], [], []
+        hashes, shard, place, shapes, fingerprints = [], [], [], [], []
         for number, name in enumerate(self.shards):
             for info in read_shard(name):
                 height, width, cells = info.comment.split()
@@ -145,7 +154,7 @@ class SegmentsFile:
                 shard.append(number)
                 place.append((info.header_offset, info.file_size, info.CRC))
                 shapes.append((int(height), int(width)))
-                looks.append(bytes.fromhex(cells.decode()))
+                fingerprints.append(bytes.fromhex(cells.decode()))
         if not hashes:
             raise ValueError(f'{self.path} holds no segments yet: run tools/make_segments.py')
         # of an image that is there twice the one with segments, then the later one
@@ -157,7 +166,9 @@ class SegmentsFile:
         self._shard = np.array(shard, np.int32)[order]
         self._place = np.array(place, np.int64)[order]
         self._shapes = np.array(shapes, np.int32)[order]
-        self._looks = np.frombuffer(b''.join(looks), np.uint8).reshape(-1, CELLS**2)[order]
+        self._fingerprints = np.frombuffer(b''.join(fingerprints), np.uint8).reshape(-1, CELLS**2)[
+            order
+        ]
 
     def __len__(self) -> int:
         return len(self._hashes)
@@ -210,8 +221,10 @@ class SegmentsFile:
         if len(png) == size and zlib.crc32(png) == crc:
             labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
         if labels is None:
-            raise ValueError(f'{shard} was truncated or damaged: remove it and start '
-                             'tools/make_segments.py again, which makes it anew')
+            raise ValueError(
+                f'{shard} was truncated or damaged: remove it and start '
+                'tools/make_segments.py again, which makes it anew'
+            )
         return labels
 
     def is_of(self, at: int, img: np.ndarray) -> bool:
@@ -225,7 +238,10 @@ class SegmentsFile:
         (height, width), (h, w) = self._shapes[at].tolist(), img.shape[:2]
         if abs(h * width / (w * height) - 1) > 0.02 + 1 / min(h, w):
             return False
-        return float(np.abs(look(img).astype(int) - self._looks[at]).mean()) <= FAR
+        return (
+            float(np.abs(fingerprint(img).astype(int) - self._fingerprints[at]).mean())
+            <= MAX_DISTANCE
+        )
 
 
 def read_index(path: Path) -> dict:
@@ -236,7 +252,7 @@ def read_index(path: Path) -> dict:
         ValueError: If it is none of ours.
     """
     if not (path / INDEX).is_file():
-        what = 'is no segments file, it has no' if path.exists() else 'does not exist; no'
+        what = 'is no segment store, it has no' if path.exists() else 'does not exist; no'
         raise FileNotFoundError(f'{path} {what} {INDEX}: make it with tools/make_segments.py')
     try:
         about = json.loads((path / INDEX).read_text(encoding='utf-8'))
@@ -258,100 +274,7 @@ def _hash(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), 'little')
 
 
-def _some(names: List[str], count: int = 3) -> str:
+def first_names(names: List[str], count: int = 3) -> str:
+    """The first names of a list, and how many more there are."""
     more = f' and {len(names) - count} more' if len(names) > count else ''
     return ', '.join(names[:count]) + more
-
-
-@TRANSFORMS.register_module()
-class LoadSegments(BaseTransform):
-    """Puts an image's segments beside it, for ``mssl_plugins.Views`` to carry.
-
-    Required keys: ``img`` (uint8 (H, W, 3); gray is converted) or
-    ``img_path`` (decoded here).  The segments are found by ``img_path``, or
-    by ``sample_idx`` where a dataset has no paths.  Added key: ``segments``,
-    (H, W) uint8 or uint16, 0 = none; stored ones of another size are resized
-    to the nearest.  Stands before anything that crops, flips or colours.
-
-    This library's datasets of files look all their images up when they are
-    read; with others the first image without segments stops the run.
-
-    Args:
-        segments (str): What ``tools/make_segments.py`` made.
-        allow_missing (bool): Whether images without segments get a map of
-            zeros instead of an error. Defaults to False.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If images have no segments (their number and the first
-            names), if the segments are of other images, or if the file is
-            truncated.
-        KeyError: If a sample has no image.
-
-    Example:
-        >>> pipeline = [
-        >>>     dict(type='mssl_plugins.LoadSegments', segments='data/in100_sam'),
-        >>>     dict(type='mssl_plugins.Views', views=[dict(num=2, size=224)]),
-        >>>     dict(type='mssl_plugins.PackViews')]
-    """
-
-    def __init__(self, segments: str, allow_missing: bool = False) -> None:
-        self.segments, self.allow_missing = str(segments), allow_missing
-        self._file: Optional[SegmentsFile] = None
-
-    @property
-    def file(self) -> SegmentsFile:
-        """Opened at first use: a config can be built without its data."""
-        if self._file is None:
-            self._file = SegmentsFile(self.segments)
-        return self._file
-
-    def check_dataset(self, dataset) -> None:
-        """Look all images of a dataset up.
-
-        Raises:
-            ValueError: If some have no segments and that is not allowed, or
-                if none has.
-        """
-        names = names_of(dataset)
-        found = self.file.find(names)
-        missing = [name for name, at in zip(names, found) if at < 0]
-        if len(missing) == len(names) > 0:
-            raise ValueError(
-                f'{self.segments} holds segments of other images: none of the {len(names)} of '
-                f'this set ({_some(names)}) is among its {len(self.file)}')
-        if missing and not self.allow_missing:
-            raise ValueError(
-                f'{self.segments} has no segments for {len(missing)} of {len(names)} images: '
-                f'{_some(missing)}; start tools/make_segments.py again, or train with '
-                '--allow-missing (allow_missing=True), which gives them none')
-
-    def transform(self, results: dict) -> dict:
-        """Add the segments of one sample; see the class for the keys."""
-        from mssl_plugins.datasets.transforms.views import input_image
-        img = results['img'] = input_image(results)
-        name = results.get('img_path') or str(int(results['sample_idx']))
-        at = int(self.file.find([name])[0])
-        if at < 0 or not self.file.readable(at):
-            if not self.allow_missing:
-                why = 'could not be read when they were made' if at >= 0 else (
-                    f"is not among the {len(self.file)} images of '{self.segments}'")
-                raise ValueError(
-                    f'no segments for {name}, which {why}; start tools/make_segments.py again '
-                    '(with --check it counts the missing ones), or set allow_missing=True')
-            results['segments'] = np.zeros(img.shape[:2], np.uint8)
-            return results
-        if not self.file.is_of(at, img):
-            raise ValueError(
-                f'{self.segments} holds segments of other images: what it has for {name} was '
-                'made from another picture; make them for these images, and load them before '
-                'any transform that changes the image')
-        labels = self.file.read(at)
-        if labels.shape != img.shape[:2]:
-            labels = cv2.resize(labels, img.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        results['segments'] = labels
-        return results
-
-    def __repr__(self) -> str:
-        return (f"{type(self).__name__}(segments='{self.segments}', "
-                f'allow_missing={self.allow_missing})')

@@ -3,5 +3,15 @@
 ``tools/visualize.py`` finds them here; a new picture is a new module and a
 line in :data:`PICTURES`.
 """
-PICTURES = ('attention', 'boxes', 'curves', 'masks', 'mixmask', 'mph', 'reconstruction', 'segments',
-            'views')
+
+PICTURES = (
+    'attention',
+    'boxes',
+    'curves',
+    'masks',
+    'mixmask',
+    'mph',
+    'reconstruction',
+    'segments',
+    'views',
+)

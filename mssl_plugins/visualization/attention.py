@@ -4,6 +4,7 @@ The last block's attention of [CLS] to the patches, as a picture of one or
 more images or as a video.  Which patches "the object" is: the fewest that
 hold a share of the attention, as in DINO's figures (arXiv 2104.14294).
 """
+
 import argparse
 import os
 from itertools import islice
@@ -28,20 +29,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help="what it trained, or 'random'")
     parser.add_argument('input', help=f'an image, a folder, or a video ({", ".join(VIDEOS)})')
     parser.add_argument('--out', help='default: work_dirs/pictures/attention.png, or .mp4')
-    parser.add_argument('--beside', nargs='+', metavar='[CONFIG] CHECKPOINT',
-                        help='a second checkpoint, of the same or another config')
-    parser.add_argument('--names', nargs='+', metavar='NAME', default=[],
-                        help="of the checkpoints, for the titles; default: the files' names")
-    parser.add_argument('--source', default='student', choices=['student', 'teacher'],
-                        help='which backbone of the checkpoints. Default: student')
-    parser.add_argument('--size', type=int, metavar='PX', help='short side the network sees, in '
-                        'px; default: what it was made for')
-    parser.add_argument('--mass', type=float, default=0.6, metavar='SHARE', help='of the '
-                        'attention, that the patches shown as kept hold. Default: 0.6')
+    parser.add_argument(
+        '--beside',
+        nargs='+',
+        metavar='[CONFIG] CHECKPOINT',
+        help='a second checkpoint, of the same or another config',
+    )
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        metavar='NAME',
+        default=[],
+        help="of the checkpoints, for the titles; default: the files' names",
+    )
+    parser.add_argument(
+        '--source',
+        default='student',
+        choices=['student', 'teacher'],
+        help='which backbone of the checkpoints. Default: student',
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        metavar='PX',
+        help='short side the network sees, in px; default: what it was made for',
+    )
+    parser.add_argument(
+        '--mass',
+        type=float,
+        default=0.6,
+        metavar='SHARE',
+        help='of the attention, that the patches shown as kept hold. Default: 0.6',
+    )
     parser.add_argument('--no-heads', action='store_true', help='only the mean over heads')
     parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
-    parser.add_argument('--tile', type=int, metavar='PX', help="longer side of an image in the "
-                        'picture; default: 160, in a video 480')
+    parser.add_argument(
+        '--tile',
+        type=int,
+        metavar='PX',
+        help='longer side of an image in the picture; default: 160, in a video 480',
+    )
 
 
 class Network(NamedTuple):
@@ -55,6 +82,7 @@ class Network(NamedTuple):
         patch (int): Side of a patch in px.
         size (int): Short side of the images it sees in px.
     """
+
     name: str
     model: nn.Module
     backbone: nn.Module
@@ -62,8 +90,13 @@ class Network(NamedTuple):
     size: int
 
 
-def load(config: str, checkpoint: str, source: str = 'student', name: Optional[str] = None,
-         size: Optional[int] = None) -> Network:
+def load(
+    config: str,
+    checkpoint: str,
+    source: str = 'student',
+    name: Optional[str] = None,
+    size: Optional[int] = None,
+) -> Network:
     """A network from the files that name it.
 
     Args:
@@ -79,9 +112,10 @@ def load(config: str, checkpoint: str, source: str = 'student', name: Optional[s
         ValueError: If the backbone is no ViT with a class token, or the size
             is less than a patch.
     """
+    from mssl_plugins.config import read_config
     from mssl_plugins.evaluation.features import find_backbone_module
     from mssl_plugins.evaluation.inputs import build_model
-    from mssl_plugins.config import read_config
+
     cfg = read_config(config)
     kind = str(cfg.model.get('backbone', {}).get('type', '')).rsplit('.', 1)[-1]
     if kind not in ('ViT', 'VisionTransformer'):
@@ -117,12 +151,13 @@ def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int
     seen = tuple(round(side * scale) // patch * patch for side in image.shape[:2])
     h, w = (min(round(part / scale), side) for part, side in zip(seen, image.shape))
     top, left = (image.shape[0] - h) // 2, (image.shape[1] - w) // 2
-    return image[top:top + h, left:left + w], seen
+    return image[top : top + h, left : left + w], seen
 
 
 def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
     """What :func:`cut` leaves, as the network sees it."""
-    from mssl_plugins.datasets.transforms.views import resize
+    from mssl_plugins.datasets.transforms.geometry import resize
+
     return resize(*cut(image, size, patch), 'bilinear')
 
 
@@ -139,6 +174,7 @@ def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
         [CLS] and the patches, without [CLS]'s own share.
     """
     from mssl_plugins.evaluation.features import frozen
+
     x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     device = next(network.backbone.parameters()).device
     preprocess = getattr(network.model, 'data_preprocessor', None)
@@ -193,8 +229,9 @@ def only(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.where(kept[..., None] > 0, image, image // 5)
 
 
-def tiles(network: Network, image: np.ndarray, attention: Tensor, mass: float,
-          heads: bool) -> List[np.ndarray]:
+def tiles(
+    network: Network, image: np.ndarray, attention: Tensor, mass: float, heads: bool
+) -> List[np.ndarray]:
     """Mean map, overlay, what is kept, and each head's map, of one image.
 
     Args:
@@ -205,8 +242,11 @@ def tiles(network: Network, image: np.ndarray, attention: Tensor, mass: float,
         heads (bool): Whether to show each head.
     """
     mean = attention.mean(0)
-    shown = [heat(mean.numpy(), image.shape[:2]), overlay(image, mean.numpy()),
-             only(image, keep_mass(mean, mass).numpy())]
+    shown = [
+        heat(mean.numpy(), image.shape[:2]),
+        overlay(image, mean.numpy()),
+        only(image, keep_mass(mean, mass).numpy()),
+    ]
     if heads:
         shown += [heat(head.numpy(), image.shape[:2]) for head in attention]
     return shown
@@ -250,7 +290,7 @@ def video_facts(path: str) -> Tuple[float, int]:
     video.release()
     if not good:
         raise ValueError(f'{path}: OpenCV finds no frame in it')
-    return rate if 0 < rate < 1000 else 25., max(count, 0)
+    return rate if 0 < rate < 1000 else 25.0, max(count, 0)
 
 
 def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
@@ -274,7 +314,7 @@ def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
                 writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)
                 if not writer.isOpened():
                     raise OSError(f'{path}: OpenCV could not open it for writing')
-            frame = np.ascontiguousarray(frame[:size[1], :size[0]])
+            frame = np.ascontiguousarray(frame[: size[1], : size[0]])
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         if writer is not None:
             writer.release()
@@ -286,21 +326,25 @@ def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
     return count
 
 
-def video_frames(networks: Sequence[Network], frames: Iterator[np.ndarray], mass: float,
-                 tile: int) -> Iterator[np.ndarray]:
+def video_frames(
+    networks: Sequence[Network], frames: Iterator[np.ndarray], mass: float, tile: int
+) -> Iterator[np.ndarray]:
     """Each frame, and beside it every network's overlay and what is kept."""
     frames = iter(frames)
     while batch := list(islice(frames, TOGETHER)):
         columns = [[] for _ in batch]
         for network in networks:
             shown = [enlarge(cut(frame, network.size, network.patch)[0], tile) for frame in batch]
-            maps = attention_maps(network, [fit(frame, network.size, network.patch)
-                                            for frame in batch])
+            maps = attention_maps(
+                network, [fit(frame, network.size, network.patch) for frame in batch]
+            )
             for column, image, attention in zip(columns, shown, maps):
                 column += [] if column else [image]
                 height, width = column[0].shape[:2]  # networks may cut differently
-                column += [cv2.resize(picture, (width, height))
-                           for picture in tiles(network, image, attention, mass, heads=False)[1:]]
+                column += [
+                    cv2.resize(picture, (width, height))
+                    for picture in tiles(network, image, attention, mass, heads=False)[1:]
+                ]
         for column in columns:
             yield np.concatenate(column, 1)
 
@@ -326,6 +370,7 @@ def run(args: argparse.Namespace) -> None:
         if Path(args.out).suffix.lower() != '.mp4':
             raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
         from mssl_plugins.files import progress
+
         rate, count = video_facts(args.input)
         networks = networks_of(args)
         frames = video_frames(networks, read_video(args.input), args.mass, args.tile or 480)
@@ -333,7 +378,8 @@ def run(args: argparse.Namespace) -> None:
         return
     files = find_images(args.input, args.rows)
     networks = networks_of(args)
-    from mssl_plugins.datasets.transforms.views import read_rgb
+    from mssl_plugins.datasets.image_io import read_rgb
+
     rows, heads, tile = [], not args.no_heads, args.tile or 160
     for file in files:
         image, row = read_rgb(str(file)), []

@@ -1,4 +1,5 @@
 """MaskCo's two views with the masked box and the key boxes."""
+
 import argparse
 from typing import Sequence
 
@@ -18,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0)
 
 
-def draw_boxes(views: Sequence[np.ndarray], masked_box: np.ndarray, key_boxes: np.ndarray,
-               tile: int = 320) -> np.ndarray:
+def draw_boxes(
+    views: Sequence[np.ndarray], masked_box: np.ndarray, key_boxes: np.ndarray, tile: int = 320
+) -> np.ndarray:
     """Query view, query view masked, and key view with its boxes.
 
     Args:
@@ -38,36 +40,48 @@ def draw_boxes(views: Sequence[np.ndarray], masked_box: np.ndarray, key_boxes: n
     if len(views) != 2:
         raise ValueError(f'MaskCo has 2 views, query and key, got {len(views)}')
     query, key = (canvas.enlarge(view, tile) for view in views)
-    here, there = (np.asarray(boxes, float) * tile / max(view.shape[:2])
-                   for boxes, view in zip(([masked_box], key_boxes), views))
+    here, there = (
+        np.asarray(boxes, float) * tile / max(view.shape[:2])
+        for boxes, view in zip(([masked_box], key_boxes), views)
+    )
     x0, y0, x1, y1 = here[0].round().astype(int)
     masked = query.copy()
     masked[y0:y1, x0:x1] = 128
     key = canvas.draw_boxes(key, there[1:], NEGATIVE, 1)
-    row = [canvas.draw_boxes(query, here, MASKED), masked, canvas.draw_boxes(key, there[:1], MASKED)]
+    row = [
+        canvas.draw_boxes(query, here, MASKED),
+        masked,
+        canvas.draw_boxes(key, there[:1], MASKED),
+    ]
     return canvas.sheet(
-        [row], ['query view, masked box', 'query view as seen', 'key view, box 0 and others'], tile)
+        [row], ['query view, masked box', 'query view as seen', 'key view, box 0 and others'], tile
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find
-    from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
+    from mssl_plugins.datasets.image_io import read_rgb
     from mssl_plugins.datasets.sampler import SampleIndex
-    from mssl_plugins.datasets.transforms.views import read_rgb
+    from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
     from mssl_plugins.registry import TRANSFORMS
 
     cfg = Config.fromfile(find(args.config))
-    steps = [TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline
-             if step.type.endswith('MaskCoViews')]
+    steps = [
+        TRANSFORMS.build(step)
+        for step in cfg.train_dataloader.dataset.pipeline
+        if step.type.endswith('MaskCoViews')
+    ]
     if not steps:
-        raise ValueError(f'{args.config}: its pipeline has no {MaskCoViews.__name__}; '
-                         'configs/maskco do')
+        raise ValueError(
+            f'{args.config}: its pipeline has no {MaskCoViews.__name__}; configs/maskco do'
+        )
     if args.images:
         images = [read_rgb(str(f)) for f in canvas.find_images(args.images, args.rows)]
     else:
         from mssl_plugins.datasets.scenes import Scenes
+
         size = steps[0].groups[0].size
         scenes = Scenes(split='train', length=args.rows, size=size, seed=args.seed)
         images = [scenes[i]['img'] for i in range(len(scenes))]

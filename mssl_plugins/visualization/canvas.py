@@ -2,6 +2,7 @@
 
 Images are uint8 (H, W, 3) RGB arrays.
 """
+
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -19,8 +20,11 @@ def find_images(path: str, limit: Optional[int] = None) -> List[Path]:
         FileNotFoundError: If there are none.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted(
-        f for f in path.rglob('*') if f.suffix.lower() in SUFFIXES)
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(f for f in path.rglob('*') if f.suffix.lower() in SUFFIXES)
+    )
     if not files:
         raise FileNotFoundError(f'{path}: no image there ({", ".join(sorted(SUFFIXES))})')
     return files[:limit]
@@ -38,12 +42,16 @@ def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     """Longer side to ``size`` px; small pictures keep their pixels visible."""
     h, w = image.shape[:2]
     scale = size / max(h, w)
-    return cv2.resize(image, (max(round(w * scale), 1), max(round(h * scale), 1)),
-                      interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA)
+    return cv2.resize(
+        image,
+        (max(round(w * scale), 1), max(round(h * scale), 1)),
+        interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA,
+    )
 
 
-def draw_boxes(image: np.ndarray, boxes: np.ndarray, colour=(255, 60, 60),
-               thickness: int = 2) -> np.ndarray:
+def draw_boxes(
+    image: np.ndarray, boxes: np.ndarray, colour=(255, 60, 60), thickness: int = 2
+) -> np.ndarray:
     """A copy with boxes (n, 4), x0, y0, x1, y1 in px, drawn on it."""
     image = np.ascontiguousarray(image.copy())
     for x0, y0, x1, y1 in np.asarray(boxes, dtype=float).round().astype(int):
@@ -56,14 +64,16 @@ def draw_segments(image: np.ndarray, labels: np.ndarray, opacity: float = 0.5) -
     hue = (np.arange(256) * 67 % 180).astype(np.uint8)  # neighbours in number differ in hue
     palette = cv2.cvtColor(
         np.stack([hue, np.full(256, 220, np.uint8), np.full(256, 255, np.uint8)], -1)[None],
-        cv2.COLOR_HSV2RGB)[0]
+        cv2.COLOR_HSV2RGB,
+    )[0]
     colour = palette[labels.astype(int) % 256]
     blend = (image * (1 - opacity) + colour * opacity).astype(np.uint8)
     return np.where(labels[..., None] > 0, blend, image)
 
 
-def sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), tile: int = 160,
-          gap: int = 6) -> np.ndarray:
+def sheet(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), tile: int = 160, gap: int = 6
+) -> np.ndarray:
     """Rows of images as one picture, a title over each column.
 
     Args:
@@ -76,22 +86,38 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), tile
         np.ndarray: uint8 (H, W, 3) RGB.
     """
     columns = max(len(row) for row in rows)
-    rows = [[enlarge(image if image.ndim == 3 else np.repeat(image[..., None], 3, -1), tile)
-             for image in row] for row in rows]
+    rows = [
+        [
+            enlarge(image if image.ndim == 3 else np.repeat(image[..., None], 3, -1), tile)
+            for image in row
+        ]
+        for row in rows
+    ]
     heights = [max(image.shape[0] for image in row) for row in rows]
     head = 22 if titles else 0
-    canvas = np.full((head + sum(heights) + (len(rows) + 1) * gap, columns * (tile + gap) + gap, 3),
-                     255, np.uint8)
+    canvas = np.full(
+        (head + sum(heights) + (len(rows) + 1) * gap, columns * (tile + gap) + gap, 3),
+        255,
+        np.uint8,
+    )
     for c, title in enumerate(titles):
         scale = min(0.45, 0.45 * (tile - 4) / max(cv2.getTextSize(title, 0, 0.45, 1)[0][0], 1))
-        cv2.putText(canvas, title, (gap + c * (tile + gap), 16), cv2.FONT_HERSHEY_SIMPLEX, scale,
-                    (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(
+            canvas,
+            title,
+            (gap + c * (tile + gap), 16),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
+        )
     top = head + gap
     for row, height in zip(rows, heights):
         for c, image in enumerate(row):
             h, w = image.shape[:2]
             y, x = top + (height - h) // 2, gap + c * (tile + gap) + (tile - w) // 2
-            canvas[y:y + h, x:x + w] = image
+            canvas[y : y + h, x : x + w] = image
         top += height + gap
     return canvas
 
@@ -104,7 +130,7 @@ def save_image(path: str, image: np.ndarray) -> None:
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: a picture ends in one of {', '.join(sorted(SUFFIXES))}")
+        raise ValueError(f'{path}: a picture ends in one of {", ".join(sorted(SUFFIXES))}')
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
         raise OSError(f'{path}: could not be written')

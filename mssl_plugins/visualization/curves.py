@@ -1,4 +1,5 @@
 """Loss and k-NN of several runs side by side (MixMask's supplement, Fig. 1)."""
+
 import argparse
 import json
 from pathlib import Path
@@ -10,8 +11,12 @@ HELP = 'loss and k-NN curves of several runs side by side (MixMask Fig. 1)'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('runs', nargs='+', help='work directories of runs, optionally NAME=DIR')
     parser.add_argument('--out', default='work_dirs/pictures/curves.png')
-    parser.add_argument('--keys', nargs='+', default=['loss', 'knn'],
-                        help='what to draw, a panel each: a logged name or its beginning. Default: loss knn')
+    parser.add_argument(
+        '--keys',
+        nargs='+',
+        default=['loss', 'knn'],
+        help='what to draw, a panel each: a logged name or its beginning. Default: loss knn',
+    )
 
 
 def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
@@ -24,7 +29,9 @@ def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
     """
     logs = sorted(Path(work_dir).glob('**/vis_data/scalars.json'))
     if not logs:
-        raise FileNotFoundError(f'{work_dir}: no vis_data/scalars.json below it; is it the work directory of a run?')
+        raise FileNotFoundError(
+            f'{work_dir}: no vis_data/scalars.json below it; is it the work directory of a run?'
+        )
     curves: Dict[str, Dict[int, float]] = {}
     for log in logs:
         for line in log.read_text().splitlines():
@@ -48,8 +55,10 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
         ValueError: If no run logged a key.
     """
     import matplotlib
+
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
+
     logged = {name: read_scalars(folder) for name, folder in runs.items()}
     names = sorted({key for curves in logged.values() for key in curves})
     figure, axes = plt.subplots(1, len(keys), figsize=(5 * len(keys), 3.6), squeeze=False)
@@ -60,11 +69,16 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
             raise ValueError(f"no run logged '{wanted}': logged were {', '.join(names)}")
         for name, curves in logged.items():
             points = curves.get(found[0], [])
-            axis.plot([s for s, _ in points], [v for _, v in points], label=name,
-                      marker='o' if len(points) < 30 else None, markersize=3)
+            axis.plot(
+                [s for s, _ in points],
+                [v for _, v in points],
+                label=name,
+                marker='o' if len(points) < 30 else None,
+                markersize=3,
+            )
         axis.set_xlabel('iteration')
         axis.set_title(found[0])
-        axis.grid(alpha=.3)
+        axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     figure.tight_layout()
     Path(out).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
 """Images and models that pictures start from."""
+
 from pathlib import Path
 from typing import List, Optional, Union
 
@@ -34,6 +35,7 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> np.ndarray
     if path:
         return np.stack([read_square(file, size) for file in find_images(path, count)])
     from mssl_plugins.datasets.scenes import Scenes
+
     scenes = Scenes(split='test', length=count, size=size, seed=seed)
     return np.stack([scenes[i]['img'] for i in range(len(scenes))])
 
@@ -59,6 +61,7 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
 
     from mssl_plugins.checkpoints.loading import load_checkpoint_safely
     from mssl_plugins.config import read_config
+
     model = MODELS.build(read_config(config).model)
     for name in needs:
         if not hasattr(model, name):
@@ -68,8 +71,10 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
         model.load_state_dict(weights.get('state_dict', weights))
     except RuntimeError as error:
         lines = str(error).splitlines()
-        raise ValueError(f'{checkpoint} is not of {config}: '
-                         f'{" ".join(line.strip() for line in lines[1:3])[:300]}') from None
+        raise ValueError(
+            f'{checkpoint} is not of {config}: '
+            f'{" ".join(line.strip() for line in lines[1:3])[:300]}'
+        ) from None
     model.eval()
     return model
 
@@ -89,12 +94,14 @@ def shown_segments(model, images: np.ndarray) -> Optional[list]:
         the model takes no segments.
     """
     from mssl_plugins.models.selfsup.mask_guided import MaskGuided
+
     if not isinstance(model, MaskGuided):
         return None
     import cv2
     from mmpretrain.structures import DataSample
 
     from mssl_plugins.segments.generators import build_generator
+
     generate, samples = build_generator('felzenszwalb', {}), []
     for image in images:
         labels = np.asarray(generate(image, '', {}), np.uint16)

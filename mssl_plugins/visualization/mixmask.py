@@ -1,4 +1,5 @@
 """Mask patterns and the pictures they mix (MixMask's supplement, Fig. 2)."""
+
 import argparse
 
 import numpy as np
@@ -16,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', default='work_dirs/pictures/mixmask.png')
     parser.add_argument('--grid', type=int, default=8, help='cells a side. Default: 8')
     parser.add_argument('--ratio', type=float, default=0.5, help='share of cells. Default: 0.5')
-    parser.add_argument('--size', type=int, default=224, help='side of the pictures in px. Default: 224')
+    parser.add_argument(
+        '--size', type=int, default=224, help='side of the pictures in px. Default: 224'
+    )
     parser.add_argument('--pairs', type=int, default=3, help='rows. Default: 3')
     parser.add_argument('--seed', type=int, default=0)
 
@@ -37,11 +40,25 @@ def picture(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
         row = [a, b]
         for pattern in ('discrete', 'block'):
             masked = grid_mask(pattern, grid, ratio, a.shape[:2])[0, 0, :, :, None].numpy()
-            row += [np.where(masked, 0, 255).astype(np.uint8)[..., 0],
-                    np.where(masked, b, a), np.where(masked, a, b)]
+            row += [
+                np.where(masked, 0, 255).astype(np.uint8)[..., 0],
+                np.where(masked, b, a),
+                np.where(masked, a, b),
+            ]
         rows.append(row)
-    return sheet(rows, ['a', 'b', 'discrete', 'M a + (1-M) b', 'M b + (1-M) a',
-                        'block', 'M a + (1-M) b', 'M b + (1-M) a'])
+    return sheet(
+        rows,
+        [
+            'a',
+            'b',
+            'discrete',
+            'M a + (1-M) b',
+            'M b + (1-M) a',
+            'block',
+            'M a + (1-M) b',
+            'M b + (1-M) a',
+        ],
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -52,10 +69,11 @@ def run(args: argparse.Namespace) -> None:
         files = find_images(args.images)
         if len(files) < 2:
             raise ValueError(f'{args.images}: mixing takes at least 2 images, found {len(files)}')
-        files = (files * (2 * args.pairs))[:2 * args.pairs]
+        files = (files * (2 * args.pairs))[: 2 * args.pairs]
         images = np.stack([read_square(f, args.size) for f in files])
     else:
         from mssl_plugins.datasets.scenes import Scenes
+
         scenes = Scenes(split='train', length=2 * args.pairs, size=args.size, seed=args.seed)
         images = np.stack([scenes[i]['img'] for i in range(len(scenes))])
     save_image(args.out, picture(images, args.grid, args.ratio))

@@ -4,6 +4,7 @@ The figure's map is not described; our choice: cosine similarity of MPH's
 output to the key branch's feature, and the first three principal components
 of both.
 """
+
 import argparse
 from typing import Tuple
 
@@ -11,7 +12,12 @@ import cv2
 import numpy as np
 import torch
 
-from mssl_plugins.visualization.canvas import denormalize, find_images, save_image, sheet
+from mssl_plugins.visualization.canvas import (
+    denormalize,
+    find_images,
+    save_image,
+    sheet,
+)
 from mssl_plugins.visualization.images import read_square
 
 HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
@@ -54,15 +60,20 @@ def components(predicted: np.ndarray, target: np.ndarray) -> Tuple[np.ndarray, n
     cells -= cells.mean(0)
     axes = np.linalg.svd(cells, full_matrices=False)[2][:3]
     values = np.zeros((len(cells), 3))  # fewer axes than three leave channels at zero
-    values[:, :len(axes)] = cells @ axes.T
+    values[:, : len(axes)] = cells @ axes.T
     low, high = values.min(0), values.max(0)
     values = (values - low) / np.maximum(high - low, 1e-12)
     first, second = (values * 255).round().astype(np.uint8).reshape(2, h, w, 3)
     return first, second
 
 
-def picture(images: np.ndarray, masked: np.ndarray, predicted: np.ndarray, target: np.ndarray,
-            tile: int = 160) -> np.ndarray:
+def picture(
+    images: np.ndarray,
+    masked: np.ndarray,
+    predicted: np.ndarray,
+    target: np.ndarray,
+    tile: int = 160,
+) -> np.ndarray:
     """One row an image: itself, masked, similarity, components of both.
 
     Args:
@@ -114,5 +125,12 @@ def run(args: argparse.Namespace) -> None:
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=x))['inputs']
     masked, predicted, target = model.dense(x, torch.from_numpy(boxes).to(x))
-    save_image(args.out, picture(images, denormalize(masked, model.data_preprocessor),
-                                 predicted.float().cpu().numpy(), target.float().cpu().numpy()))
+    save_image(
+        args.out,
+        picture(
+            images,
+            denormalize(masked, model.data_preprocessor),
+            predicted.float().cpu().numpy(),
+            target.float().cpu().numpy(),
+        ),
+    )

@@ -1,4 +1,5 @@
 """What a masked network saw and what it made of it (MAE, Fig. 2; MST, section 10)."""
+
 import argparse
 
 import numpy as np
@@ -19,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help='of the masks. Default: 0')
 
 
-def picture(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray,
-            tile: int = 160) -> np.ndarray:
+def picture(
+    images: np.ndarray, masks: np.ndarray, predictions: np.ndarray, tile: int = 160
+) -> np.ndarray:
     """One row an image: itself, what was seen, the prediction, both joined.
 
     Args:
@@ -36,8 +38,10 @@ def picture(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray,
         ValueError: If the three are not of one shape.
     """
     if not images.shape == predictions.shape == (*masks.shape, 3):
-        raise ValueError('images (N, H, W, 3), masks (N, H, W) and predictions must be of one '
-                         f'shape, got {images.shape}, {masks.shape}, {predictions.shape}')
+        raise ValueError(
+            'images (N, H, W, 3), masks (N, H, W) and predictions must be of one '
+            f'shape, got {images.shape}, {masks.shape}, {predictions.shape}'
+        )
     rows = []
     for image, mask, prediction in zip(images, masks[..., None], predictions):
         seen = np.where(mask, np.uint8(128), image)
@@ -46,12 +50,15 @@ def picture(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray,
 
 
 def run(args: argparse.Namespace) -> None:
-    model = whole_model(args.config, args.checkpoint, ['reconstruct'],
-                        'configs/mae, configs/mst and configs/asl do')
+    model = whole_model(
+        args.config, args.checkpoint, ['reconstruct'], 'configs/mae, configs/mst and configs/asl do'
+    )
     images = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
     torch.manual_seed(args.seed)
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=[x]))['inputs']
     prediction, mask = model.reconstruct(x, shown_segments(model, images))
-    save_image(args.out, picture(images, mask[:, 0].numpy(),
-                                 denormalize(prediction, model.data_preprocessor)))
+    save_image(
+        args.out,
+        picture(images, mask[:, 0].numpy(), denormalize(prediction, model.data_preprocessor)),
+    )

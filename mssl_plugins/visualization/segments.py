@@ -1,4 +1,5 @@
-"""What is in a segments file, over the images (mask-guided attention)."""
+"""What is in a segment store, over the images (mask-guided attention)."""
+
 import argparse
 
 import cv2
@@ -6,7 +7,7 @@ import numpy as np
 
 from mssl_plugins.visualization.canvas import draw_segments, save_image, sheet
 
-HELP = 'images and their segments, of one segments file or several side by side'
+HELP = 'images and their segments, of one segment store or several side by side'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', default='work_dirs/pictures/segments.png')
     parser.add_argument('--number', type=int, default=12, help='images. Default: 12')
     parser.add_argument('--columns', type=int, default=2, help='images in a row. Default: 2')
-    parser.add_argument('--split', default='train', choices=['train', 'test'],
-                        help='which images of a config. Default: train')
-    parser.add_argument('--tile', type=int, default=160,
-                        help='longer side of an image in px. Default: 160')
+    parser.add_argument(
+        '--split',
+        default='train',
+        choices=['train', 'test'],
+        help='which images of a config. Default: train',
+    )
+    parser.add_argument(
+        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
+    )
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
@@ -45,14 +51,15 @@ def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mssl_plugins.segments.build import find_images, read_image
-    from mssl_plugins.segments.store import SegmentsFile
+    from mssl_plugins.segments.image_set import find_images, read_image
+    from mssl_plugins.segments.store import SegmentStore
+
     if min(args.number, args.columns, args.tile) < 1:
         raise ValueError('--number, --columns and --tile must be 1 or more')
     images = find_images(args.data, args.split)
     # spread over the set, whose order is often that of the classes
-    images = images[::max(len(images) // args.number, 1)][:args.number]
-    files = [SegmentsFile(path) for path in args.segments]
+    images = images[:: max(len(images) // args.number, 1)][: args.number]
+    files = [SegmentStore(path) for path in args.segments]
     titles = ['image'] + [file.path.name for file in files]
     groups = []
     for image in images:
@@ -66,5 +73,5 @@ def run(args: argparse.Namespace) -> None:
                 raise ValueError(f'{file.path} has no segments for {image.key}')
             group.append(overlay(img, file.read(at), args.tile))
         groups.append(group)
-    rows = [sum(groups[i:i + args.columns], []) for i in range(0, len(groups), args.columns)]
+    rows = [sum(groups[i : i + args.columns], []) for i in range(0, len(groups), args.columns)]
     save_image(args.out, sheet(rows, titles * min(args.columns, len(groups)), args.tile))

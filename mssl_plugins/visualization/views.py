@@ -1,18 +1,27 @@
 """What a config's pipeline makes of an image, with boxes and segments."""
+
 import argparse
 
 import numpy as np
 
-from mssl_plugins.registry import DATASETS
 from mssl_plugins.config import first_part
-from mssl_plugins.visualization.canvas import draw_boxes, draw_segments, find_images, save_image, sheet
+from mssl_plugins.registry import DATASETS
+from mssl_plugins.visualization.canvas import (
+    draw_boxes,
+    draw_segments,
+    find_images,
+    save_image,
+    sheet,
+)
 
 HELP = "what a config's pipeline makes of an image, with crops, boxes and segments"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='a pre-training config')
-    parser.add_argument('images', nargs='?', help="an image or a folder; default: the config's own data")
+    parser.add_argument(
+        'images', nargs='?', help="an image or a folder; default: the config's own data"
+    )
     parser.add_argument('--out', default='work_dirs/pictures/views.png')
     parser.add_argument('--number', type=int, default=4, help='rows. Default: 4')
     parser.add_argument('--seed', type=int, default=0)
@@ -31,8 +40,9 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
         list: uint8 RGB tiles.
     """
     first = image if segments is None else draw_segments(image, segments)
-    first = draw_boxes(first, results['view_boxes'], colour=(60, 160, 255),
-                       thickness=max(image.shape[0] // 150, 1))
+    first = draw_boxes(
+        first, results['view_boxes'], colour=(60, 160, 255), thickness=max(image.shape[0] // 150, 1)
+    )
     if boxes is not None:
         first = draw_boxes(first, boxes, thickness=max(image.shape[0] // 150, 1))
     tiles = [first]
@@ -40,7 +50,9 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
         if results.get('view_segments') is not None:
             view = draw_segments(view, np.asarray(results['view_segments'][v]))
         if results.get('view_bboxes') is not None:
-            view = draw_boxes(view, results['view_bboxes'][v], thickness=max(view.shape[0] // 100, 1))
+            view = draw_boxes(
+                view, results['view_bboxes'][v], thickness=max(view.shape[0] // 100, 1)
+            )
         tiles.append(view)
     return tiles
 
@@ -50,9 +62,10 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.registry import init_default_scope
 
     from mssl_plugins.catalogue import find
+    from mssl_plugins.datasets.image_io import read_rgb
     from mssl_plugins.datasets.sampler import SampleIndex
-    from mssl_plugins.datasets.transforms.views import read_rgb
     from mssl_plugins.registry import TRANSFORMS
+
     cfg = Config.fromfile(str(find(args.config)))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = first_part(cfg.train_dataloader.dataset)

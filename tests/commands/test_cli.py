@@ -165,9 +165,10 @@ def test_images_that_cannot_be_read_stop_the_run(tmp_path, tiny_config, train, w
 
 
 def test_allow_missing_trains_without_some_segments(tmp_path, tiny_config, train, image_folder):
-    from mssl_plugins.segments import build as maker
+    from mssl_plugins.segments.build import make
+    from mssl_plugins.segments.image_set import find_images
     segments = tmp_path / 'segments'
-    maker.make(maker.find_images(str(image_folder / 'a')), str(segments), 'slic', workers=0, shown=False)
+    make(find_images(str(image_folder / 'a')), str(segments), 'slic', workers=0, shown=False)
     config = tiny_config(f'''
         train_dataloader['dataset']['pipeline'][0] = dict(
             type='mssl_plugins.LoadSegments', segments={str(segments)!r})

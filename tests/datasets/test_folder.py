@@ -1,4 +1,5 @@
 """Images from disk, with what is wrong with them."""
+
 import os
 import pickle
 import shutil
@@ -13,14 +14,13 @@ from mmengine.registry import DATASETS as ROOT
 from torch.utils.data import DataLoader
 
 from mssl_plugins.datasets import sample_rng
-from mssl_plugins.datasets.folder import (ImageFolder, PackedImages,
-                                          TinyImageNet, UnreadableImages,
-                                          decode, is_truncated, scan)
+from mssl_plugins.datasets.base import UnreadableImages
+from mssl_plugins.datasets.folder import ImageFolder, TinyImageNet, scan
+from mssl_plugins.datasets.image_io import decode, is_truncated
+from mssl_plugins.datasets.packed import PackedImages
 from mssl_plugins.datasets.sampler import EpochSampler, SampleIndex
 
-DATA = Path(
-    os.environ.get('MSSL_DATA')
-    or Path(__file__).resolve().parents[3] / 'shared' / 'data')
+DATA = Path(os.environ.get('MSSL_DATA') or Path(__file__).resolve().parents[3] / 'shared' / 'data')
 
 
 def picture(number=0, side=24):
@@ -34,8 +34,7 @@ def picture(number=0, side=24):
 
 
 def encoded(number=0, extension='.jpg', side=24):
-    return cv2.imencode(extension, picture(number, side)[..., ::-1])[1] \
-        .tobytes()
+    return cv2.imencode(extension, picture(number, side)[..., ::-1])[1].tobytes()
 
 
 def fill(folder, names, cut=()):
@@ -44,16 +43,15 @@ def fill(folder, names, cut=()):
         path = Path(folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         data = encoded(number, path.suffix.lower())
-        path.write_bytes(data[:len(data) * 2 // 3] if name in cut else data)
+        path.write_bytes(data[: len(data) * 2 // 3] if name in cut else data)
 
 
 def names(data):
-    return [
-        Path(data.get_data_info(i)['img_path']).name for i in range(len(data))
-    ]
+    return [Path(data.get_data_info(i)['img_path']).name for i in range(len(data))]
 
 
 # --- decoding
+
 
 def test_decodes_to_rgb():
     assert (decode(encoded(3, '.png')) == picture(3)).all()
@@ -67,7 +65,7 @@ def test_decodes_to_rgb():
 def test_truncated_is_unreadable(extension, part):
     data = encoded(0, extension, side=200)
     assert decode(data) is not None
-    assert decode(data[:int(len(data) * part)]) is None
+    assert decode(data[: int(len(data) * part)]) is None
 
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])
@@ -92,8 +90,7 @@ def test_a_thumbnails_end_is_not_the_pictures():
 
 def test_progressive_jpeg_is_whole():
     img = picture(0, 200)
-    data = cv2.imencode('.jpg', img,
-                        [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    data = cv2.imencode('.jpg', img, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert decode(data) is not None
     assert is_truncated(data[:-50])
 
@@ -104,6 +101,7 @@ def test_no_image_is_unreadable(data):
 
 
 # --- folders
+
 
 def test_labelled_by_subfolder(tmp_path):
     fill(tmp_path, ['b/2.png', 'b/deep/1.PNG', 'a/3.jpg'])
@@ -136,9 +134,9 @@ def test_order_is_sorted_whatever_the_file_system_says(tmp_path, monkeypatch):
     assert scan(str(tmp_path)) == want
 
 
-@pytest.mark.parametrize('files', [['1.png', '2.png'],
-                                   ['one/1.png', 'one/2.png'],
-                                   ['a/1.png', 'b/2.png', '3.png']])
+@pytest.mark.parametrize(
+    'files', [['1.png', '2.png'], ['one/1.png', 'one/2.png'], ['a/1.png', 'b/2.png', '3.png']]
+)
 def test_unlabelled_by_itself(tmp_path, files):
     fill(tmp_path, files)
     data = ImageFolder(str(tmp_path))
@@ -203,32 +201,35 @@ def test_list_like_imagenets(tmp_path):
     assert names(data) == ['y.png', 'x 1.png']
     assert data.get_gt_labels().tolist() == [1, 0]
     assert (data[0]['img'] == picture(1)).all()
-    unlabelled = ImageFolder(
-        str(tmp_path), 'val', list_file='meta/val.txt', labels=False)
+    unlabelled = ImageFolder(str(tmp_path), 'val', list_file='meta/val.txt', labels=False)
     assert 'gt_label' not in unlabelled[0]
     with pytest.raises(ValueError, match='label 1 of y.png.*0 to 0'):
-        ImageFolder(
-            str(tmp_path), 'val', list_file='meta/val.txt', classes=['only'])
+        ImageFolder(str(tmp_path), 'val', list_file='meta/val.txt', classes=['only'])
 
 
-@pytest.mark.parametrize('text, labels', [
-    ('x 1.png\ny.png\n', None),
-    ('x 1.png owl\ny.png cat\n', [1, 0]),
-])
+@pytest.mark.parametrize(
+    'text, labels',
+    [
+        ('x 1.png\ny.png\n', None),
+        ('x 1.png owl\ny.png cat\n', [1, 0]),
+    ],
+)
 def test_list_with_names_or_nothing(tmp_path, text, labels):
     fill(tmp_path, ['x 1.png', 'y.png'])
     (tmp_path / 'list').write_text(text)
     data = ImageFolder(str(tmp_path), list_file='list')
     assert names(data) == ['x 1.png', 'y.png']
-    assert [data[i].get('gt_label') for i in (0, 1)] == (
-        labels or [None, None])
+    assert [data[i].get('gt_label') for i in (0, 1)] == (labels or [None, None])
 
 
-@pytest.mark.parametrize('text, error', [
-    ('x.png 0\ny.png\n', 'no label for y.png'),
-    ('x.png -1\ny.png 0\n', 'label -1 of x.png'),
-    ('', 'no image in'),
-])
+@pytest.mark.parametrize(
+    'text, error',
+    [
+        ('x.png 0\ny.png\n', 'no label for y.png'),
+        ('x.png -1\ny.png 0\n', 'label -1 of x.png'),
+        ('', 'no image in'),
+    ],
+)
 def test_wrong_list(tmp_path, text, error):
     (tmp_path / 'list').write_text(text)
     with pytest.raises(ValueError, match=error):
@@ -236,6 +237,7 @@ def test_wrong_list(tmp_path, text, error):
 
 
 # --- unreadable images
+
 
 def many(tmp_path, count=60, bad=(7, 31), extension='png'):
     files = [f'{i:03d}.{extension}' for i in range(count)]
@@ -257,20 +259,18 @@ def test_replacement_is_whole_and_always_the_same(tmp_path, extension):
         assert (first[i]['img'] == second[i]['img']).all()
         assert (first[i]['sample_idx'] == i) == (i not in (7, 31))
     replacement = first[7]
-    assert replacement['img_path'] == first[
-        replacement['sample_idx']]['img_path']
+    assert replacement['img_path'] == first[replacement['sample_idx']]['img_path']
 
 
 def test_replacement_keeps_seed_and_epoch(tmp_path):
     many(tmp_path)
-    index = ImageFolder(
-        str(tmp_path), max_bad=0.1)[SampleIndex(7, 5, 3)]['sample_idx']
+    index = ImageFolder(str(tmp_path), max_bad=0.1)[SampleIndex(7, 5, 3)]['sample_idx']
     assert index not in (7, 31) and (index.seed, index.epoch) == (5, 3)
     assert type(sample_rng(dict(sample_idx=index)).random()) is float
 
 
 def test_stops_above_one_in_a_hundred(tmp_path):
-    many(tmp_path, count=100, bad=(20, ))
+    many(tmp_path, count=100, bad=(20,))
     data = ImageFolder(str(tmp_path))
     assert len([data[i] for i in range(100)]) == 100
     (tmp_path / '050.png').write_bytes(b'')
@@ -284,7 +284,7 @@ def test_stops_above_one_in_a_hundred(tmp_path):
 
 
 def test_the_same_image_counts_once(tmp_path):
-    many(tmp_path, count=100, bad=(20, ))
+    many(tmp_path, count=100, bad=(20,))
     data = ImageFolder(str(tmp_path))
     for _ in range(5):
         data[20]
@@ -299,7 +299,7 @@ def test_vanished_file_is_unreadable(tmp_path):
 
 def test_nothing_readable_ends(tmp_path):
     fill(tmp_path, ['1.png', '2.png'], cut=['1.png', '2.png'])
-    data = ImageFolder(str(tmp_path), max_bad=1.)
+    data = ImageFolder(str(tmp_path), max_bad=1.0)
     with pytest.raises(UnreadableImages, match='2 of 2'):
         data[0]
 
@@ -307,8 +307,7 @@ def test_nothing_readable_ends(tmp_path):
 def test_workers_count_together(tmp_path):
     """Each of two workers meets one, which alone would be allowed."""
     many(tmp_path, count=100, bad=(0, 1))
-    data = ImageFolder(
-        str(tmp_path), pipeline=[lambda r: int(r['sample_idx'])])
+    data = ImageFolder(str(tmp_path), pipeline=[lambda r: int(r['sample_idx'])])
     loader = DataLoader(data, batch_size=1, num_workers=2)
     with pytest.raises(UnreadableImages, match='2 of 100'):
         list(loader)
@@ -316,11 +315,9 @@ def test_workers_count_together(tmp_path):
 
 def test_workers_replace_alike(tmp_path):
     many(tmp_path)
-    data = ImageFolder(
-        str(tmp_path), max_bad=0.1, pipeline=[lambda r: int(r['sample_idx'])])
+    data = ImageFolder(str(tmp_path), max_bad=0.1, pipeline=[lambda r: int(r['sample_idx'])])
     runs = [
-        torch.cat(list(DataLoader(
-            data, 7, sampler=EpochSampler(data, seed=1), num_workers=n)))
+        torch.cat(list(DataLoader(data, 7, sampler=EpochSampler(data, seed=1), num_workers=n)))
         for n in (0, 2)
     ]
     assert (runs[0] == runs[1]).all()
@@ -340,22 +337,22 @@ def test_subset_has_its_own_count(tmp_path):
 
 # --- layouts
 
+
 def tiny(root):
     for wnid in ('n02', 'n01'):
-        fill(root / 'train' / wnid / 'images',
-             [f'{wnid}_{i}.JPEG' for i in range(2)])
+        fill(root / 'train' / wnid / 'images', [f'{wnid}_{i}.JPEG' for i in range(2)])
         (root / 'train' / wnid / f'{wnid}_boxes.txt').write_text('')
     fill(root / 'val' / 'images', ['val_0.JPEG', 'val_1.JPEG'])
     (root / 'val' / 'val_annotations.txt').write_text(
-        'val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t52\t55\t57\t59\n')
+        'val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t52\t55\t57\t59\n'
+    )
     fill(root / 'test' / 'images', ['test_0.JPEG'])
     (root / 'wnids.txt').write_text('n02\nn01\n')
 
 
 def test_tiny_imagenet(tmp_path):
     tiny(tmp_path)
-    train, val = TinyImageNet(str(tmp_path)), TinyImageNet(
-        str(tmp_path), split='val')
+    train, val = TinyImageNet(str(tmp_path)), TinyImageNet(str(tmp_path), split='val')
     assert train.CLASSES == val.CLASSES == ('n01', 'n02')
     assert train.get_gt_labels().tolist() == [0, 0, 1, 1]
     assert names(val) == ['val_0.JPEG', 'val_1.JPEG']
@@ -376,10 +373,13 @@ def test_imagenet_in_folders(tmp_path):
         assert data.get_gt_labels().tolist() == [0, 1]
 
 
-@pytest.mark.parametrize('name, key, files', [
-    ('CIFAR10', 'labels', ['data_batch_1', 'test_batch']),
-    ('CIFAR100', 'fine_labels', ['train', 'test']),
-])
+@pytest.mark.parametrize(
+    'name, key, files',
+    [
+        ('CIFAR10', 'labels', ['data_batch_1', 'test_batch']),
+        ('CIFAR100', 'fine_labels', ['train', 'test']),
+    ],
+)
 def test_mmpretrains_cifar_follows_our_convention(tmp_path, name, key, files):
     """uint8 (32, 32, 3) RGB in ``img``, nothing to load."""
     base = getattr(mmpretrain.datasets, name)
@@ -394,7 +394,8 @@ def test_mmpretrains_cifar_follows_our_convention(tmp_path, name, key, files):
     (tmp_path / base.base_folder).mkdir()
     for file in files:
         (tmp_path / base.base_folder / file).write_bytes(
-            pickle.dumps({'data': img.reshape(1, -1), key: [3]}))
+            pickle.dumps({'data': img.reshape(1, -1), key: [3]})
+        )
     sample = Small(data_root=str(tmp_path), download=False)[0]
     assert sample['img'].dtype == np.uint8
     assert sample['img'].shape == (32, 32, 3)
@@ -405,7 +406,8 @@ def test_mmpretrains_cifar_follows_our_convention(tmp_path, name, key, files):
     assert all(md5 for _, md5 in base.train_list + base.test_list)
 
 
-# --- bundles
+# --- packed images
+
 
 def pack(path, count=6, cut=(), **extra):
     blobs = [encoded(i, side=20) for i in range(count)]
@@ -414,16 +416,15 @@ def pack(path, count=6, cut=(), **extra):
         path,
         data=np.frombuffer(b''.join(blobs), np.uint8),
         off=np.cumsum([0] + [len(b) for b in blobs]),
-        **extra)
+        **extra,
+    )
     return str(path)
 
 
 @pytest.mark.parametrize('cache', [True, False])
 def test_packed(tmp_path, cache):
     boxes = np.arange(24).reshape(6, 4).astype(np.int16)
-    file = pack(
-        tmp_path / 'p.npz', label=np.arange(6) % 2, classes=['a', 'b'],
-        box=boxes)
+    file = pack(tmp_path / 'p.npz', label=np.arange(6) % 2, classes=['a', 'b'], box=boxes)
     data = PackedImages(file, cache=cache)
     assert len(data) == 6 and data.CLASSES == ('a', 'b')
     for i in range(6):
@@ -455,18 +456,16 @@ def test_packed_subsets_and_cache(tmp_path):
 
 
 def test_packed_truncated_is_replaced(tmp_path):
-    file = pack(tmp_path / 'p.npz', cut=(2, ))
+    file = pack(tmp_path / 'p.npz', cut=(2,))
     for cache in (True, False):
-        assert PackedImages(
-            file, cache=cache, max_bad=0.5)[2]['sample_idx'] != 2
+        assert PackedImages(file, cache=cache, max_bad=0.5)[2]['sample_idx'] != 2
         with pytest.raises(UnreadableImages, match='1 of 6'):
             PackedImages(file, cache=cache)[2]
 
 
 class Evil:
-
     def __reduce__(self):
-        return os.mkdir, ('evil', )
+        return os.mkdir, ('evil',)
 
 
 def test_packed_wrong_input(tmp_path, monkeypatch):
@@ -480,7 +479,7 @@ def test_packed_wrong_input(tmp_path, monkeypatch):
     np.savez('evil.npz', data=np.array([Evil()], object), off=[0, 1])
     np.save('array', np.zeros(3))
     for name in ('text.npz', 'other.npz', 'cut.npz', 'evil.npz', 'array.npy'):
-        with pytest.raises(ValueError, match='no whole bundle'):
+        with pytest.raises(ValueError, match='no whole file of packed images'):
             PackedImages(name)
     assert not Path('evil').exists()
     np.savez('empty.npz', data=np.zeros(0, np.uint8), off=[0])
@@ -490,8 +489,9 @@ def test_packed_wrong_input(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(
     not (DATA / 'tiny_imagenet_20c_val.npz').exists(),
-    reason=f'no real images in {DATA} (set MSSL_DATA)')
-def test_real_bundle():
+    reason=f'no real images in {DATA} (set MSSL_DATA)',
+)
+def test_real_packed_images():
     data = PackedImages('tiny_imagenet_20c_val.npz', data_root=str(DATA))
     assert len(data) == 1000 and len(data.CLASSES) == 20
     assert np.bincount(data.get_gt_labels()).tolist() == [50] * 20
@@ -500,7 +500,6 @@ def test_real_bundle():
     assert sample['gt_bboxes'].shape == (1, 4)
 
 
-@pytest.mark.parametrize('name', ['ImageFolder', 'TinyImageNet',
-                                  'PackedImages'])
+@pytest.mark.parametrize('name', ['ImageFolder', 'TinyImageNet', 'PackedImages'])
 def test_found_by_prefix(name):
     assert ROOT.get(f'mssl_plugins.{name}').__name__ == name

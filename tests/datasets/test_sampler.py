@@ -1,4 +1,5 @@
 """Randomness as a function of (seed, epoch, index)."""
+
 import copy
 import pickle
 
@@ -10,8 +11,7 @@ from mmengine.registry import DATA_SAMPLERS as ROOT
 from torch.utils.data import DataLoader
 
 import mssl_plugins.datasets.sampler as sampler_module
-from mssl_plugins.datasets.sampler import (EpochSampler, SampleIndex,
-                                           sample_rng)
+from mssl_plugins.datasets.sampler import EpochSampler, SampleIndex, sample_rng
 
 
 class Draws(BaseDataset):
@@ -29,16 +29,13 @@ def draws(workers, epoch=0, seed=7, batch_size=4):
     data = Draws()
     sampler = EpochSampler(data, seed=seed)
     sampler.set_epoch(epoch)
-    loader = DataLoader(
-        data, batch_size, sampler=sampler, num_workers=workers)
-    return [(i, r) for b in loader for i, r in zip(b[0].tolist(),
-                                                   b[1].tolist())]
+    loader = DataLoader(data, batch_size, sampler=sampler, num_workers=workers)
+    return [(i, r) for b in loader for i, r in zip(b[0].tolist(), b[1].tolist())]
 
 
 def test_index_is_an_int_that_keeps_its_origin():
     index = SampleIndex(5, seed=3, epoch=2)
-    for other in (index, copy.deepcopy(index),
-                  pickle.loads(pickle.dumps(index))):
+    for other in (index, copy.deepcopy(index), pickle.loads(pickle.dumps(index))):
         assert other == 5 and list(range(9))[other] == 5
         assert type(other) is SampleIndex
         assert (other.seed, other.epoch) == (3, 2)
@@ -48,8 +45,7 @@ def test_index_is_an_int_that_keeps_its_origin():
 
 def test_generator_is_a_function_of_seed_epoch_and_index():
     def first(seed, epoch, index):
-        return sample_rng(
-            dict(sample_idx=SampleIndex(index, seed, epoch))).integers(2**62)
+        return sample_rng(dict(sample_idx=SampleIndex(index, seed, epoch))).integers(2**62)
 
     triples = [(s, e, i) for s in range(4) for e in range(4) for i in range(9)]
     once, twice = ([first(*t) for t in triples] for _ in range(2))
@@ -58,8 +54,9 @@ def test_generator_is_a_function_of_seed_epoch_and_index():
 
 
 def test_plain_index_gives_fresh_randomness():
-    assert (sample_rng(dict(sample_idx=3)).integers(2**62)
-            != sample_rng(dict(sample_idx=3)).integers(2**62))
+    assert sample_rng(dict(sample_idx=3)).integers(2**62) != sample_rng(
+        dict(sample_idx=3)
+    ).integers(2**62)
 
 
 def test_global_generators_play_no_part():
@@ -130,8 +127,7 @@ def test_wrong_input():
 
 
 def test_found_by_prefix():
-    assert ROOT.get('mssl_plugins.EpochSampler') is \
-        sampler_module.EpochSampler
+    assert ROOT.get('mssl_plugins.EpochSampler') is sampler_module.EpochSampler
 
 
 def test_joined_sets_keep_the_randomness():
@@ -139,6 +135,7 @@ def test_joined_sets_keep_the_randomness():
     from mmengine.dataset import ConcatDataset, RepeatDataset
 
     from mssl_plugins.datasets import Scenes
+
     joined = ConcatDataset([Scenes(length=4), Scenes(length=4, seed=1)])
     inner = joined[SampleIndex(6, seed=3, epoch=2)]['sample_idx']
     assert (inner, inner.seed, inner.epoch) == (2, 3, 2)

@@ -1,4 +1,5 @@
 """Embedded scenes: what they contain, and how hard they are."""
+
 import copy
 import time
 
@@ -10,9 +11,14 @@ from mmengine.registry import DATASETS as ROOT
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mssl_plugins.datasets import scenes as samples
-from mssl_plugins.datasets.scenes import (GLYPHS, PHOTOS, Scenes,
-                                           load_outlines, load_photos)
+from mssl_plugins.datasets import scene_sources
+from mssl_plugins.datasets.scene_sources import (
+    GLYPHS,
+    PHOTOS,
+    load_outlines,
+    load_photos,
+)
+from mssl_plugins.datasets.scenes import Scenes
 
 MANY = dict(size=96, objects=(2, 6), num_classes=20, segments=True)
 
@@ -43,14 +49,12 @@ def test_boxes_masks_and_segments_agree():
         masks = sample['gt_masks']
         counts.add(len(masks))
         assert sample['gt_bboxes_labels'][0] == sample['gt_label']
-        assert len(sample['gt_bboxes']) == len(masks) == len(
-            sample['gt_bboxes_labels'])
+        assert len(sample['gt_bboxes']) == len(masks) == len(sample['gt_bboxes_labels'])
         assert masks.sum(0).max() == 1  # visible parts do not overlap
         want = np.zeros((96, 96), int)
         for n, (mask, box) in enumerate(zip(masks, sample['gt_bboxes'])):
             ys, xs = np.nonzero(mask)
-            assert box.tolist() == [
-                xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+            assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
             for y, x in zip(ys, xs):
                 want[y, x] = n + 1
         assert sample['segments'].dtype == np.uint8
@@ -60,7 +64,7 @@ def test_boxes_masks_and_segments_agree():
 
 def test_mask_is_where_the_object_is():
     """One colour under the mask, another one around it."""
-    kw = dict(size=64, occlusion=0, noise=0, texture=0, contrast=0.4, blur=1.)
+    kw = dict(size=64, occlusion=0, noise=0, texture=0, contrast=0.4, blur=1.0)
     data = Scenes(length=24, **kw)
     for i in range(24):
         sample = data[i]
@@ -80,15 +84,13 @@ def test_function_of_seed_split_and_index_alone():
     assert all(same(one[i], two[i]) for i in range(20))
     assert same(one[7], one[7]) and same(one[7], copy.deepcopy(one)[7])
     for other in (Scenes(length=50, seed=1), Scenes(length=50, split='test')):
-        assert not any(
-            (one[i]['img'] == other[i]['img']).all() for i in range(50))
+        assert not any((one[i]['img'] == other[i]['img']).all() for i in range(50))
     assert not (one[0]['img'] == one[12]['img']).all()
 
 
 def test_workers_change_nothing():
     data = Scenes(length=24, pipeline=[lambda r: r['img']])
-    a, b = (
-        torch.cat(list(DataLoader(data, 6, num_workers=n))) for n in (0, 2))
+    a, b = (torch.cat(list(DataLoader(data, 6, num_workers=n))) for n in (0, 2))
     assert (a == b).all()
 
 
@@ -117,8 +119,7 @@ def test_subset_shows_the_scenes_of_the_whole():
 
 def test_held_out_scenes_stand_on_other_photos():
     assert not set(PHOTOS['train']) & set(PHOTOS['test'])
-    train, test = ([p.tobytes() for p in load_photos(s, 96)]
-                   for s in ('train', 'test'))
+    train, test = ([p.tobytes() for p in load_photos(s, 96)] for s in ('train', 'test'))
     assert len(set(train)) >= 6 and len(set(test)) >= 4
     assert not set(train) & set(test)
 
@@ -126,8 +127,8 @@ def test_held_out_scenes_stand_on_other_photos():
 def test_photos_come_from_the_wheels():
     """Listed in the installed distribution, so nobody has to download."""
     from importlib.metadata import files
-    shipped = {str(f) for name in ('scikit-image', 'scikit-learn')
-               for f in files(name)}
+
+    shipped = {str(f) for name in ('scikit-image', 'scikit-learn') for f in files(name)}
     for photos in PHOTOS.values():
         for (package, folder), name in photos:
             assert f'{package}/{folder}/{name}' in shipped
@@ -151,26 +152,26 @@ def test_outlines_stand_upright():
 
 
 def test_missing_photo_and_package_are_named(monkeypatch):
-    monkeypatch.setitem(PHOTOS, 'test', ((('skimage', 'data'), 'no.png'), ))
+    monkeypatch.setitem(PHOTOS, 'test', ((('skimage', 'data'), 'no.png'),))
     with pytest.raises(FileNotFoundError, match='no.png'):
         load_photos.__wrapped__('test', 50)
-    monkeypatch.setattr(samples.importlib.util, 'find_spec', lambda _: None)
+    monkeypatch.setattr(scene_sources.importlib.util, 'find_spec', lambda _: None)
     with pytest.raises(ImportError, match='pip install scikit-image'):
         load_photos.__wrapped__('test', 50)
 
 
 # --- arguments
 
+
 def extent(**kw):
     data = Scenes(length=60, size=64, occlusion=0, **kw)
-    return np.array([
-        (b[2:] - b[:2]).max() / 64
-        for b in (data[i]['gt_bboxes'][0] for i in range(60))
-    ])
+    return np.array(
+        [(b[2:] - b[:2]).max() / 64 for b in (data[i]['gt_bboxes'][0] for i in range(60))]
+    )
 
 
 def test_scale_is_the_longer_side():
-    for low, high in ((0.3, 0.3), (0.5, 0.8), (1., 1.)):
+    for low, high in ((0.3, 0.3), (0.5, 0.8), (1.0, 1.0)):
         sides = extent(scale=(low, high))
         assert low - 0.06 < sides.min() and sides.max() < high + 0.06
 
@@ -195,12 +196,8 @@ def test_rotation_turns():
 
 @pytest.mark.parametrize('covered', [0.2, 0.6])
 def test_occlusion_hides_its_share(covered):
-    whole, hidden = (Scenes(length=40, size=64, occlusion=c)
-                     for c in (0., covered))
-    parts = [
-        hidden[i]['gt_masks'].sum() / whole[i]['gt_masks'].sum()
-        for i in range(40)
-    ]
+    whole, hidden = (Scenes(length=40, size=64, occlusion=c) for c in (0.0, covered))
+    parts = [hidden[i]['gt_masks'].sum() / whole[i]['gt_masks'].sum() for i in range(40)]
     # a bar that ends inside the object hides less, never more
     assert min(parts) > 1 - covered - 0.05
     assert np.median(parts) < 1 - covered + 0.1
@@ -212,8 +209,7 @@ def sharpness(**kw):
     for i in range(40):
         sample = data[i]
         img = sample['img'].astype(float)
-        away = cv2.dilate(sample['gt_masks'][0].astype(np.uint8),
-                          np.ones((5, 5))) == 0
+        away = cv2.dilate(sample['gt_masks'][0].astype(np.uint8), np.ones((5, 5))) == 0
         total += abs(np.diff(img, axis=1))[away[:, 1:]].mean()
     return total / 40
 
@@ -226,10 +222,16 @@ def test_blur_smoothes_the_background():
 def test_texture_and_noise_roughen():
     def inside(**kw):
         data = Scenes(length=40, size=64, occlusion=0, scale=(0.85, 0.9), **kw)
-        return np.mean([
-            data[i]['img'][cv2.erode(data[i]['gt_masks'][0].astype(
-                np.uint8), np.ones((5, 5))) > 0].std(0).mean()
-            for i in range(12)])
+        return np.mean(
+            [
+                data[i]['img'][
+                    cv2.erode(data[i]['gt_masks'][0].astype(np.uint8), np.ones((5, 5))) > 0
+                ]
+                .std(0)
+                .mean()
+                for i in range(12)
+            ]
+        )
 
     flat = inside(texture=0, noise=0)
     assert flat < 2
@@ -238,8 +240,7 @@ def test_texture_and_noise_roughen():
 
 
 def test_many_tiny_objects():
-    data = Scenes(
-        length=40, size=16, objects=(20, 30), scale=0.1, num_classes=20)
+    data = Scenes(length=40, size=16, objects=(20, 30), scale=0.1, num_classes=20)
     for i in range(40):
         sample = data[i]
         assert (sample['gt_bboxes'][:, 2:] > sample['gt_bboxes'][:, :2]).all()
@@ -247,18 +248,21 @@ def test_many_tiny_objects():
         assert sample['gt_masks'][0].any()
 
 
-@pytest.mark.parametrize('arguments, error', [
-    (dict(split='tests'), "did you mean 'test'"),
-    (dict(num_classes=21), 'num_classes must be in 2 .. 20, got 21'),
-    (dict(length=0), 'length'),
-    (dict(size=8), 'size must be in 16'),
-    (dict(seed=-1), 'seed'),
-    (dict(blur=-1), 'blur'),
-    (dict(scale=(0.5, 1.2)), 'scale must be a number or'),
-    (dict(scale=(0.8, 0.5)), 'scale'),
-    (dict(objects=0), 'objects'),
-    (dict(occlusion=(0, 1)), 'occlusion'),
-])
+@pytest.mark.parametrize(
+    'arguments, error',
+    [
+        (dict(split='tests'), "did you mean 'test'"),
+        (dict(num_classes=21), 'num_classes must be in 2 .. 20, got 21'),
+        (dict(length=0), 'length'),
+        (dict(size=8), 'size must be in 16'),
+        (dict(seed=-1), 'seed'),
+        (dict(blur=-1), 'blur'),
+        (dict(scale=(0.5, 1.2)), 'scale must be a number or'),
+        (dict(scale=(0.8, 0.5)), 'scale'),
+        (dict(objects=0), 'objects'),
+        (dict(occlusion=(0, 1)), 'occlusion'),
+    ],
+)
 def test_wrong_arguments(arguments, error):
     with pytest.raises(ValueError, match=error):
         Scenes(**arguments)
@@ -271,6 +275,7 @@ def test_found_by_prefix():
 
 # --- difficulty
 
+
 @pytest.fixture(scope='module')
 def pictures():
     """4,000 training and 1,000 held-out scenes of the default difficulty."""
@@ -278,8 +283,7 @@ def pictures():
     for split, length in (('train', 4000), ('test', 1000)):
         data = Scenes(split=split, length=length)
         all_of = [data[i] for i in range(length)]
-        out += [np.stack([s['img'] for s in all_of]),
-                np.array([s['gt_label'] for s in all_of])]
+        out += [np.stack([s['img'] for s in all_of]), np.array([s['gt_label'] for s in all_of])]
     return out
 
 
@@ -287,6 +291,7 @@ def pictures():
 def test_raw_pixels_fail(pictures, metric):
     """Below 0.35 as the issue asks; measured 0.20."""
     from sklearn.neighbors import KNeighborsClassifier
+
     x, y, test_x, test_y = pictures
     x, test_x = (a.reshape(len(a), -1) / np.float32(255) for a in (x, test_x))
     knn = KNeighborsClassifier(20, metric=metric, algorithm='brute')
@@ -301,24 +306,34 @@ def test_a_small_supervised_network_succeeds(pictures):
     x, test_x = ((a.permute(0, 3, 1, 2) / 255 - 0.45) for a in (x, test_x))
 
     def block(cin, cout):
-        return [nn.Conv2d(cin, cout, 3, padding=1, bias=False),
-                nn.BatchNorm2d(cout), nn.ReLU(), nn.MaxPool2d(2)]
+        return [
+            nn.Conv2d(cin, cout, 3, padding=1, bias=False),
+            nn.BatchNorm2d(cout),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
 
     torch.manual_seed(0)
     net = nn.Sequential(
-        *block(3, 16), *block(16, 48), *block(48, 128), *block(128, 192),
-        nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(192, 12))
+        *block(3, 16),
+        *block(16, 48),
+        *block(48, 128),
+        *block(128, 192),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(192, 12),
+    )
     net = net.to(memory_format=torch.channels_last)
     epochs, batch = 5, 50
     optim = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optim, 5e-3, total_steps=epochs * len(x) // batch)
+        optim, 5e-3, total_steps=epochs * len(x) // batch
+    )
     start = time.process_time()
     for _ in range(epochs):
         for chosen in torch.randperm(len(x)).view(-1, batch):
-            shift = torch.randint(-3, 4, (2, )).tolist()
-            loss = nn.functional.cross_entropy(
-                net(x[chosen].roll(shift, (2, 3))), y[chosen])
+            shift = torch.randint(-3, 4, (2,)).tolist()
+            loss = nn.functional.cross_entropy(net(x[chosen].roll(shift, (2, 3))), y[chosen])
             optim.zero_grad()
             loss.backward()
             optim.step()
@@ -326,8 +341,7 @@ def test_a_small_supervised_network_succeeds(pictures):
     net.eval()
     with torch.no_grad():
         accuracy = (net(test_x).argmax(1) == test_y).float().mean().item()
-    print(f'supervised: {accuracy:.3f} after '
-          f'{time.process_time() - start:.0f} s of one core')
+    print(f'supervised: {accuracy:.3f} after {time.process_time() - start:.0f} s of one core')
     assert accuracy > 0.90
 
 

@@ -7,7 +7,8 @@ from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
 from mmpretrain.models import SelfSupDataPreprocessor
 
-from mssl_plugins.datasets.transforms.views import PackViews, Views
+from mssl_plugins.datasets.transforms.pack import PackViews
+from mssl_plugins.datasets.transforms.views import Views
 from mssl_plugins.models.preprocessor import ViewPreprocessor
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

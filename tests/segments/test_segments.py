@@ -1,4 +1,5 @@
 """Segments: their file, its maker and check, and their way into the views."""
+
 import gc
 import json
 import multiprocessing
@@ -15,15 +16,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from mssl_plugins.commands.make_segments import main
 from mssl_plugins.datasets import ImageFolder, PackedImages, SampleIndex, Scenes
-from mssl_plugins.segments import LoadSegments
 from mssl_plugins.datasets.transforms import PackViews, Views
-from mssl_plugins.commands import make_segments
-from mssl_plugins.segments import build as maker
-from mssl_plugins.segments.generators import (GENERATORS, Annotations, Generator,
-                                                      build_generator, label_map)
-from mssl_plugins.segments.store import FORMAT, SegmentsFile, encode, write_shard
 from mssl_plugins.errors import run_cli
+from mssl_plugins.segments import LoadSegments, writer
+from mssl_plugins.segments.base import Generator, label_map
+from mssl_plugins.segments import build
+from mssl_plugins.segments.generators import GENERATORS, Annotations, build_generator
+from mssl_plugins.segments.image_set import find_images
+from mssl_plugins.segments.store import FORMAT, SegmentStore, encode, write_shard
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -53,12 +55,13 @@ def folder(tmp_path):
 
 
 def make(data, out, generator='felzenszwalb', **kwargs):
-    return maker.make(maker.find_images(str(data)), str(out), generator, shown=False, **kwargs)
+    return build.make(find_images(str(data)), str(out), generator, shown=False, **kwargs)
 
 
 def stored(out):
     """Every label map of a file by its key."""
     import zipfile
+
     found = {}
     for shard in Path(out).glob('*.zip'):
         with zipfile.ZipFile(shard) as archive:
@@ -78,13 +81,14 @@ class Slow(Generator):
 
 @pytest.fixture
 def slow(monkeypatch):
-    monkeypatch.setitem(GENERATORS, 'slow', lambda: Slow)
-    monkeypatch.setattr(maker, 'SECONDS', 0.05)
+    monkeypatch.setitem(GENERATORS, 'slow', Slow)
+    monkeypatch.setattr(writer, 'SECONDS', 0.05)
 
 
 # ------------------------------------------------------------------ the file
-@pytest.mark.parametrize('count, kind', [(1, np.uint8), (255, np.uint8), (256, np.uint16),
-                                         (3000, np.uint16)])
+@pytest.mark.parametrize(
+    'count, kind', [(1, np.uint8), (255, np.uint8), (256, np.uint16), (3000, np.uint16)]
+)
 def test_label_maps_come_back(tmp_path, count, kind):
     img = photo(0)
     labels = np.arange(40 * 56).reshape(40, 56) * (count + 1) // (40 * 56)
@@ -92,26 +96,33 @@ def test_label_maps_come_back(tmp_path, count, kind):
         labels = np.arange(40 * 56).reshape(40, 56)
     (tmp_path / 'segments.json').write_text(json.dumps(dict(format=FORMAT, generator='x')))
     write_shard(tmp_path / 'a.zip', [encode('ä/b c.jpg', labels * 7, img)])
-    file = SegmentsFile(tmp_path)
+    file = SegmentStore(tmp_path)
     read = file.read(file.find(['/somewhere/ä/b c.jpg'])[0])
     assert read.dtype == kind and (read == labels).all()
     assert file.find(['b c.jpg', 'xä/b c.jpg']).tolist() == [-1, -1]
 
 
 def test_bad_label_maps_are_refused():
-    for labels, words in ((np.ones((4, 4)), 'integer'), (np.ones((4, 4, 1), int), 'map'),
-                          (-np.ones((4, 4), int), '-1'),
-                          (np.arange(300 * 300).reshape(300, 300), '65,535')):
+    for labels, words in (
+        (np.ones((4, 4)), 'integer'),
+        (np.ones((4, 4, 1), int), 'map'),
+        (-np.ones((4, 4), int), '-1'),
+        (np.arange(300 * 300).reshape(300, 300), '65,535'),
+    ):
         with pytest.raises(ValueError, match=words):
             encode('a', labels, photo(0))
 
 
 def test_the_longest_end_of_a_path_is_found(tmp_path):
     (tmp_path / 'segments.json').write_text(json.dumps(dict(format=FORMAT)))
-    write_shard(tmp_path / 'a.zip', [
-        encode(key, np.full((2, 2), 1), photo(i))
-        for i, key in enumerate(['b.png', 'a/b.png', 'c/a/b.png'])])
-    file = SegmentsFile(tmp_path)
+    write_shard(
+        tmp_path / 'a.zip',
+        [
+            encode(key, np.full((2, 2), 1), photo(i))
+            for i, key in enumerate(['b.png', 'a/b.png', 'c/a/b.png'])
+        ],
+    )
+    file = SegmentStore(tmp_path)
     at = file.find(['/x/b.png', '/x/a/b.png', 'c/a/b.png', 'b.png', '/x/bb.png'])
     assert [file.is_of(i, photo(n)) for n, i in enumerate(at[:3])] == [True] * 3
     assert at[3] == at[0] and at[4] == -1
@@ -134,8 +145,11 @@ def reference(labels, box, flip, size):
 
 def test_segments_follow_1000_random_views(folder, tmp_path):
     make(folder, tmp_path / 'seg', 'slic', options=dict(segments=20))
-    groups = [dict(num=2, size=16, scale=(0.2, 1.)), dict(num=2, size=9, scale=(0.05, 0.4)),
-              dict(num=1, size=20, crop='pad', padding=16)]
+    groups = [
+        dict(num=2, size=16, scale=(0.2, 1.0)),
+        dict(num=2, size=9, scale=(0.05, 0.4)),
+        dict(num=1, size=20, crop='pad', padding=16),
+    ]
     views = dict(type='mssl_plugins.Views', views=groups)
     load = dict(type='mssl_plugins.LoadSegments', segments=str(tmp_path / 'seg'))
     plain = ImageFolder(str(folder), pipeline=[load])
@@ -161,13 +175,15 @@ def test_the_picture_and_its_segments_stay_together(folder, tmp_path):
         def __call__(self, img, key, sample):
             return (img[..., 1] > 128).astype(int)
 
-    GENERATORS['bright'] = lambda: Bright
+    GENERATORS['bright'] = Bright
     try:
         make(folder, tmp_path / 'seg', 'bright')
     finally:
         del GENERATORS['bright']
-    dataset = ImageFolder(str(folder), pipeline=[
-        LoadSegments(tmp_path / 'seg'), Views([dict(num=4, size=32)]), PackViews()])
+    dataset = ImageFolder(
+        str(folder),
+        pipeline=[LoadSegments(tmp_path / 'seg'), Views([dict(num=4, size=32)]), PackViews()],
+    )
     for i in range(12):
         sample = dataset[SampleIndex(i, seed=0, epoch=0)]
         for view, labels in zip(sample['inputs'], sample['data_samples'].view_segments):
@@ -179,14 +195,15 @@ def test_the_picture_and_its_segments_stay_together(folder, tmp_path):
 def test_smaller_segments_grow_with_the_image(tmp_path, folder):
     make(folder, tmp_path / 'seg', options=dict(side=20))
     sample = ImageFolder(str(folder), pipeline=[LoadSegments(tmp_path / 'seg')])[0]
-    file = SegmentsFile(tmp_path / 'seg')
+    file = SegmentStore(tmp_path / 'seg')
     small = file.read(int(file.find([sample['img_path']])[0]))
     assert max(small.shape) == 20 and sample['segments'].shape == sample['img'].shape[:2]
     h, w = sample['segments'].shape
     for y in range(0, h, 5):
         for x in range(0, w, 5):
-            inside = small[(2 * y + 1) * small.shape[0] // (2 * h),
-                           (2 * x + 1) * small.shape[1] // (2 * w)]
+            inside = small[
+                (2 * y + 1) * small.shape[0] // (2 * h), (2 * x + 1) * small.shape[1] // (2 * w)
+            ]
             assert sample['segments'][y, x] == inside
 
 
@@ -194,8 +211,10 @@ def test_moved_folders_and_resized_copies_are_the_same_images(folder, tmp_path):
     make(folder, tmp_path / 'seg')
     moved = shutil.copytree(folder, tmp_path / 'elsewhere' / 'deep' / 'set')
     for path in moved.rglob('*.png'):
-        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=0.5, fy=0.5,
-                                          interpolation=cv2.INTER_AREA))
+        cv2.imwrite(
+            str(path),
+            cv2.resize(cv2.imread(str(path)), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        )
     dataset = ImageFolder(str(tmp_path / 'elsewhere'), pipeline=[LoadSegments(tmp_path / 'seg')])
     assert all(dataset[i]['segments'].shape == dataset[i]['img'].shape[:2] for i in range(12))
 
@@ -205,7 +224,7 @@ def packed(path, images):
     np.savez(path, data=np.concatenate(files), off=np.cumsum([0, *map(len, files)]))
 
 
-def test_bundles_and_subsets_of_them(tmp_path):
+def test_packed_images_and_subsets(tmp_path):
     packed(tmp_path / 'a.npz', [photo(i) for i in range(6)])
     packed(tmp_path / 'b.npz', [photo(i + 50) for i in range(6)])
     make(tmp_path / 'a.npz', tmp_path / 'seg')
@@ -216,15 +235,16 @@ def test_bundles_and_subsets_of_them(tmp_path):
     with pytest.raises(ValueError, match='other images: none of the 6'):
         PackedImages(str(tmp_path / 'b.npz'), pipeline=[load])
     shutil.copy(tmp_path / 'b.npz', tmp_path / 'a.npz')
-    with pytest.raises(ValueError, match='made from another picture'):
+    with pytest.raises(ValueError, match='made from another image'):
         PackedImages(str(tmp_path / 'a.npz'), pipeline=[load])[0]
 
 
 def test_images_without_a_path_go_by_their_number(tmp_path):
     dataset = [dict(img=photo(i), sample_idx=i) for i in range(3)]
     (tmp_path / 'segments.json').write_text(json.dumps(dict(format=FORMAT)))
-    write_shard(tmp_path / 'a.zip', [
-        encode(str(i), np.full((40, 56), i), photo(i)) for i in range(3)])
+    write_shard(
+        tmp_path / 'a.zip', [encode(str(i), np.full((40, 56), i), photo(i)) for i in range(3)]
+    )
     load = LoadSegments(tmp_path)
     assert [load(dict(s))['segments'].max() for s in dataset] == [0, 1, 1]
     gray = load(dict(img=photo(1)[..., 1], sample_idx=1))
@@ -233,9 +253,11 @@ def test_images_without_a_path_go_by_their_number(tmp_path):
 
 def test_scenes_have_segments_of_their_own(tmp_path):
     config = tmp_path / 'config.py'
-    config.write_text("train_dataloader = dict(dataset=dict(type='mssl_plugins.Scenes', length=6, "
-                      "objects=(1, 3), indices=5, pipeline=[dict(type='mssl_plugins.PackViews')]"
-                      "))\nmodel = dict()")
+    config.write_text(
+        "train_dataloader = dict(dataset=dict(type='mssl_plugins.Scenes', length=6, "
+        "objects=(1, 3), indices=5, pipeline=[dict(type='mssl_plugins.PackViews')]"
+        '))\nmodel = dict()'
+    )
     make(config, tmp_path / 'seg', 'annotations')
     scenes = Scenes(length=5, objects=(1, 3), pipeline=[LoadSegments(tmp_path / 'seg')])
     for i in range(5):
@@ -243,7 +265,7 @@ def test_scenes_have_segments_of_their_own(tmp_path):
         masks = scene['gt_masks']
         assert ((scene['segments'] > 0) == masks.any(0)).all()
         assert len(np.unique(scene['segments'])) - 1 == len(masks)
-    with pytest.raises(ValueError, match='another picture'):
+    with pytest.raises(ValueError, match='another image'):
         Scenes(length=5, objects=(1, 3), seed=1, pipeline=[LoadSegments(tmp_path / 'seg')])[0]
 
 
@@ -254,11 +276,12 @@ def test_workers_read_and_copies_travel(folder, tmp_path, workers):
     dataset = ImageFolder(str(folder), pipeline=pipeline)
     alone = [dataset[i]['data_samples'].view_boxes.shape for i in range(12)]
     dataset = pickle.loads(pickle.dumps(dataset))  # as spawned workers get it
-    loader = DataLoader(dataset, batch_size=None, collate_fn=maker._as_is, num_workers=workers)
+    loader = DataLoader(dataset, batch_size=None, collate_fn=lambda item: item, num_workers=workers)
     batch = [sample['data_samples'] for sample in loader]
     assert [s.view_boxes.shape for s in batch] == alone
-    assert all(s.view_segments[0].dtype == torch.uint8 and s.view_segments[0].max() > 0
-               for s in batch)
+    assert all(
+        s.view_segments[0].dtype == torch.uint8 and s.view_segments[0].max() > 0 for s in batch
+    )
 
 
 # ------------------------------------------------------------ what can be wrong
@@ -289,7 +312,7 @@ def test_segments_of_other_images_are_noticed(folder, tmp_path):
         make(other, tmp_path / 'seg')
     for allow in (False, True):
         dataset = ImageFolder(str(other), pipeline=[LoadSegments(tmp_path / 'seg', allow)])
-        with pytest.raises(ValueError, match='segments of other images.*another picture'):
+        with pytest.raises(ValueError, match='segments of other images.*another image'):
             dataset[0]
     for path in other.rglob('*.png'):
         path.rename(path.with_name('x' + path.name))
@@ -299,18 +322,18 @@ def test_segments_of_other_images_are_noticed(folder, tmp_path):
     with pytest.raises(ValueError, match='12 other images'):
         make(other / 'cat', tmp_path / 'seg')
     assert (tmp_path / 'seg/segments.json').read_text() == before
-    with pytest.raises(ValueError, match='other proportions|another picture'):
+    with pytest.raises(ValueError, match='other proportions|another image'):
         LoadSegments(tmp_path / 'seg')(dict(img=photo(0, 60), img_path='Möwe/00.png'))
 
 
 @pytest.mark.parametrize('damage', ['truncated', 'bytes', 'index', 'format', 'nothing', 'none'])
 def test_damaged_files_are_noticed(folder, tmp_path, damage):
     make(folder, tmp_path / 'seg')
-    shard, = (tmp_path / 'seg').glob('*.zip')
+    (shard,) = (tmp_path / 'seg').glob('*.zip')
     content = bytearray(shard.read_bytes())
     index = tmp_path / 'seg' / 'segments.json'
     if damage == 'truncated':
-        shard.write_bytes(content[:len(content) // 2])
+        shard.write_bytes(content[: len(content) // 2])
     elif damage == 'bytes':
         content[200:230] = bytes(30)
         shard.write_bytes(content)
@@ -323,9 +346,13 @@ def test_damaged_files_are_noticed(folder, tmp_path, damage):
     else:
         index.unlink()
     words, kind = dict(
-        truncated=('truncated', ValueError), bytes=('truncated or damaged', ValueError),
-        index=('damaged', ValueError), format=('segments 9', ValueError),
-        nothing=('no segments yet', ValueError), none=('segments.json', FileNotFoundError))[damage]
+        truncated=('truncated', ValueError),
+        bytes=('truncated or damaged', ValueError),
+        index=('damaged', ValueError),
+        format=('segments 9', ValueError),
+        nothing=('no segments yet', ValueError),
+        none=('segments.json', FileNotFoundError),
+    )[damage]
     with pytest.raises(kind, match=words):
         dataset = ImageFolder(str(folder), pipeline=[LoadSegments(tmp_path / 'seg')])
         [dataset[i] for i in range(12)]
@@ -353,14 +380,15 @@ def test_a_killed_run_goes_on(folder, tmp_path, slow, workers, capsys):
         cv2.imwrite(str(folder / f'more{i}.png'), photo(200 + i))
     out = tmp_path / 'seg'
     child = multiprocessing.get_context('fork').Process(
-        target=make, args=(folder, out, 'slow'), kwargs=dict(workers=workers, shard=16))
+        target=make, args=(folder, out, 'slow'), kwargs=dict(workers=workers, shard=16)
+    )
     child.start()
     while not list(out.glob('*.zip')):
         assert child.is_alive()
         time.sleep(0.01)
     child.kill()
     child.join()
-    done = len(SegmentsFile(out))
+    done = len(SegmentStore(out))
     assert 0 < done < 48
     (out / 'part-000099.zip.incomplete').write_bytes(b'half')
     part = next(out.glob('*.zip'))
@@ -383,10 +411,10 @@ def test_an_interrupted_run_keeps_what_it_made(folder, tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             return np.ones(img.shape[:2], int)
 
-    monkeypatch.setitem(GENERATORS, 'slow', lambda: Stop)
+    monkeypatch.setitem(GENERATORS, 'slow', Stop)
     with pytest.raises(KeyboardInterrupt):
         make(folder, tmp_path / 'seg', 'slow')
-    assert 0 < len(SegmentsFile(tmp_path / 'seg')) < 12
+    assert 0 < len(SegmentStore(tmp_path / 'seg')) < 12
 
 
 def test_two_makers_of_one_file(folder, tmp_path, monkeypatch):
@@ -399,7 +427,7 @@ def test_two_makers_of_one_file(folder, tmp_path, monkeypatch):
             go_on.wait(60)
             return np.ones(img.shape[:2], int)
 
-    monkeypatch.setitem(GENERATORS, 'slow', lambda: Waiting)
+    monkeypatch.setitem(GENERATORS, 'slow', Waiting)
     child = fork.Process(target=make, args=(folder, tmp_path / 'seg', 'slow'))
     child.start()
     assert begun.wait(60)
@@ -415,15 +443,15 @@ def test_unreadable_images_are_counted_and_tried_again(folder, tmp_path, capsys)
     whole = bad.read_bytes()
     bad.write_bytes(whole[:60])
     argv = [str(folder), str(tmp_path / 'seg')]
-    assert make_segments.main([*argv, '--generator', 'slic', '--workers', '0']) == 0
+    assert main([*argv, '--generator', 'slic', '--workers', '0']) == 0
     assert '1 could not be read and have none: cat/01.png' in capsys.readouterr().out
-    assert make_segments.main([*argv, '--check']) == 1
+    assert main([*argv, '--check']) == 1
     assert '1 of 12 images have no segments, for they could not' in capsys.readouterr().out
     bad.write_bytes(whole)
     with pytest.raises(ValueError, match='could not be read when they were made'):
         [s for s in ImageFolder(str(folder), pipeline=[LoadSegments(tmp_path / 'seg')])]
     make(folder, tmp_path / 'seg', 'slic')
-    assert make_segments.main([*argv, '--check']) == 0
+    assert main([*argv, '--check']) == 0
     dataset = ImageFolder(str(folder), pipeline=[LoadSegments(tmp_path / 'seg')])
     assert all(dataset[i]['segments'].any() for i in range(12))
 
@@ -432,46 +460,59 @@ def test_check_says_what_is_wrong(folder, tmp_path, capsys):
     out = tmp_path / 'seg'
     argv = [str(folder), str(out), '--check']
     make(folder, out)
-    assert make_segments.main(argv) == 0
+    assert main(argv) == 0
     assert 'all 12 images have segments' in capsys.readouterr().out
     for i in range(11):
         cv2.imwrite(str(folder / f'new{i:02}.png'), photo(90 + i))
-    assert make_segments.main(argv) == 1
+    assert main(argv) == 1
     said = capsys.readouterr().out
     assert '11 of 23 images have no segments: new00.png, new01.png' in said
     assert 'new09.png and 1 more' in said
     make(folder, out)
     cv2.imwrite(str(folder / 'new03.png'), photo(3333))
-    assert make_segments.main(argv) == 1
+    assert main(argv) == 1
     assert 'segments of other images: 1 of' in (said := capsys.readouterr().out)
     assert 'new03.png' in said
     shard = next(out.glob('*.zip'))
     shard.write_bytes(shard.read_bytes()[:-50])
-    assert make_segments.main(argv) == 1
+    assert main(argv) == 1
     assert f'{shard} is truncated' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('argv, words', [
-    (['DATA', 'OUT'], "unknown --generator 'None': allowed are annotations, felz"),
-    (['DATA', 'OUT', '--generator', 'slick'], "did you mean 'slic'"),
-    (['DATA', 'OUT', '--generator', 'slic', '--options', 'segment=3'], "did you mean 'segments'"),
-    (['DATA', 'OUT', '--generator', 'slic', '--weights', 'x'], '--weights is for --generator sam'),
-    (['DATA', 'OUT', '--generator', 'sam'], 'needs --weights'),
-    (['DATA', 'OUT', '--generator', 'sam', '--weights', '/nowhere.pth'], 'no such weights'),
-    (['DATA', 'OUT', '--generator', 'annotations'], 'carries no masks of its own'),
-    (['DATA', 'OUT', '--generator', 'annotations', '--annotations', '/nowhere'], 'no such file'),
-    (['/nowhere.npz', 'OUT', '--generator', 'slic'], 'no file /nowhere.npz'),
-    (['EMPTY', 'OUT', '--generator', 'slic'], 'no image in'),
-    (['DATA', 'OUT', '--check'], 'does not exist; no segments.json'),
-    (['DATA', 'DATA', '--generator', 'slic'], 'is no segments file'),
-    (['DATA', 'OUT', '--generator', 'slic', '--workers', '-1'], '--workers must be')])
+@pytest.mark.parametrize(
+    'argv, words',
+    [
+        (['DATA', 'OUT'], "unknown --generator 'None': allowed are annotations, felz"),
+        (['DATA', 'OUT', '--generator', 'slick'], "did you mean 'slic'"),
+        (
+            ['DATA', 'OUT', '--generator', 'slic', '--options', 'segment=3'],
+            "did you mean 'segments'",
+        ),
+        (
+            ['DATA', 'OUT', '--generator', 'slic', '--weights', 'x'],
+            '--weights is for --generator sam',
+        ),
+        (['DATA', 'OUT', '--generator', 'sam'], 'needs --weights'),
+        (['DATA', 'OUT', '--generator', 'sam', '--weights', '/nowhere.pth'], 'no such weights'),
+        (['DATA', 'OUT', '--generator', 'annotations'], 'carries no masks of its own'),
+        (
+            ['DATA', 'OUT', '--generator', 'annotations', '--annotations', '/nowhere'],
+            'no such file',
+        ),
+        (['/nowhere.npz', 'OUT', '--generator', 'slic'], 'no file /nowhere.npz'),
+        (['EMPTY', 'OUT', '--generator', 'slic'], 'no image in'),
+        (['DATA', 'OUT', '--check'], 'does not exist; no segments.json'),
+        (['DATA', 'DATA', '--generator', 'slic'], 'is no segment store'),
+        (['DATA', 'OUT', '--generator', 'slic', '--workers', '-1'], '--workers must be'),
+    ],
+)
 def test_mistakes_are_one_line(argv, words, folder, tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
     names = dict(DATA=str(folder), OUT=str(tmp_path / 'seg'), EMPTY=str(tmp_path / 'empty'))
     given = [names.get(word, word) for word in argv]
     if '--workers' not in given:
         given += ['--workers', '0']
-    assert run_cli(lambda: make_segments.main(given)) == 1
+    assert run_cli(lambda: main(given)) == 1
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and words in error[0]
     assert not list(tmp_path.glob('seg/*.zip'))
@@ -479,28 +520,40 @@ def test_mistakes_are_one_line(argv, words, folder, tmp_path, capsys):
 
 def test_another_recipe_needs_another_file(folder, tmp_path):
     make(folder, tmp_path / 'seg')
-    with pytest.raises(ValueError, match="generator felzenszwalb, now given: slic"):
+    with pytest.raises(ValueError, match='generator felzenszwalb, now given: slic'):
         make(folder, tmp_path / 'seg', 'slic')
-    with pytest.raises(ValueError, match="options .*sigma.* give another OUT"):
-        make(folder, tmp_path / 'seg', options=dict(sigma=1.))
+    with pytest.raises(ValueError, match='options .*sigma.* give another OUT'):
+        make(folder, tmp_path / 'seg', options=dict(sigma=1.0))
 
 
 def test_the_command_line(folder, tmp_path, run_python):
     tool = Path(__file__).parents[2] / 'tools/make_segments.py'
-    result = run_python(tool, folder, tmp_path / 'seg', '--generator', 'felzenszwalb',
-                        '--workers', '2', '--options', 'scale=0.1')
+    result = run_python(
+        tool,
+        folder,
+        tmp_path / 'seg',
+        '--generator',
+        'felzenszwalb',
+        '--workers',
+        '2',
+        '--options',
+        'scale=0.1',
+    )
     assert result.returncode == 0, result.stderr
     assert '12/12' in result.stdout and '12 images have segments' in result.stdout
     assert json.loads((tmp_path / 'seg/segments.json').read_text())['options'] == dict(
-        scale=0.1, sigma=0.8, min_size=0.005, side=256)
+        scale=0.1, sigma=0.8, min_size=0.005, side=256
+    )
 
 
 def test_joined_sets_have_one_file(folder, tmp_path):
     config = tmp_path / 'config.py'
-    parts = [dict(type='mssl_plugins.ImageFolder', data_root=str(folder / name), pipeline=[1])
-             for name in ('cat', 'Möwe')]
+    parts = [
+        dict(type='mssl_plugins.ImageFolder', data_root=str(folder / name), pipeline=[1])
+        for name in ('cat', 'Möwe')
+    ]
     joined = dict(type='RepeatDataset', times=3, dataset=dict(type='ConcatDataset', datasets=parts))
-    config.write_text(f"train_dataloader = dict(dataset={joined})\nmodel = dict()")
+    config.write_text(f'train_dataloader = dict(dataset={joined})\nmodel = dict()')
     make(config, tmp_path / 'seg')
     keys = sorted(stored(tmp_path / 'seg'))
     assert len(keys) == 12 and {k.rsplit('/', 2)[-2] for k in keys} == {'cat', 'Möwe'}
@@ -523,16 +576,23 @@ def test_the_smaller_mask_owns_the_pixel():
 def test_coco_annotations(tmp_path):
     pytest.importorskip('pycocotools')
     from pycocotools import mask as coco
+
     block = np.zeros((40, 56), np.uint8, order='F')
     block[30:36, 40:50] = 1
     rle = coco.encode(block)
     rle['counts'] = rle['counts'].decode()
-    notes = [dict(image_id=7, segmentation=[[4, 4, 36, 4, 36, 24, 4, 24]]),
-             dict(image_id=7, segmentation=[[8, 8, 16, 8, 16, 16, 8, 16]]),
-             dict(image_id=7, segmentation=rle), dict(image_id=7)]
+    notes = [
+        dict(image_id=7, segmentation=[[4, 4, 36, 4, 36, 24, 4, 24]]),
+        dict(image_id=7, segmentation=[[8, 8, 16, 8, 16, 16, 8, 16]]),
+        dict(image_id=7, segmentation=rle),
+        dict(image_id=7),
+    ]
     path = tmp_path / 'instances.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=7, file_name='a.png', height=40, width=56)], annotations=notes)))
+    path.write_text(
+        json.dumps(
+            dict(images=[dict(id=7, file_name='a.png', height=40, width=56)], annotations=notes)
+        )
+    )
     labels = Annotations(str(path))(photo(0), 'set/a.png', {})
     assert labels[6, 30] == 1 and labels[10, 10] == 2 and labels[33, 45] == 3 and labels[0, 0] == 0
     assert abs((labels == 2).sum() - 64) <= 17 and (labels == 3).sum() == 60
@@ -545,8 +605,9 @@ def test_coco_annotations(tmp_path):
         Annotations(str(path))
 
 
-def test_label_pictures(tmp_path):
+def test_label_images(tmp_path):
     from PIL import Image
+
     labels = np.zeros((20, 28), np.uint8)
     labels[2:9, 3:9], labels[10:15, 4:20], labels[0] = 1, 4, 255
     palette = Image.fromarray(labels, 'P')
@@ -563,15 +624,18 @@ def test_label_pictures(tmp_path):
         assert len({found[3, 4], found[12, 5], 0}) == 3
     with_sky = Annotations(str(tmp_path / 'ann'), none=255)(photo(0), 'cat/a.jpg', {})
     assert len(np.unique(with_sky)) == 4 and with_sky[19, 0] > 0 == with_sky[0, 0]
-    with pytest.raises(FileNotFoundError, match='no label picture for c.jpg'):
+    with pytest.raises(FileNotFoundError, match='no label image for c.jpg'):
         read(photo(0), 'c.jpg', {})
     with pytest.raises(ValueError, match='20 x 28 px, its image'):
         read(photo(0, 40, 40), 'cat/a.jpg', {})
 
 
 def test_a_mistake_in_a_worker_names_the_image(folder, tmp_path, capsys):
-    status = run_cli(lambda: make_segments.main([
-        str(folder), str(tmp_path / 'seg'), '--generator', 'annotations', '--workers', '2']))
+    status = run_cli(
+        lambda: main(
+            [str(folder), str(tmp_path / 'seg'), '--generator', 'annotations', '--workers', '2']
+        )
+    )
     assert status == 1 and 'carries no masks of its own' in capsys.readouterr().err
     make(folder, tmp_path / 'seg', 'slic')  # nothing was made: another way is free
     assert len(stored(tmp_path / 'seg')) == 12
@@ -590,11 +654,11 @@ def test_scikit_image_finds_the_parts_of_a_picture(name):
 
 
 def test_speed_and_real_photos(real_data, tmp_path):
-    images = maker.find_images(str(real_data('tiny_imagenet_20c_val.npz')))
+    images = find_images(str(real_data('tiny_imagenet_20c_val.npz')))
     begin = time.monotonic()
-    maker.make(images, str(tmp_path / 'seg'), 'felzenszwalb', workers=2, shown=False)
+    build.make(images, str(tmp_path / 'seg'), 'felzenszwalb', workers=2, shown=False)
     seconds = time.monotonic() - begin
-    file = SegmentsFile(tmp_path / 'seg')
+    file = SegmentStore(tmp_path / 'seg')
     counts = [file.read(at).max() for at in file.find(i.key for i in images)]
     assert len(images) == 1000 and 3 < np.mean(counts) < 60
     assert seconds < 60, f'{seconds:.1f} s for 1,000 images of 64 px'
@@ -604,6 +668,7 @@ def test_speed_and_real_photos(real_data, tmp_path):
 def test_masks_are_accepted_as_the_paper_says():
     """Stability: how little the mask changes as the threshold moves by 1."""
     from mssl_plugins.segments.sam import ONNXMasks, box_of
+
     limits = SimpleNamespace(least_iou=0.88, least_stability=0.95)
     y, x = np.mgrid[:256, :256].astype(np.float32)
     distance = 60 - np.hypot(y - 80, x - 100)
@@ -624,6 +689,7 @@ def test_masks_are_accepted_as_the_paper_says():
 
 def test_wrong_weights_are_refused(tmp_path):
     from mssl_plugins.segments.sam import SAM
+
     with pytest.raises(ValueError, match='points_per_side'):
         SAM(str(tmp_path), points_per_side=0)
     try:
@@ -646,12 +712,24 @@ def test_checkpoint_of_segment_anything(tmp_path):
     """The authors' package on weights in their form; random ones, so that any mask is taken."""
     segment_anything = pytest.importorskip('segment_anything')
     torch.save(segment_anything.sam_model_registry['vit_b']().state_dict(), tmp_path / 'sam.pth')
-    options = dict(weights=str(tmp_path / 'sam.pth'), points_per_side=1, pred_iou_thresh=-1e9,
-                   stability_score_thresh=-1., side=64)
+    options = dict(
+        weights=str(tmp_path / 'sam.pth'),
+        points_per_side=1,
+        pred_iou_thresh=-1e9,
+        stability_score_thresh=-1.0,
+        side=64,
+    )
     (tmp_path / 'photos').mkdir()
     cv2.imwrite(str(tmp_path / 'photos/a.png'), photo(0))
-    maker.make(maker.find_images(str(tmp_path / 'photos')), str(tmp_path / 'seg'), 'sam', options, workers=0, shown=False)
-    file = SegmentsFile(tmp_path / 'seg')
+    build.make(
+        find_images(str(tmp_path / 'photos')),
+        str(tmp_path / 'seg'),
+        'sam',
+        options,
+        workers=0,
+        shown=False,
+    )
+    file = SegmentStore(tmp_path / 'seg')
     labels = file.read(0)
     assert len(file) == 1 and labels.shape == photo(0).shape[:2] and 1 <= labels.max() <= 3
     torch.save(dict(a=torch.zeros(1)), tmp_path / 'other.pth')
@@ -663,10 +741,13 @@ def test_a_real_model_segments_real_photos(tmp_path):
     """Borders of its segments lie on edges of the photo."""
     weights = os.environ.get('MSSL_SAM', '')
     if not weights or not Path(weights).exists():
-        pytest.skip('no SAM-family weights: name the folder of an ONNX encoder and decoder, or a '
-                    'checkpoint of segment_anything, with MSSL_SAM')
+        pytest.skip(
+            'no SAM-family weights: name the folder of an ONNX encoder and decoder, or a '
+            'checkpoint of segment_anything, with MSSL_SAM'
+        )
     pytest.importorskip('segment_anything' if weights.endswith('.pth') else 'onnxruntime')
-    from mssl_plugins.datasets.scenes import load_photos
+    from mssl_plugins.datasets.scene_sources import load_photos
+
     (tmp_path / 'photos').mkdir()
     for i, img in enumerate((load_photos('train', 256)[1], load_photos('test', 256)[2])):
         cv2.imwrite(str(tmp_path / 'photos' / f'{i}.png'), cv2.cvtColor(img, cv2.COLOR_RGB2BGR))

@@ -1,6 +1,6 @@
 """Pictures of attention, masks, reconstructions and segments."""
+
 import importlib.util
-import sys
 from pathlib import Path
 
 import cv2
@@ -18,15 +18,32 @@ ROOT = Path(__file__).parents[2]
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
 VIT = dict(type='mssl_plugins.ViT', arch=ARCH, img_size=16, patch_size=4)
 MST = dict(
-    type='mssl_plugins.MST', q=0.5,
+    type='mssl_plugins.MST',
+    q=0.5,
     backbone=dict(VIT, mask_token=True),
     neck=dict(type='mssl_plugins.PixelDecoder', in_channels=16, patch_size=4, widths=(8, 8)),
-    head=dict(type='mssl_plugins.DINOHead', in_channels=16, out_channels=32, hidden_channels=16,
-              bottleneck_channels=8, use_bn=True))
+    head=dict(
+        type='mssl_plugins.DINOHead',
+        in_channels=16,
+        out_channels=32,
+        hidden_channels=16,
+        bottleneck_channels=8,
+        use_bn=True,
+    ),
+)
 MAE = dict(
-    type='mssl_plugins.MAE', backbone=VIT,
-    neck=dict(type='mssl_plugins.MAEDecoder', num_patches=16, patch_size=4, embed_dim=16,
-              decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2))
+    type='mssl_plugins.MAE',
+    backbone=VIT,
+    neck=dict(
+        type='mssl_plugins.MAEDecoder',
+        num_patches=16,
+        patch_size=4,
+        embed_dim=16,
+        decoder_embed_dim=16,
+        decoder_depth=1,
+        decoder_num_heads=2,
+    ),
+)
 ASL = dict(MAE, type='mssl_plugins.ASL', layer=dict(num_heads=2, drop_rate=0.5))
 GUIDED = dict(mask_bias=dict(positive=True, negative=True))
 GUIDED_MST = dict(MST, type='mssl_plugins.MaskGuidedMST', backbone=dict(MST['backbone'], **GUIDED))
@@ -35,9 +52,13 @@ SUPERVISED = dict(
     type='mmpretrain.ImageClassifier',
     backbone=dict(VIT, type='mmpretrain.VisionTransformer', out_type='cls_token'),
     head=dict(type='mmpretrain.VisionTransformerClsHead', num_classes=3, in_channels=16),
-    data_preprocessor=dict(num_classes=3, mean=[100.] * 3, std=[50.] * 3))
-RESNET = dict(type='mssl_plugins.DINO', backbone=dict(type='mmpretrain.ResNet', depth=18),
-              head=dict(type='mssl_plugins.DINOHead', in_channels=512, out_channels=32))
+    data_preprocessor=dict(num_classes=3, mean=[100.0] * 3, std=[50.0] * 3),
+)
+RESNET = dict(
+    type='mssl_plugins.DINO',
+    backbone=dict(type='mmpretrain.ResNet', depth=18),
+    head=dict(type='mssl_plugins.DINOHead', in_channels=512, out_channels=32),
+)
 
 
 @pytest.fixture(scope='module')
@@ -45,11 +66,19 @@ def files(tmp_path_factory):
     """Configs, their checkpoints, and two pictures of 22 x 30 px."""
     folder = tmp_path_factory.mktemp('attention')
     torch.manual_seed(0)
-    for name, model in dict(mst=MST, mae=MAE, asl=ASL, guided_mst=GUIDED_MST, guided_mae=GUIDED_MAE,
-                            supervised=SUPERVISED, resnet=RESNET).items():
+    for name, model in dict(
+        mst=MST,
+        mae=MAE,
+        asl=ASL,
+        guided_mst=GUIDED_MST,
+        guided_mae=GUIDED_MAE,
+        supervised=SUPERVISED,
+        resnet=RESNET,
+    ).items():
         text = f"default_scope = 'mmpretrain'\nmodel = {model!r}\n"
         (folder / f'{name}.py').write_text(text)
         from mmengine.registry import init_default_scope
+
         init_default_scope('mmpretrain')
         built = MODELS.build(Config.fromfile(folder / f'{name}.py').model)
         built.init_weights()
@@ -78,7 +107,7 @@ def tile_of(path, column, row=0, height=160, tile=160, gap=6, head=22):
     """What stands in a place of a sheet whose rows have this height."""
     shown = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     y, x = head + gap + row * (height + gap), gap + column * (tile + gap)
-    return shown[y:y + height, x:x + tile]
+    return shown[y : y + height, x : x + tile]
 
 
 def written_out(backbone, x):
@@ -95,7 +124,7 @@ def written_out(backbone, x):
     tokens = [get['cls_token'][0, 0]]
     for r in range(rows):
         for c in range(columns):
-            cell = x[:, r * patch:(r + 1) * patch, c * patch:(c + 1) * patch].double()
+            cell = x[:, r * patch : (r + 1) * patch, c * patch : (c + 1) * patch].double()
             tokens.append((weight * cell).sum((1, 2, 3)) + get['patch_embed.projection.bias'])
     t = torch.stack(tokens) + get['pos_embed'][0]
     for layer in range(2):
@@ -105,9 +134,11 @@ def written_out(backbone, x):
         q, k, v = qkv.view(len(t), 3, heads, -1).unbind(1)
         out, shown = [], []
         for h in range(heads):
-            logits = torch.tensor([[float(q[i, h] @ k[j, h]) for j in range(len(t))]
-                                   for i in range(len(t))], dtype=torch.float64)
-            logits = (logits / q.shape[-1]**0.5).exp()
+            logits = torch.tensor(
+                [[float(q[i, h] @ k[j, h]) for j in range(len(t))] for i in range(len(t))],
+                dtype=torch.float64,
+            )
+            logits = (logits / q.shape[-1] ** 0.5).exp()
             share = logits / logits.sum(1, keepdim=True)
             shown.append(share[0, 1:].view(rows, columns))
             out.append(share @ v[:, h])
@@ -119,8 +150,10 @@ def written_out(backbone, x):
     return torch.stack(shown)
 
 
-@pytest.mark.parametrize('name, source', [
-    ('mst', 'student'), ('mst', 'teacher'), ('mae', 'student'), ('supervised', 'student')])
+@pytest.mark.parametrize(
+    'name, source',
+    [('mst', 'student'), ('mst', 'teacher'), ('mae', 'student'), ('supervised', 'student')],
+)
 def test_attention_is_softmax_of_qk(files, name, source):
     network = A.load(files / f'{name}.py', files / f'{name}.pth', source)
     images = [A.fit(read_square(files / 'photos' / f'{i}.png', 16), 16, 4) for i in range(2)]
@@ -131,8 +164,9 @@ def test_attention_is_softmax_of_qk(files, name, source):
     cfg = Config.fromfile(files / f'{name}.py').model
     own = dict(cfg.backbone, type='mssl_plugins.ViT')
     backbone = MODELS.build(own)
-    backbone.load_state_dict({k[len(prefix):]: v for k, v in weights.items()
-                              if k.startswith(prefix)})
+    backbone.load_state_dict(
+        {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+    )
     given = cfg.get('data_preprocessor') or {}
     mean = torch.tensor(given.get('mean', [123.675, 116.28, 103.53])).view(3, 1, 1)
     std = torch.tensor(given.get('std', [58.395, 57.12, 57.375])).view(3, 1, 1)
@@ -157,7 +191,7 @@ def test_the_fewest_patches_with_the_share_are_kept():
         kept = A.keep_mass(values, share)
         for cells, flags in zip(values.tolist(), kept.tolist()):
             cells, flags = sum(cells, []), sum(flags, [])
-            chosen, total = set(), 0.
+            chosen, total = set(), 0.0
             for i in sorted(range(20), key=lambda i: -cells[i]):
                 if total >= share * sum(cells) - 1e-9:
                     break
@@ -172,8 +206,19 @@ def test_the_fewest_patches_with_the_share_are_kept():
 
 def test_a_folder_and_a_second_checkpoint(files, tmp_path):
     out = tmp_path / 'new' / 'attention.png'
-    visualize('attention', files / 'mst.py', files / 'mst.pth', files / 'photos', '--out', out,
-              '--beside', files / 'supervised.py', files / 'supervised.pth', '--size', '20')
+    visualize(
+        'attention',
+        files / 'mst.py',
+        files / 'mst.pth',
+        files / 'photos',
+        '--out',
+        out,
+        '--beside',
+        files / 'supervised.py',
+        files / 'supervised.pth',
+        '--size',
+        '20',
+    )
     network = A.load(files / 'supervised.py', files / 'supervised.pth', size=20)
     for row in range(2):
         image = cv2.imread(str(files / 'photos' / f'{row}.png'))[..., ::-1]
@@ -185,8 +230,20 @@ def test_a_folder_and_a_second_checkpoint(files, tmp_path):
         whole = tile_of(out, 0, row, 135)
         assert (whole[[0, -1]][:, [0, -1]] == image[[0, -1]][:, [2, 27]]).all()
     assert cv2.imread(str(out)).shape[1] == 11 * 166 + 6
-    visualize('attention', files / 'mae.py', 'random', files / 'photos/0.png', '--out', out,
-              '--no-heads', '--beside', files / 'mae.pth', '--names', 'before', 'after')
+    visualize(
+        'attention',
+        files / 'mae.py',
+        'random',
+        files / 'photos/0.png',
+        '--out',
+        out,
+        '--no-heads',
+        '--beside',
+        files / 'mae.pth',
+        '--names',
+        'before',
+        'after',
+    )
     assert cv2.imread(str(out)).shape[1] == 7 * 166 + 6
 
 
@@ -203,8 +260,18 @@ def make_video(path, frames, size=(48, 32)):
 def test_a_video_in_and_a_video_out(files, tmp_path, capsys):
     make_video(tmp_path / 'in.mp4', 11)
     out = tmp_path / 'out.mp4'
-    visualize('attention', files / 'mst.py', files / 'mst.pth', tmp_path / 'in.mp4', '--out', out,
-              '--tile', '96', '--source', 'teacher')
+    visualize(
+        'attention',
+        files / 'mst.py',
+        files / 'mst.pth',
+        tmp_path / 'in.mp4',
+        '--out',
+        out,
+        '--tile',
+        '96',
+        '--source',
+        'teacher',
+    )
     assert '11/11' in capsys.readouterr().out
     assert A.video_facts(str(out)) == (12.5, 11)
     network = A.load(files / 'mst.py', files / 'mst.pth', 'teacher')
@@ -224,8 +291,17 @@ def test_a_video_in_and_a_video_out(files, tmp_path, capsys):
 
 def test_masks_hide_what_the_teacher_attends_to_least(files, tmp_path):
     out = tmp_path / 'masks.png'
-    visualize('masks', files / 'mst.py', files / 'mst.pth', files / 'photos', '--out', out,
-              '--strategies', 'attention_low', 'attention_high')
+    visualize(
+        'masks',
+        files / 'mst.py',
+        files / 'mst.pth',
+        files / 'photos',
+        '--out',
+        out,
+        '--strategies',
+        'attention_low',
+        'attention_high',
+    )
     network = A.load(files / 'mst.py', files / 'mst.pth', 'teacher')
     for row in range(2):
         image = read_square(files / 'photos' / f'{row}.png', 16)
@@ -235,11 +311,11 @@ def test_masks_hide_what_the_teacher_attends_to_least(files, tmp_path):
             shown = tile_of(out, column, row)
             for i in range(16):
                 y, x = i // 4 * 40, i % 4 * 40
-                cell = shown[y:y + 40, x:x + 40]
+                cell = shown[y : y + 40, x : x + 40]
                 if i in hidden:
                     assert (cell == 128).all()
                 else:
-                    wanted = image[y // 10:y // 10 + 4, x // 10:x // 10 + 4].repeat(10, 0)
+                    wanted = image[y // 10 : y // 10 + 4, x // 10 : x // 10 + 4].repeat(10, 0)
                     assert (cell == wanted.repeat(10, 1)).all()
 
 
@@ -273,10 +349,11 @@ def test_the_attention_of_the_masks_is_the_teachers(files):
 
 def test_a_guided_model_sees_the_segments_of_the_pictures(files, tmp_path):
     from mssl_plugins.visualization.images import shown_segments
+
     image = read_square(files / 'photos/0.png', 16)
     for name in ('guided_mst', 'guided_mae'):
         model = MODELS.build(Config.fromfile(files / f'{name}.py').model)
-        sample, = shown_segments(model, image[None])
+        (sample,) = shown_segments(model, image[None])
         labels = sample.view_segments[0]
         assert labels.shape == (16, 16) and labels.max() > 0
         coverage = model.backbone_kwargs([sample], 0)['coverage']
@@ -293,8 +370,14 @@ def test_a_guided_model_sees_the_segments_of_the_pictures(files, tmp_path):
 @pytest.mark.parametrize('name', ['mst', 'mae', 'asl', 'guided_mst', 'guided_mae'])
 def test_reconstructions(files, tmp_path, name):
     out = tmp_path / 'reconstruction.png'
-    visualize('reconstruction', files / f'{name}.py', files / f'{name}.pth', files / 'photos',
-              '--out', out)
+    visualize(
+        'reconstruction',
+        files / f'{name}.py',
+        files / f'{name}.pth',
+        files / 'photos',
+        '--out',
+        out,
+    )
     image = read_square(files / 'photos/1.png', 16)
     whole, seen, made, joined = (tile_of(out, column, 1) for column in range(4))
     assert (whole[::10, ::10] == image).all()
@@ -302,8 +385,9 @@ def test_reconstructions(files, tmp_path, name):
     assert hidden.mean() == (0.5 if name.endswith('mst') else 0.75)
     assert (joined == np.where(hidden[..., None], made, whole)).all()
     assert (made[hidden] != whole[hidden]).mean() > 0.5
-    visualize('reconstruction', files / f'{name}.py', files / f'{name}.pth', '--out', out,
-              '--rows', '2')  # scenes
+    visualize(
+        'reconstruction', files / f'{name}.py', files / f'{name}.pth', '--out', out, '--rows', '2'
+    )  # scenes
 
 
 def test_masks_of_mae(files, tmp_path):
@@ -315,13 +399,23 @@ def test_masks_of_mae(files, tmp_path):
 
 
 def test_segments_over_their_images(files, tmp_path):
-    from mssl_plugins.segments import build as maker
-    images = maker.find_images(str(files / 'photos'))
+    from mssl_plugins.segments.build import make
+    from mssl_plugins.segments.image_set import find_images
+
+    images = find_images(str(files / 'photos'))
     for name in ('felzenszwalb', 'slic'):
-        maker.make(images, str(tmp_path / name), name, shown=False)
+        make(images, str(tmp_path / name), name, shown=False)
     out = tmp_path / 'segments.png'
-    visualize('segments', files / 'photos', tmp_path / 'felzenszwalb', tmp_path / 'slic',
-              '--out', out, '--columns', '1')
+    visualize(
+        'segments',
+        files / 'photos',
+        tmp_path / 'felzenszwalb',
+        tmp_path / 'slic',
+        '--out',
+        out,
+        '--columns',
+        '1',
+    )
     assert cv2.imread(str(out)).shape[:2] == (22 + 2 * 123 + 6, 3 * 166 + 6)
     plain, shown = tile_of(out, 0, height=117), tile_of(out, 2, height=117)
     assert (shown == 255).all(2).any() and (plain != shown).any()
@@ -332,26 +426,41 @@ def test_the_centre_of_a_picture(files):
     assert (read_square(files / 'photos/0.png', 22) == image[:, 4:26]).all()
 
 
-@pytest.mark.parametrize('argv, words', [
-    (['attention', 'resnet.py', 'resnet.pth', 'photos'], "of a ViT, the backbone is 'ResNet'"),
-    (['attention', 'mst.py', 'mae.pth', 'photos', '--source', 'teacher'], 'no teacher backbone'),
-    (['attention', 'mst.py', 'no.pth', 'photos'], 'no such checkpoint'),
-    (['attention', 'mst.py', 'mst.pth', 'nothing'], 'no image there'),
-    (['attention', 'mst.py', 'mst.pth', 'no.mp4'], 'no such video'),
-    (['attention', 'mst.py', 'mst.pth', 'bad.mp4'], 'OpenCV finds no frame'),
-    (['attention', 'mst.py', 'mst.pth', 'bad.mp4', '--out', 'a.gif'], "did you mean '.mp4'|.gif"),
-    (['attention', 'mst.py', 'mst.pth', 'photos', '--mass', '0'], '--mass must be'),
-    (['attention', 'mst.py', 'mst.pth', 'photos', '--size', '3'], '--size 3 is less than a patch'),
-    (['attention', 'mst.py', 'mst.pth', 'photos', '--names', 'a', 'b'], '--names: 2 for 1'),
-    (['attention', 'mst.py', 'mst.pth', 'photos', '--beside', 'a', 'b', 'c'], '3 words'),
-    (['masks', 'resnet.py', 'resnet.pth'], 'DINO cannot reconstruct; configs/mst'),
-    (['masks', 'mst.py', 'mae.pth'], 'mae.pth is not of'),
-    (['masks', 'mst.py', 'mst.pth', '--strategies', 'attention_lo'], "mean 'attention_low'"),
-    (['masks', 'mae.py', 'mae.pth', '--strategies', 'random'], '--strategies is for MST'),
-    (['reconstruction', 'mst.py', 'mst.pth', '--rows', '0'], 'at least 1 image')])
+@pytest.mark.parametrize(
+    'argv, words',
+    [
+        (['attention', 'resnet.py', 'resnet.pth', 'photos'], "of a ViT, the backbone is 'ResNet'"),
+        (
+            ['attention', 'mst.py', 'mae.pth', 'photos', '--source', 'teacher'],
+            'no teacher backbone',
+        ),
+        (['attention', 'mst.py', 'no.pth', 'photos'], 'no such checkpoint'),
+        (['attention', 'mst.py', 'mst.pth', 'nothing'], 'no image there'),
+        (['attention', 'mst.py', 'mst.pth', 'no.mp4'], 'no such video'),
+        (['attention', 'mst.py', 'mst.pth', 'bad.mp4'], 'OpenCV finds no frame'),
+        (
+            ['attention', 'mst.py', 'mst.pth', 'bad.mp4', '--out', 'a.gif'],
+            "did you mean '.mp4'|.gif",
+        ),
+        (['attention', 'mst.py', 'mst.pth', 'photos', '--mass', '0'], '--mass must be'),
+        (
+            ['attention', 'mst.py', 'mst.pth', 'photos', '--size', '3'],
+            '--size 3 is less than a patch',
+        ),
+        (['attention', 'mst.py', 'mst.pth', 'photos', '--names', 'a', 'b'], '--names: 2 for 1'),
+        (['attention', 'mst.py', 'mst.pth', 'photos', '--beside', 'a', 'b', 'c'], '3 words'),
+        (['masks', 'resnet.py', 'resnet.pth'], 'DINO cannot reconstruct; configs/mst'),
+        (['masks', 'mst.py', 'mae.pth'], 'mae.pth is not of'),
+        (['masks', 'mst.py', 'mst.pth', '--strategies', 'attention_lo'], "mean 'attention_low'"),
+        (['masks', 'mae.py', 'mae.pth', '--strategies', 'random'], '--strategies is for MST'),
+        (['reconstruction', 'mst.py', 'mst.pth', '--rows', '0'], 'at least 1 image'),
+    ],
+)
 def test_mistakes_are_one_line(argv, words, files, tmp_path, capsys, monkeypatch):
     import re
+
     from mssl_plugins.errors import run_cli
+
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'bad.mp4').write_bytes(b'not a video at all')
     given = [str(files / word) if (files / word).exists() else word for word in argv]
@@ -362,7 +471,14 @@ def test_mistakes_are_one_line(argv, words, files, tmp_path, capsys, monkeypatch
 
 
 def test_the_command_line(files, tmp_path, run_python):
-    result = run_python(ROOT / 'tools/visualize.py', 'attention', files / 'mst.py',
-                        files / 'mst.pth', files / 'photos/0.png', '--out', 'a.png')
+    result = run_python(
+        ROOT / 'tools/visualize.py',
+        'attention',
+        files / 'mst.py',
+        files / 'mst.pth',
+        files / 'photos/0.png',
+        '--out',
+        'a.png',
+    )
     assert result.returncode == 0, result.stderr
     assert 'written: a.png' in result.stdout and (tmp_path / 'a.png').exists()

@@ -18,12 +18,15 @@ SCENES = str(ROOT / 'configs/mixmask/mixmask_simclr_resnet18_scenes.py')
 
 @pytest.fixture
 def run_dirs(tmp_path):
-    for name, offset in (('base', 0.), ('mixed', 1.)):
+    for name, offset in (('base', 0.0), ('mixed', 1.0)):
         for part in (0, 1):  # a run and its resumption
             log = tmp_path / name / f'2026010{part}' / 'vis_data'
             log.mkdir(parents=True)
-            lines = [dict(loss=5. - i / 10 + offset, step=i, epoch=1) for i in range(10 * part, 10 * part + 12)]
-            lines.append({'knn/top1_k20': .3 + part / 10, 'step': 10 * part + 11})
+            lines = [
+                dict(loss=5.0 - i / 10 + offset, step=i, epoch=1)
+                for i in range(10 * part, 10 * part + 12)
+            ]
+            lines.append({'knn/top1_k20': 0.3 + part / 10, 'step': 10 * part + 11})
             (log / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
     return [f'{n}={tmp_path / n}' for n in ('base', 'mixed')]
 
@@ -39,11 +42,17 @@ def test_mixmask_of_images_and_scenes(tmp_path):
     for i in range(2):
         cv2.imwrite(str(tmp_path / f'{i}.png'), np.full((40, 60, 3), 50 + 150 * i, np.uint8))
     out = tmp_path / 'new' / 'mix.png'
-    tool('visualize').main(['mixmask', str(tmp_path), '--out', str(out), '--pairs', '1', '--size', '64', '--grid', '4'])
+    tool('visualize').main(
+        ['mixmask', str(tmp_path), '--out', str(out), '--pairs', '1', '--size', '64', '--grid', '4']
+    )
     picture = cv2.imread(str(out))
     tile, gap, head = 160, 6, 22
-    mixed = picture[head + gap:head + gap + tile, gap + 6 * (tile + gap):gap + 6 * (tile + gap) + tile]
-    mask = picture[head + gap:head + gap + tile, gap + 5 * (tile + gap):gap + 5 * (tile + gap) + tile]
+    mixed = picture[
+        head + gap : head + gap + tile, gap + 6 * (tile + gap) : gap + 6 * (tile + gap) + tile
+    ]
+    mask = picture[
+        head + gap : head + gap + tile, gap + 5 * (tile + gap) : gap + 5 * (tile + gap) + tile
+    ]
     assert set(np.unique(mixed)) == {50, 200}
     assert ((mixed == 50) == (mask == 255)).all()  # M = 1 shows the anchor
     tool('visualize').main(['mixmask', '--out', str(out), '--pairs', '1', '--size', '32'])
@@ -51,6 +60,7 @@ def test_mixmask_of_images_and_scenes(tmp_path):
 
 def test_curves_join_resumptions(tmp_path, run_dirs):
     from mssl_plugins.visualization.curves import read_scalars
+
     curves = read_scalars(tmp_path / 'base')
     assert [s for s, _ in curves['loss']] == list(range(22))
     out = tmp_path / 'curves.png'
@@ -68,7 +78,10 @@ def test_views_show_crops_and_boxes(tmp_path):
     first = cv2.imread(str(out))
     tool('visualize').main(['views', SCENES, '--out', str(out), '--number', '2', '--seed', '1'])
     assert (first != cv2.imread(str(out))).any()
-    cv2.imwrite(str(tmp_path / 'photo.jpg'), np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8))
+    cv2.imwrite(
+        str(tmp_path / 'photo.jpg'),
+        np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8),
+    )
     tool('visualize').main(['views', SCENES, str(tmp_path / 'photo.jpg'), '--out', str(out)])
 
 
@@ -76,10 +89,18 @@ def test_row_of_views_draws_boxes_and_segments():
     gray = np.full((60, 80, 3), 90, np.uint8)
     labels = np.zeros((60, 80), np.uint8)
     labels[40:, 60:] = 1
-    results = dict(img=[gray, gray], view_boxes=np.array([[10, 5, 50, 45]]),
-                   view_segments=[labels, np.zeros_like(labels)], view_bboxes=[np.array([[4, 6, 30, 20]]), np.zeros((0, 4))])
+    results = dict(
+        img=[gray, gray],
+        view_boxes=np.array([[10, 5, 50, 45]]),
+        view_segments=[labels, np.zeros_like(labels)],
+        view_bboxes=[np.array([[4, 6, 30, 20]]), np.zeros((0, 4))],
+    )
     first, view, empty = row(results, gray, np.array([[55, 8, 70, 30]]), labels)
-    assert first[5, 30].tolist() == [60, 160, 255] and first[20, 10].tolist() == [60, 160, 255]  # the crop's frame
+    assert first[5, 30].tolist() == [60, 160, 255] and first[20, 10].tolist() == [
+        60,
+        160,
+        255,
+    ]  # the crop's frame
     assert first[8, 60].tolist() == [255, 60, 60] and view[6, 10].tolist() == [255, 60, 60]  # boxes
     for shown in (first, view):  # segments are tinted, the rest is as it was
         assert (shown[50, 70] != 90).any() and shown[55, 30].tolist() == [90] * 3
@@ -88,14 +109,20 @@ def test_row_of_views_draws_boxes_and_segments():
 
 def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):
     out = tmp_path / 'views.png'
-    tool('visualize').main(['views', 'asl_vitb16_mix_800e', str(image_folder), '--out', str(out), '--number', '2'])
+    tool('visualize').main(
+        ['views', 'asl_vitb16_mix_800e', str(image_folder), '--out', str(out), '--number', '2']
+    )
     assert cv2.imread(str(out)).std() > 5
 
 
-@pytest.mark.parametrize('argv, words', [
-    (['mixmask', '--grid', '2', '--out', 'x.png'], 'grid 2'),
-    (['mixmask', '--out', 'x.docx'], 'ends in'),
-    (['mixmask', '/nowhere', '--out', 'x.png'], 'no image')])
+@pytest.mark.parametrize(
+    'argv, words',
+    [
+        (['mixmask', '--grid', '2', '--out', 'x.png'], 'grid 2'),
+        (['mixmask', '--out', 'x.docx'], 'ends in'),
+        (['mixmask', '/nowhere', '--out', 'x.png'], 'no image'),
+    ],
+)
 def test_mistakes_are_one_line(argv, words, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'argv', ['visualize.py', *argv])

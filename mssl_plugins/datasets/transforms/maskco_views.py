@@ -9,7 +9,8 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-from mssl_plugins.datasets.transforms.views import Views, boxes_to_image, boxes_to_view
+from mssl_plugins.datasets.transforms.views import Views
+from mssl_plugins.datasets.transforms.geometry import boxes_to_image, boxes_to_view
 from mssl_plugins.registry import TRANSFORMS
 
 

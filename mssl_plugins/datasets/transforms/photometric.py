@@ -2,12 +2,12 @@
 generator.
 
 What MoCo v2 (Chen et al., 2020, sec. 3), SimCLR (Chen et al., 2020, appendix
-A) and DINO (Caron et al., 2021, sec. 3.2 and appendix B) call colour jitter,
-gray, blur and solarise, with the laws of torchvision's transforms and the
+A) and DINO (Caron et al., 2021, sec. 3.2 and appendix B) call color jitter,
+gray, blur and solarize, with the distributions of torchvision's transforms and the
 pixels of Pillow's operations, written as OpenCV calls:
 
 - brightness and contrast scale all channels alike (:func:`cv2.addWeighted`),
-  saturation is one 3 x 4 colour matrix (:func:`cv2.transform`);
+  saturation is one 3 x 4 color matrix (:func:`cv2.transform`);
 - blur is Pillow's: three passes of the extended box filter of Gwosdek et al.,
   "Theoretical Foundations of Gaussian Convolution by Extended Box Filtering"
   (2011), here as the one separable kernel that they amount to.
@@ -16,6 +16,7 @@ Against Pillow at equal parameters, on photos, the mean difference is below
 one level of 255; tests/datasets/transforms/test_photometric.py holds the numbers.  Each operation
 rounds and clips by itself as there, so they are not merged further.
 """
+
 import functools
 import math
 from typing import Callable, List, Optional, Sequence, Tuple, Union
@@ -45,7 +46,7 @@ def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:
     Returns:
         np.ndarray: uint8 of the same shape.
     """
-    return _scale(img, factor, 0.)
+    return _scale(img, factor, 0.0)
 
 
 def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
@@ -89,7 +90,7 @@ def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:
 
     Args:
         img (np.ndarray): uint8 RGB image of shape (H, W, 3).
-        shift (float): In turns of the colour circle, -0.5 to 0.5.
+        shift (float): In turns of the color circle, -0.5 to 0.5.
 
     Returns:
         np.ndarray: uint8 of the same shape.
@@ -114,8 +115,7 @@ def gray(img: np.ndarray) -> np.ndarray:
     Returns:
         np.ndarray: uint8 of the same shape.
     """
-    return cv2.cvtColor(
-        cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def solarize(img: np.ndarray, threshold: int = 128) -> np.ndarray:
@@ -145,8 +145,7 @@ def blur(img: np.ndarray, sigma: float) -> np.ndarray:
     kernel = blur_kernel(sigma)
     if len(kernel) == 1:
         return img
-    return cv2.sepFilter2D(
-        img, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    return cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
 
 
 def blur_kernel(sigma: float, passes: int = 3) -> np.ndarray:
@@ -165,8 +164,7 @@ def blur_kernel(sigma: float, passes: int = 3) -> np.ndarray:
     """
     var = sigma**2 / passes
     half = int((math.sqrt(12 * var + 1) - 1) / 2)
-    alpha = ((2 * half + 1) * (half * (half + 1) - 3 * var) /
-             (6 * (var - (half + 1)**2)))
+    alpha = (2 * half + 1) * (half * (half + 1) - 3 * var) / (6 * (var - (half + 1) ** 2))
     box = np.ones(2 * half + 3)
     box[[0, -1]] = alpha
     box /= box.sum()
@@ -176,46 +174,48 @@ def blur_kernel(sigma: float, passes: int = 3) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def factor_range(value: Union[float, Sequence[float]], name: str,
-                 centre: float = 1.) -> Optional[Tuple[float, float]]:
+def factor_range(
+    value: Union[float, Sequence[float]], name: str, center: float = 1.0
+) -> Optional[Tuple[float, float]]:
     """A jitter strength as a range of factors, torchvision's reading.
 
     Args:
         value (float | Sequence[float]): A strength s gives
             (max(0, 1 - s), 1 + s), for the hue (-s, s); a pair is the range.
         name (str): For the error: brightness, contrast, saturation or hue.
-        centre (float): The factor that changes nothing. Defaults to 1.
+        center (float): The factor that changes nothing. Defaults to 1.
 
     Returns:
-        tuple[float, float] | None: None where the range holds the centre only.
+        tuple[float, float] | None: None where the range holds the center only.
 
     Raises:
         ValueError: For a negative strength, a pair out of order, or a hue
             beyond half a turn.
     """
-    low, high = (-0.5, 0.5) if name == 'hue' else (0., math.inf)
+    low, high = (-0.5, 0.5) if name == 'hue' else (0.0, math.inf)
     if np.ndim(value) == 0:
         if value < 0:
             raise ValueError(f'jitter {name}={value}: a strength is >= 0')
-        pair = (max(low, centre - value) if name != 'hue' else -value,
-                centre + value)
+        pair = (max(low, center - value) if name != 'hue' else -value, center + value)
     else:
         pair = tuple(map(float, value))
     if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-        raise ValueError(f'jitter {name}={value}: allowed are ranges within '
-                         f'[{low}, {high}], low <= high')
-    return None if pair == (centre, centre) else pair
+        raise ValueError(
+            f'jitter {name}={value}: allowed are ranges within [{low}, {high}], low <= high'
+        )
+    return None if pair == (center, center) else pair
 
 
 JITTER = dict(
     brightness=adjust_brightness,
     contrast=adjust_contrast,
     saturation=adjust_saturation,
-    hue=adjust_hue)
+    hue=adjust_hue,
+)
 
 
 class Photometric:
-    """Colour jitter, gray, blur and solarise, in this order, each by chance.
+    """Color jitter, gray, blur and solarize, in this order, each with its probability.
 
     Args:
         jitter (dict, optional): ``brightness``, ``contrast``, ``saturation``,
@@ -239,24 +239,28 @@ class Photometric:
         (8, 8, 3)
     """
 
-    def __init__(self,
-                 jitter: Optional[dict] = None,
-                 gray: float = 0.,
-                 blur: Optional[dict] = None,
-                 solarize: Optional[dict] = None) -> None:
-        jitter = _options('jitter', jitter, **dict.fromkeys(JITTER, 0.))
-        blur = _options('blur', blur, sigma=(0.1, 2.))
+    def __init__(
+        self,
+        jitter: Optional[dict] = None,
+        gray: float = 0.0,
+        blur: Optional[dict] = None,
+        solarize: Optional[dict] = None,
+    ) -> None:
+        jitter = _options('jitter', jitter, **dict.fromkeys(JITTER, 0.0))
+        blur = _options('blur', blur, sigma=(0.1, 2.0))
         solarize = _options('solarize', solarize, threshold=128)
         self.jitter_p = jitter['p']
-        self.ranges = [(op, factor_range(jitter[name], name,
-                                         0. if name == 'hue' else 1.))
-                       for name, op in JITTER.items()]
+        self.ranges = [
+            (op, factor_range(jitter[name], name, 0.0 if name == 'hue' else 1.0))
+            for name, op in JITTER.items()
+        ]
         self.gray_p = probability(gray, 'gray')
         self.blur_p = blur['p']
         self.sigma = tuple(map(float, np.broadcast_to(blur['sigma'], 2)))
         if not 0 <= self.sigma[0] <= self.sigma[1]:
-            raise ValueError(f"blur sigma={blur['sigma']}: allowed are ranges "
-                             'of px with 0 <= low <= high')
+            raise ValueError(
+                f'blur sigma={blur["sigma"]}: allowed are ranges of px with 0 <= low <= high'
+            )
         self.solarize_p = solarize['p']
         self.threshold = solarize['threshold']
 
@@ -264,7 +268,7 @@ class Photometric:
         """The operations of one view, in order.
 
         Args:
-            rng (np.random.Generator): Where all chance comes from.
+            rng (np.random.Generator): Source of all randomness.
 
         Returns:
             list[tuple[Callable, tuple]]: (function, its arguments after the
@@ -275,17 +279,16 @@ class Photometric:
             for i in rng.permutation(4):
                 op, pair = self.ranges[i]
                 if pair:
-                    ops.append((op, (rng.uniform(*pair), )))
+                    ops.append((op, (rng.uniform(*pair),)))
         if self.gray_p and rng.random() < self.gray_p:
             ops.append((gray, ()))
         if self.blur_p and rng.random() < self.blur_p:
-            ops.append((blur, (rng.uniform(*self.sigma), )))
+            ops.append((blur, (rng.uniform(*self.sigma),)))
         if self.solarize_p and rng.random() < self.solarize_p:
-            ops.append((solarize, (self.threshold, )))
+            ops.append((solarize, (self.threshold,)))
         return ops
 
-    def __call__(self, img: np.ndarray,
-                 rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, img: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Augment one uint8 RGB image of shape (H, W, 3)."""
         for op, args in self.draw(rng):
             img = op(img, *args)
@@ -302,8 +305,8 @@ def probability(value: float, what: str) -> float:
 def _options(what: str, given: Optional[dict], **defaults) -> dict:
     """Given options over their defaults; None switches off with p = 0."""
     if given is None:
-        return dict(defaults, p=0.)
-    defaults['p'] = 1.
+        return dict(defaults, p=0.0)
+    defaults['p'] = 1.0
     for key in given:
         # MMEngine marks the dicts of an inherited config with '_scope_'.
         if key not in defaults and key != '_scope_':

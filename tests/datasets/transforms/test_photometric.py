@@ -1,5 +1,6 @@
 """Photometric operations against Pillow's and torchvision's, pixel by pixel
 at equal parameters and in law over 20,000 draws."""
+
 import math
 import sys
 from pathlib import Path
@@ -30,12 +31,15 @@ def difference(ours, theirs):
     return np.abs(ours.astype(int) - np.asarray(theirs).astype(int))
 
 
-@pytest.mark.parametrize('factor', [0., 0.2, 0.6, 0.9, 1., 1.1, 1.4, 2.])
-@pytest.mark.parametrize('name, enhance', [
-    ('brightness', ImageEnhance.Brightness),
-    ('contrast', ImageEnhance.Contrast),
-    ('saturation', ImageEnhance.Color),
-])
+@pytest.mark.parametrize('factor', [0.0, 0.2, 0.6, 0.9, 1.0, 1.1, 1.4, 2.0])
+@pytest.mark.parametrize(
+    'name, enhance',
+    [
+        ('brightness', ImageEnhance.Brightness),
+        ('contrast', ImageEnhance.Contrast),
+        ('saturation', ImageEnhance.Color),
+    ],
+)
 def test_blends(photo, name, enhance, factor):
     ours = A.JITTER[name](np.array(photo), factor)
     off = difference(ours, enhance(photo).enhance(factor))
@@ -43,7 +47,7 @@ def test_blends(photo, name, enhance, factor):
     assert off.mean() < 0.55 and off.max() <= 3
 
 
-@pytest.mark.parametrize('shift', [-0.5, -0.1, -0.03, 0., 0.07, 0.1, 0.4])
+@pytest.mark.parametrize('shift', [-0.5, -0.1, -0.03, 0.0, 0.07, 0.1, 0.4])
 def test_hue(photo, shift):
     ours = A.adjust_hue(np.array(photo), shift)
     off = difference(ours, TF.adjust_hue(photo, shift))
@@ -56,11 +60,10 @@ def test_gray_and_solarize(photo):
     img = np.array(photo)
     assert difference(A.gray(img), TF.to_grayscale(photo, 3)).max() <= 1
     for threshold in (0, 100, 128, 256):
-        assert (A.solarize(img, threshold) == np.asarray(
-            ImageOps.solarize(photo, threshold))).all()
+        assert (A.solarize(img, threshold) == np.asarray(ImageOps.solarize(photo, threshold))).all()
 
 
-@pytest.mark.parametrize('sigma', [0.1, 0.3, 0.5, 0.8, 1., 1.5, 2., 5.])
+@pytest.mark.parametrize('sigma', [0.1, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 5.0])
 def test_blur(photo, sigma):
     ours = A.blur(np.array(photo), sigma)
     theirs = photo.filter(ImageFilter.GaussianBlur(sigma))
@@ -69,7 +72,7 @@ def test_blur(photo, sigma):
     assert inner.max() <= 6
 
 
-@pytest.mark.parametrize('sigma', [0.5, 1., 2., 3.7])
+@pytest.mark.parametrize('sigma', [0.5, 1.0, 2.0, 3.7])
 def test_blur_kernel_has_the_variance_of_the_gaussian(sigma):
     kernel = A.blur_kernel(sigma).astype(np.float64)
     x = np.arange(len(kernel)) - len(kernel) // 2
@@ -82,8 +85,11 @@ def test_input_is_left_alone(photo):
     kept = img.copy()
     rng = np.random.default_rng(0)
     light = A.Photometric(
-        jitter=dict(brightness=.4, contrast=.4, saturation=.4, hue=.1),
-        gray=.5, blur=dict(sigma=(.1, 2.)), solarize=dict(p=.5))
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
+        gray=0.5,
+        blur=dict(sigma=(0.1, 2.0)),
+        solarize=dict(p=0.5),
+    )
     for _ in range(5):
         assert light(img, rng).shape == img.shape
         assert (img == kept).all()
@@ -92,8 +98,11 @@ def test_input_is_left_alone(photo):
 @pytest.fixture(scope='module')
 def draws():
     light = A.Photometric(
-        jitter=dict(brightness=.4, contrast=.4, saturation=.2, hue=.1, p=.8),
-        gray=.2, blur=dict(p=.5, sigma=(.1, 2.)), solarize=dict(p=.2))
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+        gray=0.2,
+        blur=dict(p=0.5, sigma=(0.1, 2.0)),
+        solarize=dict(p=0.2),
+    )
     rng = np.random.default_rng(0)
     return [light.draw(rng) for _ in range(DRAWS)]
 
@@ -105,10 +114,9 @@ def share(count, p, n=DRAWS):
 
 def test_laws_of_jitter(draws):
     torch.manual_seed(0)
-    theirs = T.ColorJitter(.4, .4, .2, .1)
+    theirs = T.ColorJitter(0.4, 0.4, 0.2, 0.1)
     theirs = [
-        theirs.get_params(theirs.brightness, theirs.contrast,
-                          theirs.saturation, theirs.hue)
+        theirs.get_params(theirs.brightness, theirs.contrast, theirs.saturation, theirs.hue)
         for _ in range(DRAWS)
     ]
     names = list(A.JITTER.values())
@@ -120,7 +128,7 @@ def test_laws_of_jitter(draws):
         for op, factor in jitter:
             factors[op].append(factor)
     skipped = orders.pop(())
-    assert share(DRAWS - skipped, .8)
+    assert share(DRAWS - skipped, 0.8)
     assert len(orders) == 24  # every order, equally often
     assert all(share(n, 1 / 24, DRAWS - skipped) for n in orders.values())
     for i, op in enumerate(names):
@@ -132,19 +140,19 @@ def test_distributions_of_gray_blur_solarize(draws):
         op: sum(any(o is op for o, _ in ops) for ops in draws)
         for op in (A.gray, A.blur, A.solarize)
     }
-    assert share(count[A.gray], .2)
-    assert share(count[A.blur], .5)
-    assert share(count[A.solarize], .2)
+    assert share(count[A.gray], 0.2)
+    assert share(count[A.blur], 0.5)
+    assert share(count[A.solarize], 0.2)
     sigmas = [args[0] for ops in draws for op, args in ops if op is A.blur]
-    assert kstest(sigmas, 'uniform', (.1, 1.9)).pvalue > 1e-4
+    assert kstest(sigmas, 'uniform', (0.1, 1.9)).pvalue > 1e-4
     order = [A.gray, A.blur, A.solarize]
     for ops in draws:
         tail = [order.index(op) for op, _ in ops if op in order]
         assert tail == sorted(tail)
-        assert all(op not in order for op, _ in ops[:len(ops) - len(tail)])
+        assert all(op not in order for op, _ in ops[: len(ops) - len(tail)])
 
 
-@pytest.mark.parametrize('strength', [0., .4, 1.5, (0.5, 3.)])
+@pytest.mark.parametrize('strength', [0.0, 0.4, 1.5, (0.5, 3.0)])
 @pytest.mark.parametrize('name', ['brightness', 'contrast', 'saturation'])
 def test_ranges_are_torchvisions(name, strength):
     theirs = getattr(T.ColorJitter(**{name: strength}), name)
@@ -152,16 +160,19 @@ def test_ranges_are_torchvisions(name, strength):
     assert ours == (tuple(theirs) if theirs else None)
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(jitter=dict(brightnes=.4)), "did you mean 'brightness'"),
-    (dict(jitter=dict(hue=.6)), 'hue=0.6'),
-    (dict(jitter=dict(contrast=-1)), 'contrast=-1'),
-    (dict(jitter=dict(contrast=(1., .5))), 'low <= high'),
-    (dict(blur=dict(sigm=(1, 2))), "did you mean 'sigma'"),
-    (dict(blur=dict(sigma=(2., .1))), '0 <= low <= high'),
-    (dict(gray=1.2), 'gray: probability 1.2'),
-    (dict(solarize=dict(p=-1)), 'solarize: probability -1'),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(jitter=dict(brightnes=0.4)), "did you mean 'brightness'"),
+        (dict(jitter=dict(hue=0.6)), 'hue=0.6'),
+        (dict(jitter=dict(contrast=-1)), 'contrast=-1'),
+        (dict(jitter=dict(contrast=(1.0, 0.5))), 'low <= high'),
+        (dict(blur=dict(sigm=(1, 2))), "did you mean 'sigma'"),
+        (dict(blur=dict(sigma=(2.0, 0.1))), '0 <= low <= high'),
+        (dict(gray=1.2), 'gray: probability 1.2'),
+        (dict(solarize=dict(p=-1)), 'solarize: probability -1'),
+    ],
+)
 def test_mistakes(wrong, message):
     with pytest.raises(ValueError, match=message.replace('(', r'\(')):
         A.Photometric(**wrong)
@@ -180,13 +191,15 @@ def test_whole_chain_is_close_to_torchvisions(photo):
     finally:
         sys.path.pop(0)
     group = dict(
-        jitter=dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8),
-        gray=.2, blur=dict(p=.5, sigma=(.1, 2.)), solarize=dict(p=.2))
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+        gray=0.2,
+        blur=dict(p=0.5, sigma=(0.1, 2.0)),
+        solarize=dict(p=0.2),
+    )
     small = photo.resize((64, 48))
     light, rng = A.Photometric(**group), np.random.default_rng(0)
     ours = [light(np.array(small), rng) for _ in range(600)]
-    theirs = T.Compose(
-        transform(64, flip=0., **group).transforms[2:-2])  # photometric only
+    theirs = T.Compose(transform(64, flip=0.0, **group).transforms[2:-2])  # photometric only
     torch.manual_seed(0)
     theirs = [np.array(theirs(small)) for _ in range(600)]
     for measure in (np.mean, np.std):

@@ -1,5 +1,6 @@
 """Views against torchvision on Pillow: laws over 20,000 draws, pixels at
 equal crops; geometry against plain loops."""
+
 import copy
 import math
 import os
@@ -21,62 +22,68 @@ from scipy.stats import kstest
 from skimage import data
 from torchvision import transforms as T
 
+from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.datasets.sampler import SampleIndex
-from mssl_plugins.datasets.transforms.views import (CenterView, PackViews, Views,
-                                         boxes_to_image, boxes_to_view,
-                                         chw_tensor, random_resized_crop,
-                                         read_rgb, resize, segments_to_view)
+from mssl_plugins.datasets.transforms.geometry import (
+    boxes_to_image,
+    boxes_to_view,
+    random_resized_crop,
+    resize,
+    segments_to_view,
+)
+from mssl_plugins.datasets.transforms.pack import PackViews, chw_tensor
+from mssl_plugins.datasets.transforms.views import CenterView, Views
 
 DRAWS = 20000
-JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
-TWO = [dict(num=2, size=64, jitter=JITTER, gray=.2, blur=dict(p=.5))]
+JITTER = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
+TWO = [dict(num=2, size=64, jitter=JITTER, gray=0.2, blur=dict(p=0.5))]
 
 
 @pytest.fixture(scope='module')
 def photo():
-    return np.array(
-        Image.fromarray(data.coffee()).resize((250, 188), Image.BICUBIC))
+    return np.array(Image.fromarray(data.coffee()).resize((250, 188), Image.BICUBIC))
 
 
 # ---------------------------------------------------------------------- laws
-@pytest.mark.parametrize('height, width, scale, ratio, draws', [
-    (375, 500, (.2, 1.), (3 / 4, 4 / 3), DRAWS),
-    (375, 500, (.05, .4), (3 / 4, 4 / 3), 5000),
-    (32, 32, (.08, 1.), (3 / 4, 4 / 3), 5000),
-    (40, 400, (.2, 1.), (3 / 4, 4 / 3), 2000),  # the fallback, mostly
-    (400, 40, (.2, 1.), (3 / 4, 4 / 3), 2000),
-    (300, 200, (.5, .9), (1., 1.), 2000),
-])
+@pytest.mark.parametrize(
+    'height, width, scale, ratio, draws',
+    [
+        (375, 500, (0.2, 1.0), (3 / 4, 4 / 3), DRAWS),
+        (375, 500, (0.05, 0.4), (3 / 4, 4 / 3), 5000),
+        (32, 32, (0.08, 1.0), (3 / 4, 4 / 3), 5000),
+        (40, 400, (0.2, 1.0), (3 / 4, 4 / 3), 2000),  # the fallback, mostly
+        (400, 40, (0.2, 1.0), (3 / 4, 4 / 3), 2000),
+        (300, 200, (0.5, 0.9), (1.0, 1.0), 2000),
+    ],
+)
 def test_law_of_crops(height, width, scale, ratio, draws):
     img = torch.empty(3, height, width)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    theirs = np.array([
-        T.RandomResizedCrop.get_params(img, list(scale), list(ratio))
-        for _ in range(draws)
-    ])
-    ours = np.array([
-        random_resized_crop(rng, height, width, scale, ratio)
-        for _ in range(draws)
-    ])
+    theirs = np.array(
+        [T.RandomResizedCrop.get_params(img, list(scale), list(ratio)) for _ in range(draws)]
+    )
+    ours = np.array([random_resized_crop(rng, height, width, scale, ratio) for _ in range(draws)])
     x0, y0, x1, y1 = ours.T
     assert x0.min() >= 0 and y0.min() >= 0
     assert x1.max() <= width and y1.max() <= height
     top, left, h, w = theirs.T
-    for a, b in ((x0, left), (y0, top), (x1 - x0, w), (y1 - y0, h),
-                 ((x1 - x0) * (y1 - y0), w * h),
-                 ((x1 - x0) / (y1 - y0), w / h)):
+    for a, b in (
+        (x0, left),
+        (y0, top),
+        (x1 - x0, w),
+        (y1 - y0, h),
+        ((x1 - x0) * (y1 - y0), w * h),
+        ((x1 - x0) / (y1 - y0), w / h),
+    ):
         assert kstest(a, b).pvalue > 1e-4
         spread = max(np.std(b), 1e-6)
-        for q in (.01, .25, .5, .75, .99):
-            assert abs(np.quantile(a, q) - np.quantile(b, q)) < .15 * spread + 1
+        for q in (0.01, 0.25, 0.5, 0.75, 0.99):
+            assert abs(np.quantile(a, q) - np.quantile(b, q)) < 0.15 * spread + 1
 
 
 def test_law_of_flips_and_padded_crops():
-    views = Views([
-        dict(size=32, crop='pad', padding=4, flip=.5),
-        dict(size=4, flip=.3)
-    ])
+    views = Views([dict(size=32, crop='pad', padding=4, flip=0.5), dict(size=4, flip=0.3)])
     img = np.zeros((32, 32, 3), np.uint8)
     rng = np.random.default_rng(0)
     flips, boxes = [], []
@@ -84,40 +91,41 @@ def test_law_of_flips_and_padded_crops():
         out = views(dict(img=img, rng=rng))
         flips.append(out['view_flips'])
         boxes.append(out['view_boxes'][0])
-    for share, p in zip(np.mean(flips, 0), (.5, .3)):
+    for share, p in zip(np.mean(flips, 0), (0.5, 0.3)):
         assert abs(share - p) < 4.5 * math.sqrt(p * (1 - p) / DRAWS)
     boxes = np.array(boxes)
     assert (boxes[:, 2:] - boxes[:, :2] == 32).all()
     for offset in boxes[:, :2].T:  # -4 ... 4, equally often
         values, counts = np.unique(offset, return_counts=True)
         assert values.tolist() == list(range(-4, 5))
-        assert abs(counts / DRAWS - 1 / 9).max() < .012
+        assert abs(counts / DRAWS - 1 / 9).max() < 0.012
 
 
 # -------------------------------------------------------------------- pixels
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
-@pytest.mark.parametrize('box', [(0, 0, 250, 188), (20, 10, 170, 150),
-                                 (100, 50, 140, 90), (3, 5, 99, 101)])
-@pytest.mark.parametrize('flip', [0., 1.])
+@pytest.mark.parametrize(
+    'box', [(0, 0, 250, 188), (20, 10, 170, 150), (100, 50, 140, 90), (3, 5, 99, 101)]
+)
+@pytest.mark.parametrize('flip', [0.0, 1.0])
 def test_pixels_are_pillows(photo, interpolation, box, flip):
     views = Views([dict(size=96, interpolation=interpolation, flip=flip)])
     views.draw_boxes = lambda *_: np.array([box])
     ours = views(dict(img=photo))['img'][0]
     mode = dict(bilinear=Image.BILINEAR, bicubic=Image.BICUBIC)[interpolation]
     theirs = Image.fromarray(photo).crop(box).resize((96, 96), mode)
-    theirs = np.array(theirs)[:, ::-1 if flip else 1].astype(int)
+    theirs = np.array(theirs)[:, :: -1 if flip else 1].astype(int)
     off = np.abs(ours.astype(int) - theirs)
-    assert off.mean() < .3 and off.max() <= 2
+    assert off.mean() < 0.3 and off.max() <= 2
     assert ours.shape == (96, 96, 3) and ours.dtype == np.uint8
 
 
 def test_padded_crop_is_a_window_of_the_padded_image(photo):
     img = photo[:32, :32]
     padded = np.pad(img, ((4, 4), (4, 4), (0, 0)))
-    views = Views([dict(num=8, size=32, crop='pad', flip=0.)])
+    views = Views([dict(num=8, size=32, crop='pad', flip=0.0)])
     out = views(dict(img=img))
     for view, (x0, y0, _, _) in zip(out['img'], out['view_boxes'].astype(int)):
-        assert (view == padded[y0 + 4:y0 + 36, x0 + 4:x0 + 36]).all()
+        assert (view == padded[y0 + 4 : y0 + 36, x0 + 4 : x0 + 36]).all()
 
 
 @pytest.mark.parametrize('shape', [(188, 250), (250, 188), (33, 47)])
@@ -125,11 +133,10 @@ def test_padded_crop_is_a_window_of_the_padded_image(photo):
 def test_center_view_is_torchvisions(photo, shape, size, short):
     img = np.array(Image.fromarray(photo).resize(shape[::-1]))
     ours = CenterView(size, short)(dict(img=img))
-    theirs = T.Compose([T.Resize(short or size), T.CenterCrop(size)])(
-        Image.fromarray(img))
+    theirs = T.Compose([T.Resize(short or size), T.CenterCrop(size)])(Image.fromarray(img))
     assert ours['img'].shape == (size, size, 3)
     off = np.abs(ours['img'].astype(int) - np.asarray(theirs))
-    assert off.mean() < .2 and off.max() <= 2
+    assert off.mean() < 0.2 and off.max() <= 2
     assert ours['view_boxes'].shape == (1, 4)
     x0, y0, x1, y1 = ours['view_boxes'][0]
     assert 0 <= x0 < x1 <= shape[1] + 1e-3 and 0 <= y0 < y1 <= shape[0] + 1e-3
@@ -164,8 +171,7 @@ def random_boxes(rng, shape, span):
 @pytest.mark.parametrize('flip', [False, True])
 def test_boxes_to_view_and_back(kind, flip):
     rng = np.random.default_rng(0)
-    boxes, (view, ) = random_boxes(rng, (7, ), 300), random_boxes(
-        rng, (1, ), 300)
+    boxes, (view,) = random_boxes(rng, (7,), 300), random_boxes(rng, (1,), 300)
     expected = loop_to_view(boxes, view, flip, 224)
     given = torch.from_numpy(boxes) if kind == 'torch' else boxes
     there = boxes_to_view(given, view, flip, 224)
@@ -178,12 +184,9 @@ def test_boxes_to_view_and_back(kind, flip):
 
 def test_boxes_of_a_batch_at_once():
     rng = np.random.default_rng(1)
-    boxes, views = random_boxes(rng, (5, 3), 200), random_boxes(
-        rng, (5, ), 200)
+    boxes, views = random_boxes(rng, (5, 3), 200), random_boxes(rng, (5,), 200)
     flips = np.array([True, False, True, True, False])
-    expected = [
-        loop_to_view(b, v, f, 96) for b, v, f in zip(boxes, views, flips)
-    ]
+    expected = [loop_to_view(b, v, f, 96) for b, v, f in zip(boxes, views, flips)]
     for convert in (np.asarray, torch.from_numpy):
         args = convert(boxes), convert(views), convert(flips), 96
         there = boxes_to_view(*args)
@@ -201,13 +204,11 @@ def test_whole_number_boxes_are_not_rounded():
 
 def test_same_region_in_two_views_goes_back_to_one_box():
     rng = np.random.default_rng(2)
-    box = random_boxes(rng, (1, ), 100)
-    query, key = random_boxes(rng, (2, ), 300)
+    box = random_boxes(rng, (1,), 100)
+    query, key = random_boxes(rng, (2,), 300)
     in_query = boxes_to_view(box, query, True, 224)
-    in_key = boxes_to_view(
-        boxes_to_image(in_query, query, True, 224), key, False, 224)
-    np.testing.assert_allclose(
-        boxes_to_image(in_key, key, False, 224), box, rtol=0, atol=1e-9)
+    in_key = boxes_to_view(boxes_to_image(in_query, query, True, 224), key, False, 224)
+    np.testing.assert_allclose(boxes_to_image(in_key, key, False, 224), box, rtol=0, atol=1e-9)
 
 
 def test_boxes_and_segments_follow(photo):
@@ -215,41 +216,32 @@ def test_boxes_and_segments_follow(photo):
     rng = np.random.default_rng(0)
     img = photo[:40, :56]
     segments = rng.integers(0, 9, (40, 56)).astype(np.uint8)
-    boxes = np.array([[2, 3, 30, 20], [50, 30, 56, 40], [0, 0, 1, 1]],
-                     np.float32)
-    crops = Views([
-        dict(num=6, size=17, scale=(.1, .8)),
-        dict(num=6, size=36, crop='pad', padding=4)
-    ])
+    boxes = np.array([[2, 3, 30, 20], [50, 30, 56, 40], [0, 0, 1, 1]], np.float32)
+    crops = Views(
+        [dict(num=6, size=17, scale=(0.1, 0.8)), dict(num=6, size=36, crop='pad', padding=4)]
+    )
     for transform in (crops, CenterView(24, 30)):
-        out = transform(
-            dict(img=img, segments=segments, gt_bboxes=boxes, rng=rng))
+        out = transform(dict(img=img, segments=segments, gt_bboxes=boxes, rng=rng))
         kept = 0
-        for i, (box, flip) in enumerate(
-                zip(out['view_boxes'], out['view_flips'])):
+        for i, (box, flip) in enumerate(zip(out['view_boxes'], out['view_flips'])):
             view = out['view_segments'][i]
             size = len(view)
             x0, y0, x1, y1 = map(float, box)
             expected = np.zeros_like(view)
             for v in range(size):
                 for u in range(size):
-                    y = math.floor(y0 + (v + .5) * (y1 - y0) / size)
-                    x = math.floor(x0 + (u + .5) * (x1 - x0) / size)
+                    y = math.floor(y0 + (v + 0.5) * (y1 - y0) / size)
+                    x = math.floor(x0 + (u + 0.5) * (x1 - x0) / size)
                     if 0 <= y < 40 and 0 <= x < 56:
-                        expected[v, size - 1 - u if flip else u] = segments[y,
-                                                                            x]
+                        expected[v, size - 1 - u if flip else u] = segments[y, x]
             assert view.dtype == segments.dtype and (view == expected).all()
             assert (view == segments_to_view(segments, box, flip, size)).all()
             inside = loop_to_view(boxes, box, flip, size).clip(0, size)
-            ids = [
-                j for j, b in enumerate(inside) if b[2] > b[0] and b[3] > b[1]
-            ]
+            ids = [j for j, b in enumerate(inside) if b[2] > b[0] and b[3] > b[1]]
             assert out['view_bbox_ids'][i].tolist() == ids
-            np.testing.assert_allclose(
-                out['view_bboxes'][i], inside[ids], rtol=0, atol=1e-3)
+            np.testing.assert_allclose(out['view_bboxes'][i], inside[ids], rtol=0, atol=1e-3)
             kept += len(ids)
-        assert 0 < kept < 3 * len(out['view_boxes']) + (transform
-                                                        is not crops)
+        assert 0 < kept < 3 * len(out['view_boxes']) + (transform is not crops)
 
 
 def test_segments_lie_where_the_pixels_lie(photo):
@@ -258,17 +250,17 @@ def test_segments_lie_where_the_pixels_lie(photo):
     segments = np.zeros((120, 160), np.uint8)
     segments[30:90, 20:70] = 1
     img = np.repeat(segments[..., None] * 200, 3, -1)
-    out = Views([dict(num=20, size=48, scale=(.3, 1.))])(
-        dict(img=img, segments=segments, rng=np.random.default_rng(0)))
+    out = Views([dict(num=20, size=48, scale=(0.3, 1.0))])(
+        dict(img=img, segments=segments, rng=np.random.default_rng(0))
+    )
     for view, labels in zip(out['img'], out['view_segments']):
         clear = (view[..., 0] < 20) | (view[..., 0] > 180)
-        assert clear.mean() > .8
+        assert clear.mean() > 0.8
         assert ((view[..., 0] > 100) == labels)[clear].all()
 
 
 def test_image_without_boxes():
-    out = Views(TWO)(
-        dict(img=np.zeros((80, 80, 3), np.uint8), gt_bboxes=np.zeros((0, 4))))
+    out = Views(TWO)(dict(img=np.zeros((80, 80, 3), np.uint8), gt_bboxes=np.zeros((0, 4))))
     assert [b.shape for b in out['view_bboxes']] == [(0, 4)] * 2
 
 
@@ -315,7 +307,7 @@ def test_from_a_file(tmp_path, photo):
 def test_gray_and_read_only_arrays(photo):
     gray = photo[..., 0]
     for img in (gray, gray[..., None]):
-        view, = Views([dict(size=32)])(dict(img=img))['img']
+        (view,) = Views([dict(size=32)])(dict(img=img))['img']
         assert (view == view[..., :1]).all() and view.shape == (32, 32, 3)
     frozen = photo.copy()
     frozen.flags.writeable = False
@@ -334,9 +326,15 @@ def test_packing_and_batches(photo):
     for i in range(3):
         out = Views([dict(num=2, size=32), dict(num=3, size=16)])(
             dict(
-                img=photo, sample_idx=i, gt_label=i, img_path=f'{i}.jpg',
-                segments=segments.astype(np.uint16), caption_ids=[1, 2],
-                gt_bboxes=np.array([[0, 0, 250, 188.]])))
+                img=photo,
+                sample_idx=i,
+                gt_label=i,
+                img_path=f'{i}.jpg',
+                segments=segments.astype(np.uint16),
+                caption_ids=[1, 2],
+                gt_bboxes=np.array([[0, 0, 250, 188.0]]),
+            )
+        )
         views = out['img']
         packed = PackViews(keys=['caption_ids'])(out)
         for view, tensor in zip(views, packed['inputs']):
@@ -344,8 +342,7 @@ def test_packing_and_batches(photo):
             assert (tensor.numpy() == view.transpose(2, 0, 1)).all()
         batch.append(pickle.loads(pickle.dumps(packed)))
     data = default_collate(batch)
-    assert [tuple(x.shape) for x in data['inputs']
-            ] == [(3, 3, 32, 32)] * 2 + [(3, 3, 16, 16)] * 3
+    assert [tuple(x.shape) for x in data['inputs']] == [(3, 3, 32, 32)] * 2 + [(3, 3, 16, 16)] * 3
     for i, sample in enumerate(data['data_samples']):
         assert sample.view_boxes.shape == (5, 4)
         assert sample.view_boxes.dtype == torch.float32
@@ -360,8 +357,13 @@ def test_packing_and_batches(photo):
 def test_samples_travel_by_value(photo):
     # A tensor sent as shared memory costs about 1 ms, and a batch has hundreds.
     out = Views([dict(num=4, size=32)])(
-        dict(img=photo, gt_label=3, segments=np.zeros((188, 250), np.uint8),
-             gt_bboxes=np.array([[0, 0, 250, 188.]])))
+        dict(
+            img=photo,
+            gt_label=3,
+            segments=np.zeros((188, 250), np.uint8),
+            gt_bboxes=np.array([[0, 0, 250, 188.0]]),
+        )
+    )
     sample = PackViews()(out)['data_samples']
     plain = DataSample(view_bboxes=sample.view_bboxes)
     assert b'rebuild_storage' in bytes(ForkingPickler.dumps(plain))
@@ -401,20 +403,23 @@ def test_built_by_name_under_any_scope(scope):
 
 
 # ------------------------------------------------------------------ mistakes
-@pytest.mark.parametrize('group, message', [
-    (dict(size=8, jiter={}), "did you mean 'jitter'"),
-    (dict(num=2), "needs 'size'"),
-    (dict(size=0), 'size=0'),
-    (dict(size=8.5), 'size=8.5'),
-    (dict(size=8, num=0), 'num=0'),
-    (dict(size=8, scale=(.5, 1.5)), 'scale'),
-    (dict(size=8, scale=(.5, .2)), 'scale'),
-    (dict(size=8, ratio=(0, 1)), 'ratio'),
-    (dict(size=8, padding=-1), 'padding=-1'),
-    (dict(size=8, flip=2), 'flip: probability 2'),
-    (dict(size=8, crop='padd'), "did you mean 'pad'"),
-    (dict(size=8, interpolation='bilinar'), "did you mean 'bilinear'"),
-])
+@pytest.mark.parametrize(
+    'group, message',
+    [
+        (dict(size=8, jiter={}), "did you mean 'jitter'"),
+        (dict(num=2), "needs 'size'"),
+        (dict(size=0), 'size=0'),
+        (dict(size=8.5), 'size=8.5'),
+        (dict(size=8, num=0), 'num=0'),
+        (dict(size=8, scale=(0.5, 1.5)), 'scale'),
+        (dict(size=8, scale=(0.5, 0.2)), 'scale'),
+        (dict(size=8, ratio=(0, 1)), 'ratio'),
+        (dict(size=8, padding=-1), 'padding=-1'),
+        (dict(size=8, flip=2), 'flip: probability 2'),
+        (dict(size=8, crop='padd'), "did you mean 'pad'"),
+        (dict(size=8, interpolation='bilinar'), "did you mean 'bilinear'"),
+    ],
+)
 def test_wrong_groups(group, message):
     with pytest.raises(ValueError, match=message):
         Views([group])
@@ -438,7 +443,7 @@ def test_wrong_inputs(tmp_path, photo):
         views(dict(img_path=str(tmp_path / 'none.jpg')))
     Image.fromarray(photo).save(tmp_path / 'whole.jpg')
     whole = (tmp_path / 'whole.jpg').read_bytes()
-    for content in (b'', b'text', whole[:len(whole) // 2]):
+    for content in (b'', b'text', whole[: len(whole) // 2]):
         (tmp_path / 'bad.jpg').write_bytes(content)
         with pytest.raises(ValueError, match='bad.jpg.*not a readable image'):
             views(dict(img_path=str(tmp_path / 'bad.jpg')))
@@ -462,7 +467,7 @@ def test_peer_of_the_benchmark_gives_the_same_shapes(tmp_path, photo):
         sys.path.pop(0)
     path = os.path.join(tmp_path, 'photo.jpg')
     Image.fromarray(photo).save(path, quality=90)
-    groups = TWO + [dict(num=3, size=32, solarize=dict(p=.2))]
+    groups = TWO + [dict(num=3, size=32, solarize=dict(p=0.2))]
     theirs = PILViews(groups)(path)
     ours = PackViews()(Views(groups)(dict(img_path=path)))['inputs']
     assert [x.shape for x in theirs] == [x.shape for x in ours]

@@ -214,7 +214,7 @@ def train(tmp_path, model, hooks=HOOKS_OF_DINO, name='run', **kwargs):
 
 def prepared():
     model = build(data_preprocessor=dict(mean=None, std=None)).double()
-    model.data_preprocessor.normalise = lambda view: view  # keep float64
+    model.data_preprocessor.normalize = lambda view: view  # keep float64
     move_teacher(model)
     model.teacher.steps += 1  # this is a teacher under way: it does not start over
     return model

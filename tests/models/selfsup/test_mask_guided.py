@@ -14,7 +14,8 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
 from helpers import mae as plain_mae
-from mssl_plugins.segments.build import find_images, make
+from mssl_plugins.segments.image_set import find_images
+from mssl_plugins.segments.build import make
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.registry import DATASETS, MODELS
 from helpers.dino import B, DIM, HEAD, VIT, build, head_reference, loss_reference, move_teacher, views

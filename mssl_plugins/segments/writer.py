@@ -1,0 +1,76 @@
+"""Writes a segment store as its segments come."""
+
+import time
+import zipfile
+from pathlib import Path
+from typing import Dict, List, Sequence
+
+import numpy as np
+
+from mssl_plugins.segments.store import Segments, read_shard, write_shard
+
+SECONDS = 5.0  # after which what is made is written
+
+
+class ShardWriter:
+    """Writes segments as they come; see the module."""
+
+    def __init__(self, folder: Path, shard: int) -> None:
+        self.folder, self.shard = folder, shard
+        self.waiting: List[Segments] = []
+        self.written = time.monotonic()
+        # what earlier runs left to be merged
+        self.parts: Dict[Path, int] = {
+            path: len(read_shard(path)) for path in sorted(folder.glob('part-*.zip'))
+        }
+
+    def add(self, entry: Segments) -> None:
+        self.waiting.append(entry)
+        if len(self.waiting) >= self.shard or time.monotonic() - self.written > SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self.written = time.monotonic()
+        if self.waiting:
+            path = self._free('part')
+            write_shard(path, self.waiting)
+            self.parts[path], self.waiting = len(self.waiting), []
+        while sum(self.parts.values()) >= self.shard:
+            self.join()
+
+    def join(self) -> None:
+        """Make one shard of the first parts that fill it."""
+        chosen, count = [], 0
+        for path, size in self.parts.items():
+            chosen.append(path)
+            count += size
+            if count >= self.shard:
+                break
+        write_shard(self._free('shard'), self._stored(chosen))
+        for path in chosen:  # only now: killed before, they are there twice
+            path.unlink()
+            del self.parts[path]
+
+    def finish(self) -> None:
+        """Write and join all that is there."""
+        self.flush()
+        if self.parts:
+            self.join()
+
+    @staticmethod
+    def _stored(paths: Sequence[Path]):
+        for path in paths:
+            with zipfile.ZipFile(path) as archive:
+                for info in archive.infolist():
+                    height, width, cells = info.comment.split()
+                    yield Segments(
+                        info.filename[:-4],
+                        archive.read(info),
+                        (int(height), int(width)),
+                        np.frombuffer(bytes.fromhex(cells.decode()), np.uint8),
+                    )
+
+    def _free(self, kind: str) -> Path:
+        numbers = [int(p.stem.rsplit('-', 1)[1]) for p in self.folder.glob(f'{kind}-*.zip')]
+        return self.folder / f'{kind}-{max(numbers, default=-1) + 1:06d}.zip'
