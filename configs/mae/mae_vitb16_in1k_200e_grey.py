@@ -1,4 +1,4 @@
-# MAE with ViT-B/16 on ImageNet-1K, 200 epochs, grey added to its views
+# MAE with ViT-B/16 on ImageNet-1K, 200 epochs, gray added to its views
 # Paper: ASL (CVPR 2024), supplement Table 5; its strength is not printed (our choice: that of
 #        MoCo v2), nor whether the rows add up (our choice: they do not)
 # Expected: ImageNet-1K linear 57.4

@@ -1,4 +1,4 @@
-"""Makes the segments of a set of images: python tools/make_segments.py DATA OUT --generator NAME."""
+"""Makes the segments of a set of images: tools/make_segments.py DATA OUT --generator NAME."""
 
 import argparse
 import os

@@ -20,9 +20,8 @@ from mssl_plugins.commands.make_segments import main
 from mssl_plugins.datasets import ImageFolder, PackedImages, SampleIndex, Scenes
 from mssl_plugins.datasets.transforms import PackViews, Views
 from mssl_plugins.errors import run_cli
-from mssl_plugins.segments import LoadSegments, writer
+from mssl_plugins.segments import LoadSegments, build, writer
 from mssl_plugins.segments.base import Generator, label_map
-from mssl_plugins.segments import build
 from mssl_plugins.segments.generators import GENERATORS, Annotations, build_generator
 from mssl_plugins.segments.image_set import find_images
 from mssl_plugins.segments.store import FORMAT, SegmentStore, encode, write_shard

@@ -21,7 +21,7 @@ model = dict(
         predictor=dict(in_channels=256, with_avg_pool=False, **mlp)))
 
 view = dict(
-    size=224, scale=(0.08, 1.0), interpolation='bicubic', flip=0.5, grey=0.2,
+    size=224, scale=(0.08, 1.0), interpolation='bicubic', flip=0.5, gray=0.2,
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8))
 views = [
     dict(view, blur=dict(sigma=(0.1, 2.0), p=1.0)),

@@ -20,7 +20,7 @@ model = dict(
         temperature=temperature))
 
 view = dict(
-    scale=(0.08, 1.0), flip=0.5, grey=0.2, blur=dict(sigma=(0.1, 2.0), p=0.5),
+    scale=(0.08, 1.0), flip=0.5, gray=0.2, blur=dict(sigma=(0.1, 2.0), p=0.5),
     jitter=dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, p=0.8))
 views = [dict(view, num=2, size=224)]
 optim_wrapper = dict(

@@ -23,7 +23,7 @@ model = dict(
             norm_cfg=dict(type='BN1d'))))
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, grey=0.2, blur=dict(sigma=(0.1, 2.0), p=0.5),
+    scale=(0.2, 1.0), flip=0.5, gray=0.2, blur=dict(sigma=(0.1, 2.0), p=0.5),
     jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
 views = [dict(view, num=2, size=224)]
 optim_wrapper = dict(
