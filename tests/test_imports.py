@@ -1,0 +1,213 @@
+"""Imports run downwards: no circle, no arrow to a higher floor, no test that imports a test."""
+import ast
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Set
+
+import pytest
+
+from helpers.paths import ROOT
+
+PACKAGE = 'mssl_plugins'
+# The floors, lowest first (docs/design.md shows the same table). A module may
+# import from its own floor and from those below; the longest name counts, and
+# a package's own __init__ stands on the floor of its highest part.
+FLOORS = [
+    ['mssl_plugins', 'errors', 'registry'],
+    ['catalogue', 'files', 'distributed'],
+    ['config'],
+    ['checkpoints', 'recipes'],
+    ['datasets'],
+    ['datasets.transforms'],
+    ['segments', 'models.layers', 'models.losses', 'models'],
+    ['models.backbones', 'models.heads', 'models.necks', 'models.readout'],
+    ['models.selfsup', 'models.probe', 'models.__init__'],
+    ['evaluation'],
+    ['engine'],
+    ['run_config', 'export', 'visualization'],
+    ['training'],
+    ['commands', '__main__'],
+]
+# Modules that may import the package's own ones inside functions, and why.
+# Circles and floors are looked for there all the same.
+LATE = {
+    'commands': 'a command line is read before what takes seconds is imported',
+    'visualization': 'as commands, whose arguments these modules define',
+    'segments': 'as commands: generators are listed without torch',
+}
+
+
+class Arrow(NamedTuple):
+    """An import of one module of the package by another."""
+    source: str
+    target: str
+    line: int
+    late: bool  # inside a function
+
+    def __str__(self) -> str:
+        return f'{FILES[self.source].relative_to(ROOT)}:{self.line} imports {self.target}'
+
+
+def modules() -> Dict[str, Path]:
+    """Dotted names of the package's modules; a package's own is ``name.__init__``."""
+    found = {}
+    for path in sorted((ROOT / PACKAGE).rglob('*.py')):
+        parts = path.relative_to(ROOT / PACKAGE).with_suffix('').parts
+        found['.'.join(parts)] = path
+    found[PACKAGE] = found.pop('__init__')
+    return found
+
+
+FILES = modules()
+
+
+def resolve(module: str, name: str = '') -> str:
+    """The module of the package that an import reaches."""
+    short = module[len(PACKAGE) + 1:]
+    for full in ((f'{short}.{name}' if short else name), short):
+        for candidate in (full, f'{full}.__init__'):
+            if full and candidate in FILES:
+                return candidate
+    return PACKAGE
+
+
+def imports(path: Path) -> Iterator[tuple]:
+    """(module, name, line, inside a function) of every import in a file."""
+    tree = ast.parse(path.read_text())
+    inner = {id(node) for f in ast.walk(tree)
+             if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+             for node in ast.walk(f)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield '.' * node.level + (node.module or ''), alias.name, node.lineno, \
+                    id(node) in inner
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, '', node.lineno, id(node) in inner
+
+
+@lru_cache(maxsize=None)
+def arrows() -> List[Arrow]:
+    """Every import inside the package."""
+    found = []
+    for source, path in FILES.items():
+        for module, name, line, late in imports(path):
+            if module.split('.')[0] == PACKAGE:
+                target = resolve(module, name)
+                if target != source:
+                    found.append(Arrow(source, target, line, late))
+    return found
+
+
+def floor_of(module: str) -> int:
+    """Index in FLOORS."""
+    parts = module.split('.')
+    for end in range(len(parts), 0, -1):
+        name = '.'.join(parts[:end])
+        for index, floor in enumerate(FLOORS):
+            if name in floor:
+                return index
+    raise LookupError(f'{module} stands on no floor: add it to FLOORS and docs/design.md')
+
+
+def circle(edges: Dict[str, Set[str]]) -> List[str]:
+    """One circle of a graph, or nothing."""
+    done: Set[str] = set()
+
+    def walk(node, path):
+        if node in path:
+            return path[path.index(node):] + [node]
+        if node in done:
+            return []
+        for following in sorted(edges.get(node, ())):
+            found = walk(following, path + [node])
+            if found:
+                return found
+        done.add(node)
+        return []
+
+    for start in sorted(edges):
+        found = walk(start, [])
+        if found:
+            return found
+    return []
+
+
+def test_relative_imports_are_not_used():
+    relative = [str(path) for path in FILES.values()
+                for module, *_ in imports(path) if module.startswith('.')]
+    assert not relative
+
+
+def test_no_circle_between_files():
+    edges: Dict[str, Set[str]] = {}
+    for arrow in arrows():
+        edges.setdefault(arrow.source, set()).add(arrow.target)
+    found = circle(edges)
+    assert not found, ' -> '.join(str(FILES[name].relative_to(ROOT)) for name in found)
+
+
+def test_no_circle_between_packages():
+    edges: Dict[str, Set[str]] = {}
+    for arrow in arrows():
+        ends = [end.split('.')[0] for end in arrow[:2]]
+        if ends[0] != ends[1]:
+            edges.setdefault(ends[0], set()).add(ends[1])
+    assert not circle(edges), ' -> '.join(circle(edges))
+
+
+def test_imports_run_downwards():
+    upward = [f'{arrow} (floor {floor_of(arrow.source)}, {floor_of(arrow.target)})'
+              for arrow in arrows() if floor_of(arrow.source) < floor_of(arrow.target)]
+    assert not upward, '\n'.join(upward)
+
+
+def test_imports_inside_functions_have_a_reason():
+    late = [str(arrow) for arrow in arrows()
+            if arrow.late and arrow.source.split('.')[0] not in LATE]
+    assert not late, '\n'.join(late)
+
+
+def test_no_test_imports_a_test():
+    found = []
+    for path in sorted((ROOT / 'tests').rglob('*.py')):
+        for module, name, line, _ in imports(path):
+            last = {part for part in (*module.split('.'), name)
+                    if part.startswith('test_') and list((ROOT / 'tests').rglob(f'{part}.py'))}
+            if last or module == 'conftest':
+                found.append(f'{path.relative_to(ROOT)}:{line} imports {module}')
+    assert not found, '\n'.join(found)
+
+
+def test_the_page_shows_the_floors():
+    page = (ROOT / 'docs/design.md').read_text()
+    rows = [line for line in page.splitlines() if line.startswith('| ') and '`' in line]
+    shown = [[name.strip('` ') for name in row.split('|')[2].split(',')] for row in rows
+             if row.split('|')[1].strip().isdigit()]
+    assert shown == FLOORS
+
+
+def test_the_walk_sees_what_it_looks_for(tmp_path):
+    """A circle, an upward arrow and an import inside a function are found."""
+    assert circle(dict(a={'b'}, b={'c'}, c={'a'})) == ['a', 'b', 'c', 'a']
+    assert not circle(dict(a={'b', 'c'}, b={'c'}))
+    file = tmp_path / 'file.py'
+    file.write_text('import os.path\ndef f():\n    from mssl_plugins import errors\n')
+    assert list(imports(file)) == [('os.path', '', 1, False), (PACKAGE, 'errors', 3, True)]
+    assert floor_of('commands.train') > floor_of('evaluation.knn') > floor_of('errors')
+    assert resolve(PACKAGE, 'errors') == 'errors' and resolve(PACKAGE + '.models') == \
+        'models.__init__'
+
+
+@pytest.mark.parametrize('argv', [['list'], ['--help'], ['--version']], ids=lambda a: a[0])
+def test_the_command_line_starts_without_torch(argv):
+    """What is loaded decides how long it takes (0.1 s), on any machine."""
+    code = ('import sys; from mssl_plugins.commands.main import main; '
+            f'status = main({argv!r}); '
+            'heavy = {"torch", "numpy", "mmengine", "mmcv", "matplotlib"} & set(sys.modules); '
+            'sys.exit(status or " ".join(sorted(heavy)) or None)')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-500:]
