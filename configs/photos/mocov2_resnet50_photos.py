@@ -3,6 +3,7 @@
 _base_ = [
     '../_base_/photos/folder.py',
     '../_base_/siamese/mocov2_resnet50.py',
+    '../_base_/schedules/imagenet_sgd_coslr_200e.py',
     '../_base_/runtime.py',
 ]
 catalogue = dict(
