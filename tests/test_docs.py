@@ -11,6 +11,7 @@ import torch
 import yaml
 from mmengine.config import Config
 
+from helpers.tools import tool
 from mssl_plugins import catalogue
 from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
@@ -46,6 +47,12 @@ def test_metafile_lists_every_config(metafile):
         entry = Config.fromfile(ROOT / model['Config']).catalogue
         if 'Epochs' in model['Metadata']:
             assert model['Metadata']['Epochs'] == entry.epochs, model['Name']
+
+
+def test_metafiles_say_what_the_configs_say():
+    """They are generated (tools/metafiles.py): run it after a change of a config."""
+    for path, text in tool('metafiles').build().items():
+        assert path.read_text() == text, f'{path}: run python tools/metafiles.py'
 
 
 def test_config_names_are_unique():
