@@ -1,72 +1,18 @@
 # DINO with DeiT-S (ViT-S/16) on ImageNet-100: mask-guided attention bias, supplement Table 1, for
 # DINO alone and with the bias.  Epochs, width and patch size are not printed (our choice); what the
-# table leaves open is DINO's (arXiv 2104.14294, section 3.2 and appendix C).
+# table leaves open is DINO's (arXiv 2104.14294, section 3.2 and appendix C): ../dino/deit-s.py.
 # Batch of all processes 512; lr 2.5e-3 x batch / 256.
-embed_dims, patch_size, prototypes = 384, 16, 65536
-batch_size, epochs, warmup = 512, 300, 10
+_base_ = '../dino/deit-s.py'
+batch_size, epochs = 512, 300
 lr = 2.5e-3 * batch_size / 256
-momentum, weight_decay, final_weight_decay = 0.996, 0.04, 0.4
 
-model = dict(
-    type='mssl_plugins.DINO',
-    momentum=momentum,
-    num_global=2,
-    data_preprocessor=dict(
-        type='mssl_plugins.ViewPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375]),
-    backbone=dict(
-        type='mssl_plugins.ViT',
-        arch='deit-small',
-        img_size=224,
-        patch_size=patch_size,
-        drop_path_rate=0.1,  # of the student
-        # as in DINO: the start, and position embeddings of 96 px crops
-        weight_init='dino',
-        interpolate_offset=0.1,
-        antialias=False),
-    head=dict(
-        type='mssl_plugins.DINOHead',
-        in_channels=embed_dims,
-        out_channels=prototypes,
-        hidden_channels=2048,
-        bottleneck_channels=256,
-        num_layers=3,
-        use_bn=False,
-        norm_last_layer=True),
-    criterion=dict(
-        type='mssl_plugins.DINOLoss', student_temp=0.1, teacher_temp=0.04, center_momentum=0.9))
-
-view = dict(
-    interpolation='bicubic', flip=0.5, gray=0.2,
-    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8))
-views = [
-    dict(view, size=224, scale=(0.4, 1.0), blur=dict(p=1.0, sigma=(0.1, 2.0))),
-    dict(view, size=224, scale=(0.4, 1.0), blur=dict(p=0.1, sigma=(0.1, 2.0)),
-         solarize=dict(p=0.2, threshold=128)),
-    dict(view, num=8, size=96, scale=(0.05, 0.4), blur=dict(p=0.5, sigma=(0.1, 2.0))),
-]
-
-optim_wrapper = dict(
-    type='mssl_plugins.BF16OptimWrapper',
-    optimizer=dict(type='AdamW', lr=lr, weight_decay=weight_decay),
-    # none on biases and parameters of one dimension
-    paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.))
+optim_wrapper = dict(optimizer=dict(lr=lr))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, end=warmup, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=epochs - warmup, begin=warmup, end=epochs, eta_min=1e-6,
-         convert_to_iter_based=True),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
+    _base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=epochs - 10, end=epochs)]
+train_cfg = dict(max_epochs=epochs)
 auto_scale_lr = dict(base_batch_size=batch_size)
 hooks = dict(
-    schedule=dict(type='mssl_plugins.ScheduleHook', schedules=[
-        dict(target='teacher.momentum', start=momentum, end=1.0, curve='cosine'),
-        dict(target='optimizer.weight_decay', start=weight_decay, end=final_weight_decay,
-             curve='cosine')]),
     temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[
         # over 30 epochs: DINO's length for these temperatures
         dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=30,
-             per_epoch=True, inclusive=True)]),
-    last_layer=dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
-    clip=dict(type='mssl_plugins.ClipEachHook', max_norm=3.0))
+             per_epoch=True, inclusive=True)]))
