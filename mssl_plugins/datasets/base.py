@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
-from mssl_plugins.datasets.image_io import decode
+from mssl_plugins.datasets.image_io import MAX_PIXELS, decode_checked, printable, read_file
 from mssl_plugins.datasets.sampler import SampleIndex
 
 
@@ -27,17 +27,31 @@ class DecodingDataset(BaseDataset):
     Args:
         max_bad (float): Fraction of the dataset that may be unreadable; one
             image more stops the run. Defaults to 0.01.
+        max_pixels (int): Height times width above which an image counts as
+            unreadable, before it is decoded. Defaults to 100,000,000.
+        min_size (int): Shorter side in px below which an image counts as
+            unreadable. Defaults to 1.
         **kwargs: Those of MMPretrain's ``BaseDataset``.
 
     Raises:
         UnreadableImages: On access, with the count and the first files.
-        ValueError: If there is no image, or ``max_bad`` is not in 0 .. 1.
+        ValueError: If there is no image, or an argument is out of range.
     """
 
-    def __init__(self, max_bad: float = 0.01, lazy_init=False, **kwargs):
+    def __init__(
+        self,
+        max_bad: float = 0.01,
+        lazy_init: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        min_size: int = 1,
+        **kwargs,
+    ):
         if not 0 <= max_bad <= 1:
             raise ValueError(f'max_bad must be in 0 .. 1, got {max_bad}')
-        self.max_bad = max_bad
+        for name, value in (('max_pixels', max_pixels), ('min_size', min_size)):
+            if value < 1:
+                raise ValueError(f'{name} must be 1 px or more, got {value}')
+        self.max_bad, self.max_pixels, self.min_size = max_bad, max_pixels, min_size
         super().__init__(lazy_init=True, **kwargs)
         if not lazy_init:
             self.full_init()
@@ -69,12 +83,22 @@ class DecodingDataset(BaseDataset):
         self._forget_bad()
 
     def load(self, info: dict) -> Optional[np.ndarray]:
-        """Image of a sample, uint8 (H, W, 3) RGB; None if unreadable."""
+        """Image of a sample, uint8 (H, W, 3) RGB; None if it is left out,
+        the reason then being ``info['unreadable']``."""
         try:
-            with open(info['img_path'], 'rb') as file:
-                return decode(file.read())
-        except OSError:
+            img = decode_checked(self.read(info), self.max_pixels)
+            if min(img.shape[:2]) < self.min_size:
+                raise ValueError(
+                    f'{img.shape[0]} x {img.shape[1]} px, less than min_size={self.min_size}'
+                )
+            return img
+        except (ValueError, OSError) as error:
+            info['unreadable'] = printable(str(error))
             return None
+
+    def read(self, info: dict) -> bytes:
+        """The content of a sample's file."""
+        return read_file(info['img_path'])
 
     def prepare_data(self, idx: int):
         """Load an image, or its replacement, and run the pipeline."""
@@ -84,7 +108,7 @@ class DecodingDataset(BaseDataset):
             img = self.load(info)
             if img is not None:
                 break
-            self._count_bad(info['sample_idx'], info['img_path'])
+            self._count_bad(info)
             rng = rng or np.random.default_rng(int(info['sample_idx']))
             position = int(rng.integers(len(self)))
             if isinstance(idx, SampleIndex):
@@ -92,16 +116,21 @@ class DecodingDataset(BaseDataset):
         info.update(img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2])
         return self.pipeline(info)
 
-    def _count_bad(self, idx: int, name: str) -> None:
+    def _count_bad(self, info: dict) -> None:
+        idx = info['sample_idx']
         if not self._bad[idx]:
             self._bad[idx] = True
-            print_log(f'skipped {name}: unreadable or truncated', logger='current', level=30)
-        # Also with every image known as bad: the search must end.
-        bad = self._bad.nonzero()[:, 0].tolist()
+            reason = info.get('unreadable') or 'unreadable or truncated'
+            print_log(
+                f'skipped {printable(info["img_path"])}: {reason}', logger='current', level=30
+            )
+        # Also with every image known as bad: the search must end.  Of a copy:
+        # nonzero() asserts if another worker writes while it counts.
+        bad = self._bad.clone().nonzero()[:, 0].tolist()
         if len(bad) > self.max_bad * len(self) or len(bad) == len(self):
-            first = [self.get_data_info(i)['img_path'] for i in bad[:3]]
+            first = [printable(self.get_data_info(i)['img_path']) for i in bad[:3]]
             raise UnreadableImages(
                 f'{len(bad)} of {len(self)} images are unreadable or '
-                f'truncated, more than {self.max_bad:.3g} of all; among '
-                f'them: {", ".join(first)}'
+                f'truncated, more than {self.max_bad:.3g} of all (max_bad); '
+                f'among them: {", ".join(first)}'
             )

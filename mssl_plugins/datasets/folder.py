@@ -16,6 +16,7 @@ The usual layouts:
 """
 
 import os
+from collections import deque
 from typing import List, Sequence, Union
 
 import mmengine
@@ -162,6 +163,10 @@ class ImageFolder(DecodingDataset):
 def scan(folder: str, extensions: Sequence[str] = EXTENSIONS) -> List[str]:
     """All image files below a folder, in sorted order.
 
+    Only regular files: pipes and devices are passed over.  A file that
+    several links lead to is found once, under its path without links, else
+    under the first; so are folders, and a link to a folder above ends there.
+
     Args:
         folder (str): Where to look; links are followed.
         extensions (Sequence[str]): Endings in small letters.
@@ -169,16 +174,39 @@ def scan(folder: str, extensions: Sequence[str] = EXTENSIONS) -> List[str]:
     Returns:
         list[str]: Paths from the folder on, with ``/``.
     """
-    found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith('.')]
-        below = os.path.relpath(place, folder).replace(os.sep, '/')
-        found += [
-            name if below == '.' else f'{below}/{name}'
-            for name in files
-            if name.lower().endswith(extensions) and name[0] != '.'
-        ]
-    return sorted(found)
+    found, seen, waiting = {}, set(), deque([''])
+    linked: List[str] = []  # after all that lies here itself
+    while waiting or linked:
+        if not waiting:
+            linked.sort()
+            waiting.append(linked.pop(0))
+        below = waiting.popleft()
+        place = os.path.join(folder, below)
+        try:
+            here = os.stat(place)
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError:
+            if not below:
+                raise
+            continue  # a folder that may not be read
+        if (here.st_dev, here.st_ino) in seen:
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        for entry in entries:
+            path = f'{below}/{entry.name}' if below else entry.name
+            if entry.name[0] == '.':
+                continue
+            if entry.is_dir():
+                (linked if entry.is_symlink() else waiting).append(path)
+            elif entry.name.lower().endswith(extensions) and entry.is_file():
+                link = entry.is_symlink()
+                key = (here.st_dev, entry.inode())
+                if link:
+                    info = entry.stat()
+                    key = (info.st_dev, info.st_ino)
+                old = found.get(key)
+                found[key] = min((link, path), old) if old else (link, path)
+    return sorted(path for _, path in found.values())
 
 
 @DATASETS.register_module()

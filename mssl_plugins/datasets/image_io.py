@@ -1,13 +1,16 @@
 """Image files as arrays: decoded, upright, always uint8 RGB."""
 
+import io
 import os
-from pathlib import Path
+import stat
+import struct
 from typing import Optional, Union
 
 import cv2
 import numpy as np
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
+MAX_PIXELS = 100_000_000
 
 
 def is_truncated(data: bytes) -> bool:
@@ -37,23 +40,131 @@ def is_truncated(data: bytes) -> bool:
     return data.rfind(b'\xff\xd9', at) < 0
 
 
-def decode(data: bytes) -> Optional[np.ndarray]:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Optional[np.ndarray]:
     """Decode an image file's content.
 
     Args:
         data (bytes): The content.
+        max_pixels (int): See :func:`decode_checked`.
 
     Returns:
-        np.ndarray | None: uint8 (H, W, 3) RGB, turned as EXIF says, or None
-        if the content is no image or a truncated one.
+        np.ndarray: uint8 (H, W, 3) RGB, or None where
+        :func:`decode_checked` raises.
+    """
+    try:
+        return decode_checked(data, max_pixels)
+    except ValueError:
+        return None
+
+
+def decode_checked(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode an image file's content, its header first.
+
+    Gray, palettes and CMYK become RGB, alpha is dropped, 16 bits a channel
+    are scaled to 8 by their whole range (65,535 to 255), and the image is
+    turned as its EXIF tag says; of several frames it is the first.
+
+    Args:
+        data (bytes): The content.
+        max_pixels (int): Height times width above which an image is refused
+            before it is decoded. Defaults to 100,000,000.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3) RGB.
+
+    Raises:
+        ValueError: With the reason: truncated, too large, floating point or
+            32 bits a channel, no image.
     """
     if not data or is_truncated(data):
-        return None
+        raise ValueError('truncated' if data else 'empty')
+    shape, plain = _header(data)
+    if shape is not None and plain:
+        _check_size(shape, max_pixels)
+        try:
+            img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:
+            img = None
+        if img is None:
+            raise ValueError('damaged')
+        return cv2.cvtColor(img, cv2.COLOR_BGR2RGB, img)
+    return _decode_any(data, max_pixels)
+
+
+def _check_size(shape, max_pixels: int) -> None:
+    if shape[0] * shape[1] > max_pixels:
+        raise ValueError(f'{shape[0]} x {shape[1]} px, more than max_pixels={max_pixels}')
+
+
+def _header(data: bytes):
+    """Height and width of a JPEG or PNG, and whether OpenCV decodes it as
+    :func:`decode_checked` says; (None, False) for other formats."""
+    if data.startswith(b'\x89PNG') and data[12:16] == b'IHDR':
+        width, height, depth = struct.unpack('>IIB', data[16:25])
+        return (height, width), depth <= 8 and b'eXIf' not in data
+    at = 2
+    while data.startswith(b'\xff\xd8') and data[at : at + 1] == b'\xff':
+        kind = data[at + 1]
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC) and len(data) >= at + 10:
+            depth, height, width, channels = struct.unpack('>BHHB', data[at + 4 : at + 10])
+            return (height, width), depth == 8 and channels in (1, 3)
+        if kind == 0xDA:
+            break
+        at += 1 if kind == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+        if at + 1 >= len(data):
+            break
+    return None, False
+
+
+def _decode_any(data: bytes, max_pixels: int) -> np.ndarray:
+    """By Pillow, which reads depth and channels of every format."""
+    from PIL import Image, ImageOps
+
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is checked
     try:
-        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    return None if img is None else cv2.cvtColor(img, cv2.COLOR_BGR2RGB, img)
+        with Image.open(io.BytesIO(data)) as image:
+            _check_size((image.height, image.width), max_pixels)
+            if image.mode in ('F', 'I') and not data.startswith((b'\x89PNG', b'P5')):
+                raise ValueError(
+                    f'{"floating point" if image.mode == "F" else "32 bits"} a channel, '
+                    'which has no range to scale from: convert it to 8 or 16 bits'
+                )
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith('I'):  # 16 bits
+                wide = np.asarray(image).astype(np.uint32)
+                gray = ((wide * 255 + 32767) // 65535).astype(np.uint8)
+                return np.repeat(gray[..., None], 3, -1)
+            return np.array(image.convert('RGB'))
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds
+        raise ValueError(f'no image that can be decoded ({error})') from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def read_file(path: Union[str, os.PathLike]) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        OSError: If it is a pipe, a device or a folder, which are not opened
+            for reading.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f'{path} is no regular file')
+    except OSError:
+        os.close(descriptor)
+        raise
+    with open(descriptor, 'rb') as file:
+        return file.read()
+
+
+def printable(name: str) -> str:
+    """A file's name with what is not UTF-8 in it written as escapes."""
+    return name.encode('utf-8', 'backslashreplace').decode()
 
 
 def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
@@ -70,13 +181,14 @@ def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a whole image that OpenCV can decode.
     """
-    data = Path(path).read_bytes()
-    img = decode(data)
-    if img is None:
+    data = read_file(path)
+    try:
+        return decode_checked(data)
+    except ValueError as error:
         raise ValueError(
-            f"'{path}' is not a readable image, or a truncated one ({len(data)} bytes)"
-        )
-    return img
+            f"'{printable(str(path))}' is not a readable image, or a truncated one "
+            f'({len(data)} bytes): {error}'
+        ) from None
 
 
 def input_image(results: dict) -> np.ndarray:

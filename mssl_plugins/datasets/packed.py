@@ -7,7 +7,6 @@ from typing import List, Optional
 import numpy as np
 
 from mssl_plugins.datasets.base import DecodingDataset
-from mssl_plugins.datasets.image_io import decode
 from mssl_plugins.registry import DATASETS
 
 
@@ -100,12 +99,13 @@ class PackedImages(DecodingDataset):
                 return
         self._cached = cached
 
+    def read(self, info: dict) -> bytes:
+        """The encoded bytes of a sample."""
+        start, end = self._off[info['packed_at'] : info['packed_at'] + 2]
+        return self._data[start:end].tobytes()
+
     def load(self, info: dict) -> Optional[np.ndarray]:
-        """Image of a sample, uint8 (H, W, 3) RGB; None if unreadable."""
-        at = info['packed_at']
-        if at not in self._cached:
-            start, end = self._off[at : at + 2]
-            return decode(self._data[start:end].tobytes())
+        """Image of a sample, uint8 (H, W, 3) RGB; None if it is left out."""
+        img = self._cached.get(info['packed_at'])
         # a copy, for a transform may write into the image it is given
-        img = self._cached[at]
-        return None if img is None else img.copy()
+        return super().load(info) if img is None else img.copy()
