@@ -45,8 +45,7 @@ def open_process_group(launcher: str) -> None:
 
 
 def share(total: int) -> range:
-    """Which of ``total`` items this process takes: consecutive ones, each item
-    by one process."""
+    """Which of ``total`` items this process takes: consecutive ones, none taken twice."""
     rank, world = get_rank(), get_world_size()
     return range(total * rank // world, total * (rank + 1) // world)
 
@@ -73,11 +72,13 @@ class GatherWithGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
+        """All processes' rows, (n, ...) -> (world * n, ...)."""
         ctx.rows = len(x)
         return torch.cat(all_gather(x.contiguous()))
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
+        """The sum of all processes' gradients of this process's rows."""
         grad = grad.contiguous()
         torch.distributed.all_reduce(grad)
         start = get_rank() * ctx.rows

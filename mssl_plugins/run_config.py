@@ -49,7 +49,8 @@ def build_run_config(config: str,
         amp (bool): Train in bfloat16.
         validate (bool): Evaluate while training. Defaults to True.
         auto_scale_lr (bool): Scale the learning rate with the real batch.
-        pin_memory, persistent_workers (bool): Allow them to the loaders.
+        pin_memory (bool): Allow it to the loaders. Defaults to True.
+        persistent_workers (bool): Allow them likewise. Defaults to True.
         seed (int, optional): Of the run. Defaults to None, the config's.
         options (dict, optional): Settings to override, with dotted keys.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.

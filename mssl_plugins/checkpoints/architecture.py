@@ -70,8 +70,10 @@ def model_in(text: str) -> Dict[str, Any]:
 
 
 def read_hf_config(path: Path) -> Optional[dict]:
-    """Arguments of the backbone from a ``config.json`` of Hugging Face beside
-    the weights; None if there is none."""
+    """Arguments of the backbone from Hugging Face's ``config.json`` beside the weights.
+
+    None if there is none.
+    """
     try:
         config = json.loads((path.parent / 'config.json').read_text())
     except (OSError, ValueError):

@@ -2,7 +2,6 @@
 import argparse
 from pathlib import Path
 
-
 from mssl_plugins.errors import require
 
 
@@ -68,7 +67,6 @@ def main(argv=None) -> None:
     from mmengine.dist import is_main_process
 
     from mssl_plugins.engine.hooks.checkpoint_hook import safe_loading
-    from mssl_plugins.files import write_atomically
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.backbone import FrozenBackbone
     from mssl_plugins.evaluation.data import EvaluationData
@@ -77,6 +75,7 @@ def main(argv=None) -> None:
     from mssl_plugins.evaluation.report import listing, table
     from mssl_plugins.evaluation.runner import Evaluation
     from mssl_plugins.evaluation.store import dump
+    from mssl_plugins.files import write_atomically
     if args.list:
         print(listing())
         return

@@ -1,6 +1,5 @@
-"""Writes a checkpoint's backbone for another library: python tools/export.py CHECKPOINT --to TARGET OUT."""
+"""Writes a backbone for another library: tools/export.py CHECKPOINT --to TARGET OUT."""
 import argparse
-
 
 from mssl_plugins.errors import require
 

@@ -1,8 +1,7 @@
-"""Writes a backbone's features of a set of images: python tools/extract.py CONFIG CHECKPOINT OUT.npz."""
+"""Writes a backbone's features of images: tools/extract.py CONFIG CHECKPOINT OUT.npz."""
 import argparse
 import os
 from pathlib import Path
-
 
 from mssl_plugins.errors import require
 

@@ -4,7 +4,6 @@ import json
 import time
 from pathlib import Path
 
-
 from mssl_plugins.errors import require
 
 

@@ -14,8 +14,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import List, Optional
 
-from mssl_plugins.errors import run_cli
 from mssl_plugins.commands.train import main as train
+from mssl_plugins.errors import run_cli
 
 CONFIG = 'simclr_resnet18_scenes'
 

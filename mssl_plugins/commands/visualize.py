@@ -7,6 +7,7 @@ from mssl_plugins.visualization import PICTURES
 
 
 def main(argv=None) -> None:
+    """Parses the command line, draws, says where."""
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(dest='picture', required=True, metavar='PICTURE')
     for name in PICTURES:

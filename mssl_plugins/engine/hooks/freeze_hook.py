@@ -8,9 +8,9 @@ from typing import Iterable, List, Sequence, Union
 
 from mmengine.hooks import Hook
 
+from mssl_plugins.engine.hooks.schedule_hook import Schedule
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
-from mssl_plugins.engine.hooks.schedule_hook import Schedule
 
 
 @HOOKS.register_module()

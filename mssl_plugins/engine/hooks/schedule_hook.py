@@ -8,9 +8,9 @@ from typing import Callable, Dict, List, Optional
 
 from mmengine.hooks import Hook
 
+from mssl_plugins.errors import unknown
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
-from mssl_plugins.errors import unknown
 
 CURVES: Dict[str, Callable[[float], float]] = dict(
     constant=lambda t: 0.0,
