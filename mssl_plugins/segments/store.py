@@ -26,6 +26,7 @@ from typing import Iterable, List, NamedTuple, Tuple, Union
 import cv2
 import numpy as np
 
+from mssl_plugins.datasets.image_io import printable
 from mssl_plugins.files import write_atomically
 
 FORMAT = 'mssl_plugins segments 1'
@@ -104,7 +105,7 @@ def write_shard(path: Path, entries: Iterable[Segments]) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w') as archive:
         for entry in entries:
-            info = zipfile.ZipInfo(entry.key + '.png')  # with a fixed date
+            info = zipfile.ZipInfo(printable(entry.key) + '.png')  # with a fixed date
             cells = entry.fingerprint.tobytes().hex()
             info.comment = '{} {} {}'.format(*entry.shape, cells).encode()
             archive.writestr(info, entry.png)
@@ -271,10 +272,10 @@ def names_of(dataset) -> List[str]:
 
 
 def _hash(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), 'little')
+    return int.from_bytes(blake2b(printable(key).encode(), digest_size=8).digest(), 'little')
 
 
 def first_names(names: List[str], count: int = 3) -> str:
     """The first names of a list, and how many more there are."""
     more = f' and {len(names) - count} more' if len(names) > count else ''
-    return ', '.join(names[:count]) + more
+    return ', '.join(map(printable, names[:count])) + more

@@ -16,6 +16,11 @@ from mssl_plugins.visualization.canvas import (
 
 HELP = "what a config's pipeline makes of an image, with crops, boxes and segments"
 
+COLORS = (
+    (60, 160, 255), (255, 160, 0), (60, 200, 90), (200, 80, 220), (240, 220, 40),
+    (0, 200, 200), (255, 120, 160), (140, 100, 60), (120, 120, 120), (0, 0, 0),
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='a pre-training config')
@@ -40,9 +45,9 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
         list: uint8 RGB tiles.
     """
     first = image if segments is None else draw_segments(image, segments)
-    first = draw_boxes(
-        first, results['view_boxes'], colour=(60, 160, 255), thickness=max(image.shape[0] // 150, 1)
-    )
+    for v, box in enumerate(results['view_boxes']):  # each view's crop in its color
+        color, thickness = COLORS[v % len(COLORS)], max(image.shape[0] // 150, 1)
+        first = draw_boxes(first, [box], colour=color, thickness=thickness)
     if boxes is not None:
         first = draw_boxes(first, boxes, thickness=max(image.shape[0] // 150, 1))
     tiles = [first]

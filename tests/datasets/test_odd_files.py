@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from mssl_plugins.datasets.folder import ImageFolder, scan
 from mssl_plugins.datasets.image_io import decode_checked, printable, read_rgb
 from mssl_plugins.datasets.packed import PackedImages
+from mssl_plugins.datasets.transforms.views import Views
 
 
 def png(path, value=120, size=(12, 16)):
@@ -161,3 +162,10 @@ def test_names_that_are_not_utf8(tmp_path):
     dataset = ImageFolder(str(tmp_path), max_bad=0.5)
     assert [dataset[i]['img_path'] for i in range(2)] == [str(tmp_path / 'a.png')] * 2
     assert printable(os.fsdecode(b'caf\xe9.png')) == 'caf\\udce9.png'
+
+
+def test_an_image_too_small_for_its_crop_is_named(tmp_path):
+    path = png(tmp_path / 'small.png')
+    views = Views([dict(size=32, crop='pad', padding=4)])
+    with pytest.raises(ValueError, match="small.png: crop='pad' of 32 px needs .* got 12 x 16"):
+        views(dict(img_path=str(path)))

@@ -762,3 +762,12 @@ def test_a_real_model_segments_real_photos(tmp_path):
         border[1:] |= labels[1:] != labels[:-1]
         border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
         assert edge[border].mean() > 1.5 * edge[~border].mean()
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    name = os.fsdecode(b'caf\xe9.png')
+    (tmp_path / 'seg').mkdir()
+    write_shard(tmp_path / 'seg/shard-000000.zip', [encode(name, np.ones((4, 4), int), photo(0))])
+    (tmp_path / 'seg/segments.json').write_text(json.dumps(dict(format=FORMAT)))
+    store = SegmentStore(tmp_path / 'seg')
+    assert (store.find([name, '/moved/' + name, 'caf.png']) == [0, 0, -1]).all()

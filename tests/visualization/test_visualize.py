@@ -140,3 +140,10 @@ def test_segments_colour_only_segments():
     shown = draw_segments(image, labels)
     assert (shown[3] == 100).all() and (shown[0, 0] != shown[2, 0]).any()
     assert sheet([[image, labels.astype(np.uint8)]], ['a', 'b'], tile=40).shape == (74, 98, 3)
+
+
+def test_crops_of_views_differ_in_color():
+    image = np.zeros((60, 80, 3), np.uint8)
+    results = dict(img=[image, image], view_boxes=np.array([[2, 2, 20, 20], [40, 30, 70, 50]]))
+    first = row(results, image)[0]
+    assert first[2, 10].any() and first[30, 50].any() and (first[2, 10] != first[30, 50]).any()

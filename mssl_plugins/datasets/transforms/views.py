@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mssl_plugins.datasets.image_io import input_image
+from mssl_plugins.datasets.image_io import input_image, printable
 from mssl_plugins.datasets.sampler import sample_rng
 from mssl_plugins.datasets.transforms.geometry import carry, random_resized_crop, resize
 from mssl_plugins.datasets.transforms.photometric import Photometric, probability
@@ -184,7 +184,12 @@ class Views(BaseTransform):
             results['rng'] = sample_rng(results)
         rng = results['rng']
         height, width = img.shape[:2]
-        boxes = self.draw_boxes(rng, height, width)
+        try:
+            boxes = self.draw_boxes(rng, height, width)
+        except ValueError as error:
+            if not results.get('img_path'):
+                raise
+            raise ValueError(f"{printable(str(results['img_path']))}: {error}") from None
         flips = rng.random(len(self.groups)) < [g.flip for g in self.groups]
         carry(results, height, width, boxes, flips, [group.size for group in self.groups])
         results['ori_shape'] = (height, width)
