@@ -1,6 +1,7 @@
 """What a masked network saw and what it made of it (MAE, Fig. 2; MST, section 10)."""
 
 import argparse
+from typing import List
 
 import numpy as np
 import torch
@@ -21,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def picture(
-    images: np.ndarray, masks: np.ndarray, predictions: np.ndarray, tile: int = 160
+    images: np.ndarray,
+    masks: np.ndarray,
+    predictions: np.ndarray,
+    tile: int = 160,
+    restored: bool = False,
 ) -> np.ndarray:
     """One row an image: itself, what was seen, the prediction, both joined.
 
@@ -30,6 +35,8 @@ def picture(
         masks (np.ndarray): (N, H, W) bool, ``True`` = masked.
         predictions (np.ndarray): (N, H, W, 3) uint8 RGB; joined where masked.
         tile (int): Longer side of a tile in px. Defaults to 160.
+        restored (bool): Whether predictions of normalized pixels got the true patch's mean
+            and deviation, which the titles then say. Defaults to False.
 
     Returns:
         np.ndarray: One uint8 RGB picture.
@@ -46,7 +53,13 @@ def picture(
     for image, mask, prediction in zip(images, masks[..., None], predictions):
         seen = np.where(mask, np.uint8(128), image)
         rows.append([image, seen, prediction, np.where(mask, prediction, image)])
-    return sheet(rows, ['image', 'seen', 'prediction', 'joined'], tile)
+    return sheet(rows, titles(restored), tile)
+
+
+def titles(restored: bool) -> List[str]:
+    """Over the columns; says where predictions got what the network never gives."""
+    given = ' (true mean, std)' if restored else ''
+    return ['image', 'seen', f'prediction{given}', f'joined{given}']
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,5 +73,10 @@ def run(args: argparse.Namespace) -> None:
     prediction, mask = model.reconstruct(x, shown_segments(model, images))
     save_image(
         args.out,
-        picture(images, mask[:, 0].numpy(), denormalize(prediction, model.data_preprocessor)),
+        picture(
+            images,
+            mask[:, 0].numpy(),
+            denormalize(prediction, model.data_preprocessor),
+            restored=getattr(model, 'norm_pix', False),
+        ),
     )

@@ -147,3 +147,12 @@ def test_crops_of_views_differ_in_color():
     results = dict(img=[image, image], view_boxes=np.array([[2, 2, 20, 20], [40, 30, 70, 50]]))
     first = row(results, image)[0]
     assert first[2, 10].any() and first[30, 50].any() and (first[2, 10] != first[30, 50]).any()
+
+
+def test_reconstructions_say_that_they_got_the_true_mean():
+    from mssl_plugins.visualization.reconstruction import picture, titles
+
+    assert titles(False)[2] == 'prediction' and titles(True)[2] == 'prediction (true mean, std)'
+    images, masks = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 32, 32), bool)
+    plain, given = (picture(images, masks, images, restored=r) for r in (False, True))
+    assert plain.shape == given.shape and (plain[:22] != given[:22]).any()
