@@ -227,7 +227,8 @@ class Fit(NamedTuple):
 
 def fitting_epochs(images: int, reference: int = 10_000, epochs: int = 200) -> int:
     """200 epochs for 10,000 images, more for fewer (by the square root, so
-    that a set four times as large gets twice the steps), 20 to 800."""
+    that a set four times as large gets twice the steps), 20 to 800.
+    """
     return round(min(max(epochs * math.sqrt(reference / images), 20), 800))
 
 

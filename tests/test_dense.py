@@ -15,11 +15,15 @@ pytest.importorskip('mmseg', reason='needs mmseg: the extra [dense]')
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
 
 from mmpretrain.models import ResNet  # noqa: E402
-from helpers.tools import tool  # noqa: E402
 
+from helpers.tools import tool  # noqa: E402
 from mssl_plugins.checkpoints.loading import load_backbone  # noqa: E402
-from mssl_plugins.datasets.dense_layouts import (MIN_BOX_SIDE, unpack_bccd, unpack_camvid,  # noqa: E402
-                                         write_scenes)
+from mssl_plugins.datasets.dense_layouts import (  # noqa: E402
+    MIN_BOX_SIDE,
+    unpack_bccd,
+    unpack_camvid,
+    write_scenes,
+)
 from mssl_plugins.datasets.scenes import Scenes  # noqa: E402
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained  # noqa: E402
 from mssl_plugins.engine.layer_decay import LayerDecayConstructor  # noqa: E402

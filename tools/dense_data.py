@@ -1,10 +1,10 @@
 """Makes the small data sets of the detection and segmentation benchmarks.
 
-    python tools/dense_data.py coco data/scenes-coco      # embedded scenes, nothing to download
-    python tools/dense_data.py voc data/scenes-voc
-    python tools/dense_data.py seg data/scenes-seg --train 1000 --size 128
-    python tools/dense_data.py bccd data/bccd --source bccd_voc.tar.gz
-    python tools/dense_data.py camvid data/camvid --source FOLDER_OF_NPZ
+python tools/dense_data.py coco data/scenes-coco      # embedded scenes, nothing to download
+python tools/dense_data.py voc data/scenes-voc
+python tools/dense_data.py seg data/scenes-seg --train 1000 --size 128
+python tools/dense_data.py bccd data/bccd --source bccd_voc.tar.gz
+python tools/dense_data.py camvid data/camvid --source FOLDER_OF_NPZ
 """
 import argparse
 import sys
@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.errors import run_cli, require  # noqa: E402
+from mssl_plugins.errors import require, run_cli  # noqa: E402
 
 
 def main(argv: Optional[List[str]] = None) -> None:

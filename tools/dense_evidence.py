@@ -24,9 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
 import evidence  # noqa: E402
-from mssl_plugins.errors import UserError, run_cli  # noqa: E402
 from mssl_plugins.commands.train import main as train  # noqa: E402
-from mssl_plugins.errors import unknown  # noqa: E402
+from mssl_plugins.errors import (  # noqa: E402
+    UserError,
+    run_cli,
+    unknown,  # noqa: E402
+)
 
 # the views that the weights below were made with
 VIEWS = ['train_dataloader.dataset.pipeline.0.views.0.scale=(0.5,1.0)',

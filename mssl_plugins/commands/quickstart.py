@@ -119,6 +119,11 @@ def run(args: argparse.Namespace) -> None:
     write_atomically(
         json.dumps(summary, indent=2).encode() + b'\n',
         work_dir / 'summary.json')
+    _print_summary(summary, measured)
+
+
+def _print_summary(summary: dict, measured: dict) -> None:
+    """What was learned, and what to try next."""
     here = Path(os.path.relpath(measured['checkpoint']))
     print(f'''
 k-NN accuracy on {measured['pictures']} held-out pictures (chance {measured['chance']:.2f})
@@ -129,8 +134,8 @@ k-NN accuracy on {measured['pictures']} held-out pictures (chance {measured['cha
 
 Next (PY={sys.executable}):
   $PY -m mssl_plugins list
-  $PY -m mssl_plugins train {args.config} --data FOLDER_OF_YOUR_IMAGES
-  $PY -m mssl_plugins knn {args.config} {here}''')
+  $PY -m mssl_plugins train {summary['config']} --data FOLDER_OF_YOUR_IMAGES
+  $PY -m mssl_plugins knn {summary['config']} {here}''')
 
 
 def main(argv: Optional[List[str]] = None) -> int:

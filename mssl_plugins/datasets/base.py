@@ -84,7 +84,8 @@ class DecodingDataset(BaseDataset):
 
     def load(self, info: dict) -> Optional[np.ndarray]:
         """Image of a sample, uint8 (H, W, 3) RGB; None if it is left out,
-        the reason then being ``info['unreadable']``."""
+        the reason then being ``info['unreadable']``.
+        """
         try:
             img = decode_checked(self.read(info), self.max_pixels)
             if min(img.shape[:2]) < self.min_size:

@@ -38,7 +38,7 @@ def feature_std(features: Tensor) -> float:
 
 @torch.no_grad()
 def effective_rank(features: Tensor, center: bool = False) -> float:
-    """exp of the entropy of the normalised singular values.
+    """Exp of the entropy of the normalised singular values.
 
     Args:
         features (Tensor): (N, D) features.

@@ -20,8 +20,13 @@ from mssl_plugins.checkpoints.reader import BRANCHES
 from mssl_plugins.distributed import gather_rows, share
 from mssl_plugins.errors import unknown
 from mssl_plugins.files import ProgressBar
-from mssl_plugins.models.readout import (POOLS, extra_tokens, forward_backbone, output_type,
-                                         pool_output)
+from mssl_plugins.models.readout import (
+    POOLS,
+    extra_tokens,
+    forward_backbone,
+    output_type,
+    pool_output,
+)
 from mssl_plugins.models.unwrap import unwrap
 
 # What of a data loader's config is used here; every sample is taken once, in
@@ -146,7 +151,7 @@ def make_loader(data: Union[Dataset, DataLoader, dict],
 
 
 def _collate(batch):
-    """mmengine's default_collate for its dicts, torch's for tuples."""
+    """Mmengine's default_collate for its dicts, torch's for tuples."""
     function = default_collate
     if isinstance(batch[0], dict):
         function = FUNCTIONS.get('default_collate')

@@ -23,9 +23,8 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
-from mssl_plugins.errors import unknown
-
 from mssl_plugins.distributed import share
+from mssl_plugins.errors import unknown
 
 WEIGHTINGS = ('exp', 'uniform')
 # Similarities held at once: 2^26 float32 = 256 MiB.  Keys beyond one block are

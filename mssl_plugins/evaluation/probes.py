@@ -97,7 +97,8 @@ class Recipe:
 
     def batch_for(self, images: int) -> int:
         """The batch on so many images: an epoch has 16 of them or more. The
-        rate shrinks with it in proportion."""
+        rate shrinks with it in proportion.
+        """
         return max(1, min(self.batch_size, images // SMALLEST_EPOCH))
 
     def with_epochs(self, epochs: int) -> 'Recipe':

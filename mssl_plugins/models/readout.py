@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from mssl_plugins.errors import unknown
 
-
 POOLS = ('auto', 'cls', 'avg', 'last')
 CONVS = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
 # Average pooling of the maps of a 224 px image: side -> (kernel, stride,

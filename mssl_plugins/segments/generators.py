@@ -210,7 +210,8 @@ def options_of(kind: Type[Generator]) -> dict:
 
 def recipe(name: str, options: dict) -> dict:
     """All that decides what a generator makes: its options, defaults filled
-    in, files by their names, without what only makes it faster."""
+    in, files by their names, without what only makes it faster.
+    """
     found = {**options_of(GENERATORS[name]), **options}
     found.pop('threads', None)
     for key in ('weights', 'annotations'):

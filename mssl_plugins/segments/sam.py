@@ -91,7 +91,8 @@ class SAM(Generator):
 
 def torch_masks(path: Path, settings: dict):
     """The automatic mask generator of ``segment_anything``, as a function of
-    an image that returns its masks."""
+    an image that returns its masks.
+    """
     from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 
     try:
@@ -258,7 +259,8 @@ class ONNXMasks:
         self, embedded: Dict[str, np.ndarray], points: np.ndarray, scaled: Tuple[int, int]
     ) -> Tuple[np.ndarray, np.ndarray]:
         """Logits (n, s, s) and predicted IoU (n,) of all masks at n points
-        (n, 2), x, y in px of the encoder's input."""
+        (n, 2), x, y in px of the encoder's input.
+        """
         count = len(points)
         coords = np.zeros((count, 2, 2), np.float32)  # the second one is the padding
         coords[:, 0] = points

@@ -56,7 +56,7 @@ def teacher_attention(model, view: Tensor, samples: Optional[list] = None) -> Te
 
 
 def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]:
-    """q and p with which a strategy hides as many patches as the model's own.
+    """Q and p with which a strategy hides as many patches as the model's own.
 
     ``'random'`` reads no q: with the p = 1 of MST's attention masks it would
     hide everything.

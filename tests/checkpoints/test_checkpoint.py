@@ -10,8 +10,7 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 from torch import nn
 
-from mssl_plugins.checkpoints.loading import (find_backbone, load_backbone,
-                                     load_checkpoint_safely)
+from mssl_plugins.checkpoints.loading import find_backbone, load_backbone, load_checkpoint_safely
 
 
 class Attack:

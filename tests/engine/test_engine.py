@@ -7,10 +7,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from helpers.siamese import build, views
 from mssl_plugins.engine.hooks.schedule_hook import Schedule
 from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.registry import HOOKS, OPTIM_WRAPPERS
-from helpers.siamese import build, views
 
 
 class Pairs(torch.utils.data.Dataset):

@@ -11,6 +11,7 @@ import torch
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
+from helpers.processes import in_two_processes
 from mssl_plugins.datasets.labelled import LabelledImages, balanced, labels_of, list_lines
 from mssl_plugins.evaluation import store
 from mssl_plugins.evaluation.backbone import FrozenBackbone
@@ -19,8 +20,6 @@ from mssl_plugins.evaluation.options import EvaluationOptions
 from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
 from mssl_plugins.evaluation.runner import Evaluation
 from mssl_plugins.models.readout import read_layers
-
-from helpers.processes import in_two_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 VIT = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(

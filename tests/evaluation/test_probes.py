@@ -7,9 +7,14 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.nn import functional as F
 
+from mssl_plugins.evaluation.probes import (
+    LinearProbes,
+    Recipe,
+    logistic_regression,
+    recipe_of,
+    train_probes,
+)
 from mssl_plugins.models.readout import CONVS, kinds_of, pool_map, read_layers
-from mssl_plugins.evaluation.probes import (LinearProbes, Recipe, logistic_regression, recipe_of,
-                                            train_probes)
 
 
 def blobs(n=160, d=12, classes=4, noise=1.5, seed=0):

@@ -15,10 +15,10 @@ import torchvision
 from mmengine.config import Config
 from torch import nn
 
-from mssl_plugins.checkpoints.loading import load_backbone
-from mssl_plugins.export import TARGETS, export
 from mssl_plugins.checkpoints.architecture import model_in
+from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.checkpoints.reader import METADATA, default_branch, for_model, read
+from mssl_plugins.export import TARGETS, export
 from mssl_plugins.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -61,7 +61,7 @@ def step(model, views, data_samples=None, amp=False):
 
 
 def normalised(views):
-    """float views as the others' loaders give them."""
+    """Float views as the others' loaders give them."""
     mean = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
     std = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1)
     return [(v.float() - mean) / std for v in views]
@@ -142,7 +142,7 @@ def mmpretrain_mae(batch):
 
 
 def lightly_ibot(batch):
-    """iBOT of lightly's parts: 2 x 224 + 10 x 96 px, blocks of patches masked in the global views."""
+    """IBOT of lightly's parts: 2 x 224 + 10 x 96 px, blocks of patches masked in the global views."""
     from lightly.loss import DINOLoss, IBOTPatchLoss
     from lightly.models.modules import DINOProjectionHead
     from lightly.models.utils import random_block_mask, update_momentum

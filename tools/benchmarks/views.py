@@ -3,14 +3,13 @@ import tempfile
 from pathlib import Path
 
 import cv2
-import numpy as np
 import skimage.data
 from PIL import Image
 
 from benchmark import Line
 from benchmarks.pil_views import transform
-from mssl_plugins.datasets.transforms import PackViews, Views
 from mssl_plugins.datasets.sampler import SampleIndex
+from mssl_plugins.datasets.transforms import PackViews, Views
 
 JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
 MOCO = [dict(num=2, size=224, scale=(.2, 1.), jitter=JITTER, gray=.2, blur=dict(p=.5, sigma=(.1, 2.)))]

@@ -9,8 +9,8 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-from mssl_plugins.datasets.transforms.views import Views
 from mssl_plugins.datasets.transforms.geometry import boxes_to_image, boxes_to_view
+from mssl_plugins.datasets.transforms.views import Views
 from mssl_plugins.registry import TRANSFORMS
 
 
@@ -46,7 +46,8 @@ class BoxSampler:
 
     def sides(self, width: int, height: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Allowed widths in ``width`` x ``height`` px, each with its least
-        and largest height; empty where no box fits."""
+        and largest height; empty where no box fits.
+        """
         w = np.arange(self.least, width + 1)
         low = np.maximum.reduce(
             [np.full(len(w), self.least), self.area[0] / w, w / self.aspect[1]])

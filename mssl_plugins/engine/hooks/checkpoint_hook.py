@@ -204,7 +204,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         """Lets MMEngine save the best, with the previous one out of its reach
-        until the new one is complete."""
+        until the new one is complete.
+        """
         if not self.save_best:
             return
         # One path, or one a metric; MMEngine keeps them apart.

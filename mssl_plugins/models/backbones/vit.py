@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
-from mmpretrain.models.backbones.vision_transformer import (TransformerEncoderLayer,
-                                                            VisionTransformer)
+from mmpretrain.models.backbones.vision_transformer import (
+    TransformerEncoderLayer,
+    VisionTransformer,
+)
 from torch import Tensor, nn
 
 from mssl_plugins.errors import unknown
@@ -217,7 +219,7 @@ class ViT(VisionTransformer):
         return self.drop_after_pos(patches + self.resized_pos_embed(grid))
 
     def forward(self, x: Tensor, coverage: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
-        """mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``.
+        """Mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``.
 
         ``coverage`` is that of :meth:`forward_tokens`.
         """

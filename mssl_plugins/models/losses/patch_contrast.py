@@ -9,9 +9,9 @@ import torch
 from mmengine.dist import all_gather, get_rank
 from torch import Tensor, nn
 
+from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.registry import MODELS
-from mssl_plugins.errors import unknown
 
 
 class _LSingle(torch.autograd.Function):

@@ -4,8 +4,10 @@ from mssl_plugins.models.selfsup.byol import BYOL
 from mssl_plugins.models.selfsup.dino import DINO
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.models.selfsup.mask_guided import MaskGuidedDINO, MaskGuidedMAE, MaskGuidedMST
-from mssl_plugins.models.selfsup.mask_guided_distill import (MaskGuidedDINODistill,
-                                                            MaskGuidedMAEDistill)
+from mssl_plugins.models.selfsup.mask_guided_distill import (
+                                                            MaskGuidedDINODistill,
+                                                            MaskGuidedMAEDistill,
+)
 from mssl_plugins.models.selfsup.maskco import MaskCo
 from mssl_plugins.models.selfsup.mixmask import MixMask
 from mssl_plugins.models.selfsup.moco import MoCo

@@ -154,7 +154,7 @@ class MaskCo(SelfSupervisor):
             return dict(loss=F.cross_entropy(logits, label))
 
     def query(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """q (N, D) of images (N, 3, H, W), masked here, and boxes (N, 4)."""
+        """Q (N, D) of images (N, 3, H, W), masked here, and boxes (N, 4)."""
         x = self.mask(x, boxes)
         return region_vectors(self.backbone, self.neck, self.head, x, boxes[:, None])[:, 0]
 
@@ -163,7 +163,7 @@ class MaskCo(SelfSupervisor):
         return fill_pixels(x, box_mask(boxes, x.shape[-2:]), self.fill)
 
     def keys(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """k (N, K, D) of images (N, 3, H, W) and boxes (N, K, 4), no gradient."""
+        """K (N, K, D) of images (N, 3, H, W) and boxes (N, K, 4), no gradient."""
         if self.shuffle_bn:
             return shuffled(self.encoder_k, (x, boxes), self.split_bn)
         return self.encoder_k(x, boxes)

@@ -8,9 +8,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.profiler import ProfilerActivity, profile
 
+from helpers.mae import build, config, images
 from mssl_plugins.models.losses.patch_contrast import PatchContrast
 from mssl_plugins.models.masking import random_keep, token_indices
-from helpers.mae import build, config, images
 
 B, L, LM, D = 5, 9, 6, 4
 

@@ -22,8 +22,8 @@ from helpers.mae import (
     slow_loss,
     slow_prediction,
 )
-from mssl_plugins.models.masking import random_keep, token_indices
 from mssl_plugins.models.layers.patches import patchify, take, unpatchify
+from mssl_plugins.models.masking import random_keep, token_indices
 from mssl_plugins.registry import MODELS
 
 

@@ -14,12 +14,22 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
 from helpers import mae as plain_mae
-from mssl_plugins.segments.image_set import find_images
-from mssl_plugins.segments.build import make
+from helpers.dino import (
+    DIM,
+    HEAD,
+    VIT,
+    B,
+    build,
+    head_reference,
+    loss_reference,
+    move_teacher,
+    views,
+)
+from helpers.segments import vectors_by_hand
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.registry import DATASETS, MODELS
-from helpers.dino import B, DIM, HEAD, VIT, build, head_reference, loss_reference, move_teacher, views
-from helpers.segments import vectors_by_hand
+from mssl_plugins.segments.build import make
+from mssl_plugins.segments.image_set import find_images
 
 ROOT = Path(__file__).parents[3]
 K = 3  # of up to 5 segments

@@ -10,9 +10,9 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from mssl_plugins.datasets.transforms import views as views_module
+from mssl_plugins.datasets.transforms.geometry import boxes_to_image
 from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
 from mssl_plugins.datasets.transforms.pack import PackViews
-from mssl_plugins.datasets.transforms.geometry import boxes_to_image
 from mssl_plugins.models.masking import box_mask
 from mssl_plugins.registry import MODELS, TRANSFORMS
 

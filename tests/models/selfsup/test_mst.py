@@ -7,11 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mssl_plugins.models.replacement import bert_replacement
+from helpers.dino import (
+    DIM,
+    HEAD,
+    VIT,
+    B,
+    K,
+    build,
+    loss_reference,
+    move_teacher,
+    statistics,
+    views,
+)
 from mssl_plugins.models.masking import token_mask
 from mssl_plugins.models.necks.pixel_decoder import PixelDecoder
-from helpers.dino import (B, DIM, HEAD, K, VIT, build, loss_reference, move_teacher, statistics,
-                       views)
+from mssl_plugins.models.replacement import bert_replacement
 
 L = 16
 MASK_VIT = dict(VIT, mask_token=True)

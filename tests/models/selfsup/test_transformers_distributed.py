@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from helpers.forked import Training, server
 from mmpretrain.structures import DataSample
 from torch.nn.parallel import DistributedDataParallel
 
+from helpers.forked import Training, server
+from helpers.runs import losses as logged
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.registry import MODELS
-from helpers.runs import losses as logged
 
 GLOBAL, STEPS, WIDTH = 8, 3, 16
 PLAIN = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(

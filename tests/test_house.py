@@ -1,0 +1,75 @@
+"""The habits of the house that a program can check: sizes, and nothing written twice."""
+import ast
+import tokenize
+from collections import defaultdict
+from typing import Dict, List, Tuple
+
+from helpers.paths import ROOT
+
+FILES = sorted((ROOT / 'mssl_plugins').rglob('*.py'))
+LINES, BODY, COPY = 400, 80, 6
+
+
+def test_no_module_is_long():
+    sizes = {path: len(path.read_text().splitlines()) for path in FILES}
+    assert not [f'{path}: {n} lines' for path, n in sizes.items() if n > LINES]
+
+
+def test_no_function_is_long():
+    """Of its lines those of the docstring do not count."""
+    long = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[0]
+                text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+                size = node.end_lineno - node.lineno + 1 - (
+                    first.end_lineno - first.lineno + 1 if text else 0)
+                if size > BODY:
+                    long.append(f'{path}:{node.lineno} {node.name}: {size} lines')
+    assert not long, '\n'.join(long)
+
+
+def logic(path) -> List[Tuple[int, str]]:
+    """(line, text) of a file's statements: no comments, docstrings, imports, brackets alone."""
+    with open(path, 'rb') as f:
+        tokens = list(tokenize.tokenize(f.readline))
+    lines: Dict[int, List[str]] = defaultdict(list)
+    for before, token in zip(tokens, tokens[1:]):
+        text = token.string
+        if token.type == tokenize.STRING and before.type in (
+                tokenize.NEWLINE, tokenize.INDENT, tokenize.NL, tokenize.ENCODING):
+            continue  # a docstring
+        if token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.OP, tokenize.STRING):
+            lines[token.start[0]].append(text)
+    kept = []
+    for number, parts in sorted(lines.items()):
+        if parts[0] not in ('import', 'from', '@') and any(c.isalnum() for c in ''.join(parts)):
+            kept.append((number, ' '.join(parts)))
+    return kept
+
+
+def copies(files) -> List[str]:
+    """Places of which two have the same COPY lines of logic in a row."""
+    seen: Dict[tuple, str] = {}
+    found = []
+    for path in files:
+        lines = logic(path)
+        for i in range(len(lines) - COPY + 1):
+            block = tuple(text for _, text in lines[i:i + COPY])
+            place = f'{path.name}:{lines[i][0]}'
+            if block in seen and not seen[block].startswith(f'{path.name}:{lines[i][0]}'):
+                found.append(f'{seen[block]} and {place}: {block[0]}')
+            seen.setdefault(block, place)
+    return found
+
+
+def test_nothing_is_written_twice():
+    assert not copies(FILES), '\n'.join(copies(FILES))
+
+
+def test_a_copy_is_found(tmp_path):
+    body = 'def {}(x):\n    """{}"""\n' + ''.join(f'    a{i} = x + {i}  # {{}}\n' for i in range(6))
+    for name in ('one', 'two'):
+        (tmp_path / f'{name}.py').write_text(body.format(name, *[name] * 7))
+    assert len(copies(sorted(tmp_path.glob('*.py')))) == 1
