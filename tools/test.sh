@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test in the full environment (mmcv with compiled ops, mmdet,
+# Lints, then runs every test in the full environment (mmcv with compiled ops, mmdet,
 # mmseg), which the first run makes:
 #   bash tools/test.sh [arguments of pytest]
 # Environment: MSSL_VENV, PYTHON (see tools/_env.sh); MSSL_DATA names the
@@ -24,5 +24,7 @@ if ! installed transformers; then
     done_installing transformers
 fi
 cd -- "$ROOT" || exit 1
+# Undefined and unused names first: it takes a second.
+"$VENV/bin/ruff" check --quiet --select E9,F,W . || exit 1
 # A test file a process, and a core a process: the tests use one thread each.
 exec "$VENV/bin/python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"

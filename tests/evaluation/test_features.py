@@ -197,7 +197,7 @@ class Momentum(nn.Module):
         super().__init__()
         self.backbone = resnet()
         self.teacher = nn.Sequential(resnet(), nn.Linear(2, 2))
-    
+
 
 def test_the_teacher_is_the_other_backbone():
     model = Momentum()

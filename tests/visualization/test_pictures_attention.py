@@ -278,14 +278,14 @@ def test_a_video_in_and_a_video_out(files, tmp_path, capsys):
     frames = list(A.read_video(str(tmp_path / 'in.mp4')))
     shown = list(A.read_video(str(out)))
     assert len(shown) == 11 and shown[0].shape == (64, 3 * 96, 3)
-    for frame, picture in zip(frames, shown):
+    for frame, drawn in zip(frames, shown):
         seen = A.fit(frame, 16, 4)
         assert seen.shape == (16, 24, 3)
         left = cv2.resize(frame, (96, 64), interpolation=cv2.INTER_NEAREST)
         wanted = A.overlay(left, A.attention_maps(network, [seen])[0].mean(0).numpy())
-        close = np.abs(picture[:, 96:192].astype(int) - wanted).mean()
+        close = np.abs(drawn[:, 96:192].astype(int) - wanted).mean()
         assert close < 8, close  # the codec loses a little
-        assert np.abs(picture[:, :96].astype(int) - left).mean() < 8
+        assert np.abs(drawn[:, :96].astype(int) - left).mean() < 8
     assert sorted(p.name for p in tmp_path.iterdir()) == ['in.mp4', 'out.mp4']
 
 

@@ -106,7 +106,6 @@ def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
 
 def test_region_is_the_same_pixels():
     """The masked region of the image itself, painted, shows up under both boxes."""
-    rng = np.random.default_rng(3)
     transform = MaskCoViews([dict(num=2, size=64, scale=(0.3, 1.))], stride=8)
     plain = np.zeros((200, 240, 3), np.uint8)
     seen = 0
@@ -565,7 +564,7 @@ def worker(rank, init, out):
     model = perturb_teacher(build(intra=True).double())
     torch.manual_seed(rank)  # processes draw differently, the shuffle is shared all the same
     wrapped = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
-    values = torch.tensor(two_steps(model, lambda step: wrapped(*halves(step)[rank], mode='loss')['loss']),
+    values = torch.tensor(two_steps(model, lambda step: wrapped(*halves(step)[rank], mode='loss')['loss']),  # noqa: F821
                           dtype=torch.float64)
     torch.distributed.all_reduce(values)
     if rank == 0:
