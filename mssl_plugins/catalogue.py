@@ -91,8 +91,9 @@ def find(name: str) -> Path:
     """The config file that a path or a name means.
 
     Args:
-        name (str): A path, or the name of a shipped config, with or without
-            ``.py``.
+        name (str): A path, the name of a shipped config, with or without
+            ``.py``, or ``photos/METHOD`` for a method's recipe for people's
+            own images with its smallest network.
 
     Returns:
         Path: An existing file.
@@ -107,6 +108,12 @@ def find(name: str) -> Path:
     stem = path.name[:-3] if path.name.endswith('.py') else path.name
     if stem in shipped and path.name == name:
         return Path(shipped[stem])
+    if name.startswith('photos/'):  # the smallest network of a method's photo recipes
+        stem = path.name
+        for small in ('resnet18', 'vit-t16'):
+            for base in ('', '_mocov2', '_dino'):
+                if f'{stem}{base}_{small}_photos' in shipped:
+                    return Path(shipped[f'{stem}{base}_{small}_photos'])
     near = difflib.get_close_matches(stem, shipped, n=3, cutoff=0.3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ''
     raise ValueError(f"no config '{name}', neither a file nor a shipped name"

@@ -1,11 +1,13 @@
 """Errors a user can act on: what was given, what is allowed, what to install."""
 import difflib
 import importlib.util
+import io
 import os
 import pickle
 import re
 import sys
 import traceback
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Callable, Iterable, Optional
 
@@ -58,12 +60,17 @@ class UserError(Exception):
 def require(*modules: str) -> None:
     """Says what to install where a module is missing.
 
+    OpenMMLab's data sets are imported here, for they print on their first import.
+
     Raises:
         UserError: With the command that installs the missing ones.
     """
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise UserError(_missing(module))
+    for module in {'mmpretrain', 'mmdet', 'mmseg'} & set(modules):
+        with redirect_stdout(io.StringIO()), suppress(ImportError):  # without compiled ops
+            importlib.import_module(f'{module}.datasets')
 
 
 def _missing(module: str) -> str:

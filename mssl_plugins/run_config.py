@@ -8,10 +8,12 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mssl_plugins import photos, preflight
 from mssl_plugins.catalogue import find
-from mssl_plugins.config import each_dict, each_hook, find_data, first_part
+from mssl_plugins.config import each_dict
 from mssl_plugins.errors import EXTRAS, UserError, require, unknown
 from mssl_plugins.evaluation.data import use_data
+from mssl_plugins.photos import Wishes
 
 #: hooks that evaluate while training
 EVALUATION_HOOKS = ('mssl_plugins.KNNHook', )
@@ -26,6 +28,8 @@ def build_run_config(config: str,
                      work_dir: Optional[str] = None,
                      resume: Optional[str] = None,
                      data: Optional[str] = None,
+                     wishes: Wishes = Wishes(),
+                     load_from: Optional[str] = None,
                      allow_missing: bool = False,
                      amp: bool = False,
                      validate: bool = True,
@@ -44,7 +48,11 @@ def build_run_config(config: str,
         resume (str, optional): A checkpoint to go on from; 'auto' for the
             last one of the work dir. Defaults to None.
         data (str, optional): A folder of images instead of the config's
-            data. Defaults to None.
+            data, see :func:`mssl_plugins.photos.use_folder`; probes and
+            fine-tuning need labelled ones. Defaults to None.
+        wishes (Wishes): Length, batch, rate, size, and what of the folder.
+        load_from (str, optional): Weights to start from, of this library,
+            timm, DINO, MAE, torchvision or Hugging Face. Defaults to None.
         allow_missing (bool): Train although some images have no segments.
         amp (bool): Train in bfloat16.
         validate (bool): Evaluate while training. Defaults to True.
@@ -74,15 +82,16 @@ def build_run_config(config: str,
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         drop_evaluation(cfg)
-    if data is not None:
-        use_folder(cfg, data)
-    if allow_missing:
-        _allow_missing_segments(cfg, path)
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', path.stem)
+    if load_from is not None:
+        cfg.load_from = load_from
+    survey = _use_data(cfg, path, data, wishes, resume is not None)
+    if allow_missing:
+        _allow_missing_segments(cfg, path)
     if amp:
         _use_bfloat16(cfg)
     if auto_scale_lr:
@@ -95,6 +104,9 @@ def build_run_config(config: str,
     if options:
         _check_options(cfg, options)
         cfg.merge_from_dict(options)
+    if survey:
+        preflight.check_counts(
+            survey, wishes.max_bad, cfg.train_dataloader.batch_size * wishes.processes)
     _find_start(cfg, resume)
     _complete(cfg, launcher, pin_memory, persistent_workers)
     # The runner copies the config into the work dir.  Under another name, so
@@ -115,43 +127,25 @@ def drop_evaluation(cfg: Config) -> None:
             cfg.default_hooks.pop(key)
 
 
-def use_folder(cfg: Config, folder: str) -> None:
-    """Puts a folder of images in the place of a config's data.
-
-    Args:
-        cfg (mmengine.Config): Changed.
-        folder (str): Images for pre-training, in any sub-folders; where it
-            has train/ and val/ or test/ with a sub-folder a class, k-NN is
-            measured on them, otherwise not. Probes and fine-tuning need such
-            classes, or CIFAR or Tiny-ImageNet as unpacked.
-
-    Raises:
-        FileNotFoundError, ValueError: If there is no such data.
-    """
-    if 'num_classes' in (cfg.model.get('head') or {}):  # a probe or fine-tuning
-        use_data(cfg, folder)
-        return
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f'--data: no such folder: {folder}')
-    train = Path(folder) / 'train'
-    cfg.train_dataloader.dataset = dict(
-        type='mssl_plugins.ImageFolder',
-        data_root=str(train if train.is_dir() else folder),
-        pipeline=first_part(cfg.train_dataloader.dataset).pipeline)
-    try:
-        found = find_data(cfg, folder)
-    except (FileNotFoundError, ValueError):
-        found = None
-    if not found or not all(map(_has_folders, found.values())):  # nothing to measure k-NN on
-        drop_evaluation(cfg)
-        return
-    for hook in each_hook(cfg):
-        if hook['type'] in EVALUATION_HOOKS:
-            hook['bank'], hook['test'] = found['bank'], found['test']
-
-
-def _has_folders(loader: dict) -> bool:
-    return any(path.is_dir() for path in Path(loader['dataset']['data_root']).iterdir())
+def _use_data(cfg: Config, path: Path, data: Optional[str], wishes: Wishes, resume: bool
+              ) -> Optional[preflight.Survey]:
+    """The user's images, and what they asked of the recipe."""
+    if data is None:
+        if photos.is_photo_recipe(cfg):
+            raise UserError(f'{path.stem} is for your own images: name their folder with --data')
+        if wishes.segments:
+            raise UserError("--segments goes with --data; of a config's own data it is the "
+                            '`segments` of mssl_plugins.LoadSegments')
+        for line in photos.apply_wishes(cfg, wishes):
+            print(line, flush=True)
+    elif 'num_classes' in (cfg.model.get('head') or {}):  # a probe or fine-tuning
+        use_data(cfg, data)
+        photos.apply_wishes(cfg, wishes)
+    else:
+        return photos.use_folder(
+            cfg, data, wishes, resume,
+            lambda line: photos.first_process() and print(line, flush=True))
+    return None
 
 
 def _allow_missing_segments(cfg: Config, path: Path) -> None:

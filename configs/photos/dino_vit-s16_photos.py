@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='dino', base='dino', data='photos', epochs=200,
+    method='dino', base='dino', data='photos', epochs=100,
     expected='docs/your-images.md')
 
 train_dataloader = dict(dataset=dict(pipeline=[

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='dino', base='dino', data='photos', epochs=200,
+    method='dino', base='dino', data='photos', epochs=100,
     expected='docs/your-images.md')
 
 model = _base_.vit_tiny

@@ -2,7 +2,7 @@
 # Command: python -m mssl_plugins train mask-guided_dino_vit-t16_photos --data FOLDER
 _base_ = 'dino_vit-t16_photos.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='photos', epochs=200,
+    method='mask-guided', base='dino', data='photos', epochs=100,
     expected='docs/your-images.md')
 
 load = dict(type='mssl_plugins.LoadSegments', segments='path/to/segments')
@@ -11,4 +11,4 @@ model = dict(
     backbone=dict(mask_bias=dict(positive=True, negative=False)))
 train_dataloader = dict(dataset=dict(pipeline=[load, *_base_.train_dataloader.dataset.pipeline]))
 default_hooks = dict(bias=dict(
-    type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=200 / 3))  # 100 of 300 in the paper
+    type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=100 / 3))  # 100 of 300 epochs in the paper

@@ -2,7 +2,7 @@
 # Command: python -m mssl_plugins train mst_vit-s16_photos --data FOLDER
 _base_ = 'dino_vit-s16_photos.py'
 catalogue = dict(
-    method='mst', base='dino', data='photos', epochs=200,
+    method='mst', base='dino', data='photos', epochs=100,
     expected='docs/your-images.md')
 
 model = dict(

@@ -1,10 +1,11 @@
 """Pre-trains what a config describes: python tools/train.py CONFIG."""
 import argparse
 import os
+import subprocess
 import sys
 from typing import List, Optional, Sequence
 
-from mssl_plugins.errors import require, run_cli
+from mssl_plugins.errors import UserError, require, run_cli
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -23,12 +24,29 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='go on from this checkpoint, or from the last one of the work '
         'dir if none is named')
-    parser.add_argument('--data', metavar='DIR', help="train on this folder of "
-                        "images instead of the config's data; where it has "
-                        'train/ and val/ or test/ with a sub-folder a class, '
-                        'k-NN is measured on them, otherwise not; probes and '
-                        'fine-tuning need such classes, or CIFAR or '
-                        'Tiny-ImageNet as unpacked')
+    own = parser.add_argument_group('your own images and sizes')
+    own.add_argument('--data', metavar='DIR', help='train on this folder of images instead of the '
+                     "config's data (photos/METHOD are recipes for it); where it has train/ and "
+                     'val/ or test/ with a sub-folder a class, k-NN is measured on them; probes '
+                     'and fine-tuning need such classes, or CIFAR or Tiny-ImageNet as unpacked')
+    own.add_argument('--check', action='store_true', help='look at data and recipe, time a few '
+                     'steps, and stop')
+    own.add_argument('--epochs', type=int, metavar='N', help='warm-up, cosine, momentum, '
+                     'temperatures and freezing keep their fraction')
+    own.add_argument('--batch-size', type=int, metavar='N', help='images a process and step; the '
+                     'learning rate follows (linear rule)')
+    own.add_argument('--lr', type=float, help='learning rate for the batch as it is')
+    own.add_argument('--size', type=int, metavar='PX', help='side of the views')
+    own.add_argument('--segments', metavar='STORE', help='of mask-guided methods; default: made '
+                     'on the way')
+    own.add_argument('--from', dest='load_from', metavar='CHECKPOINT', help='start from these '
+                     'weights: of this library, timm, DINO, MAE, torchvision, Hugging Face')
+    own.add_argument('--max-bad', type=float, default=0.01, metavar='FRACTION', help='of files '
+                     'that may be unusable; default: 0.01')
+    own.add_argument('--min-size', type=int, default=0, metavar='PX', help='images with a '
+                     'shorter side are left out')
+    own.add_argument('--processes', type=int, default=1, metavar='N', help='train with N '
+                     'processes on this machine')
     parser.add_argument('--allow-missing', action='store_true',
                         help='train although some images have no segments: '
                         'these get no attention bias')
@@ -40,6 +58,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='scale the learning rate with the real batch')
     parser.add_argument('--no-pin-memory', action='store_true')
     parser.add_argument('--no-persistent-workers', action='store_true')
+    parser.add_argument('--verbose', action='store_true', help="show MMEngine's log on the "
+                        'console, not in its file alone')
     parser.add_argument('--seed', type=int, help='seed of the run')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
@@ -61,10 +81,22 @@ def run_options(args: argparse.Namespace) -> dict:
     given = dict(vars(args), options=args.cfg_options, validate=not args.no_validate,
                  pin_memory=not args.no_pin_memory,
                  persistent_workers=not args.no_persistent_workers)
+    from mssl_plugins.photos import Wishes
+    processes = max(args.processes, int(os.environ.get('WORLD_SIZE', 1)))
+    given['wishes'] = Wishes(
+        args.epochs, args.batch_size, args.size, args.lr, args.segments, args.max_bad,
+        args.min_size, processes, not args.no_validate)
     for name in ('cfg_options', 'no_validate', 'no_pin_memory', 'no_persistent_workers',
-                 'local_rank'):
-        del given[name]
-    return given
+                 'local_rank', 'check', 'verbose', 'processes', *Wishes._fields):
+        given.pop(name, None)
+    return dict(given, validate=not args.no_validate)
+
+
+def start_processes(argv: Sequence[str], processes: int) -> int:
+    """Runs this command once a process under torchrun; returns the exit status."""
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
+               '--nproc_per_node', str(processes), '-m', 'mssl_plugins', 'train', *argv]
+    return subprocess.run(command).returncode
 
 
 def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
@@ -81,12 +113,15 @@ def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
     """
     run = None
 
-    def body() -> None:
+    def body() -> Optional[int]:
         nonlocal run
         args = parse_args(argv)
-        from mssl_plugins.run_config import build_run_config
+        if args.processes < 1:
+            raise UserError(f'--processes {args.processes}: must be 1 or more')
+        if args.processes > 1 and 'WORLD_SIZE' not in os.environ:
+            return start_processes(sys.argv[1:] if argv is None else argv, args.processes)
         from mssl_plugins.training import TrainingRun
-        run = TrainingRun(build_run_config(**run_options(args)), hooks)
+        run = TrainingRun.prepare(hooks, args.check, args.verbose, **run_options(args))
         run.train()
 
     status = run_cli(body, lambda: run is None or not run.begun)

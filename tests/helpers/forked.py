@@ -24,14 +24,14 @@ class Outcome(NamedTuple):
             line for line in self.text.splitlines() if line.startswith('error'))
 
 
-def _body(argv, log, folder):
+def _body(argv, log, folder, quiet=False):
     os.chdir(folder)
     with open(log, 'w') as f:
         os.dup2(f.fileno(), 1)
         os.dup2(f.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
     from mssl_plugins.commands.train import main
-    sys.exit(main(argv))
+    sys.exit(main(argv if quiet else [*argv, '--verbose']))
 
 
 def server():
@@ -48,10 +48,10 @@ def server():
 class Training:
     """A run of ``train.py`` with the given arguments, already started."""
 
-    def __init__(self, folder: Path, *argv) -> None:
+    def __init__(self, folder: Path, *argv, quiet: bool = False) -> None:
         self.log = folder / 'output.txt'
         self.process = server().Process(
-            target=_body, args=([*map(str, argv)], self.log, folder))
+            target=_body, args=([*map(str, argv)], self.log, folder, quiet))
         self.process.start()
 
     def kill(self) -> bool:

@@ -1,0 +1,223 @@
+"""A run on a folder of people's own images: looked at, split, fitted, monitored.
+
+folder -> survey (preflight) -> lists in the work dir -> training set, held-out
+set -> recipe fitted to their number -> hooks that say whether it learns.
+"""
+import os
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from mssl_plugins import preflight, recipes
+from mssl_plugins.checkpoints.reader import TEACHERS
+from mssl_plugins.config import each_dict, first_part, knn_hook
+from mssl_plugins.datasets.folder import scan
+from mssl_plugins.errors import UserError
+from mssl_plugins.segments.build import make
+from mssl_plugins.segments.image_set import find_images
+
+LISTS = 'images'  # folder of the lists in a work dir
+SMALL, LARGE = 64, 160  # px: recipes up to, images from on which they do not go together
+CPU_BATCH, GPU_BATCH = 64, 256  # ours: what a machine takes at 96-224 px
+KNN_BANK = 5000
+
+
+class Wishes(NamedTuple):
+    """What a command line asks of a run on a folder.
+
+    Attributes:
+        epochs, batch_size, size (int, optional): None: fitted, or the
+            recipe's.
+        lr (float, optional): For the batch as it is.
+        segments (str, optional): A segment store, for methods that need one;
+            None: made on the way.
+        max_bad (float): Largest fraction of unusable files.
+        min_size (int): Least short side in px.
+        processes (int): Of the run.
+        validate (bool): Whether to measure while training.
+    """
+    epochs: Optional[int] = None
+    batch_size: Optional[int] = None
+    size: Optional[int] = None
+    lr: Optional[float] = None
+    segments: Optional[str] = None
+    max_bad: float = 0.01
+    min_size: int = 0
+    processes: int = 1
+    validate: bool = True
+
+
+def is_photo_recipe(cfg: Config) -> bool:
+    """Whether a config was made for people's own images."""
+    return (cfg.get('catalogue') or {}).get('data') == 'photos'
+
+
+def apply_wishes(cfg: Config, wishes: Wishes) -> List[str]:
+    """Length, batch, rate and size as the user asked; lines that say so."""
+    said = [] if wishes.size is None else recipes.set_size(cfg, wishes.size)
+    if wishes.epochs is not None:
+        said += recipes.set_epochs(cfg, wishes.epochs)
+    if wishes.batch_size is not None:
+        said += recipes.set_batch(cfg, wishes.batch_size, wishes.processes)
+    return said if wishes.lr is None else said + recipes.set_lr(cfg, wishes.lr, wishes.processes)
+
+
+def use_folder(cfg: Config, folder: str, wishes: Wishes = Wishes(), resume: bool = False,
+               say: Callable[[str], None] = print) -> Optional[preflight.Survey]:
+    """Trains a config on a folder of images.
+
+    Args:
+        cfg (mmengine.Config): A pre-training config; changed.
+        folder (str): Images in any sub-folders; of ``train/`` and ``val/`` or
+            ``test/`` the former is trained on. Where there is a sub-folder a
+            class, k-NN is measured beside the label-free measures.
+        wishes (Wishes): What the user asked for.
+        resume (bool): Take the lists that the work dir holds.
+        say (Callable): Takes each line for the user.
+
+    Returns:
+        Survey, optional: Of the folder; None where the lists were kept.
+
+    Raises:
+        UserError: For a folder that cannot be trained on, a recipe that is
+            not for such images, or wishes that do not fit.
+    """
+    root = Path(folder).expanduser()
+    if (root / 'train').is_dir():
+        root = root / 'train'
+    lists = Path(cfg.work_dir).absolute() / LISTS
+    kept = {name: lists / f'{name}.txt' for name in ('train', 'held_out')}
+    if resume and all(path.is_file() for path in kept.values()):
+        say(f'images as listed in {lists}')
+        survey = None
+    else:
+        survey = preflight.survey(str(root), wishes.min_size, shown=first_process())
+        for line in survey.lines():
+            say(line)
+        _check_recipe(cfg, survey, wishes.size)
+        if first_process():
+            kept = preflight.write_lists(survey, lists)
+        if survey.faulty:
+            say(f'their names and reasons: {lists / "not_used.txt"}')
+    count = len(preflight.split(item.path for item in survey.used)['train']) if survey else \
+        sum(1 for _ in open(kept['train'], errors='surrogateescape'))
+    if is_photo_recipe(cfg):
+        limit = GPU_BATCH if torch.cuda.is_available() else CPU_BATCH
+        said = [] if wishes.size is None else recipes.set_size(cfg, wishes.size)
+        said += recipes.fit_to_images(
+            cfg, count, limit, wishes.processes, wishes.epochs, wishes.batch_size)
+        said += [] if wishes.lr is None else recipes.set_lr(cfg, wishes.lr, wishes.processes)
+    else:
+        said = apply_wishes(cfg, wishes)
+    for line in said:
+        say(line)
+    _put_images(cfg, root, kept, wishes, say)
+    return survey
+
+
+def first_process() -> bool:
+    """Whether this process speaks and writes for all."""
+    return int(os.environ.get('RANK', 0)) == 0
+
+
+def _check_recipe(cfg: Config, survey: preflight.Survey, size: Optional[int]) -> None:
+    """Refuses a recipe for thumbnails on photos."""
+    if is_photo_recipe(cfg) or not survey.used:
+        return
+    recipe, middle = size or recipes.image_size(cfg), float(np.median(survey.sides()))
+    if recipe <= SMALL and middle >= LARGE:
+        method = (cfg.get('catalogue') or {}).get('method', 'mocov2')
+        raise UserError(
+            f'--data: a recipe for {recipe} px trains on chips or thumbnails of images of '
+            f'{middle:.0f} px; take `train photos/{method} --data {survey.folder}`, or set '
+            '--size if that is what you want')
+
+
+def _put_images(cfg: Config, root: Path, lists: Dict[str, Path], wishes: Wishes,
+                say: Callable[[str], None]) -> None:
+    """The folder's images in the place of the config's."""
+    pipeline = first_part(cfg.train_dataloader.dataset).pipeline
+
+    def images(name: str, pipeline: list, **more) -> dict:
+        return dict(dict(
+            type='mssl_plugins.ImageFolder', data_root=str(root.absolute()),
+            list_file=str(lists[name]), labels=False, max_bad=wishes.max_bad,
+            pipeline=pipeline), **more)
+
+    pipeline = _use_segments(pipeline, root, Path(cfg.work_dir), wishes.segments, say)
+    cfg.train_dataloader.dataset = images('train', pipeline)
+    size = recipes.image_size(cfg)
+    load = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
+    resize = round(size * 256 / 224) if size >= 128 else size
+    center = [*load, dict(type='mssl_plugins.CenterView', size=size, resize=resize),
+              dict(type='mssl_plugins.PackViews')]
+    _set_knn(cfg, root, center, wishes, say)
+    if not wishes.validate:
+        say('nothing is measured while training (--no-validate)')
+        return
+    view = next(dict(view, num=1) for node in each_dict(pipeline)
+                if node.get('type') in recipes.VIEWS for view in node['views'])
+    batch = dict(batch_size=32, num_workers=0, collate_fn=dict(type='default_collate'))
+    epochs = cfg.train_cfg.get('max_epochs') or 1
+    cfg.default_hooks['monitor'] = dict(
+        type='mssl_plugins.MonitorHook', interval=max(1, round(epochs / 20)),
+        branch=_measured_branch(cfg),
+        images=dict(batch, dataset=images('held_out', center)),
+        views=dict(batch, dataset=images('held_out', [
+            *load, dict(type='mssl_plugins.Views', views=[view]),
+            dict(type='mssl_plugins.PackViews')])))
+
+
+def _measured_branch(cfg: Config) -> str:
+    """The teacher of DINO and MST, which their papers evaluate; else the student."""
+    method = str(cfg.model.type).split('.')[-1].replace('MaskGuided', '').replace('Distill', '')
+    return 'teacher' if method in TEACHERS else 'student'
+
+
+def _set_knn(cfg: Config, root: Path, center: list, wishes: Wishes,
+             say: Callable[[str], None]) -> None:
+    """k-NN where sub-folders are classes; otherwise its hook goes, and that is said."""
+    hook = knn_hook(cfg)
+    test = next((root.parent / name for name in ('val', 'test')
+                 if root.name == 'train' and (root.parent / name).is_dir()), None)
+    classes = sorted({name.split('/')[0] for name in scan(str(root)) if '/' in name}) \
+        if test else []
+    if wishes.validate and len(classes) > 1 and any(p.is_dir() for p in test.iterdir()):
+        batch = dict(batch_size=64, num_workers=0, collate_fn=dict(type='default_collate'))
+        settings = {k: v for k, v in (hook or {}).items() if k not in ('bank', 'test')}
+        cfg.default_hooks['knn'] = dict(
+            dict(type='mssl_plugins.KNNHook', k=20, branch=_measured_branch(cfg),
+                 interval=max(1, round((cfg.train_cfg.get('max_epochs') or 1) / 10))), **settings,
+            **{name: dict(batch, dataset=dict(
+                type='mssl_plugins.ImageFolder', data_root=str(place.absolute()), labels=True,
+                pipeline=center)) for name, place in (('bank', root), ('test', test))})
+        say(f'k-NN is measured on {len(classes)} classes: {root} and {test}')
+        return
+    cfg.custom_hooks = [h for h in cfg.get('custom_hooks') or [] if h is not hook]
+    for key, other in list(cfg.default_hooks.items()):
+        if other is hook and hook is not None:
+            cfg.default_hooks.pop(key)
+    if wishes.validate:
+        say('k-NN is not measured: there are no train/ and val/ with a sub-folder a class')
+
+
+def _use_segments(pipeline: list, root: Path, work_dir: Path, given: Optional[str],
+                  say: Callable[[str], None]) -> list:
+    """The pipeline with the segment store of the folder, made if there is none."""
+    loading = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
+    if not loading:
+        if given:
+            raise UserError('--segments: this method takes no segments')
+        return pipeline
+    if not given and Path(loading[0]['segments']).exists():
+        return pipeline  # the config names a store of its own
+    store = Path(given).expanduser() if given else work_dir / 'segments'
+    if not given and first_process():
+        say(f'segments: made by felzenszwalb in {store} (--segments STORE takes others, '
+            'as of `make_segments`)')
+        make(find_images(str(root)), str(store), 'felzenszwalb', {}, len(os.sched_getaffinity(0)))
+    return [dict(step, segments=str(store), allow_missing=step.get('allow_missing', not given))
+            if step['type'] == 'mssl_plugins.LoadSegments' else step for step in pipeline]
