@@ -19,7 +19,7 @@ WEIGHTS = ('model.safetensors', 'backbone.pth')
 BRANCHES = ('student', 'teacher')
 # Whose teacher is what their papers evaluate; of all other methods it is the
 # network that learns (MoCo's and MaskCo's query encoder, BYOL's online network).
-TEACHERS = ('DINO', 'MST')
+TEACHERS = ('DINO', 'MST', 'MaskGuidedDINO')
 STEPS = ('teacher.steps', 'encoder_k.steps', 'target_net.steps')
 
 

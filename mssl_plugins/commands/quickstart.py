@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
 
         def before_train(self, runner) -> None:
             print('k-NN on raw pixels and on random features ...', flush=True)
-            measured['knn_raw_pixels'] = measure(Pixels(), runner)
+            measured['knn_raw_pixels'] = measure(Pixels.of_config(runner.cfg), runner)
             measured['knn_random_init'] = measure(runner.model, runner)
             print(f'training {args.config}', flush=True)
             progress.began = time.time()

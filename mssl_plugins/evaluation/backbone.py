@@ -1,13 +1,14 @@
 """The backbone that is measured: of a checkpoint, untrained, or none at all."""
 import hashlib
 import json
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mssl_plugins.checkpoints import architecture, naming, reader
+from mssl_plugins.checkpoints.images import MEAN, STD
 from mssl_plugins.config import read_config
 from mssl_plugins.evaluation.features import frozen
 from mssl_plugins.models.readout import read_layers
@@ -39,8 +40,7 @@ class FrozenBackbone:
             found = reader.read(checkpoint, branch, config)
         self.family, self.config = found.family, dict(found.config)
         self.weights, self.source = found.weights, found.source
-        self.mean = found.mean or [123.675, 116.28, 103.53]
-        self.std = found.std or [58.395, 57.12, 57.375]
+        self.mean, self.std = found.mean or MEAN, found.std or STD
         self.native = found.size[0] if self.family == 'vit' else None
         self.model = torch.nn.Module()
         self.model.backbone = MODELS.build(dict(self.config))
@@ -62,7 +62,7 @@ class FrozenBackbone:
         weights = naming.to_ours({k: v for k, v in backbone.state_dict().items()
                                 if not k.startswith('mask_bias.')})
         family = naming.recognise(weights)[0]
-        images = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+        images = image_statistics(cfg)
         return reader.Backbone(
             family, weights, architecture.describe(family, weights, given),
             images.get('mean'), images.get('std'),
@@ -84,20 +84,40 @@ class FrozenBackbone:
 
 
 class Pixels(nn.Module):
-    """The floor: raw pixels as features.
+    """The raw-pixel baseline: normalized pixels as features.
+
+    Pixels of 0-255 all point the same way from 0, so that cosines between
+    them tell little; networks never see such either.
 
     Args:
-        size (int): Pictures with a longer side are averaged down to
-            ``size`` x ``size`` px, so that a bank of large ones fits into
-            memory. Defaults to 64.
+        mean, std (Sequence[float], optional): Of each channel, for values of
+            0-255. Default to None: ImageNet's.
+        size (int): Images with a longer side are averaged down to ``size`` x
+            ``size`` px, so that a bank of large ones fits into memory.
+            Defaults to 64.
     """
 
-    def __init__(self, size: int = 64) -> None:
+    def __init__(self, mean: Optional[Sequence[float]] = None,
+                 std: Optional[Sequence[float]] = None, size: int = 64) -> None:
         super().__init__()
         self.size = size
+        self.register_buffer('mean', torch.tensor(mean or MEAN).view(-1, 1, 1))
+        self.register_buffer('std', torch.tensor(std or STD).view(-1, 1, 1))
+
+    @classmethod
+    def of_config(cls, cfg) -> 'Pixels':
+        """With the mean and deviation by which a config's network sees."""
+        images = image_statistics(cfg)
+        return cls(images.get('mean'), images.get('std'))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C * H * W)."""
+        """(B, C, H, W) of 0-255 -> (B, C * H * W)."""
+        x = (x - self.mean) / self.std
         if max(x.shape[2:]) > self.size:
             x = nn.functional.adaptive_avg_pool2d(x, self.size)
         return x.flatten(1)
+
+
+def image_statistics(cfg) -> dict:
+    """The arguments of a config's data preprocessor, the model's own first."""
+    return {**(cfg.get('data_preprocessor') or {}), **(cfg.model.get('data_preprocessor') or {})}

@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.registry import DATASETS
 
+from mssl_plugins.checkpoints.images import INTERPOLATION, resize_for
 from mssl_plugins.config import knn_hook
 from mssl_plugins.datasets.labelled import balanced, labels_of, list_lines
 from mssl_plugins.files import write_atomically
@@ -89,8 +90,7 @@ class EvaluationData:
         short, long = min(first.shape[:2]), max(first.shape[:2])
         self.size = size or native or (224 if short >= 128 else short)
         self.whole = short == long == self.size  # nothing to cut
-        self.resize = resize or (
-            round(self.size * 256 / 224) if self.size >= 128 else self.size)
+        self.resize = resize or resize_for(self.size)
         if self.resize < self.size:
             raise ValueError(f'--resize {self.resize} is smaller than --size {self.size}')
 
@@ -166,7 +166,7 @@ class EvaluationData:
         """The set under the deterministic transform."""
         return self._build(self.specs[split], [
             dict(type='mssl_plugins.CenterView', size=self.size, resize=self.resize,
-                 interpolation='bicubic'),
+                 interpolation=INTERPOLATION),
             dict(type='mssl_plugins.PackViews')])
 
     def augmented(self):

@@ -7,7 +7,8 @@ import torch
 from mmengine.dist import init_dist
 from torch import nn
 
-from mssl_plugins.checkpoints.loading import load_backbone
+from mssl_plugins.checkpoints.loading import load_backbone, load_checkpoint_safely
+from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import make_loader
@@ -17,16 +18,17 @@ RANDOM, PIXELS = 'random', 'pixels'
 
 def build_model(cfg,
                 checkpoint: str,
-                branch: str = 'student',
+                branch: Optional[str] = None,
                 seed: int = 0) -> Tuple[nn.Module, str]:
     """The model of a config with a checkpoint's weights in its backbone.
 
     Args:
         cfg (mmengine.Config): See :func:`mssl_plugins.config.read_config`.
         checkpoint (str): A file; 'random' for random weights; 'pixels' for no
-            network at all, which is the floor.
-        branch (str): Which backbone of the checkpoint, 'student' or
-            'teacher'. Defaults to 'student'.
+            network at all, the raw-pixel baseline.
+        branch (str, optional): Which backbone of the checkpoint, 'student'
+            or 'teacher'. Defaults to None, see
+            :func:`mssl_plugins.checkpoints.reader.default_branch`.
         seed (int): Of random weights. Defaults to 0.
 
     Returns:
@@ -39,7 +41,7 @@ def build_model(cfg,
     """
     from mmengine.registry import MODELS
     if checkpoint == PIXELS:
-        return Pixels(), 'raw pixels'
+        return Pixels.of_config(cfg), 'raw pixels'
     if checkpoint != RANDOM and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no such checkpoint: {checkpoint} (or give "
                                 f"'{RANDOM}' or '{PIXELS}')")
@@ -52,9 +54,11 @@ def build_model(cfg,
         if hasattr(model, 'init_weights'):
             model.init_weights()
         return model, 'random weights'
+    if branch is None:
+        branch = default_branch(load_checkpoint_safely(checkpoint), type(model).__name__)
     report = load_backbone(
         getattr(model, 'backbone', model), checkpoint, branch)
-    return model, str(report)
+    return model, f'{branch} backbone, {report}'
 
 
 def build_data(found: Dict[str, dict],
@@ -96,9 +100,9 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         'checkpoint', help="a checkpoint of that config's backbone, or "
         "'random' for random weights, or 'pixels' for raw pixels")
-    parser.add_argument('--branch', default='student',
-                        choices=['student', 'teacher'],
-                        help='which backbone of the checkpoint')
+    parser.add_argument('--branch', choices=BRANCHES,
+                        help='which backbone of the checkpoint; default: the '
+                        'teacher of DINO and MST, else the student')
     parser.add_argument('--pool', default='auto',
                         choices=['auto', 'cls', 'avg', 'last'],
                         help='class token, average, or the output as it is; '

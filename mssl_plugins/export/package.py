@@ -1,6 +1,7 @@
 """Writes an exported backbone: a folder that is complete whenever it is there."""
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Optional, Union
@@ -12,6 +13,9 @@ from mssl_plugins import __version__
 from mssl_plugins.checkpoints.reader import METADATA, read
 from mssl_plugins.errors import unknown
 from mssl_plugins.export.targets import TARGETS, Package
+
+# An absolute path in quotes, of which the name is kept: POSIX, home, file://, Windows.
+LOCAL_PATH = re.compile(r"""(['"])(?:file:|~|[A-Za-z]:)?[/\\](?:[^'"\n]*[/\\])?([^'"/\\\n]*)[/\\]*\1""")
 
 
 def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],
@@ -51,9 +55,16 @@ def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],
     metadata = dict(
         target=target, weights=package.file, model=package.model, load=package.load,
         architecture=backbone.config, images=dict(mean=backbone.mean, std=backbone.std),
-        source=backbone.source, written_by=f'mssl_plugins {__version__}')
+        source=_public(backbone.source), written_by=f'mssl_plugins {__version__}')
     _write(out, package, metadata)
     return json.loads((out / METADATA).read_text())
+
+
+def _public(source: dict) -> dict:
+    """Where a backbone comes from, without the folders of who exports it."""
+    if 'config' not in source:
+        return source
+    return dict(source, config=LOCAL_PATH.sub(r'\1\2\1', source['config']))
 
 
 def _check_free(out: Path, overwrite: bool) -> None:

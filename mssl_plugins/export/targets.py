@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mssl_plugins.checkpoints import naming as keys
+from mssl_plugins.checkpoints.images import INTERPOLATION, crop_fraction, resize_for
 from mssl_plugins.checkpoints.reader import Backbone
 
 SAFETENSORS, TORCH = 'model.safetensors', 'backbone.pth'
@@ -158,7 +159,8 @@ def mmseg(b: Backbone) -> Package:
 
 def timm(b: Backbone) -> Package:
     """A folder for ``timm.create_model('local-dir:OUT', pretrained=True)``."""
-    pretrained = dict(input_size=[3, *b.size], num_classes=0, interpolation='bicubic')
+    pretrained = dict(input_size=[3, *b.size], num_classes=0, interpolation=INTERPOLATION,
+                      crop_pct=crop_fraction(b.size[0]), crop_mode='center')
     if b.mean and b.std:
         pretrained.update(mean=[v / 255 for v in b.mean], std=[v / 255 for v in b.std])
     if b.family == 'resnet':
@@ -237,8 +239,9 @@ def hf(b: Backbone) -> Package:
     extra = {'config.json': config}
     if b.mean and b.std:
         extra['preprocessor_config.json'] = dict(
-            image_processor_type='ViTImageProcessor', do_resize=True, resample=3,
-            size=dict(height=b.size[0], width=b.size[1]), do_rescale=True,
+            image_processor_type='BitImageProcessor', do_resize=True, resample=3,
+            size=dict(shortest_edge=resize_for(b.size[0])), do_center_crop=True,
+            crop_size=dict(height=b.size[0], width=b.size[1]), do_rescale=True,
             rescale_factor=1 / 255, do_normalize=True,
             image_mean=[v / 255 for v in b.mean], image_std=[v / 255 for v in b.std])
     return Package(SAFETENSORS, keys.from_ours(b.weights, b.family, 'hf'), config, load,

@@ -43,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the checkpoints, for the titles; default: the files' names",
     )
     parser.add_argument(
-        '--source',
-        default='student',
+        '--branch',
         choices=['student', 'teacher'],
-        help='which backbone of the checkpoints. Default: student',
+        help='which backbone of the checkpoints; default: the teacher of DINO and MST, '
+        'else the student',
     )
     parser.add_argument(
         '--size',
@@ -93,7 +93,7 @@ class Network(NamedTuple):
 def load(
     config: str,
     checkpoint: str,
-    source: str = 'student',
+    branch: Optional[str] = None,
     name: Optional[str] = None,
     size: Optional[int] = None,
 ) -> Network:
@@ -103,7 +103,8 @@ def load(
         config (str): Path or shipped name; mmpretrain's ``VisionTransformer``
             is taken as well.
         checkpoint (str): A file, or 'random'.
-        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        branch (str, optional): 'student' or 'teacher'. Defaults to None, see
+            :func:`mssl_plugins.checkpoints.reader.default_branch`.
         name (str, optional): Defaults to the checkpoint's.
         size (int, optional): Short side in px. Defaults to the network's.
 
@@ -122,7 +123,7 @@ def load(
         raise ValueError(f"{config}: attention is shown of a ViT, the backbone is '{kind}'")
     cfg.model.backbone.type = 'mssl_plugins.ViT'  # the same network, which can show it
     # the backbone's place in the model does not matter to its weights
-    model, _ = build_model(cfg, checkpoint, source)
+    model, _ = build_model(cfg, checkpoint, branch)
     backbone = find_backbone_module(model, 'student')
     if getattr(backbone, 'cls_token', None) is None:
         raise ValueError(f'{config}: its ViT has no class token')
@@ -359,7 +360,7 @@ def networks_of(args: argparse.Namespace) -> List[Network]:
     if args.names and len(args.names) != len(files):
         raise ValueError(f'--names: {len(args.names)} for {len(files)} checkpoint(s)')
     names = args.names or [None] * len(files)
-    return [load(*pair, args.source, name, args.size) for pair, name in zip(files, names)]
+    return [load(*pair, args.branch, name, args.size) for pair, name in zip(files, names)]
 
 
 def run(args: argparse.Namespace) -> None:

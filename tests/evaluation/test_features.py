@@ -228,10 +228,12 @@ def test_bfloat16_is_near():
 
 def test_raw_pixels():
     data = Tuples()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (
+        [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]))  # ImageNet's
     features, _ = extract_features(Pixels(), data)
-    assert torch.equal(features, data.pixels.float().flatten(1))
+    torch.testing.assert_close(features, ((data.pixels - mean) / std).flatten(1))
     large = Tuples(2, 128)
-    features, _ = extract_features(Pixels(64), large)
+    features, _ = extract_features(Pixels([0.] * 3, [1.] * 3, size=64), large)
     blocks = large.pixels.float().view(2, 3, 64, 2, 64, 2).mean((3, 5))
     torch.testing.assert_close(features, blocks.flatten(1))
 
@@ -281,3 +283,14 @@ def test_two_processes_share_the_work_and_equal_one(tmp_path):
         assert torch.equal(labels, one[1])
     # None twice, none left out.
     assert two[0][2] + two[1][2] == list(range(11))
+
+
+def test_raw_pixels_are_seen_as_a_network_sees_them():
+    """Normalized by the config's figures, of the model or beside it."""
+    from mmengine.config import Config
+    data = Tuples(3)
+    own = {'mean': [MEAN] * 3, 'std': [STD] * 3}
+    expected_pixels = ((data.pixels.float() - MEAN) / STD).flatten(1)
+    for cfg in ({'model': {'data_preprocessor': own}}, {'model': {}, 'data_preprocessor': own}):
+        features, _ = extract_features(Pixels.of_config(Config(cfg)), data)
+        torch.testing.assert_close(features, expected_pixels)

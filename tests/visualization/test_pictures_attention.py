@@ -269,7 +269,7 @@ def test_a_video_in_and_a_video_out(files, tmp_path, capsys):
         out,
         '--tile',
         '96',
-        '--source',
+        '--branch',
         'teacher',
     )
     assert '11/11' in capsys.readouterr().out
@@ -431,7 +431,7 @@ def test_the_centre_of_a_picture(files):
     [
         (['attention', 'resnet.py', 'resnet.pth', 'photos'], "of a ViT, the backbone is 'ResNet'"),
         (
-            ['attention', 'mst.py', 'mae.pth', 'photos', '--source', 'teacher'],
+            ['attention', 'mst.py', 'mae.pth', 'photos', '--branch', 'teacher'],
             'no teacher backbone',
         ),
         (['attention', 'mst.py', 'no.pth', 'photos'], 'no such checkpoint'),

@@ -8,7 +8,7 @@ from typing import Dict, Optional, Sequence, Union
 
 from mmengine.hooks import Hook
 
-from mssl_plugins.checkpoints.reader import BRANCHES
+from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
 from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
 from mssl_plugins.evaluation.summary import summarize
@@ -45,7 +45,8 @@ class KNNHook(Hook):
             Defaults to True.
         begin (int): Measure after this many epochs or iterations at the
             earliest; 0 also measures before training. Defaults to 1.
-        branch (str): 'student' or 'teacher'. Defaults to 'student'.
+        branch (str, optional): 'student' or 'teacher'. Defaults to None, see
+            :func:`mssl_plugins.checkpoints.reader.default_branch`.
         pool (str): See
             :func:`mssl_plugins.models.readout.pool_output`. Defaults to
             'auto'.
@@ -70,7 +71,7 @@ class KNNHook(Hook):
                  temperature: float = 0.1,
                  by_epoch: bool = True,
                  begin: int = 1,
-                 branch: str = 'student',
+                 branch: Optional[str] = None,
                  pool: str = 'auto',
                  min_std: float = 0.1,
                  min_erank: float = 2.) -> None:
@@ -82,7 +83,7 @@ class KNNHook(Hook):
                              f'got {interval} and {begin}')
         if not temperature > 0:
             raise ValueError(f'temperature must be positive, got {temperature}')
-        if branch not in BRANCHES:
+        if branch is not None and branch not in BRANCHES:
             raise unknown(branch, BRANCHES, 'branch')
         if pool not in POOLS:
             raise unknown(pool, POOLS, 'pool')
@@ -102,6 +103,8 @@ class KNNHook(Hook):
             raise ValueError('KNNHook: the test set is empty')
         model = runner.model
         model = unwrap(model)
+        if self.branch is None:
+            self.branch = default_branch({}, type(model).__name__)
         find_backbone_module(model, self.branch)
         if self.begin == 0 and runner.iter == 0:
             self._measure(runner, 0)

@@ -305,6 +305,34 @@ def test_floors_and_another_folder(project, tmp_path, tool):
     assert (found['labels'] == -1).all() and len(set(found['paths'])) == 3
 
 
+def test_the_branch_of_a_method_is_one_rule(tmp_path, monkeypatch):
+    """What evaluate and export take of DINO and MST, the hook and knn take."""
+    from mmengine.config import Config
+
+    from mssl_plugins.checkpoints.reader import read
+    from mssl_plugins.evaluation.inputs import build_model
+    cfg = Config.fromfile(ROOT / 'configs/dino/dino_vit_scenes.py')
+    cfg.default_scope = 'mmpretrain'
+    model = MODELS.build(dict(cfg.model, _scope_='mmpretrain'))
+    for p in model.teacher.parameters():
+        p.data.fill_(0.5)
+    state = dict(model.state_dict())
+    torch.save(dict(state_dict={**state, 'teacher.steps': torch.tensor(3)},
+                    meta=dict(cfg=cfg.pretty_text)), tmp_path / 'dino.pth')
+    found = read(tmp_path / 'dino.pth')
+    built, said = build_model(cfg, str(tmp_path / 'dino.pth'))
+    assert found.source['branch'] == 'teacher' and said.startswith('teacher backbone')
+    own = built.backbone.state_dict()
+    assert all(torch.equal(own[k], v) for k, v in found.weights.items() if k in own)
+    assert (own['cls_token'] == 0.5).all()
+    student, said = build_model(cfg, str(tmp_path / 'dino.pth'), 'student')
+    assert said.startswith('student') and not (student.backbone.cls_token == 0.5).all()
+
+    monkeypatch.setattr(KNNTestModel, '__name__', 'DINO')  # the rule goes by the method's name
+    with pytest.raises(ValueError, match='DINO has no teacher'):
+        run(tmp_path / 'hook', HOOK)
+
+
 def test_wrong_input_to_the_tools_is_one_line(project, tmp_path, tool):
     config, good = project / 'config.py', project / 'a.pth'
     other = tmp_path / 'other.pth'
