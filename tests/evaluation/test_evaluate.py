@@ -432,7 +432,7 @@ def test_wrong_checkpoints(evaluate, images, checkpoints, tmp_path):
     torch.save(state, tmp_path / 'hole.pth')
     status, text, _ = evaluate(tmp_path / 'hole.pth', '--data', images)
     assert status == 1
-    one_line(text, 'missing layer3.1.conv2.weight')
+    one_line(text, 'missing: layer3.1.conv2.weight')
 
 
 def test_random_weights_are_a_floor(evaluate, images, tmp_path):
