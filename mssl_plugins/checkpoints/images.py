@@ -3,6 +3,7 @@
 The short side is resized (bicubic, antialiased), the center is cut out, values
 are normalized.  An export's metadata says the same.
 """
+
 #: of ImageNet, 0-255 RGB: where nothing else is said
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 INTERPOLATION = 'bicubic'
@@ -11,7 +12,7 @@ SMALL = 128  # px; networks of less see the whole short side
 
 def crop_fraction(size: int) -> float:
     """Side of the cut over the short side: 0.875 (224 of 256), small ones 1."""
-    return 0.875 if size >= SMALL else 1.
+    return 0.875 if size >= SMALL else 1.0
 
 
 def resize_for(size: int) -> int:

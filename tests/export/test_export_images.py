@@ -1,4 +1,5 @@
 """The same image files give the same features here and in the library exported to."""
+
 import json
 
 import numpy as np
@@ -20,7 +21,7 @@ def photo(rng, height, width):
     """Smooth colors, edges and some noise."""
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     img = np.asarray(coarse.resize((width, height), Image.BICUBIC)).astype(int)
-    img[height // 3:, width // 2:] = 255 - img[height // 3:, width // 2:]
+    img[height // 3 :, width // 2 :] = 255 - img[height // 3 :, width // 2 :]
     return Image.fromarray((img + rng.integers(-12, 13, img.shape)).clip(0, 255).astype(np.uint8))
 
 
@@ -31,23 +32,36 @@ def folder(tmp_path_factory):
         for label in 'ab':
             (root / split / label).mkdir(parents=True)
             for i, size in enumerate(((301, 400), (260, 223), (140, 500))):
-                photo(rng, *size).save(root / split / label / f'{i}.{("jpg", "png")[i % 2]}', quality=90)
+                photo(rng, *size).save(
+                    root / split / label / f'{i}.{("jpg", "png")[i % 2]}', quality=90
+                )
     return root
 
 
 def checkpoint(path, size):
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
-    backbone = {'type': 'mssl_plugins.ViT', 'img_size': size, 'patch_size': 16, 'arch': {
-        'embed_dims': 24, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 48}}
+    backbone = {
+        'type': 'mssl_plugins.ViT',
+        'img_size': size,
+        'patch_size': 16,
+        'arch': {'embed_dims': 24, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 48},
+    }
     net = MODELS.build(dict(backbone))
     net.init_weights()
-    statistics = {'mean': [120., 110., 100.], 'std': [60., 61., 62.]}
-    text = (f"model = {dict(type='mssl_plugins.SimCLR', backbone=backbone)}\n"
-            f'data_preprocessor = {statistics}\n'
-            "data_root = '/home/someone/secret/photos'\nload_from = '~/runs/epoch_1.pth'\n")
-    torch.save({'state_dict': {f'backbone.{k}': v for k, v in net.state_dict().items()},
-                'meta': {'cfg': text}}, path)
+    statistics = {'mean': [120.0, 110.0, 100.0], 'std': [60.0, 61.0, 62.0]}
+    text = (
+        f'model = {dict(type="mssl_plugins.SimCLR", backbone=backbone)}\n'
+        f'data_preprocessor = {statistics}\n'
+        "data_root = '/home/someone/secret/photos'\nload_from = '~/runs/epoch_1.pth'\n"
+    )
+    torch.save(
+        {
+            'state_dict': {f'backbone.{k}': v for k, v in net.state_dict().items()},
+            'meta': {'cfg': text},
+        },
+        path,
+    )
 
 
 @pytest.mark.parametrize('size', [96, 160, 224])
