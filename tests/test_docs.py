@@ -104,7 +104,7 @@ PARSERS = {
     'knn': ['mssl_plugins/commands/knn.py', *EVALUATION], 'extract': ['mssl_plugins/commands/extract.py', *EVALUATION],
     'evaluate': ['mssl_plugins/commands/evaluate.py', *EVALUATION], 'export': ['mssl_plugins/commands/export.py'],
     'make_segments': ['mssl_plugins/commands/make_segments.py'], 'make_subset': ['mssl_plugins/commands/make_subset.py'],
-    'evidence': ['tools/evidence.py'], 'dense_evidence': ['tools/dense_evidence.py'], 'benchmark': ['tools/benchmark.py'],
+    'evidence': ['tools/evidence_tool/command.py'], 'dense_evidence': ['tools/dense_evidence.py'], 'benchmark': ['tools/benchmark.py'],
     'dense_data': ['tools/dense_data.py'],
     'slurm_train': ['mssl_plugins/commands/train.py'], 'dist_train': ['mssl_plugins/commands/train.py']}
 

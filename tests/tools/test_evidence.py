@@ -1,144 +1,275 @@
-"""The evidence tool: real runs of a tiny study, kept as they finish."""
+"""The evidence tool: real runs of a tiny study in pieces, the queue behind the gate, the page."""
+
 import json
-import re
+import sys
+from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.paths import ROOT
-from helpers.tools import tool
 
-TINY = '''
-_base_ = '{root}/configs/mixmask/{arm}_resnet18_scenes.py'
-model = dict(backbone=dict(depth=18, stem_channels=8, base_channels=8), neck=dict(in_channels=64, hid_channels=16))
-train_cfg = dict(max_epochs=1)
-train_dataloader = dict(batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(length=32))
-default_hooks = dict(knn=dict(bank=dict(dataset=dict(length=64)), test=dict(dataset=dict(length=32))))
-'''
-STUDY = '''
-title, question = 'Tiny', 'Does it run?'
-metric, metric_name = 'knn/top1_k20', 'k-NN'
-sizes = dict(cpu='a few scenes')
-configs = dict(cpu='{folder}/{{arm}}.py')
-arms = ['simclr', 'mixmask_simclr']
-claims = [('mixmask_simclr', 'simclr', 'Fig. 1')]
-'''
+sys.path.insert(0, str(ROOT / 'tools'))
+from evidence_tool import claims, kept, pieces, queue, report, runner  # noqa: E402
+from evidence_tool import study as studies  # noqa: E402
+from evidence_tool.kept import Kept, Task, kept_figures, pack, unpack  # noqa: E402
+from evidence_tool.statistics import percent  # noqa: E402
+
+TINY = """
+_base_ = '{root}/configs/mixmask/simclr_resnet18_scenes.py'
+model = dict(backbone=dict(depth=18, stem_channels=8, base_channels=8),
+             neck=dict(in_channels=64, hid_channels=16))
+"""
+STUDY = """
+from evidence_tool.configs import schedule
+from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
+
+def prepare(cfg, length, stretch, rate):
+    cfg.train_dataloader.update(batch_size=8)
+    cfg.train_dataloader.dataset.length = length.images
+    schedule(cfg, round(length.epochs * stretch), rate)
+    cfg.default_hooks.knn.bank.dataset.length = 64
+    cfg.default_hooks.knn.test.dataset.length = 40
+
+MIXING = dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=.5)
+TINY = Study(
+    title='Tiny', question='Does it run?', setting='a few scenes', figure='k-NN',
+    figures={{'k-NN': Figure('knn'), 'linear conv5': Figure('linear', layer='conv5')}},
+    variants=dict(simclr=Variant({config!r}, 'simclr', rates=(.001, )),
+                  mixed=Variant({config!r}, 'simclr', {{'model.mixing': MIXING}}, (.001, ))),
+    lengths=dict(short=Length(32, 6), shorter=Length(16, 1)),
+    plan=(Step('short', ('simclr', 'mixed'), 3, 'shorter'), ),
+    claims=(Claim('A paper', 'mixing helps', 'Fig. 1', 'mixed', 'simclr', 'k-NN', 'short', 1.5), ),
+    prepare=prepare)
+SIZES = dict(cpu=TINY, gpu=TINY)
+"""
+MACHINE = 'a machine'
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
-    for arm in ('simclr', 'mixmask_simclr'):
-        (tmp_path / f'{arm}.py').write_text(TINY.format(root=ROOT, arm=arm))
-    (tmp_path / 'tiny.py').write_text(STUDY.format(folder=tmp_path))
-    module = tool('evidence')
-    monkeypatch.setattr(module, 'STUDIES', dict(tiny=tmp_path / 'tiny.py'))
-    monkeypatch.setattr(module, 'RESULTS', tmp_path / 'results')
-    monkeypatch.setattr(module, 'PAGE', tmp_path / 'evidence.md')
-    monkeypatch.setattr(module, 'ROOT', ROOT)
-    return module
+def tiny(tmp_path, monkeypatch):
+    """A study of one pair, in a folder of its own; returns the study."""
+    config = tmp_path / 'tiny_config.py'
+    config.write_text(TINY.format(root=ROOT))
+    folder = tmp_path / 'studies'
+    folder.mkdir()
+    (folder / 'tiny.py').write_text(STUDY.format(config=str(config)))
+    monkeypatch.setattr(studies, 'FOLDER', folder)
+    monkeypatch.setenv('EVIDENCE_STUDIES', str(folder))  # for the processes that measure
+    return studies.load('tiny')['cpu']
 
 
-def test_arms_are_kept_and_a_second_call_goes_on(study, tmp_path, capsys):
-    study.PAGE = tmp_path / 'evidence.md'
-    work = ['--work-dir', str(tmp_path / 'work')]
-    study.main(['tiny', '--arms', 'simclr', '--seeds', '0', *work])
-    results = tmp_path / 'results/tiny-cpu.json'
-    first = json.loads(results.read_text())
-    assert [(r['arm'], r['seed']) for r in first] == [('simclr', 0)]
-    assert 0 <= first[0]['knn/top1_k20'] <= 1 and first[0]['seconds'] > 0 and 'cores' in first[0]['machine']
-    capsys.readouterr()
-    study.main(['tiny', '--seeds', '0', '--workers', '2', *work])
-    assert 'mixmask_simclr, seed 0 ...' in (shown := capsys.readouterr().out) and '\nsimclr, seed 0' not in shown
-    records = json.loads(results.read_text())
-    assert records[0] == first[0] and len(records) == 2
-    page = (tmp_path / 'evidence.md').read_text()
-    assert '| simclr |' in page and 'python tools/evidence.py tiny --size cpu' in page
-    difference = 100 * (records[1]['knn/top1_k20'] - records[0]['knn/top1_k20'])
-    assert f'{difference:+.1f}; mean {difference:+.1f}' in page and '(one seed)' in page
+def record(right, machine=MACHINE, **more):
+    """A run's result with so many of 1,000 images right."""
+    bits = np.arange(1000) < 10 * right
+    figures = kept_figures({'k-NN': np.roll(bits, 0), 'linear conv5': bits}, percent)
+    return dict(
+        figures=figures,
+        machine=machine,
+        seconds=60,
+        threads=1,
+        curves={'loss': [[1, 2.0], [2, 1.0]], 'knn/top1_k20': [[1, 0.2], [2, right / 100]]},
+        **more,
+    )
 
 
-def test_verdicts_report_the_wrong_sign(study, tmp_path):
-    def record(arm, seed, value):
-        return {'arm': arm, 'seed': seed, 'knn/top1_k20': value, 'seconds': 1., 'machine': 'm'}
-
-    from mmengine.config import Config
-    cfg = Config.fromfile(tmp_path / 'tiny.py')
-    worse = [record('simclr', s, .50 + s / 1000) for s in range(3)] + [
-        record('mixmask_simclr', s, .40 + s / 900) for s in range(3)]
-    assert '**no**' in '\n'.join(study.section('tiny', cfg, 'cpu', worse))
-    noise = [record('simclr', s, .5) for s in range(3)] + [
-        record('mixmask_simclr', s, .5 + .03 * (s - 1) + .001) for s in range(3)]
-    assert 'within the noise' in '\n'.join(study.section('tiny', cfg, 'cpu', noise))
-    better = [record('simclr', s, .5) for s in range(3)] + [record('mixmask_simclr', s, .6 + s / 100) for s in range(3)]
-    lines = '\n'.join(study.section('tiny', cfg, 'cpu', better))
-    assert '| yes |' in lines and '50.0 ± 0.0' in lines and '61.0 ± 1.0' in lines
+def fill(store, base=60.0, mixed=65.0, seeds=3, pixels=30.0, spread=0.3):
+    """A study's results: raw pixels, random weights, tries and fresh seeds."""
+    store.add(Task('pixels', 'simclr', 'short', 0, 0.0), record(pixels))
+    for variant, value in (('simclr', base), ('mixed', mixed)):
+        store.add(Task('sweep', variant, 'shorter', studies.SPARE_SEED, 0.001), record(value - 9))
+        for seed in range(seeds):
+            store.add(
+                Task('final', variant, 'short', seed, 0.001),
+                record(value + spread * seed * (variant == 'mixed')),
+            )
+    for seed in range(seeds):
+        store.add(Task('random', 'simclr', 'short', seed, 0.0), record(20.0))
 
 
-@pytest.mark.parametrize('argv, words', [
-    (['tinny'], "did you mean 'tiny'"), (['tiny', '--size', 'cpus'], "did you mean 'cpu'"),
-    (['tiny', '--arms', 'simclrr'], "did you mean 'simclr'"), (['tiny', '--data', '/nowhere'], 'no such folder')])
-def test_mistakes(study, argv, words):
-    with pytest.raises((ValueError, FileNotFoundError), match=words):
-        study.main(argv)
+def test_a_run_in_pieces_is_kept_once(tiny, tmp_path, capsys):
+    """Stopped by the clock, gone on with from its checkpoint, measured image by image."""
+    store = Kept(tmp_path / 'runs/tiny-gpu')  # the GPU's size, here on the processor
+    args = Namespace(
+        minutes=None,
+        data=None,
+        work_dir=str(tmp_path / 'work'),
+        variants=None,
+        lengths=None,
+        workers=2,
+    )
+    session = runner.Session(args, tiny, store)
+    task = Task('final', 'mixed', 'short', 1, 0.001)
+    folder = session.folder / task.name
+    cfg = runner.configs.build(tiny, task, None)
+    assert cfg.model.mixing.pattern == 'block' and cfg.randomness.seed == 1
+    done, pieces_of_it = False, 0
+    while not done and pieces_of_it < 40:  # short pieces: each gets a little further
+        done = pieces.train(cfg, folder, 9 + 3 * pieces_of_it, session.env)
+        pieces_of_it += 1
+    assert done and pieces.checkpoint(folder).name == 'epoch_6.pth'
+    assert session.do(task) and store.has(task)
+    found = Kept(store.folder).find(kind='final')[0]
+    assert found['seed'] == 1 and found['machine'] == pieces.machine('cpu') and found['seconds'] > 0
+    for name, figure in found['figures'].items():
+        right = kept.contributions(found, name)
+        assert right.dtype == bool and right.shape == (40,), name
+        assert 100 * right.mean() == pytest.approx(figure['value'], abs=1e-3)
+    steps = [step for step, _ in found['curves']['knn/top1_k20']]
+    assert steps[-1] == 24 and len(steps) == 6
+    for kind in ('pixels', 'random'):
+        other = Task(kind, 'simclr', 'short', 0, 0.0)
+        assert session.do(other) and len(kept.contributions(store.find(kind=kind)[0], 'k-NN')) == 40
 
 
-def test_packed_images_replace_the_named_data(real_data):
-    from mmengine.config import Config
-    module = tool('evidence')
-    packed = real_data('cifar10_train.npz').parent
-    cfg = Config.fromfile(ROOT / 'configs/mixmask/simclr_resnet18_cifar10-cpu.py')
-    module.use_packed(cfg, packed)
-    train = cfg.train_dataloader.dataset
-    assert train.type == 'mssl_plugins.PackedImages' and Path(train.ann_file).name == 'cifar10_train.npz'
-    assert Path(cfg.default_hooks.knn.test.dataset.ann_file).name == 'cifar10_test.npz'
-    assert list(train.indices)[:3] == [0, 10, 20]
+def test_the_clock_stops_a_piece_and_says_so(tiny, tmp_path):
+    args = Namespace(
+        minutes=0.52, data=None, work_dir=str(tmp_path / 'work'), variants=None, lengths=None
+    )
+    session = runner.Session(args, tiny, Kept(tmp_path / 'runs/tiny-cpu'))
+    session.clock = pieces.Clock(-1)
+    assert (
+        not session.do(Task('sweep', 'simclr', 'shorter', 100, 0.001)) and not session.kept.records
+    )
 
 
-def test_shipped_studies_name_shipped_configs():
-    from mmengine.config import Config
+def test_the_queue_tries_rates_first_and_then_fresh_seeds(tiny, tmp_path):
+    store = Kept(tmp_path / 'tiny-cpu')
 
-    from mssl_plugins.catalogue import find
-    for name, path in tool('evidence').STUDIES.items():
-        study = Config.fromfile(path)
-        for size in study.sizes:
-            for arm in study.arms:
-                find(study.configs[size].format(arm=arm))  # raises, with the nearest names
-        assert set(study.get('headline', [])) <= set(study.arms), name
-        for better, worse, _ in study.claims:
-            assert better in study.arms and worse in study.arms
+    def names():
+        return [t.name for t in queue.missing(tiny, store, MACHINE)]
+
+    assert names()[:3] == ['pixels', 'simclr_shorter_lr0.001_s100', 'mixed_shorter_lr0.001_s100']
+    assert not any('_short_' in n for n in names())  # no fresh seed before the rate is chosen
+    fill(store, seeds=2)
+    assert names() == ['random_simclr_s2', 'simclr_short_lr0.001_s2', 'mixed_short_lr0.001_s2']
+    # a pair is run on one type of machine
+    store.add(Task('final', 'simclr', 'short', 2, 0.001), record(60.0, 'another machine'))
+    assert 'simclr_short_lr0.001_s2' in names()
+    store.add(Task('final', 'mixed', 'short', 2, 0.001), record(60.0, 'another machine'))
+    assert names() == ['random_simclr_s2']
 
 
-def test_pages_show_what_was_measured(tmp_path, monkeypatch):
-    """docs/evidence.md and the tables copied from it are what the kept results give."""
-    module = tool('evidence')
-    (tmp_path / 'docs').mkdir()
-    monkeypatch.setattr(module, 'PAGE', tmp_path / 'docs/evidence.md')
-    pages = ['README.md', *(f'configs/{name}/README.md' for name in module.STUDIES)]
-    for page in pages:
+def test_variants_wait_until_their_baseline_has_learned(tiny, tmp_path):
+    store = Kept(tmp_path / 'tiny-cpu')
+    fill(store, base=34.0, pixels=30.0, seeds=1)
+    assert queue.gate(tiny, store, 'simclr', 'short') == (
+        False,
+        dict(base=pytest.approx(34.0), pixels=pytest.approx(30.0), random=pytest.approx(20.0)),
+    )
+    assert not any(t.variant == 'mixed' for t in queue.missing(tiny, store, MACHINE))
+    judged = claims.judge(tiny, store, tiny.claims[0])
+    assert judged.verdict == 'not ranked' and judged.interval is None
+    assert '34.0 of the 35.0 that the baseline needs' in report.claim_row(judged)
+
+
+@pytest.mark.parametrize(
+    'mixed, verdict', [(65.0, 'agrees'), (55.0, 'contradicts'), (60.0, 'undecided')]
+)
+def test_verdicts(tiny, tmp_path, mixed, verdict):
+    store = Kept(tmp_path / 'tiny-cpu')
+    fill(store, mixed=mixed - 0.3)
+    judged = claims.judge(tiny, store, tiny.claims[0])
+    row = judged.row()
+    assert row['verdict'] == verdict and row['gate'] and row['seeds'] == 3 and row['images'] == 1000
+    assert (
+        row['difference'] == pytest.approx(mixed - 60, abs=0.01) and row['paper_difference'] == 1.5
+    )
+    assert set(row) == {
+        'paper',
+        'claim',
+        'source',
+        'figure',
+        'paper_difference',
+        'difference',
+        'low',
+        'high',
+        'verdict',
+        'seeds',
+        'images',
+        'gate',
+    }
+    assert ('could have been seen' in report.claim_row(judged)) == (verdict == 'undecided')
+
+
+def test_two_seeds_are_no_verdict(tiny, tmp_path):
+    store = Kept(tmp_path / 'tiny-cpu')
+    fill(store, seeds=2)
+    judged = claims.judge(tiny, store, tiny.claims[0])
+    assert judged.verdict == 'not measured yet' and '6 of 8 runs' in report.claim_row(judged)
+
+
+def test_the_page_and_its_copies(tiny, tmp_path):
+    for page in ('README.md', 'configs/tiny/README.md'):
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
-        emptied, marks = re.subn('(?<=<!-- evidence -->).*(?=<!-- /evidence -->)', '\n',
-                                 (ROOT / page).read_text(), flags=re.DOTALL)
-        assert marks == 1, page
-        (tmp_path / page).write_text(emptied)
-    module.report()
-    page = (ROOT / 'docs/evidence.md').read_text()
-    assert (tmp_path / 'docs/evidence.md').read_text() == page, 'python tools/evidence.py <study> --report'
-    table = page.split('## In short\n\n')[1].split('\n\n')[0]
-    assert table.count('\n') > 5 and table in (ROOT / 'README.md').read_text()
-    for page in pages:
-        shown = (tmp_path / page).read_text()
-        assert shown == (ROOT / page).read_text(), 'python tools/evidence.py <study> --report'
-        assert re.search(r'<!-- evidence -->\n(.*\n)*\| .* \| .* \|\n\n<!-- /evidence -->', shown), page
+        (tmp_path / page).write_text('before\n<!-- evidence -->\nold\n<!-- /evidence -->\nafter\n')
+    fill(Kept(tmp_path / 'docs/evidence/runs/tiny-cpu'))
+    report.report(root=tmp_path, folder=studies.FOLDER)
+    page = (tmp_path / 'docs/evidence.md').read_text()
+    row = '| A paper | mixing helps | Fig. 1 | k-NN | +1.5 | +5.3 [+'
+    assert page.count(row) == 1 and page.index('## Every claim') < page.index(row) < page.index(
+        '## Tiny, cpu'
+    )
+    assert '## Tiny, gpu' not in page  # nothing of it was run
+    assert '- Gate, simclr, short: 60.0; raw pixels 30.0, random weights 20.0: passed' in page
+    assert (
+        '- Tried, mixed, shorter: 0.001: 56.0' in page
+        and '| mixed | short | 0.001 | 65.3 ± 0.3 |' in page
+    )
+    figure = tmp_path / 'docs/evidence/tiny-cpu-short.png'
+    assert figure.stat().st_size > 5000 and f'(evidence/{figure.name})' in page
+    assert [
+        c['verdict'] for c in json.loads((tmp_path / 'docs/evidence/claims.json').read_text())
+    ] == ['agrees']
+    for copy in ('README.md', 'configs/tiny/README.md'):
+        text = (tmp_path / copy).read_text()
+        assert (
+            row in text
+            and 'old' not in text
+            and text.startswith('before')
+            and text.endswith('after\n')
+        )
 
 
-@pytest.mark.parametrize('name', sorted(p.stem for p in (ROOT / 'tools/studies').glob('*.py')))
-def test_method_pages_show_what_was_measured(name):
-    """Each arm's row of docs/evidence.md stands on the method's page."""
-    from mmengine.config import Config
-    study = Config.fromfile(ROOT / f'tools/studies/{name}.py')
-    page = (ROOT / 'docs/evidence.md').read_text().split(f'\n## {study.title}, cpu size\n')[1].split('\n## ')[0]
-    rows = [line for line in page.splitlines() if line.startswith('| ') and line.split(' ')[1] in study.arms
-            and not line.split(' ')[2] == '>']
-    shown = (ROOT / f'configs/{name}/README.md').read_text()
-    assert len(rows) == len(study.arms) and f'`python tools/evidence.py {name}`' in shown
-    assert '\n'.join(rows) in shown
+@pytest.mark.parametrize(
+    'values',
+    [
+        np.random.default_rng(0).random(1003) < 0.4,
+        np.random.default_rng(0).integers(0, 9999, (7, 3, 2)),
+    ],
+)
+def test_what_is_kept_comes_back(values):
+    kept_text = json.loads(json.dumps(pack(values)))
+    assert np.array_equal(unpack(kept_text), values)
+    if values.dtype == bool:
+        assert len(kept_text['data']) < 1003 / 8 * 4 / 3 + 40
+
+
+@pytest.mark.parametrize(
+    'argv, words',
+    [
+        (['run', 'tinny'], "did you mean 'tiny'"),
+        (['run', 'tiny', '--size', 'cpus'], "did you mean 'cpu'"),
+        (['run', 'tiny', '--variants', 'simclrr'], "did you mean 'simclr'"),
+        (['run', 'tiny', '--data', '/nowhere'], 'no such folder'),
+        ([], 'nothing to do'),
+    ],
+)
+def test_mistakes(tiny, tmp_path, argv, words):
+    from evidence_tool.command import main
+
+    runs = ['--runs', str(tmp_path / 'runs')] if argv else []
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        main([*argv, *runs])
+
+
+def test_a_study_that_breaks_the_rules_is_refused(tiny):
+    text = (Path(studies.FOLDER) / 'tiny.py').read_text()
+    for old, new, words in (
+        ("'mixed'), 3", "'mixed'), 2", '3 seeds'),
+        ('MIXING}, (.001, )', 'MIXING}, (.001, .1)', 'learning rates'),
+    ):
+        (Path(studies.FOLDER) / 'tiny.py').write_text(text.replace(old, new))
+        with pytest.raises(ValueError, match=words):
+            studies.load('tiny')

@@ -1,0 +1,1 @@
+"""Evidence for the papers' claims: studies, runs, statistics, the page."""

@@ -1,0 +1,118 @@
+"""The verdict on each claim, from what every test image contributed."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional
+
+from evidence_tool.kept import Kept, contributions
+from evidence_tool.queue import finals, gate, paired
+from evidence_tool.statistics import Interval, compare
+from evidence_tool.study import Claim, Step, Study
+
+LEAST_SEEDS = 3
+NOT_RANKED, NOT_MEASURED = 'not ranked', 'not measured yet'
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what the runs say of it.
+
+    Attributes:
+        claim (Claim): What is claimed.
+        verdict (str): agrees, contradicts, undecided, not ranked (the baseline
+            has not passed the gate) or not measured yet.
+        interval (Interval, optional): Where 3 seeds or more were run.
+        gate (bool): Whether the baseline passed.
+        values (dict): Mean figures of the gate, %; None where not measured.
+        seeds (int): Seeds that all variants of the claim were run with.
+        done, total (int): Runs that are there and that the plan asks for,
+            those that try learning rates included.
+        seconds (float): CPU seconds of the runs that are there.
+    """
+
+    claim: Claim
+    verdict: str
+    interval: Optional[Interval]
+    gate: bool
+    values: dict
+    seeds: int
+    done: int
+    total: int
+    seconds: float
+
+    def row(self) -> dict:
+        """The object of ``docs/evidence/claims.json``."""
+        found, claim = self.interval, self.claim
+        return dict(
+            paper=claim.paper,
+            claim=claim.text,
+            source=claim.source,
+            figure=claim.figure,
+            paper_difference=claim.paper_difference,
+            difference=found and round(found.difference, 2),
+            low=found and round(found.low, 2),
+            high=found and round(found.high, 2),
+            verdict=self.verdict,
+            seeds=self.seeds,
+            images=found.images if found else 0,
+            gate=self.gate,
+        )
+
+
+def step_of(study: Study, claim: Claim) -> Optional[Step]:
+    """The part of the plan that runs a claim's variants at its length."""
+    for step in study.plan:
+        if step.length == claim.length and set(claim.variants) <= set(step.variants):
+            return step
+    return None
+
+
+def judge(study: Study, kept: Kept, claim: Claim) -> Judged:
+    """What the kept runs say of a claim."""
+    step = step_of(study, claim)
+    runs = {
+        v: [r for r in finals(study, kept, v, claim.length) if claim.figure in r['figures']]
+        for v in claim.variants
+    }
+    passed, values = gate(study, kept, study.variants[claim.baseline].base, claim.length)
+    pairs = paired(runs)
+    sweeps = [
+        r
+        for v in runs
+        for r in kept.find(
+            kind='sweep', variant=v, length=(step.sweep if step else None) or claim.length
+        )
+    ]
+    total = sum(len(study.variants[v].rates) + (step.seeds if step else 0) for v in runs)
+    spent = [*sweeps, *(r for found in runs.values() for r in found)]
+    interval = None
+    if len(pairs) >= LEAST_SEEDS and passed:
+        interval = compare(
+            *_arrays(runs, claim.variants[:2], claim.figure, pairs),
+            beyond=_arrays(runs, claim.variants[2:], claim.figure, pairs) if claim.beyond else None,
+        )
+    verdict = interval.verdict if interval else NOT_RANKED if passed is False else NOT_MEASURED
+    return Judged(
+        claim,
+        verdict,
+        interval,
+        bool(passed),
+        values,
+        len(pairs),
+        len(spent),
+        total,
+        sum(r['seconds'] for r in spent),
+    )
+
+
+def _arrays(runs: Dict[str, List[dict]], variants, figure: str, pairs) -> List[list]:
+    """Contributions of each variant, seed by seed."""
+    found = []
+    for variant in variants:
+        by_seed = {(r['seed'], r['machine']): r for r in runs[variant]}
+        found.append([contributions(by_seed[pair], figure) for pair in pairs])
+    return found
+
+
+def judge_all(study: Study, kept: Kept) -> List[Judged]:
+    """All claims of a study, in its order."""
+    return [judge(study, kept, claim) for claim in study.claims]

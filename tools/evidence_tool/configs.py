@@ -1,0 +1,115 @@
+"""The config of one run: a shipped one, the study's sizes, the data of this machine."""
+
+import os
+from pathlib import Path
+from typing import Optional
+
+from evidence_tool.kept import Task
+from evidence_tool.study import ROOT, Study
+from mssl_plugins.catalogue import find
+from mssl_plugins.config import each_dict
+from mssl_plugins.errors import UserError
+
+CURVE_POINTS = 8
+CURVE_QUERIES = 2000  # of the curves; the figures take every test image
+
+
+def find_data(given: Optional[str]) -> Optional[Path]:
+    """The folder of packed images (``cifar10_train.npz``, ...), if there is one."""
+    if given and not Path(given).is_dir():
+        raise FileNotFoundError(f'--data {given}: no such folder')
+    for place in (given, os.environ.get('MSSL_DATA'), ROOT.parent / 'shared' / 'data'):
+        if place and any(Path(place).glob('*_train.npz')):
+            return Path(place).resolve()
+    return None
+
+
+def use_packed(cfg, data: Path) -> None:
+    """Point every data set whose images lie packed in ``data`` at them."""
+    for node in each_dict(cfg._cfg_dict):
+        if 'data_root' in node and 'split' in node:
+            packed = data / f'{Path(node["data_root"]).name}_{node["split"]}.npz'
+            if packed.exists():
+                for key in ('data_root', 'split'):
+                    node.pop(key)
+                node.update(type='mssl_plugins.PackedImages', ann_file=str(packed))
+
+
+def schedule(cfg, epochs: int, rate: float, warmup: int = 0) -> None:
+    """So many epochs: linear warm-up, then a cosine to 0, by iterations.
+
+    Args:
+        cfg (mmengine.Config): Changed in place.
+        epochs (int): Passes over the data.
+        rate (float): Of the optimizer, for the batch of the config.
+        warmup (int): Epochs of it. Defaults to 0.
+    """
+    cfg.optim_wrapper.optimizer.lr = rate
+    cfg.train_cfg.max_epochs = epochs
+    cfg.param_scheduler = [
+        dict(
+            type='CosineAnnealingLR',
+            begin=warmup,
+            end=epochs,
+            T_max=epochs - warmup,
+            by_epoch=True,
+            convert_to_iter_based=True,
+        )
+    ]
+    if warmup:
+        cfg.param_scheduler.insert(
+            0,
+            dict(
+                type='LinearLR',
+                start_factor=1e-4,
+                begin=0,
+                end=warmup,
+                by_epoch=True,
+                convert_to_iter_based=True,
+            ),
+        )
+
+
+def every(total: int, count: int) -> range:
+    """``count`` of ``total`` images, evenly over the set (it may be sorted by class)."""
+    return range(0, total, max(total // count, 1))
+
+
+def build(study: Study, task: Task, data: Optional[Path], after: Optional[Path] = None):
+    """The config of a run.
+
+    Args:
+        study (Study): Says sizes and differences.
+        task (Task): Which run of it.
+        data (Path, optional): Folder of packed images. Defaults to None: those
+            that the config names.
+        after (Path, optional): Checkpoint of the run before it.
+
+    Returns:
+        mmengine.Config: Ready for ``tools/train.py``.
+    """
+    from mmengine.config import Config
+
+    variant, length = study.variants[task.variant], study.lengths[task.length]
+    cfg = Config.fromfile(find(variant.config))
+    study.prepare(cfg, length, variant.stretch, task.rate)
+    options = {**length.options, **variant.options}
+    cfg.merge_from_dict(
+        {
+            key: value.format(after=after) if isinstance(value, str) else value
+            for key, value in options.items()
+        }
+    )
+    if data:
+        use_packed(cfg, data)
+    cfg.randomness = dict(cfg.get('randomness', {}), seed=task.seed)
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
+    epochs = cfg.train_cfg.max_epochs
+    cfg.default_hooks.checkpoint.update(interval=max(epochs // 40, 1), max_keep_ckpts=1)
+    cfg.default_hooks.logger.update(interval=50)
+    cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
+    hook = cfg.default_hooks.get('knn')
+    if hook is None:
+        raise UserError(f'{variant.config} has no k-NN hook that names bank and test images')
+    hook.update(interval=max(epochs // CURVE_POINTS, 1), k=20, temperature=0.1)
+    return cfg

@@ -1,0 +1,82 @@
+"""The part of docs/evidence.md on dense transfer, by the same statistics."""
+from pathlib import Path
+from typing import List
+
+import numpy as np
+
+from evidence_tool.claims import LEAST_SEEDS, NOT_MEASURED, Judged
+from evidence_tool.dense_runner import best_rate
+from evidence_tool.dense_study import ARMS, FAMILIES, RATES, SEEDS, claims, starts
+from evidence_tool.kept import Kept, contributions, figure
+from evidence_tool.queue import paired
+from evidence_tool.statistics import compare, compare_resampled
+from evidence_tool.study import Claim
+
+
+def judge_all(kept: Kept) -> List[Judged]:
+    """Both claims of each arm."""
+    found = []
+    for name, arm in ARMS.items():
+        for better, worse in claims(arm):
+            claim = Claim('Dense transfer', f'{arm.title}: {better} is above {worse}',
+                          'equal iterations', better, worse, arm.figure, name)
+            runs = {v: finals(kept, name, v) for v in (better, worse)}
+            pairs = paired(runs)
+            interval = None
+            if len(pairs) >= LEAST_SEEDS:
+                interval = _interval(runs, pairs, arm)
+            tries = [r for v in runs for r in kept.find(kind='sweep', variant=v, length=name)]
+            spent = [*tries, *(r for own in runs.values() for r in own)]
+            found.append(Judged(
+                claim, interval.verdict if interval else NOT_MEASURED, interval,
+                bool(interval), dict(base=None, pixels=None, random=None), len(pairs), len(spent),
+                2 * (len(RATES) + SEEDS), sum(r['seconds'] for r in spent)))
+    return found
+
+
+def finals(kept: Kept, arm: str, start: str) -> List[dict]:
+    """Fresh seeds of a start, at the rate that its tries chose."""
+    rate = best_rate(kept, arm, start)
+    return [r for r in kept.find(kind='final', variant=start, length=arm) if r['rate'] == rate]
+
+
+def _interval(runs, pairs, arm):
+    values = [[contributions({(r['seed'], r['machine']): r for r in own}[pair], arm.figure)
+               for pair in pairs] for own in runs.values()]
+    if arm.figure == 'AP':
+        return compare_resampled(*map(np.stack, values), images=arm.images)
+    return compare(*values)
+
+
+def section(kept: Kept, judged: List[Judged]) -> List[str]:
+    """The part of the page."""
+    from evidence_tool.report import mean_and_spread, seeds_table, table
+    machines = sorted({r['machine'] for r in kept.records})
+    weights = '; '.join(f'{start} (`{w.config}`)' for family in FAMILIES.values()
+                        for start, w in family.items())
+    rows = []
+    for name, arm in ARMS.items():
+        for start in starts(arm):
+            own = finals(kept, name, start)
+            if own:
+                rate = best_rate(kept, name, start)
+                values = mean_and_spread([figure(r, arm.figure) for r in own])
+                rows.append(f'| {arm.title} | {start} | {rate:g} | {arm.figure} | {values} | '
+                            f'{len(own)} |')
+    head = '| on | from | learning rate, times the config\'s | figure | % | seeds |'
+    return [
+        '## Dense transfer', '',
+        'Do pre-trained weights, and those of the method beside its base, help detection and '
+        'segmentation at equal iterations?', '',
+        f'- Weights, pre-trained anew for each seed: {weights}; random weights',
+        '- Figure: AP of boxes (IoU 0.5-0.95) or mIoU on all test images; AP is resampled over '
+        'images, the same resamples for every run',
+        f"- Machine: {'; '.join(machines) or 'none yet'}",
+        '- Command: `python tools/dense_evidence.py`', '',
+        *([*table(head, rows), ''] if rows else []), *seeds_table(judged)]
+
+
+def of_folder(runs: Path):
+    """Kept results and judged claims."""
+    kept = Kept(runs / 'dense-cpu')
+    return kept, judge_all(kept)

@@ -1,0 +1,62 @@
+"""Dense transfer: which detector or segmenter, on what, from which weights, and the claims."""
+from typing import Dict, List, NamedTuple, Tuple
+
+
+class Weights(NamedTuple):
+    """Where a start comes from.
+
+    Attributes:
+        config (str): Of pre-training.
+        branch (str): 'student' or 'teacher'.
+    """
+
+    config: str
+    branch: str = 'student'
+
+
+class Arm(NamedTuple):
+    """A detector or segmenter on a data set.
+
+    Attributes:
+        title, config, data (str): For the page; shipped config; its data set.
+        family (str): Of ``FAMILIES``.
+        figure (str): 'AP' (boxes, IoU 0.5-0.95) or 'mIoU'.
+        images (int): Test images.
+    """
+
+    title: str
+    config: str
+    data: str
+    family: str
+    figure: str
+    images: int
+
+
+# the base and the method built on it, both of scenes: no test set below shares an image with them
+FAMILIES: Dict[str, Dict[str, Weights]] = dict(
+    resnet={'SimCLR': Weights('simclr_resnet18_scenes'),
+            'SimCLR + MixMask': Weights('mixmask_simclr_resnet18_scenes')},
+    vit={'MAE': Weights('mae_vit_scenes'), 'ASL': Weights('asl_vit_scenes')})
+RANDOM = 'random weights'
+ARMS: Dict[str, Arm] = {
+    'c4-bccd': Arm('Faster R-CNN C4, BCCD', 'faster-rcnn_r18-c4_bccd', 'bccd', 'resnet', 'AP', 72),
+    'c4-scenes': Arm('Faster R-CNN C4, scenes', 'faster-rcnn_r18-c4_scenes-voc', 'scenes-voc',
+                     'resnet', 'AP', 100),
+    'vitdet-scenes': Arm('Mask R-CNN ViTDet, scenes', 'vitdet_vit_scenes-coco', 'scenes-coco',
+                         'vit', 'AP', 100),
+    'upernet-camvid': Arm('UperNet, CamVid', 'upernet_vit_camvid', 'camvid', 'vit', 'mIoU', 60),
+    'upernet-scenes': Arm('UperNet, scenes', 'upernet_vit_scenes-seg', 'scenes-seg', 'vit', 'mIoU',
+                          100)}
+SEEDS = 3
+RATES = (.5, 1., 2.)  # of the config's learning rate: as many tries for every start
+
+
+def starts(arm: Arm) -> List[str]:
+    """Random weights, the base, the method."""
+    return [RANDOM, *FAMILIES[arm.family]]
+
+
+def claims(arm: Arm) -> List[Tuple[str, str]]:
+    """(above, below) of an arm: the base above random weights, the method above its base."""
+    base, method = FAMILIES[arm.family]
+    return [(base, RANDOM), (method, base)]

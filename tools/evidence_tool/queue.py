@@ -1,0 +1,105 @@
+"""What is to be run next: baselines, learning rates, fresh seeds, behind the gate."""
+
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from evidence_tool.kept import Kept, Task, figure
+from evidence_tool.study import SPARE_SEED, Step, Study
+
+GATE = 5.0  # points above both baselines
+
+
+def best_rate(study: Study, kept: Kept, variant: str, step: Step) -> Optional[float]:
+    """The learning rate of a variant's best try; None while tries are missing."""
+    tries = {
+        r['rate']: figure(r, study.figure)
+        for r in kept.find(kind='sweep', variant=variant, length=step.sweep or step.length)
+    }
+    rates = study.variants[variant].rates
+    if any(rate not in tries for rate in rates):
+        return None
+    return max(rates, key=lambda rate: tries[rate])
+
+
+def finals(study: Study, kept: Kept, variant: str, length: str) -> List[dict]:
+    """The runs of a variant on fresh seeds, at the rate that its tries chose."""
+    found = kept.find(kind='final', variant=variant, length=length)
+    for step in study.plan:
+        if step.length == length and variant in step.variants:
+            rate = best_rate(study, kept, variant, step)
+            return [r for r in found if rate is None or r['rate'] == rate]
+    return found
+
+
+def gate(study: Study, kept: Kept, base: str, length: str) -> Tuple[Optional[bool], dict]:
+    """Has the baseline method learned?
+
+    Returns:
+        tuple: Whether its mean figure is 5 points above raw pixels and random
+        weights (None: not measured), and the three figures in %.
+    """
+
+    def mean(records: List[dict]) -> Optional[float]:
+        values = [figure(r, study.figure) for r in records]
+        values = [v for v in values if v is not None]
+        return sum(values) / len(values) if values else None
+
+    values = dict(
+        base=mean(finals(study, kept, base, length)),
+        pixels=mean(kept.find(kind='pixels')),
+        random=mean(kept.find(kind='random', variant=base)),
+    )
+    if any(v is None for v in values.values()):
+        return None, values
+    return values['base'] - max(values['pixels'], values['random']) >= GATE, values
+
+
+def paired(records: Dict[str, List[dict]]) -> List[Tuple[int, str]]:
+    """(seed, machine) that every variant was run with."""
+    common = None
+    for found in records.values():
+        own = {(r['seed'], r['machine']) for r in found}
+        common = own if common is None else common & own
+    unique = {}
+    for seed, machine in sorted(common or ()):
+        unique.setdefault(seed, machine)
+    return list(unique.items())
+
+
+def _sweeps(study: Study, kept: Kept, step: Step, variant: str) -> Iterator[Task]:
+    for rate in study.variants[variant].rates:
+        task = Task('sweep', variant, step.sweep or step.length, SPARE_SEED, rate)
+        if not kept.has(task):
+            yield task
+
+
+def _of_step(study: Study, kept: Kept, step: Step, machine: str) -> Iterator[Task]:
+    """What a step lacks, as far as it is known now."""
+    base = study.variants[step.variants[0]].base
+    first = Task('pixels', base, step.length, 0, 0.0)
+    if not kept.find(kind='pixels'):
+        yield first
+    passed = gate(study, kept, base, step.length)[0]
+    wanted = [v for v in step.variants if v == base or passed is not False]
+    for variant in wanted:
+        yield from _sweeps(study, kept, step, variant)
+    runs = {v: finals(study, kept, v, step.length) for v in step.variants}
+    complete = {seed for seed, _ in paired(runs)}
+    for seed in range(step.seeds):
+        start = Task('random', base, step.length, seed, 0.0)
+        if not kept.find(kind='random', variant=base, seed=seed):
+            yield start
+        for variant in wanted:
+            rate = best_rate(study, kept, variant, step)
+            there = any(r['seed'] == seed and r['machine'] == machine for r in runs[variant])
+            if rate is not None and not there and seed not in complete:
+                yield Task('final', variant, step.length, seed, rate)
+
+
+def missing(study: Study, kept: Kept, machine: str) -> Iterator[Task]:
+    """Runs that can be started now, in the study's order, each once."""
+    seen = set()
+    for step in study.plan:
+        for task in _of_step(study, kept, step, machine):
+            if task.name not in seen:  # raw pixels and random weights serve every length
+                seen.add(task.name)
+                yield task
