@@ -78,9 +78,9 @@ def _of_step(study: Study, kept: Kept, step: Step, machine: str) -> Iterator[Tas
     first = Task('pixels', base, step.length, 0, 0.0)
     if not kept.find(kind='pixels'):
         yield first
-    passed = gate(study, kept, base, step.length)[0]
-    wanted = [v for v in step.variants if v == base or passed is not False]
-    for variant in wanted:
+    if gate(study, kept, base, step.length)[0] is False:
+        return  # training is to be longer: the next step's
+    for variant in step.variants:
         yield from _sweeps(study, kept, step, variant)
     runs = {v: finals(study, kept, v, step.length) for v in step.variants}
     complete = {seed for seed, _ in paired(runs)}
@@ -88,7 +88,7 @@ def _of_step(study: Study, kept: Kept, step: Step, machine: str) -> Iterator[Tas
         start = Task('random', base, step.length, seed, 0.0)
         if not kept.find(kind='random', variant=base, seed=seed):
             yield start
-        for variant in wanted:
+        for variant in step.variants:
             rate = best_rate(study, kept, variant, step)
             there = any(r['seed'] == seed and r['machine'] == machine for r in runs[variant])
             if rate is not None and not there and seed not in complete:

@@ -118,8 +118,8 @@ CLAIMS = (
 )
 PLAN = (
     Step('1000x100', ('moco', 'mixmask_moco'), 5, SHORT),
-    Step(LONGEST, ('moco', 'mixmask_moco'), 3, SHORT),
     Step('1000x200', ('moco', 'mixmask_moco'), 3, SHORT),
+    Step(LONGEST, ('moco', 'mixmask_moco'), 3, SHORT),
     *(Step(LONGEST, (base, f'mixmask_{base}'), 3, SHORT) for base in BASES[1:]),
     Step(LONGEST, ('moco', 'moco-longer', 'mixmask_moco'), 3, SHORT),
     Step('5000x40', ('moco', 'mixmask_moco'), 3, SHORT),
