@@ -1,4 +1,5 @@
 """Configs: read by path or name, walked, and the data that they name."""
+import copy
 from pathlib import Path
 from typing import Dict, Iterator, Optional
 
@@ -16,6 +17,36 @@ def each_dict(node) -> Iterator[dict]:
     if isinstance(node, (list, tuple)):
         for value in node:
             yield from each_dict(value)
+
+
+def without_pretrained(model: dict) -> dict:
+    """A model's config that names no file of weights for MMEngine to read.
+
+    ``init_cfg=dict(type='Pretrained')`` and ``pretrained`` would put weights
+    in by themselves, whatever was asked for.
+
+    Args:
+        model (dict): Left as it is.
+
+    Returns:
+        dict: A copy without them, at any depth.
+    """
+    model = copy.deepcopy(model)
+    for node in each_dict(model):
+        given = node.get('init_cfg')
+        if isinstance(given, (list, tuple)):
+            node['init_cfg'] = [init for init in given if not _reads_weights(init)]
+        elif _reads_weights(given):
+            node['init_cfg'] = None
+        if isinstance(node.get('pretrained'), str):
+            node['pretrained'] = None
+    return model
+
+
+def _reads_weights(init) -> bool:
+    kind = init.get('type') if isinstance(init, dict) else None
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    return name.rsplit('.', 1)[-1].startswith('Pretrained')
 
 
 def each_hook(cfg) -> Iterator[dict]:

@@ -22,9 +22,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mssl_plugins.catalogue import find
+from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import open_process_group
-from mssl_plugins.engine.hooks.checkpoint_hook import safe_loading
 from mssl_plugins.run_config import build_run_config
 
 

@@ -5,6 +5,7 @@ here, never anything less strict: MMEngine falls back to it, and its own list
 of allowed names holds ``getattr``, with which a pickle gets at any attribute
 of what else is allowed.  safetensors files hold no code.
 """
+import os
 import re
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Dict, Iterator, List, Union
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -241,3 +243,19 @@ def load_backbone(backbone: nn.Module,
                          + '; '.join(report._replace(missing=needed).differences()))
     backbone.load_state_dict(weights, strict=False)
     return report
+
+
+def safe_loading() -> None:
+    """Makes every later reading of a checkpoint take weights only.
+
+    MMEngine's too, which otherwise falls back to running the code that a
+    pickle may hold.  Affects the whole process.
+    """
+    os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+
+
+def load_from_local(filename: str, map_location=None) -> dict:
+    """MMEngine's loader of checkpoint files, by :func:`load_checkpoint_safely`."""
+    return load_checkpoint_safely(filename, map_location or 'cpu')

@@ -66,7 +66,6 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
-    from mssl_plugins.engine.hooks.checkpoint_hook import safe_loading
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.backbone import FrozenBackbone
     from mssl_plugins.evaluation.data import EvaluationData
@@ -81,7 +80,6 @@ def main(argv=None) -> None:
         return
     if args.checkpoint is None or args.data is None:
         raise ValueError('give a checkpoint and --data DIR (or --list)')
-    safe_loading()
     device = inputs.start(args)
     backbone = FrozenBackbone(args.checkpoint, args.branch, args.config, args.seed)
     names = choose(args.protocols, backbone.family)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mssl_plugins.checkpoints import architecture, naming, reader
 from mssl_plugins.checkpoints.images import MEAN, STD
-from mssl_plugins.config import read_config
+from mssl_plugins.config import read_config, without_pretrained
 from mssl_plugins.evaluation.features import frozen
 from mssl_plugins.models.readout import read_layers
 
@@ -55,7 +55,7 @@ class FrozenBackbone:
             raise ValueError("'random' needs --config: whose backbone?")
         cfg = read_config(config)
         torch.manual_seed(seed)
-        given = dict(cfg.model.backbone)
+        given = dict(without_pretrained(cfg.model.backbone))
         given.pop('init_cfg', None)
         backbone = MODELS.build(dict(given))
         backbone.init_weights()

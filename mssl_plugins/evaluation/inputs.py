@@ -7,8 +7,13 @@ import torch
 from mmengine.dist import init_dist
 from torch import nn
 
-from mssl_plugins.checkpoints.loading import load_backbone, load_checkpoint_safely
+from mssl_plugins.checkpoints.loading import (
+    load_backbone,
+    load_checkpoint_safely,
+    safe_loading,
+)
 from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
+from mssl_plugins.config import without_pretrained
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import make_loader
@@ -45,7 +50,7 @@ def build_model(cfg,
     if checkpoint != RANDOM and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no such checkpoint: {checkpoint} (or give "
                                 f"'{RANDOM}' or '{PIXELS}')")
-    spec = cfg.model.copy()
+    spec = without_pretrained(cfg.model)
     if cfg.get('data_preprocessor'):
         spec.setdefault('data_preprocessor', cfg.data_preprocessor)
     torch.manual_seed(seed)
@@ -123,7 +128,11 @@ def add_arguments(parser) -> None:
 
 
 def start(args) -> str:
-    """Joins the processes of torchrun, if any, and gives the device."""
+    """Joins the processes of torchrun, if any, and gives the device.
+
+    From here on nothing in this process reads more than weights.
+    """
+    safe_loading()
     dist = torch.distributed
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not dist.is_initialized():
         open_process_group('pytorch')

@@ -5,7 +5,6 @@ and writes in place: a run killed meanwhile may have lost both.  Its loader
 falls back to unrestricted unpickling, and `Runner.resume` executes
 `meta['config']` as Python.  Neither happens here.
 """
-import os
 from collections import OrderedDict, deque
 from pathlib import Path
 from typing import Union
@@ -16,34 +15,15 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
 
 from mssl_plugins.checkpoints.compare import compare
-from mssl_plugins.checkpoints.loading import load_checkpoint_safely
+from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.checkpoints.reader import for_model
 from mssl_plugins.files import TEMPORARY, write_atomically
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 _HISTORY = 'mssl_plugins.history'
-
-
-def safe_loading() -> None:
-    """Makes every later reading of a checkpoint take weights only.
-
-    MMEngine's too, which otherwise falls back to running the code that a
-    pickle may hold.  Affects the whole process.
-    """
-    os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
-
-
-def load_from_local(filename: str, map_location=None) -> dict:
-    """MMEngine's loader of checkpoint files, by
-    :func:`mssl_plugins.checkpoints.loading.load_checkpoint_safely`.
-    """
-    return load_checkpoint_safely(filename, map_location or 'cpu')
 
 
 class AtomicBackend(LocalBackend):
