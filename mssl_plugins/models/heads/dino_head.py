@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.layers.unit import unit
 from mssl_plugins.registry import MODELS
 
 
@@ -120,4 +121,4 @@ class DINOHead(nn.Module):
                 x = torch.cat(seen)
             else:
                 x = layer(x)
-        return self.last_layer(F.normalize(upcast(x), dim=-1))
+        return self.last_layer(unit(upcast(x)))

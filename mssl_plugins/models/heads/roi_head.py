@@ -5,12 +5,12 @@ are not published: our choice.
 """
 from typing import Optional
 
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.layers.unit import unit
 from mssl_plugins.registry import MODELS
 
 
@@ -56,4 +56,4 @@ class RoIHead(BaseModule):
 
     def forward(self, x: Tensor, boxes: Tensor, scale: float) -> Tensor:
         """Unit vectors (N, K, D), float32 or wider; arguments of :meth:`pool`."""
-        return F.normalize(upcast(self.mlp(self.pool(x, boxes, scale))), dim=-1)
+        return unit(upcast(self.mlp(self.pool(x, boxes, scale))))

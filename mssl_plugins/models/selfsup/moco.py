@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.models.layers.shuffle import shuffled
 from mssl_plugins.models.layers.split_bn import SplitBatchNorm2d
+from mssl_plugins.models.layers.unit import unit
 from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.models.selfsup.base import Siamese
 from mssl_plugins.registry import MODELS
@@ -57,7 +58,7 @@ class MoCo(Siamese, mmpretrain.MoCo):
         self.split_bn = any(isinstance(m, SplitBatchNorm2d) for m in self.backbone.modules())
 
     def embed(self, x: Tensor) -> Query:
-        return Query(F.normalize(self.project(x), dim=1))
+        return Query(unit(self.project(x)))
 
     @torch.no_grad()
     def embed_key(self, x: Tensor) -> Key:

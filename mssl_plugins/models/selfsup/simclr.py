@@ -2,10 +2,10 @@
 from typing import NamedTuple, Tuple
 
 import torch
-import torch.nn.functional as F
 from mmpretrain.models import selfsup as mmpretrain
 from torch import Tensor
 
+from mssl_plugins.models.layers.unit import unit
 from mssl_plugins.models.losses.nt_xent import nt_xent
 from mssl_plugins.models.selfsup.base import Siamese
 from mssl_plugins.registry import MODELS
@@ -35,7 +35,7 @@ class SimCLR(Siamese, mmpretrain.SimCLR):
     """
 
     def embed(self, x: Tensor) -> Projected:
-        return Projected(F.normalize(self.project(x), dim=1))
+        return Projected(unit(self.project(x)))
 
     def embed_pair(self, x1: Tensor, x2: Tensor) -> Tuple[Projected, Projected]:
         z = self.embed(torch.cat([x1, x2])).z  # (2N, D)

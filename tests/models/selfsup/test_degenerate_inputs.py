@@ -1,0 +1,99 @@
+"""Every method on images that say nothing: finite losses and usable gradients."""
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.registry import init_default_scope
+
+from helpers.paths import ROOT
+from mssl_plugins.engine.hooks.clip_hook import ClipEachHook
+from mssl_plugins.models.layers.unit import unit
+from mssl_plugins.registry import MODELS, TRANSFORMS
+
+BATCH = 8
+NAMES = [
+    'dino/dino_vit-mini', 'dino/dino-bn_vit-mini', 'mst/mst_vit-mini', 'mst/mst-random_vit-mini',
+    'mae/mae_vit-mini', 'asl/asl_vit-mini', 'asl/asl-branches_vit-mini',
+    'maskco/maskco_resnet18', 'mask_guided/mask-guided_dino_vit-mini',
+    'mask_guided/mask-guided_mae_vit-mini',
+    *(f'mixmask/{mix}{base}_resnet18' for base in ('moco', 'simclr', 'byol', 'simsiam')
+      for mix in ('', 'mixmask_'))]
+IMAGES = dict(
+    black=lambda i: np.zeros((32, 32, 3), np.uint8),
+    constant=lambda i: np.full((32, 32, 3), (200, 30, 90), np.uint8),
+    identical=lambda i: np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+
+
+def views(cfg, image):
+    """A batch as the recipe's own transform makes it, segments (one for all) given."""
+    pipeline = Compose([TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline
+                        if step.type != 'mssl_plugins.LoadSegments'])
+    segments = np.zeros((32, 32), np.uint16)
+    return default_collate([
+        pipeline(dict(img=image(i), segments=segments, sample_idx=i, img_shape=(32, 32)))
+        for i in range(BATCH)])
+
+
+@pytest.fixture(scope='module', params=NAMES)
+def recipe(request):
+    init_default_scope('mmpretrain')
+    return Config.fromfile(str(ROOT / f'configs/{request.param}_cifar10-cpu.py'))
+
+
+@pytest.mark.parametrize('kind', IMAGES)
+def test_losses_and_gradients_are_finite(recipe, kind):
+    model = MODELS.build(recipe.model)
+    model.init_weights()
+    steps(model.train(), views(recipe, IMAGES[kind]))
+
+
+@pytest.mark.parametrize('target', ['image', 'masked'])
+@pytest.mark.parametrize('kind', IMAGES)
+def test_all_patches_masked(target, kind):
+    recipe = Config.fromfile(str(ROOT / 'configs/mst/mst-random_vit-mini_cifar10-cpu.py'))
+    recipe.model.update(q=1., p=1., target=target)
+    model = MODELS.build(recipe.model)
+    model.init_weights()
+    losses = steps(model.train(), views(recipe, IMAGES[kind]))
+    assert losses['masked'] == 1
+
+
+def steps(model, data):
+    """Two steps, the first without clipping; gradients far beyond the usual are none."""
+    for module in model.modules():
+        if hasattr(module, 'sync'):
+            module.sync()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    for clipped in (False, True):
+        if clipped:
+            optimizer.register_step_pre_hook(ClipEachHook()._clip)
+        optimizer.zero_grad()
+        loss, log = model.parse_losses(model(**model.data_preprocessor(data, True), mode='loss'))
+        loss.backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        assert gradients and all(value.isfinite().all() for value in log.values())
+        assert all(g.isfinite().all() and g.abs().max() < 1e4 for g in gradients)
+        optimizer.step()
+        assert all(p.isfinite().all() for p in model.parameters())
+    return log
+
+
+def test_unit_is_normalize_but_for_vectors_without_a_direction():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 7, generator=g, dtype=torch.float64)
+    x[1] *= 1e-3
+    expected, inputs = [], x.clone().requires_grad_()
+    for row in inputs:
+        expected.append(row / sum(v * v for v in row).sqrt())
+    weight = torch.randn(5, 7, generator=g, dtype=torch.float64)
+    (torch.stack(expected) * weight).sum().backward()
+    ours = x.clone().requires_grad_()
+    (unit(ours) * weight).sum().backward()
+    assert torch.allclose(unit(x), torch.stack(expected), atol=0, rtol=1e-12)
+    assert torch.allclose(ours.grad, inputs.grad, atol=1e-12, rtol=1e-9)
+    for scale in (0., 1e-9):
+        nothing = (x * scale).requires_grad_()
+        (unit(nothing) * weight).sum().backward()
+        assert (nothing.grad == 0).all() and unit(nothing).isfinite().all()
