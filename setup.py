@@ -19,6 +19,7 @@ class BuildWithMim(build_py):
     """Copies the parts that `mim` and the command line need."""
 
     def run(self):
+        """Builds; a wheel also gets `.mim`, where `mim` looks for configs and tools."""
         super().run()
         if self.editable_mode:
             return

@@ -60,8 +60,10 @@ class ConsoleHook(Hook):
         self.by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         length = (f'{runner.max_epochs} epochs of {len(runner.train_dataloader)} steps'
                   if self.by_epoch else f'{runner.max_iters} steps')
-        self._line(f'training {runner.cfg.get("experiment_name")}{begun}: {length}; log and checkpoints in '
-                   f'{runner.work_dir}')
+        self._line(
+            f'training {runner.cfg.get("experiment_name")}{begun}: {length}; '
+            f'log and checkpoints in {runner.work_dir}'
+        )
 
     def before_train_epoch(self, runner) -> None:
         """Begins the epoch's mean loss."""

@@ -26,7 +26,9 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
     os.replace(part, path)
 
 
-def read_scalars(work_dir: Union[str, Path], pattern: str = '*/vis_data/scalars.json') -> List[dict]:
+def read_scalars(
+    work_dir: Union[str, Path], pattern: str = '*/vis_data/scalars.json'
+) -> List[dict]:
     """What a run and its resumptions logged, in the order of writing.
 
     Args:

@@ -226,8 +226,9 @@ class Fit(NamedTuple):
 
 
 def fitting_epochs(images: int, reference: int = 10_000, epochs: int = 200) -> int:
-    """200 epochs for 10,000 images, more for fewer (by the square root, so
-    that a set four times as large gets twice the steps), 20 to 800.
+    """200 epochs for 10,000 images, more for fewer, 20 to 800.
+
+    By the square root, so that a set four times as large gets twice the steps.
     """
     return round(min(max(epochs * math.sqrt(reference / images), 20), 800))
 
@@ -266,8 +267,8 @@ def fit_to_images(cfg, images: int, limit: int, processes: int = 1,
         images (int): To train on.
         limit (int): Of the whole batch.
         processes (int): Defaults to 1.
-        epochs, batch (int, optional): The user's own, which win. The batch
-            is that of one process.
+        epochs (int, optional): The user's own, which win.
+        batch (int, optional): The user's own, of one process, which wins.
 
     Returns:
         list[str]: What was chosen, and why.

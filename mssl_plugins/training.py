@@ -141,7 +141,9 @@ class TrainingRun:
         """A run from what a user asked for; a mistake leaves nothing behind.
 
         Args:
-            hooks, check, verbose: See the class.
+            hooks (Sequence[Hook]): See the class. Defaults to ().
+            check (bool): See the class. Defaults to False.
+            verbose (bool): See the class. Defaults to False.
             **options: Of :func:`mssl_plugins.run_config.build_run_config`.
         """
         place = options.get('work_dir') or os.path.join('work_dirs', find(options['config']).stem)

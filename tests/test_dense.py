@@ -60,7 +60,9 @@ def save(backbone, path, prefix='backbone.', **extra):
 
 
 # ------------------------------------------------------------------- backbone
-@pytest.mark.parametrize('size, grid', [((32, 32), (8, 8)), ((24, 40), (6, 10)), ((33, 41), (9, 11))])
+@pytest.mark.parametrize(
+    'size, grid', [((32, 32), (8, 8)), ((24, 40), (6, 10)), ((33, 41), (9, 11))]
+)
 def test_maps_of_any_size(size, grid):
     net = vitdet(out_indices=[0, 2])
     maps = net(torch.randn(2, 3, *size))
@@ -120,7 +122,10 @@ def test_a_window_as_large_as_the_map_is_global():
         x = torch.randn(1, 3, 32, 32)
         if window == 20:  # linear resizing would mix the outer ones in: keep the map's own
             for layer, other in zip(inside.layers, everywhere.layers):
-                layer.attn.rel_pos_h, layer.attn.rel_pos_w = other.attn.rel_pos_h, other.attn.rel_pos_w
+                layer.attn.rel_pos_h, layer.attn.rel_pos_w = (
+                    other.attn.rel_pos_h,
+                    other.attn.rel_pos_w,
+                )
         torch.testing.assert_close(inside(x)[0], everywhere(x)[0], rtol=1e-4, atol=1e-4)
 
 

@@ -17,7 +17,11 @@ from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').rglob('README.md')), *sorted((ROOT / 'docs').glob('*.md'))]
+PAGES = [
+    ROOT / 'README.md',
+    *sorted((ROOT / 'configs').rglob('README.md')),
+    *sorted((ROOT / 'docs').glob('*.md')),
+]
 METAFILES = sorted((ROOT / 'configs').glob('*/metafile.yml'))
 
 
@@ -60,7 +64,9 @@ def test_config_names_are_unique():
     assert len(names) == len(set(names))  # mim finds a config by its file name
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'configs').glob('[a-z]*/*.py')), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs').glob('[a-z]*/*.py')), ids=lambda p: p.stem
+)
 def test_config_opens_with_what_a_reader_asks(path):
     head = []
     for line in path.read_text().splitlines():
@@ -89,7 +95,9 @@ def commands():
         text = page.read_text()
         lines = [line for block in re.findall(r'```(?:bash|shell)\n(.*?)```', text, re.S)
                  for line in block.replace('\\\n', ' ').splitlines()]
-        lines += re.findall(r'`((?:python|bash|torchrun|mim) [^`]+)`', re.sub(r'```.*?```', '', text, flags=re.S))
+        lines += re.findall(
+            r'`((?:python|bash|torchrun|mim) [^`]+)`', re.sub(r'```.*?```', '', text, flags=re.S)
+        )
         for line in lines:
             line = ' '.join(line.split(' #')[0].split())
             if line and not line.startswith('#'):
@@ -100,13 +108,22 @@ EPOCHS = {c['name']: c['epochs'] for c in catalogue.configs()}
 # where the options of a tool are defined
 EVALUATION = ['mssl_plugins/evaluation/inputs.py']
 PARSERS = {
-    'train': ['mssl_plugins/commands/train.py'], 'quickstart': ['mssl_plugins/commands/quickstart.py'], 'list': ['mssl_plugins/commands/main.py'],
-    'knn': ['mssl_plugins/commands/knn.py', *EVALUATION], 'extract': ['mssl_plugins/commands/extract.py', *EVALUATION],
-    'evaluate': ['mssl_plugins/commands/evaluate.py', *EVALUATION], 'export': ['mssl_plugins/commands/export.py'],
-    'make_segments': ['mssl_plugins/commands/make_segments.py'], 'make_subset': ['mssl_plugins/commands/make_subset.py'],
-    'evidence': ['tools/evidence_tool/command.py'], 'dense_evidence': ['tools/dense_evidence.py'], 'benchmark': ['tools/benchmark.py'],
+    'train': ['mssl_plugins/commands/train.py'],
+    'quickstart': ['mssl_plugins/commands/quickstart.py'],
+    'list': ['mssl_plugins/commands/main.py'],
+    'knn': ['mssl_plugins/commands/knn.py', *EVALUATION],
+    'extract': ['mssl_plugins/commands/extract.py', *EVALUATION],
+    'evaluate': ['mssl_plugins/commands/evaluate.py', *EVALUATION],
+    'export': ['mssl_plugins/commands/export.py'],
+    'make_segments': ['mssl_plugins/commands/make_segments.py'],
+    'make_subset': ['mssl_plugins/commands/make_subset.py'],
+    'evidence': ['tools/evidence_tool/command.py'],
+    'dense_evidence': ['tools/dense_evidence.py'],
+    'benchmark': ['tools/benchmark.py'],
     'dense_data': ['tools/dense_data.py'],
-    'slurm_train': ['mssl_plugins/commands/train.py'], 'dist_train': ['mssl_plugins/commands/train.py']}
+    'slurm_train': ['mssl_plugins/commands/train.py'],
+    'dist_train': ['mssl_plugins/commands/train.py'],
+}
 
 
 @pytest.mark.parametrize('page, line', commands())
@@ -141,7 +158,9 @@ def shown_checkpoints():
         page, line = param.values
         for folder, epoch in re.findall(r'work_dirs/([\w./-]+)/epoch_(\w+)\.pth', line):
             if not folder.startswith('evidence/'):  # of tools/evidence.py, by its own names
-                yield pytest.param(page, line, folder, epoch, id=f'{page.relative_to(ROOT)}: {folder}')
+                yield pytest.param(
+                    page, line, folder, epoch, id=f'{page.relative_to(ROOT)}: {folder}'
+                )
 
 
 def meta_model(cfg, monkeypatch):
@@ -154,7 +173,7 @@ def meta_model(cfg, monkeypatch):
 
 
 def config_of(folder, page):
-    """The config whose training leaves ``work_dirs/<folder>``: of that name, or as the page trains it."""
+    """The config that trains into ``work_dirs/<folder>``: of that name, or the page's."""
     if folder in EPOCHS:
         return catalogue.find(folder)
     line = next(p.values[1] for p in commands()
@@ -163,7 +182,9 @@ def config_of(folder, page):
 
 
 @pytest.mark.parametrize('page, line, folder, epoch', shown_checkpoints())
-def test_checkpoints_of_the_pages_fit_their_commands(page, line, folder, epoch, tmp_path, monkeypatch):
+def test_checkpoints_of_the_pages_fit_their_commands(
+    page, line, folder, epoch, tmp_path, monkeypatch
+):
     """Built from the config that the page names, a checkpoint goes into the command's network."""
     source = config_of(folder, page)
     assert int(epoch) == EPOCHS[source.stem]
@@ -194,7 +215,10 @@ def trained():
     """Training commands of the pages that need no data of the reader's."""
     for param in commands():
         page, line = param.values
-        for name in re.findall(r'(?:tools/train\.py configs/\S*/|-m mssl_plugins train )(\w[\w-]*_scenes)(?![\w-])', line):
+        for name in re.findall(
+            r'(?:tools/train\.py configs/\S*/|-m mssl_plugins train )(\w[\w-]*_scenes)(?![\w-])',
+            line,
+        ):
             if '--data' not in line:
                 yield name
 
@@ -203,26 +227,45 @@ def trained():
 def test_training_commands_run(name, tmp_path, train):
     """As shown, cut to two iterations and few pictures."""
     cfg = Config.fromfile(catalogue.find(name))
-    options = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=8', 'train_dataloader.num_workers=0',
-               'train_dataloader.persistent_workers=False', 'train_dataloader.dataset.length=16']
+    options = [
+        'train_cfg.max_epochs=1',
+        'train_dataloader.batch_size=8',
+        'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False',
+        'train_dataloader.dataset.length=16',
+    ]
     for part in ('bank', 'test'):
         if part in cfg.default_hooks.knn:
-            options += [f'default_hooks.knn.{part}.dataset.length=40', f'default_hooks.knn.{part}.num_workers=0',
-                        f'default_hooks.knn.{part}.persistent_workers=False']
-    done = train(catalogue.find(name), '--work-dir', tmp_path / 'run', '--cfg-options', *options, 'default_hooks.knn.interval=1')
+            options += [
+                f'default_hooks.knn.{part}.dataset.length=40',
+                f'default_hooks.knn.{part}.num_workers=0',
+                f'default_hooks.knn.{part}.persistent_workers=False',
+            ]
+    done = train(
+        catalogue.find(name),
+        '--work-dir',
+        tmp_path / 'run',
+        '--cfg-options',
+        *options,
+        'default_hooks.knn.interval=1',
+    )
     assert done.status == 0, done.text[-3000:]
     assert (tmp_path / 'run/epoch_1.pth').is_file() and 'knn/top1_k20' in done.text
 
 
 def test_the_tour_runs(tmp_path):
     """The README's thirty seconds, with the training cut short."""
-    block = re.search(r'## Thirty seconds\n\n```bash\n(.*?)```', (ROOT / 'README.md').read_text(), re.S)[1]
+    block = re.search(
+        r'## Thirty seconds\n\n```bash\n(.*?)```', (ROOT / 'README.md').read_text(), re.S
+    )[1]
     small = ('--cfg-options train_cfg.max_epochs=1 train_dataloader.dataset.length=128 '
              'default_hooks.knn.bank.dataset.length=200 default_hooks.knn.test.dataset.length=50')
     for line in block.strip().splitlines():
         if line.startswith('. '):
             continue  # the environment is this one
-        line = line.replace('work_dirs/tour', str(tmp_path)).replace('python ', f'{shlex.quote(sys.executable)} ', 1)
+        line = line.replace('work_dirs/tour', str(tmp_path)).replace(
+            'python ', f'{shlex.quote(sys.executable)} ', 1
+        )
         if ' train ' in line:
             line += ' ' + small
         if 'tools/knn.py' in line:

@@ -86,7 +86,9 @@ def test_views_positions_and_decoder_follow_the_size():
     cfg = config(MAE)
     recipes.set_size(cfg, 96)
     assert cfg.model.neck.num_patches == 36
-    with pytest.raises(UserError, match='--size 100: the network has patches of 16 px, so 96 or 112'):
+    with pytest.raises(
+        UserError, match='--size 100: the network has patches of 16 px, so 96 or 112'
+    ):
         recipes.set_size(cfg, 100)
     with pytest.raises(UserError, match='32 px or more'):
         recipes.set_size(cfg, 16)

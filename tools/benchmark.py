@@ -30,8 +30,11 @@ TOPICS = sorted(p.stem for p in (ROOT / 'tools/benchmarks').glob('*.py') if p.st
 PAGE = ROOT / 'docs' / 'benchmarks.md'
 # words of `beside` -> distributions whose versions are told
 PEERS = {
-    'torchvision': ['torchvision', 'pillow'], 'scikit-learn': ['scikit-learn'], 'lightly': ['lightly', 'timm'],
-    'mmpretrain': ['mmpretrain', 'onedl-mmpretrain']}
+    'torchvision': ['torchvision', 'pillow'],
+    'scikit-learn': ['scikit-learn'],
+    'lightly': ['lightly', 'timm'],
+    'mmpretrain': ['mmpretrain', 'onedl-mmpretrain'],
+}
 
 
 class Line(NamedTuple):
@@ -71,6 +74,7 @@ def versions(beside: str) -> str:
 
 
 def timed(call: Callable) -> float:
+    """Seconds of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -94,6 +98,7 @@ def measure(line: Line) -> dict:
 
 
 def select(only: Optional[List[str]]) -> List[Line]:
+    """Lines of all topics, or those that ``only`` names."""
     found = []
     for topic in TOPICS:
         for line in importlib.import_module(f'benchmarks.{topic}').LINES:
@@ -107,20 +112,39 @@ def select(only: Optional[List[str]]) -> List[Line]:
 def write_page(rows: List[dict]) -> None:
     """docs/benchmarks.md from the newest row of each line."""
     kept = PAGE.with_suffix('.json')
-    all_rows = {(r['what'], r['beside']): r for r in (json.loads(kept.read_text()) if kept.exists() else [])}
+    all_rows = {
+        (r['what'], r['beside']): r for r in (json.loads(kept.read_text()) if kept.exists() else [])
+    }
     all_rows.update({(r['what'], r['beside']): r for r in rows})
-    shipped = [(line.what, line.beside) for line in select(None)]  # in their order; what is no line any more goes
-    all_rows = {key: all_rows[key] for key in [*shipped, *((r['what'], r['beside']) for r in rows)] if key in all_rows}
+    shipped = [
+        (line.what, line.beside) for line in select(None)
+    ]  # in their order; what is no line any more goes
+    all_rows = {
+        key: all_rows[key]
+        for key in [*shipped, *((r['what'], r['beside']) for r in rows)]
+        if key in all_rows
+    }
     kept.write_text(json.dumps(list(all_rows.values()), indent=1) + '\n')
     lines = [
-        '# Benchmarks', '', 'Written by `tools/benchmark.py`. Seconds are medians of calls made in turn with the other side\'s;',
-        'the ratio is the median of the pairs, with its quartiles. One row: `python tools/benchmark.py --only WHAT --threads N`,',
-        'with a part of its name and the threads that stand beside it.', '',
+        '# Benchmarks',
+        '',
+        'Written by `tools/benchmark.py`. Seconds are medians of calls made in turn with the '
+        "other side's;",
+        'the ratio is the median of the pairs, with its quartiles. One row: '
+        '`python tools/benchmark.py --only WHAT --threads N`,',
+        'with a part of its name and the threads that stand beside it.',
+        '',
         '| what | seconds | beside | seconds | ratio | goal | met | machine, versions |',
-        '| --- | --- | --- | --- | --- | --- | --- | --- |']
+        '| --- | --- | --- | --- | --- | --- | --- | --- |',
+    ]
     for r in all_rows.values():
-        lines.append(f"| {r['what']} | {r['ours']:.4g} | {r['beside']} | {r['theirs']:.4g} | {r['ratio']:.2f} "
-                     f"({r['spread'][0]:.2f} - {r['spread'][1]:.2f}) | {r['goal']} | {'yes' if r['met'] else '**no**'} | {'; '.join(filter(None, (r['machine'], r.get('versions'))))} |")
+        where = '; '.join(filter(None, (r['machine'], r.get('versions'))))
+        met = 'yes' if r['met'] else '**no**'
+        lines.append(
+            f'| {r["what"]} | {r["ours"]:.4g} | {r["beside"]} | {r["theirs"]:.4g} '
+            f'| {r["ratio"]:.2f} ({r["spread"][0]:.2f} - {r["spread"][1]:.2f}) '
+            f'| {r["goal"]} | {met} | {where} |'
+        )
     notes = ROOT / 'docs' / 'benchmarks-notes.md'
     if notes.exists():
         lines += ['', notes.read_text().rstrip()]
@@ -128,13 +152,24 @@ def write_page(rows: List[dict]) -> None:
 
 
 def main(argv: Optional[List[str]] = None) -> None:
+    """Measures the lines asked for and prints or writes them."""
     import torch
 
     from evidence import machine
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', nargs='+', metavar='WHAT', help=f"topics ({', '.join(TOPICS)}) or parts of a line's name")
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        metavar='WHAT',
+        help=f"topics ({', '.join(TOPICS)}) or parts of a line's name",
+    )
     parser.add_argument('--json', metavar='FILE', help='also write the rows there')
-    parser.add_argument('--threads', type=int, default=os.cpu_count(), help='torch threads. Default: all cores')
+    parser.add_argument(
+        '--threads', type=int, default=os.cpu_count(), help='torch threads. Default: all cores'
+    )
     parser.add_argument('--list', action='store_true', help='only name the lines')
     parser.add_argument('--no-page', action='store_true', help='leave docs/benchmarks.md as it is')
     args = parser.parse_args(argv)
@@ -147,11 +182,18 @@ def main(argv: Optional[List[str]] = None) -> None:
     for line in lines:
         threads = line.threads or args.threads
         torch.set_num_threads(threads)
-        row = dict(measure(line), machine=f"{machine('cpu')}, {threads} thread{'s' if threads > 1 else ''}",
-                   versions=versions(line.beside))
+        row = dict(
+            measure(line),
+            machine=f'{machine("cpu")}, {threads} thread{"s" if threads > 1 else ""}',
+            versions=versions(line.beside),
+        )
         rows.append(row)
-        print(f"{row['what']}: {row['ours']:.4g} s; {row['beside']}: {row['theirs']:.4g} s; ratio {row['ratio']:.2f} "
-              f"({row['spread'][0]:.2f} - {row['spread'][1]:.2f}), goal {row['goal']}: {'met' if row['met'] else 'NOT met'}", flush=True)
+        print(
+            f'{row["what"]}: {row["ours"]:.4g} s; {row["beside"]}: {row["theirs"]:.4g} s; '
+            f'ratio {row["ratio"]:.2f} ({row["spread"][0]:.2f} - {row["spread"][1]:.2f}), '
+            f'goal {row["goal"]}: {"met" if row["met"] else "NOT met"}',
+            flush=True,
+        )
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + '\n')
     if not args.no_page:

@@ -19,6 +19,7 @@ from mssl_plugins.errors import require, run_cli  # noqa: E402
 
 
 def main(argv: Optional[List[str]] = None) -> None:
+    """Writes scenes as detection and segmentation data."""
     require('mmengine', 'mmcv', 'mmpretrain')
     from mssl_plugins.datasets.dense_layouts import PACKED, WRITERS, default_source, write_scenes
     from mssl_plugins.errors import unknown

@@ -1,4 +1,5 @@
-"""Writes a checkpoint's backbone for another library: python tools/export.py CHECKPOINT --to TARGET OUT."""
+"""Writes a backbone for another library: python tools/export.py CHECKPOINT --to TARGET OUT."""
+
 import sys
 from pathlib import Path
 

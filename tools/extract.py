@@ -1,4 +1,5 @@
-"""Writes a backbone's features of a set of images: python tools/extract.py CONFIG CHECKPOINT OUT.npz."""
+"""Writes a backbone's features of images: python tools/extract.py CONFIG CHECKPOINT OUT.npz."""
+
 import sys
 from pathlib import Path
 

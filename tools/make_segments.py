@@ -1,4 +1,5 @@
-"""Makes the segments of a set of images, once: python tools/make_segments.py DATA OUT --generator NAME."""
+"""Makes the segments of images, once: python tools/make_segments.py DATA OUT --generator NAME."""
+
 import sys
 from pathlib import Path
 

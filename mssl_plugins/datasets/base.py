@@ -57,8 +57,9 @@ class DecodingDataset(BaseDataset):
             self.full_init()
 
     def full_init(self):
-        """Scan; then make room for the count of unreadable images, and let
-        transforms that need something of every image look whether it is there.
+        """Scans; then makes room for the count of unreadable images.
+
+        Transforms that need something of every image look whether it is there.
         """
         if not self._fully_initialized:
             super().full_init()
@@ -83,8 +84,9 @@ class DecodingDataset(BaseDataset):
         self._forget_bad()
 
     def load(self, info: dict) -> Optional[np.ndarray]:
-        """Image of a sample, uint8 (H, W, 3) RGB; None if it is left out,
-        the reason then being ``info['unreadable']``.
+        """Image of a sample, uint8 (H, W, 3) RGB.
+
+        None if it is left out, the reason then being ``info['unreadable']``.
         """
         try:
             img = decode_checked(self.read(info), self.max_pixels)

@@ -97,8 +97,9 @@ def _check_size(shape, max_pixels: int) -> None:
 
 
 def _header(data: bytes):
-    """Height and width of a JPEG or PNG, and whether OpenCV decodes it as
-    :func:`decode_checked` says; (None, False) for other formats.
+    """Height and width of a JPEG or PNG, and whether OpenCV decodes it.
+
+    As :func:`decode_checked` says; (None, False) for other formats.
     """
     if data.startswith(b'\x89PNG') and data[12:16] == b'IHDR':
         width, height, depth = struct.unpack('>IIB', data[16:25])

@@ -30,6 +30,7 @@ class SampleIndex(int):
     """
 
     def __new__(cls, index: int, seed: int, epoch: int) -> 'SampleIndex':
+        """Makes the index that also carries the seed and the epoch."""
         self = super().__new__(cls, index)
         self.seed = seed
         self.epoch = epoch

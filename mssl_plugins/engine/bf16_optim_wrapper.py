@@ -32,10 +32,15 @@ class BF16OptimWrapper(OptimWrapper):
         # of oneDNN, which a build of torch may lack
         supported = getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)
         if self.device_type == 'cpu' and not supported():
-            print_log('this processor has no bfloat16 arithmetic and emulates it: float32, without --amp, '
-                      'may be ten times faster and more', 'current', logging.WARNING)
+            print_log(
+                'this processor has no bfloat16 arithmetic and emulates it: float32, without '
+                '--amp, may be ten times faster and more',
+                'current',
+                logging.WARNING,
+            )
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module):
+        """Runs the forward pass under bfloat16 autocast."""
         with super().optim_context(model), torch.autocast(self.device_type, torch.bfloat16):
             yield

@@ -275,7 +275,10 @@ def knn_accuracy(queries: Tensor,
         key_labels (Tensor): (K,) integer labels, 0 or more.
         ks (Sequence[int]): Numbers of neighbours. Defaults to
             (10, 20, 100, 200), MST's.
-        temperature, weighting, normalize, chunk: As in :func:`knn_scores`.
+        temperature (float): As in :func:`knn_scores`. Defaults to 0.07.
+        weighting (str): As in :func:`knn_scores`. Defaults to 'exp'.
+        normalize (bool): As in :func:`knn_scores`. Defaults to True.
+        chunk (int, optional): As in :func:`knn_scores`. Defaults to None.
 
     Returns:
         dict[int, float]: Fraction of right predictions for each k.

@@ -9,8 +9,7 @@ from mssl_plugins.registry import METRICS
 
 @METRICS.register_module()
 class LayerAccuracy(BaseMetric):
-    """Top-1 accuracy in % of every layer's classifier: ``accuracy/conv1`` ...
-    """
+    """Top-1 accuracy in % of every layer's classifier: ``accuracy/conv1`` ..."""
 
     default_prefix = 'accuracy'
 

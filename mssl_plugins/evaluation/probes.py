@@ -96,8 +96,9 @@ class Recipe:
         return scale
 
     def batch_for(self, images: int) -> int:
-        """The batch on so many images: an epoch has 16 of them or more. The
-        rate shrinks with it in proportion.
+        """The batch on so many images: an epoch has 16 of them or more.
+
+        The learning rate shrinks with it in proportion.
         """
         return max(1, min(self.batch_size, images // SMALLEST_EPOCH))
 

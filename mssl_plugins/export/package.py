@@ -15,7 +15,9 @@ from mssl_plugins.errors import unknown
 from mssl_plugins.export.targets import TARGETS, Package
 
 # An absolute path in quotes, of which the name is kept: POSIX, home, file://, Windows.
-LOCAL_PATH = re.compile(r"""(['"])(?:file:|~|[A-Za-z]:)?[/\\](?:[^'"\n]*[/\\])?([^'"/\\\n]*)[/\\]*\1""")
+LOCAL_PATH = re.compile(
+    r"""(['"])(?:file:|~|[A-Za-z]:)?[/\\](?:[^'"\n]*[/\\])?([^'"/\\\n]*)[/\\]*\1"""
+)
 
 
 def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],

@@ -113,14 +113,19 @@ def _openmmlab(model: dict, weights: Dict[str, Tensor], prefix: bool) -> Package
 
 
 def mmpretrain(b: Backbone) -> Package:
-    """Keys begin with ``backbone.``: for ``init_cfg`` with that prefix and for
-    ``load_from``, also of a further pre-training."""
+    """Keys begin with ``backbone.``.
+
+    For ``init_cfg`` with that prefix and for ``load_from``, also of a further
+    pre-training.
+    """
     return _openmmlab(b.config, keys.from_ours(b.weights, b.family, 'mmpretrain'), True)
 
 
 def mmdet(b: Backbone) -> Package:
     """Keys without prefix, as torchvision's weights that its configs name.
-    mmdet has no ViT: mmpretrain's, with a map as its output."""
+
+    mmdet has no ViT: mmpretrain's, with a map as its output.
+    """
     model = dict(b.config, out_type='featmap') if b.family == 'vit' else _dense_resnet(b, 'mmdet')
     weights = {k: v for k, v in b.weights.items() if not k.startswith('ln2.')}  # after pooling
     return _openmmlab(model, weights, False)

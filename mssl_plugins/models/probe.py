@@ -103,9 +103,7 @@ class MultiLayerHead(BaseModule):
     def predict(self, feats: Tuple[Tensor, ...],
                 data_samples: Optional[List[DataSample]] = None
                 ) -> List[DataSample]:
-        """``layer_labels`` (layers,) of every sample; the last is
-        ``pred_label``.
-        """
+        """``layer_labels`` (layers,) of every sample; the last is ``pred_label``."""
         labels = torch.stack([s.argmax(1) for s in self(feats)], 1).cpu()
         data_samples = data_samples or [DataSample() for _ in labels]
         for sample, found in zip(data_samples, labels):

@@ -38,6 +38,7 @@ class Felzenszwalb(Generator):
         self.scale, self.sigma, self.min_size, self.side = scale, sigma, min_size, side
 
     def __call__(self, img, key, sample):
+        """Label map (h, w) of an RGB image."""
         from skimage.segmentation import felzenszwalb
 
         img = shrink(img, self.side)
@@ -66,6 +67,7 @@ class SLIC(Generator):
         self.sigma, self.side = sigma, side
 
     def __call__(self, img, key, sample):
+        """Label map (h, w) of an RGB image."""
         from skimage.segmentation import slic
 
         return slic(
@@ -123,6 +125,7 @@ class Annotations(Generator):
         return found
 
     def __call__(self, img, key, sample):
+        """Label map that the file has for the image."""
         if self.path is None:
             return self._own(sample, key)
         if self.coco is not None:
@@ -209,8 +212,10 @@ def options_of(kind: Type[Generator]) -> dict:
 
 
 def recipe(name: str, options: dict) -> dict:
-    """All that decides what a generator makes: its options, defaults filled
-    in, files by their names, without what only makes it faster.
+    """All that decides what a generator makes.
+
+    Its options, defaults filled in, files by their names, without what only
+    makes it faster.
     """
     found = {**options_of(GENERATORS[name]), **options}
     found.pop('threads', None)

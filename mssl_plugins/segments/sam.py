@@ -83,6 +83,7 @@ class SAM(Generator):
             self.masks = ONNXMasks(find_onnx(paths, threads), side=side, **settings)
 
     def __call__(self, img, key, sample):
+        """Label map (h, w) of an RGB image's masks."""
         masks = self.masks(img)
         labels = label_map(masks, masks[0].shape if masks else img.shape)
         size = shrink(img, self.side).shape[1::-1]
@@ -90,8 +91,9 @@ class SAM(Generator):
 
 
 def torch_masks(path: Path, settings: dict):
-    """The automatic mask generator of ``segment_anything``, as a function of
-    an image that returns its masks.
+    """The automatic mask generator of ``segment_anything``.
+
+    A function of an image that returns its masks.
     """
     from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 
@@ -258,8 +260,9 @@ class ONNXMasks:
     def decode(
         self, embedded: Dict[str, np.ndarray], points: np.ndarray, scaled: Tuple[int, int]
     ) -> Tuple[np.ndarray, np.ndarray]:
-        """Logits (n, s, s) and predicted IoU (n,) of all masks at n points
-        (n, 2), x, y in px of the encoder's input.
+        """Logits (n, s, s) and predicted IoU (n,) of all masks at n points.
+
+        The points (n, 2) are x, y in px of the encoder's input.
         """
         count = len(points)
         coords = np.zeros((count, 2, 2), np.float32)  # the second one is the padding

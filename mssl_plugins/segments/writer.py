@@ -25,6 +25,7 @@ class ShardWriter:
         }
 
     def add(self, entry: Segments) -> None:
+        """Takes an entry; writes a shard when it is full or some time has passed."""
         self.waiting.append(entry)
         if len(self.waiting) >= self.shard or time.monotonic() - self.written > SECONDS:
             self.flush()

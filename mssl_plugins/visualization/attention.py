@@ -25,6 +25,7 @@ TOGETHER = 8  # frames that go through the network at once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config with a ViT as backbone, file or name')
     parser.add_argument('checkpoint', help="what it trained, or 'random'")
     parser.add_argument('input', help=f'an image, a folder, or a video ({", ".join(VIDEOS)})')
@@ -210,8 +211,10 @@ def keep_mass(attention: Tensor, share: float) -> Tensor:
 
 
 def heat(attention: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np.ndarray:
-    """A map (rows, columns) in colours, 0 dark to its maximum bright,
-    (size[0], size[1], 3) uint8 RGB."""
+    """A map (rows, columns) in colors, 0 dark to its maximum bright.
+
+    Returns (size[0], size[1], 3) uint8 RGB.
+    """
     level = (attention / max(float(attention.max()), 1e-12) * 255).round().astype(np.uint8)
     way = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
     level = cv2.resize(level, size[::-1], interpolation=way)
@@ -364,6 +367,7 @@ def networks_of(args: argparse.Namespace) -> List[Network]:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Shows attention maps of an image or a folder, or of every frame of a video."""
     moving = Path(args.input).suffix.lower() in VIDEOS
     args.out = args.out or f'work_dirs/pictures/attention.{"mp4" if moving else "png"}'
     keep_mass(torch.ones(1, 1), args.mass)  # refuse mistakes before the work

@@ -12,6 +12,7 @@ MASKED, NEGATIVE = (255, 60, 60), (60, 160, 255)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MaskCo, file or name')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/pictures/boxes.png')
@@ -59,6 +60,7 @@ def draw_boxes(
 
 
 def run(args: argparse.Namespace) -> None:
+    """Draws MaskCo's views with their masked and key boxes."""
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find

@@ -14,6 +14,7 @@ HELP = "image, teacher's attention, and what the mask hides (MST; MAE and ASL wi
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MST, MAE or ASL, file or name')
     parser.add_argument('checkpoint', help='what it trained')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
@@ -63,7 +64,9 @@ def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]
 
     Args:
         name (str): The strategy to show.
-        strategy (str): The model's own, with its ``q`` and ``p``.
+        strategy (str): The model's own.
+        q (float): The model's own.
+        p (float): The model's own.
 
     Returns:
         Tuple[float, float]: q and p of ``token_mask``.
@@ -74,6 +77,7 @@ def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]
 
 
 def run(args: argparse.Namespace) -> None:
+    """Shows which patches each strategy masks."""
     from mssl_plugins.models.masking import check_strategy, token_mask
     from mssl_plugins.models.selfsup.mst import MST
     for name in args.strategies or ():

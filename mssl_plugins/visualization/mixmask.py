@@ -13,6 +13,7 @@ HELP = 'block and discrete patterns, and the pictures of a batch mixed with them
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/pictures/mixmask.png')
     parser.add_argument('--grid', type=int, default=8, help='cells a side. Default: 8')
@@ -62,6 +63,7 @@ def picture(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Mixes images by grid masks and shows the steps."""
     for pattern in GRIDS:
         check_grid(pattern, args.grid, args.ratio)
     torch.manual_seed(args.seed)

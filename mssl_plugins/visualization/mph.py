@@ -24,6 +24,7 @@ HELP = "image, masked image, and MPH's output against the whole image's features
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MaskCo, file or name')
     parser.add_argument('checkpoint', help='what it trained')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
@@ -47,8 +48,9 @@ def similarity_map(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def components(predicted: np.ndarray, target: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """First three principal components of both maps, fitted on the two
-    together, as colours that mean the same in both.
+    """First three principal components of both maps, fitted on the two together.
+
+    As colors that mean the same in both.
 
     Arguments as of :func:`similarity_map`.
 
@@ -96,6 +98,7 @@ def picture(
 
 
 def run(args: argparse.Namespace) -> None:
+    """Shows what MaskCo's mask prediction head predicts behind the box."""
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 

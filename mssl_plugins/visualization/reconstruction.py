@@ -13,6 +13,7 @@ HELP = 'image, what of it was seen, and its reconstruction (MAE, MST, ASL)'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MAE, MST or ASL, file or name')
     parser.add_argument('checkpoint', help='what it trained')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
@@ -63,6 +64,7 @@ def titles(restored: bool) -> List[str]:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Shows masked images beside what the model reconstructs."""
     model = whole_model(
         args.config, args.checkpoint, ['reconstruct'], 'configs/mae, configs/mst and configs/asl do'
     )

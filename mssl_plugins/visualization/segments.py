@@ -11,6 +11,7 @@ HELP = 'images and their segments, of one segment store or several side by side'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('data', help='a folder of images, a bundle of them (.npz), or a config')
     parser.add_argument('segments', nargs='+', help='what tools/make_segments.py made of them')
     parser.add_argument('--out', default='work_dirs/pictures/segments.png')
@@ -51,6 +52,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Draws stored segments over their images."""
     from mssl_plugins.segments.image_set import find_images, read_image
     from mssl_plugins.segments.store import SegmentStore
 

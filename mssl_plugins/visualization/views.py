@@ -23,6 +23,7 @@ COLORS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
     parser.add_argument('config', help='a pre-training config')
     parser.add_argument(
         'images', nargs='?', help="an image or a folder; default: the config's own data"
@@ -63,6 +64,7 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Shows the views that a config makes of images."""
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 

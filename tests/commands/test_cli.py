@@ -156,9 +156,19 @@ def test_images_that_cannot_be_read_stop_the_run(tmp_path, tiny_config, train, w
     empty.mkdir(), broken.mkdir()
     for i in range(20):
         (broken / f'{i}.png').write_bytes(b'no picture')
-    for folder, said in ((empty, 'empty'), (broken, ': 20 of 20 files cannot be used, more than --max-bad 0.01')):
-        done = train(tiny_config(), '--work-dir', tmp_path / 'new/run', '--data', folder, '--cfg-options',
-                     f'train_dataloader.num_workers={workers}')
+    for folder, said in (
+        (empty, 'empty'),
+        (broken, ': 20 of 20 files cannot be used, more than --max-bad 0.01'),
+    ):
+        done = train(
+            tiny_config(),
+            '--work-dir',
+            tmp_path / 'new/run',
+            '--data',
+            folder,
+            '--cfg-options',
+            f'train_dataloader.num_workers={workers}',
+        )
         assert done.status == 1 and said in done.error, done.text[-2000:]
         assert 'Traceback' not in done.text and done.error.count('\n') == 0
         assert not (tmp_path / 'new').exists()
@@ -182,7 +192,9 @@ def test_allow_missing_trains_without_some_segments(tmp_path, tiny_config, train
     done = train(config, '--work-dir', tmp_path / 'new', '--data', more, *options)
     assert done.status == 1 and 'no segments for 1 of' in done.error and 'new.png' in done.error
     assert '--allow-missing' in done.error and not (tmp_path / 'new').exists()
-    done = train(config, '--work-dir', tmp_path / 'new', '--data', more, '--allow-missing', *options)
+    done = train(
+        config, '--work-dir', tmp_path / 'new', '--data', more, '--allow-missing', *options
+    )
     assert done.status == 0, done.text[-2000:]
     done = train(tiny_config(), '--work-dir', tmp_path / 'none', '--allow-missing')
     assert done.status == 1 and 'loads no segments' in done.error
@@ -236,14 +248,24 @@ def test_launcher_without_its_environment(tmp_path, tiny_config, train):
 def test_training_on_a_folder(train, image_folder, tmp_path):
     """``--data`` takes a plain folder, and measures k-NN where there are classes."""
     config = ROOT / 'configs/mixmask/simclr_resnet18_scenes.py'
-    small = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=8',
-             'model.backbone.stem_channels=8', 'model.backbone.base_channels=8', 'model.neck.in_channels=64']
-    status, text = train(str(config), '--work-dir', str(tmp_path / 'plain'), '--data', str(image_folder), *small)
+    small = [
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'train_dataloader.batch_size=8',
+        'model.backbone.stem_channels=8',
+        'model.backbone.base_channels=8',
+        'model.neck.in_channels=64',
+    ]
+    status, text = train(
+        str(config), '--work-dir', str(tmp_path / 'plain'), '--data', str(image_folder), *small
+    )
     assert status == 0 and 'k-NN after' not in text, text
     split = tmp_path / 'split'
     for part in ('train', 'val'):
         shutil.copytree(image_folder, split / part)
-    status, text = train(str(config), '--work-dir', str(tmp_path / 'split_run'), '--data', str(split), *small)
+    status, text = train(
+        str(config), '--work-dir', str(tmp_path / 'split_run'), '--data', str(split), *small
+    )
     assert status == 0 and 'k-NN after 2 iterations' in text, text
     status, text = train(str(config), '--data', str(tmp_path / 'nowhere'), *small)
     assert status != 0 and 'no such folder' in text

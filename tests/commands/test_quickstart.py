@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = f'''
+SMALL = f"""
 _base_ = r'{ROOT}/configs/mixmask/simclr_resnet18_scenes.py'
-train_dataloader = dict(batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(length=48))
+train_dataloader = dict(
+    batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(length=48))
 default_hooks = dict(knn=dict(
     bank=dict(num_workers=0, persistent_workers=False, dataset=dict(length=60)),
     test=dict(num_workers=0, persistent_workers=False, dataset=dict(length=40))))
-'''
+"""
 
 
 def test_summary_says_what_was_measured(tmp_path, run_python):
@@ -18,15 +19,30 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
     config.write_text(SMALL)
     work.mkdir()
     (work / 'summary.json').write_text('of an earlier run')
-    done = run_python('-m', 'mssl_plugins', 'quickstart', '--config', config, '--epochs', 2, '--work-dir', work)
+    done = run_python(
+        '-m', 'mssl_plugins', 'quickstart', '--config', config, '--epochs', 2, '--work-dir', work
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert not done.stderr and done.stdout.startswith('k-NN on raw pixels')  # nothing of the dependencies
+    assert not done.stderr and done.stdout.startswith(
+        'k-NN on raw pixels'
+    )  # nothing of the dependencies
     summary = json.loads((work / 'summary.json').read_text())
-    assert set(summary) == {'knn_raw_pixels', 'knn_random_init', 'knn_trained', 'seconds', 'checkpoint', 'config'}
+    assert set(summary) == {
+        'knn_raw_pixels',
+        'knn_random_init',
+        'knn_trained',
+        'seconds',
+        'checkpoint',
+        'config',
+    }
     checkpoint = Path(summary['checkpoint'])
     assert checkpoint.name == 'epoch_2.pth' and checkpoint.is_file() and summary['seconds'] > 0
     assert 'epoch 2/2' in done.stdout
-    shown = dict(re.findall(r'^  (raw pixels|random initialisation|trained) +(\d\.\d{3})$', done.stdout, re.M))
+    shown = dict(
+        re.findall(
+            r'^  (raw pixels|random initialisation|trained) +(\d\.\d{3})$', done.stdout, re.M
+        )
+    )
     assert [float(v) for v in shown.values()] == [
         round(summary[f'knn_{key}'], 3) for key in ('raw_pixels', 'random_init', 'trained')]
     # the same by the command that it offers next

@@ -41,7 +41,12 @@ def view(cfg):
 
 
 def mae_views(group):
-    assert (group.size, group.scale, group.interpolation, group.flip) == (224, (.2, 1), 'bicubic', .5)
+    assert (group.size, group.scale, group.interpolation, group.flip) == (
+        224,
+        (0.2, 1),
+        'bicubic',
+        0.5,
+    )
     return set(group) - {'num', 'size', 'scale', 'interpolation', 'flip'}
 
 
@@ -193,7 +198,10 @@ def test_what_decays_is_what_decays_in_mae(path):
         if p.requires_grad:
             assert decay[id(p)] == (0 if name in free else .05), name
     assert free and not free & {'backbone.cls_token', 'neck.mask_token'}
-    assert not model.backbone.pos_embed.requires_grad and not model.neck.decoder_pos_embed.requires_grad
+    assert (
+        not model.backbone.pos_embed.requires_grad
+        and not model.neck.decoder_pos_embed.requires_grad
+    )
 
 
 def test_concatenated_image_sets_run(image_folder, tmp_path):

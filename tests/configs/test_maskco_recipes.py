@@ -42,26 +42,43 @@ def test_recipe(name):
     assert cfg.auto_scale_lr.base_batch_size == 8 * 32 == 256
     assert cfg.train_cfg.max_epochs == 200 and cfg.train_cfg.type == 'EpochBasedTrainLoop'
     optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ('SGD', 0.03, 0.9, 1e-4)
+    assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (
+        'SGD',
+        0.03,
+        0.9,
+        1e-4,
+    )
     schedule, = cfg.param_scheduler
     assert schedule.type == 'CosineAnnealingLR' and schedule.T_max == 200
     model = cfg.model
     assert (model.momentum, model.temperature, model.shuffle_bn) == (0.999, 0.2, True)
     assert model.backbone.depth == 50
-    assert (model.head.in_channels, model.head.hid_channels, model.head.out_channels) == (2048, 2048, 128)
+    assert (model.head.in_channels, model.head.hid_channels, model.head.out_channels) == (
+        2048,
+        2048,
+        128,
+    )
     assert model.head.roi_size == 3
     if model.neck is not None:
-        assert (model.neck.depth, model.neck.hidden_channels, model.neck.in_channels) == (2, 512, 2048)
+        assert (model.neck.depth, model.neck.hidden_channels, model.neck.in_channels) == (
+            2,
+            512,
+            2048,
+        )
     view, = views.views
     assert (view.num, view.size, view.scale) == (2, 224, (0.2, 1.0))
     assert plain(view.jitter) == dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
-    assert view.flip == 0.5 and view.gray == 0.2 and plain(view.blur) == dict(sigma=[0.1, 2.0], p=0.5)
+    assert (
+        view.flip == 0.5 and view.gray == 0.2 and plain(view.blur) == dict(sigma=[0.1, 2.0], p=0.5)
+    )
     assert (tuple(views.area), tuple(views.aspect), views.min_cells) == ((0.1, 0.4), (0.5, 2.0), 2)
     assert pack['keys'] == ('masked_box', 'key_boxes')
 
 
 def test_default_views_are_the_specification():
-    transform = TRANSFORMS.build(dict(type='mssl_plugins.MaskCoViews', views=[dict(num=2, size=224)]))
+    transform = TRANSFORMS.build(
+        dict(type='mssl_plugins.MaskCoViews', views=[dict(num=2, size=224)])
+    )
     assert transform.tries == 10 and transform.num_boxes == 16
 
 
@@ -71,7 +88,9 @@ def test_same_hyper_parameters_on_all_sets(data, variant):
     ours, imagenet = (load(f'{variant}_resnet50_{d}_200e') for d in (data, 'in1k'))
     for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'):
         assert plain(ours[key]) == plain(imagenet[key]), key
-    assert plain(ours.train_dataloader.dataset.pipeline) == plain(imagenet.train_dataloader.dataset.pipeline)
+    assert plain(ours.train_dataloader.dataset.pipeline) == plain(
+        imagenet.train_dataloader.dataset.pipeline
+    )
     assert ours.train_dataloader.batch_size == imagenet.train_dataloader.batch_size
 
 
@@ -149,7 +168,12 @@ def test_table_2(name, fill, expected):
 def test_config_opens_with_what_it_costs(name):
     text = (FOLDER / f'{name}.py').read_text()
     head = text.splitlines()[:5]
-    assert [line.split(':')[0] for line in head[1:]] == ['# Paper', '# Expected', '# Cost', '# Command']
+    assert [line.split(':')[0] for line in head[1:]] == [
+        '# Paper',
+        '# Expected',
+        '# Cost',
+        '# Command',
+    ]
     assert f'configs/maskco/{name}.py' in head[4]
     entry = catalogue(name)
     assert entry['epochs'] == load(name).train_cfg.max_epochs
@@ -158,9 +182,17 @@ def test_config_opens_with_what_it_costs(name):
         assert entry[key]
 
 
-@pytest.mark.parametrize('name', [
-    'maskco_resnet50_in1k_200e', 'maskco_resnet18_tiny20_200e', 'maskco_resnet18_tiny20-cpu',
-    'maskco-nomph-nomask_resnet18_tiny20-cpu', 'maskco_resnet18_cifar10-cpu', 'maskco_resnet18_scenes'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'maskco_resnet50_in1k_200e',
+        'maskco_resnet18_tiny20_200e',
+        'maskco_resnet18_tiny20-cpu',
+        'maskco-nomph-nomask_resnet18_tiny20-cpu',
+        'maskco_resnet18_cifar10-cpu',
+        'maskco_resnet18_scenes',
+    ],
+)
 def test_pipeline_and_model_fit(name):
     """One step of every network, on views made by its own pipeline."""
     cfg = load(name)
@@ -168,7 +200,11 @@ def test_pipeline_and_model_fit(name):
     group = pipeline[0].groups[0]
     samples = []
     for seed in range(2):
-        results = dict(img=np.random.default_rng(seed).integers(0, 256, (group.size, group.size + 8, 3), dtype=np.uint8))
+        results = dict(
+            img=np.random.default_rng(seed).integers(
+                0, 256, (group.size, group.size + 8, 3), dtype=np.uint8
+            )
+        )
         for step in pipeline:
             results = step(results)
         samples.append(results)

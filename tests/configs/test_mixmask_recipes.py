@@ -56,12 +56,16 @@ def pool(cfg):
     """Whether a max-pool follows the 3 x 3 stem of stride 1."""
     backbone = cfg.model.backbone
     assert backbone.get('stem_stride', 1) == 1
-    return dict([('mmpretrain.ResNet_CIFAR', False), ('mssl_plugins.SmallImageResNet', True)])[backbone.type]
+    return dict([('mmpretrain.ResNet_CIFAR', False), ('mssl_plugins.SmallImageResNet', True)])[
+        backbone.type
+    ]
 
 
 JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
-DECAY_5E4 = ('the table prints both 5e-4 as weight decay and 1e-6 as "Adam l2"; Adam\'s weight decay is '
-             'that L2 term, and the code the table builds on has 1e-6')
+DECAY_5E4 = (
+    'the table prints both 5e-4 as weight decay and 1e-6 as "Adam l2"; Adam\'s weight decay is '
+    'that L2 term, and the code the table builds on has 1e-6'
+)
 SMALL = [
     Row('backbone', 18, lambda c: c.model.backbone.depth),
     Row('batch size', 512, lambda c: c.train_dataloader.batch_size),
@@ -102,10 +106,22 @@ TABLE_1 = dict(
         Row('moco-m', 0.99, lambda c: c.model.momentum),
         Row('moco-k', 4096, lambda c: c.model.queue_len),
         Row('moco-t', 0.10, lambda c: c.model.head.temperature),
-        Row('head', None, lambda c: (c.model.neck.type, c.model.neck.norm_cfg), ('mmpretrain.LinearNeck', None)),
-        Row('norm', None, lambda c: c.model.backbone.norm_cfg, dict(type='mssl_plugins.SplitBN', num_splits=8)),
+        Row(
+            'head',
+            None,
+            lambda c: (c.model.neck.type, c.model.neck.norm_cfg),
+            ('mmpretrain.LinearNeck', None),
+        ),
+        Row(
+            'norm',
+            None,
+            lambda c: c.model.backbone.norm_cfg,
+            dict(type='mssl_plugins.SplitBN', num_splits=8),
+        ),
         Row('schedule', None, scheduled, [('CosineAnnealingLR', 'epoch', 0, 1000)]),
-        Row('crop', None, view('scale'), (0.08, 1.0), "torchvision's default, which that code uses"),
+        Row(
+            'crop', None, view('scale'), (0.08, 1.0), "torchvision's default, which that code uses"
+        ),
         Row('resizing', None, lambda c: view('interpolation')(c) or 'bilinear', 'bilinear'),
         Row('gray', None, view('gray'), 0.2),
         Row('max-pool', None, pool, False),
@@ -113,18 +129,41 @@ TABLE_1 = dict(
     simclr=[
         *SIMCLR_AND_BYOL,
         Row('temperature', None, lambda c: c.model.head.temperature, 0.5),
-        Row('norm after the head', None, lambda c: (
-            c.model.neck.with_last_bn, c.model.neck.with_last_bn_affine, c.model.neck.with_last_bias),
-            (True, True, True)),
+        Row(
+            'norm after the head',
+            None,
+            lambda c: (
+                c.model.neck.with_last_bn,
+                c.model.neck.with_last_bn_affine,
+                c.model.neck.with_last_bias,
+            ),
+            (True, True, True),
+        ),
     ],
     byol=[
         *SIMCLR_AND_BYOL,
         Row('byol tau', 0.99, lambda c: c.model.momentum),
-        Row('schedule of tau', None, lambda c: c.default_hooks.schedule.schedules, [
-            dict(target='target_net.momentum', start=0.99, end=1.0, curve='cosine')]),
-        Row('predictor', None, lambda c: [c.model.head.predictor[key] for key in (
-            'in_channels', 'hid_channels', 'out_channels', 'num_layers', 'with_last_bn')],
-            dict(cifar100=[64, 1024, 64, 2, False], tiny=[128, 1024, 128, 2, False])),
+        Row(
+            'schedule of tau',
+            None,
+            lambda c: c.default_hooks.schedule.schedules,
+            [dict(target='target_net.momentum', start=0.99, end=1.0, curve='cosine')],
+        ),
+        Row(
+            'predictor',
+            None,
+            lambda c: [
+                c.model.head.predictor[key]
+                for key in (
+                    'in_channels',
+                    'hid_channels',
+                    'out_channels',
+                    'num_layers',
+                    'with_last_bn',
+                )
+            ],
+            dict(cifar100=[64, 1024, 64, 2, False], tiny=[128, 1024, 128, 2, False]),
+        ),
         Row('norm after the head', None, lambda c: c.model.neck.with_last_bn, False),
     ],
     simsiam=[
@@ -136,20 +175,43 @@ TABLE_1 = dict(
         Row('embed-dim', 128, lambda c: c.model.neck.out_channels),
         Row('warmup epochs', 10, lambda c: c.param_scheduler[0].end),
         Row('proj layers', 2, lambda c: c.model.neck.num_layers),
-        Row('warm-up and schedule', None, scheduled,
-            [('LinearLR', 'epoch', 1e-4, 10), ('CosineAnnealingLR', 'epoch', 10, 990)]),
-        Row("predictor's lr", None, lambda c: (
-            c.default_hooks.predictor_lr.fix_pred_lr, c.default_hooks.predictor_lr.lr,
-            c.optim_wrapper.paramwise_cfg.custom_keys), (True, 0.06, dict(predictor=dict(fix_lr=True)))),
-        Row('projector', None, lambda c: (
-            c.model.neck.hid_channels, c.model.neck.with_last_bn_affine), (2048, False)),
-        Row('predictor', None, lambda c: [c.model.head.predictor[key] for key in (
-            'in_channels', 'hid_channels', 'out_channels', 'with_last_bn')], [128, 512, 128, False],
-            'that code predicts 2048 values; the embedding is 128 as printed'),
+        Row(
+            'warm-up and schedule',
+            None,
+            scheduled,
+            [('LinearLR', 'epoch', 1e-4, 10), ('CosineAnnealingLR', 'epoch', 10, 990)],
+        ),
+        Row(
+            "predictor's lr",
+            None,
+            lambda c: (
+                c.default_hooks.predictor_lr.fix_pred_lr,
+                c.default_hooks.predictor_lr.lr,
+                c.optim_wrapper.paramwise_cfg.custom_keys,
+            ),
+            (True, 0.06, dict(predictor=dict(fix_lr=True))),
+        ),
+        Row(
+            'projector',
+            None,
+            lambda c: (c.model.neck.hid_channels, c.model.neck.with_last_bn_affine),
+            (2048, False),
+        ),
+        Row(
+            'predictor',
+            None,
+            lambda c: [
+                c.model.head.predictor[key]
+                for key in ('in_channels', 'hid_channels', 'out_channels', 'with_last_bn')
+            ],
+            [128, 512, 128, False],
+            'that code predicts 2048 values; the embedding is 128 as printed',
+        ),
         Row('crop', None, view('scale'), (0.2, 1.0)),
         Row('gray', None, view('gray'), 0.2),
         Row('max-pool', None, pool, False),
-    ])
+    ],
+)
 
 
 def mixing(mode, grid):
@@ -191,7 +253,12 @@ PRETRAINING = [
     Row('moco-m', 0.999, lambda c: c.model.momentum),
     Row('moco-k', 65536, lambda c: c.model.queue_len),
     Row('moco-t', 0.2, lambda c: c.model.head.temperature),
-    Row('head', None, lambda c: (c.model.neck.type, c.model.neck.hid_channels), ('mmpretrain.MoCoV2Neck', 2048)),
+    Row(
+        'head',
+        None,
+        lambda c: (c.model.neck.type, c.model.neck.hid_channels),
+        ('mmpretrain.MoCoV2Neck', 2048),
+    ),
     Row('image size', None, view('size'), 224),
     Row('crop', None, view('scale'), (0.2, 1.0)),
     Row('flip', None, view('flip'), 0.5),
@@ -232,14 +299,18 @@ def test_5e4_of_table_1_is_explained_where_1e6_stands():
 
 # MoCo v1, beside Table 2: arXiv 1911.05722, section 4 and its code
 MOCO_V1 = [
-    row for row in PRETRAINING if row.what not in ('moco-t', 'head', 'jitter', 'blur', 'weight decay')
+    row
+    for row in PRETRAINING
+    if row.what not in ('moco-t', 'head', 'jitter', 'blur', 'weight decay')
 ] + [
     Row('weight decay', 1e-4, optimizer('weight_decay')),
     Row('moco-t', 0.07, lambda c: c.model.head.temperature),
     Row('head', 'mmpretrain.LinearNeck', lambda c: c.model.neck.type),
     Row('epochs', 200, lambda c: c.train_cfg.max_epochs),
     Row('lr schedule', [('MultiStepLR', 'epoch', [120, 160], 0.1)], scheduled),
-    Row('jitter', dict(brightness=.4, contrast=.4, saturation=.4, hue=.4, p=1.), view('jitter')),
+    Row(
+        'jitter', dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, p=1.0), view('jitter')
+    ),
     Row('blur', None, view('blur')),
 ]
 
@@ -254,15 +325,28 @@ def test_moco_v1(name, mode, row):
 
 # CIFAR-10: CIFAR's values of Table 1 with 200 epochs, ours
 SHORTER = {
-    'epochs': 200, 'k-NN': (1, 20, 0.1),
+    'epochs': 200,
+    'k-NN': (1, 20, 0.1),
     'schedule': [('CosineAnnealingLR', 'epoch', 0, 200)],
-    'warm-up and schedule': [('LinearLR', 'epoch', 1e-4, 10), ('CosineAnnealingLR', 'epoch', 10, 190)],
-    'warm-up and steps': [('LinearLR', 'iteration', 1 / 500, 500), ('MultiStepLR', 'epoch', [150, 175], 0.2)],
+    'warm-up and schedule': [
+        ('LinearLR', 'epoch', 1e-4, 10),
+        ('CosineAnnealingLR', 'epoch', 10, 190),
+    ],
+    'warm-up and steps': [
+        ('LinearLR', 'iteration', 1 / 500, 500),
+        ('MultiStepLR', 'epoch', [150, 175], 0.2),
+    ],
 }
 
 
-@pytest.mark.parametrize('base, row', [
-    pytest.param(base, row, id=f'{base}-{row.what}') for base, rows in TABLE_1.items() for row in rows])
+@pytest.mark.parametrize(
+    'base, row',
+    [
+        pytest.param(base, row, id=f'{base}-{row.what}')
+        for base, rows in TABLE_1.items()
+        for row in rows
+    ],
+)
 def test_cifar10(base, row):
     if row.what in SHORTER:
         row = row._replace(shipped=SHORTER[row.what])
@@ -277,7 +361,12 @@ PROBE = [
     Row('lr schedule', [('MultiStepLR', 'epoch', [60, 80], 0.1)], scheduled),
     Row('epochs', 100, lambda c: c.train_cfg.max_epochs),
     Row('weight decay', 0, optimizer('weight_decay')),
-    Row('frozen', None, lambda c: (c.model.backbone.frozen_stages, c.model.backbone.norm_eval), (4, True)),
+    Row(
+        'frozen',
+        None,
+        lambda c: (c.model.backbone.frozen_stages, c.model.backbone.norm_eval),
+        (4, True),
+    ),
 ]
 PROBES = dict(resnet50_linear_in1k_moco=(50, 64), resnet18_linear_cifar10_moco=(18, 256),
               resnet18_linear_cifar100_moco=(18, 256), resnet18_linear_tiny_moco=(18, 256),
@@ -299,17 +388,24 @@ def test_table_2_linear_probe(name, row):
 def test_table_3_finetuning(labels, stem, classifier):
     cfg = load(f'resnet50_finetune-{labels}_in1k_mixmask', 'benchmarks/classification')
     for row in (
-            Row('backbone', 50, lambda c: c.model.backbone.depth),
-            Row('optimizer', 'SGD', optimizer('type')),
-            Row('lr stem', stem, optimizer('lr')),
-            Row('lr classifier', pytest.approx(classifier),
-                lambda c: stem * c.optim_wrapper.paramwise_cfg.custom_keys['head.'].lr_mult),
-            Row('batch size', 256, lambda c: c.auto_scale_lr.base_batch_size),
-            Row('batch size on 4 GPUs', 256, lambda c: c.train_dataloader.batch_size * 4),
-            Row('opt momentum', 0.90, optimizer('momentum')),
-            Row('lr schedule', [('MultiStepLR', 'epoch', [12, 16], 0.1)], scheduled),
-            Row('epochs', 20, lambda c: c.train_cfg.max_epochs),
-            Row('weight decay', 0, optimizer('weight_decay')),
-            Row('labels', labels != '100', lambda c: f'{labels}percent' in c.train_dataloader.dataset.get(
-                'list_file', ''))):
+        Row('backbone', 50, lambda c: c.model.backbone.depth),
+        Row('optimizer', 'SGD', optimizer('type')),
+        Row('lr stem', stem, optimizer('lr')),
+        Row(
+            'lr classifier',
+            pytest.approx(classifier),
+            lambda c: stem * c.optim_wrapper.paramwise_cfg.custom_keys['head.'].lr_mult,
+        ),
+        Row('batch size', 256, lambda c: c.auto_scale_lr.base_batch_size),
+        Row('batch size on 4 GPUs', 256, lambda c: c.train_dataloader.batch_size * 4),
+        Row('opt momentum', 0.90, optimizer('momentum')),
+        Row('lr schedule', [('MultiStepLR', 'epoch', [12, 16], 0.1)], scheduled),
+        Row('epochs', 20, lambda c: c.train_cfg.max_epochs),
+        Row('weight decay', 0, optimizer('weight_decay')),
+        Row(
+            'labels',
+            labels != '100',
+            lambda c: f'{labels}percent' in c.train_dataloader.dataset.get('list_file', ''),
+        ),
+    ):
         check(cfg, None, row)

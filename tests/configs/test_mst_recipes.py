@@ -50,7 +50,11 @@ def test_section7_and_recipe(file):
         assert (s.start, s.end, s.curve) == (start, end, 'cosine') and 'length' not in s
     assert model.momentum == 0.996
     criterion = model.criterion
-    assert (criterion.student_temp, criterion.teacher_temp, criterion.center_momentum) == (.1, .04, .9)
+    assert (criterion.student_temp, criterion.teacher_temp, criterion.center_momentum) == (
+        0.1,
+        0.04,
+        0.9,
+    )
     if epochs == 300:  # 0.04 -> 0.07 over 30 epochs
         temp = Schedule(**moving['criterion.teacher_temp'])
         values = [temp.value(10 * e + 7, 10, 10 * epochs) for e in range(epochs)]
@@ -161,8 +165,15 @@ def test_a_config_says_what_it_costs_and_gives(file):
     for base in [bases] if isinstance(bases, str) else bases:
         deeper = (file.parent / base).read_text()
         assert '_base_/' in base or all(
-            '_base_ =' not in (file.parent / b).read_text() for b in ast.literal_eval(
-                next(n.value for n in ast.parse(deeper).body if getattr(n.targets[0], 'id', '') == '_base_')))
+            '_base_ =' not in (file.parent / b).read_text()
+            for b in ast.literal_eval(
+                next(
+                    n.value
+                    for n in ast.parse(deeper).body
+                    if getattr(n.targets[0], 'id', '') == '_base_'
+                )
+            )
+        )
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
@@ -192,7 +203,9 @@ def test_a_config_builds(file):
 def differences(a, b, prefix=''):
     """Dotted keys at which two configs differ."""
     if isinstance(a, dict) and isinstance(b, dict):
-        return {d for key in {*a, *b} for d in differences(a.get(key), b.get(key), f'{prefix}.{key}')}
+        return {
+            d for key in {*a, *b} for d in differences(a.get(key), b.get(key), f'{prefix}.{key}')
+        }
     return set() if a == b else {prefix[1:]}
 
 
@@ -209,6 +222,8 @@ def test_a_baseline_differs_in_what_is_studied(size):
     assert bn['model']['bn_per_view'] and mst['model'].get('bn_per_view', True)
     ignored = {'catalogue.' + k for k in ('method', 'base', 'expected')} | {
         'images', 'queries', 'small', 'default_hooks.logger.interval'}
-    assert {k for k in differences(mst, bn) - ignored if k.split('.')[0] != 'load'} <= RECONSTRUCTION
+    assert {
+        k for k in differences(mst, bn) - ignored if k.split('.')[0] != 'load'
+    } <= RECONSTRUCTION
     assert differences(bn, dino) - ignored <= {
         'model.bn_per_view', 'model.head.use_bn', 'sync_bn'}

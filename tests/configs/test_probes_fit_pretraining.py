@@ -1,4 +1,5 @@
-"""Every shipped probe and fine-tuning has a pre-training of the same image size and backbone, and back."""
+"""Every probe and fine-tuning has a pre-training of its image size and backbone, and back."""
+
 import json
 from functools import lru_cache
 
@@ -51,8 +52,14 @@ def side(transform):
     kind = str(transform.get('type', '')).split('.')[-1]
     if kind in ('Views', 'MaskCoViews'):
         return transform['views'][0]['size']  # the global views
-    return transform.get(dict(RandomResizedCrop='scale', RandomCrop='crop_size', CenterCrop='crop_size',
-                              CenterView='size').get(kind))
+    return transform.get(
+        dict(
+            RandomResizedCrop='scale',
+            RandomCrop='crop_size',
+            CenterCrop='crop_size',
+            CenterView='size',
+        ).get(kind)
+    )
 
 
 @lru_cache(maxsize=None)
@@ -96,15 +103,31 @@ def test_probe_has_a_pretraining(probe):
     assert any(fits(probe, name) for name in same_data(probe))
 
 
-@pytest.mark.parametrize('name', [n for n in PRETRAININGS if data(ENTRIES[n]) != 'imagenet100' and 'resnet' in n])
+@pytest.mark.parametrize(
+    'name', [n for n in PRETRAININGS if data(ENTRIES[n]) != 'imagenet100' and 'resnet' in n]
+)
 def test_resnet_pretraining_has_a_probe(name):
-    probes = [p for p in PROBES if data(ENTRIES[p]) == data(ENTRIES[name]) and ('linear' in p or 'multilayer' in p)]
+    probes = [
+        p
+        for p in PROBES
+        if data(ENTRIES[p]) == data(ENTRIES[name]) and ('linear' in p or 'multilayer' in p)
+    ]
     assert [p for p in probes if fits(p, name)], f'{name}: none of {probes}'
 
 
-@pytest.mark.parametrize('pretraining, probe', [
-    *((f'{base}_resnet18_tiny_1000e', 'resnet18_linear_tiny_moco') for base in ('moco', 'simsiam')),
-    *((f'{base}_resnet18_tiny_1000e', 'resnet18-pool_linear_tiny_moco') for base in ('simclr', 'byol'))])
+@pytest.mark.parametrize(
+    'pretraining, probe',
+    [
+        *(
+            (f'{base}_resnet18_tiny_1000e', 'resnet18_linear_tiny_moco')
+            for base in ('moco', 'simsiam')
+        ),
+        *(
+            (f'{base}_resnet18_tiny_1000e', 'resnet18-pool_linear_tiny_moco')
+            for base in ('simclr', 'byol')
+        ),
+    ],
+)
 def test_tiny_imagenet(pretraining, probe):
     assert sizes(probe) == (64, 64) and fits(probe, pretraining)
     other, = {'resnet18_linear_tiny_moco', 'resnet18-pool_linear_tiny_moco'} - {probe}

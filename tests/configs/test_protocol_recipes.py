@@ -115,7 +115,13 @@ def test_maskco_a3_multilayer():
     assert cfg.val_evaluator.type == 'mssl_plugins.LayerAccuracy'
     # the transforms of that configuration, in its order
     named = transforms(cfg)
-    assert list(named) == ['RandomResizedCrop', 'RandomFlip', 'ColorJitter', 'Lighting', 'PackInputs']
+    assert list(named) == [
+        'RandomResizedCrop',
+        'RandomFlip',
+        'ColorJitter',
+        'Lighting',
+        'PackInputs',
+    ]
     assert named['RandomResizedCrop'].interpolation == 'bilinear'
     jitter, lighting = named['ColorJitter'], named['Lighting']
     assert jitter.type == 'mssl_plugins.ColorJitter' and lighting.type == 'mssl_plugins.Lighting'

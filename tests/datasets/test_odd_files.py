@@ -31,7 +31,9 @@ def test_workers_count_unreadable_images_at_the_same_time(tmp_path):
         off=np.concatenate([[0], np.cumsum(lengths)]),
     )
     dataset = PackedImages(str(tmp_path / 'a.npz'), cache=False, max_bad=1.0)
-    loader = DataLoader(dataset, batch_size=None, num_workers=4, collate_fn=lambda x: x['img'].sum())
+    loader = DataLoader(
+        dataset, batch_size=None, num_workers=4, collate_fn=lambda x: x['img'].sum()
+    )
     assert sum(1 for _ in loader) == 20000
     assert int(dataset._bad.sum()) == bad.sum()
 
@@ -103,7 +105,8 @@ def test_images_are_turned_as_exif_says(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    'mode, suffix', [('CMYK', '.jpg'), ('CMYK', '.tif'), ('LA', '.png'), ('1', '.tif'), ('P', '.png')]
+    'mode, suffix',
+    [('CMYK', '.jpg'), ('CMYK', '.tif'), ('LA', '.png'), ('1', '.tif'), ('P', '.png')],
 )
 def test_channels_become_rgb(tmp_path, mode, suffix):
     image = Image.new('RGB', (16, 16), (255, 255, 255)).convert(mode)
@@ -117,7 +120,9 @@ def huge(width):
     import zlib
 
     def chunk(name, data):
-        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+        return (
+            struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+        )
 
     head = struct.pack('>IIBBBBB', width, width, 8, 2, 0, 0, 0)
     return (

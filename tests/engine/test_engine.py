@@ -47,7 +47,9 @@ def test_teacher_starts_from_the_initialised_student(tmp_path):
     model.encoder_k.steps.zero_()
     torch.nn.init.normal_(model.backbone.conv.weight)  # as init_weights would, after construction
     expected = model.backbone.conv.weight.clone()
-    HOOKS.build(dict(type='mssl_plugins.TeacherHook')).before_train(type('R', (), dict(model=model)))
+    HOOKS.build(dict(type='mssl_plugins.TeacherHook')).before_train(
+        type('R', (), dict(model=model))
+    )
     assert torch.equal(model.encoder_k.module[0].conv.weight, expected)
 
 
@@ -62,7 +64,14 @@ def test_schedule_is_a_function_of_progress():
         expected = 1.0 + 0.5 * (0.996 - 1.0) * (1 + math.cos(math.pi * i / 60))
         assert cosine.value(i, 10, 60) == pytest.approx(expected, abs=1e-12)
     warm = Schedule('x', 0.04, 0.07, curve='linear', length=3, per_epoch=True)
-    assert [round(warm.value(i, 10, 60), 4) for i in (0, 9, 10, 25, 30, 59)] == [.04, .04, .05, .06, .07, .07]
+    assert [round(warm.value(i, 10, 60), 4) for i in (0, 9, 10, 25, 30, 59)] == [
+        0.04,
+        0.04,
+        0.05,
+        0.06,
+        0.07,
+        0.07,
+    ]
     step = Schedule('x', 1, 0, curve='step', begin=0, length=1)
     assert [step.value(i, 10, 60) for i in (0, 9, 10, 59)] == [1, 1, 0, 0]
     later = Schedule('x', 0., 1., curve='linear', begin=10, length=20, by_epoch=False)
@@ -102,8 +111,12 @@ def test_schedule_target_must_exist(tmp_path, target, error):
 
 def test_bf16_on_the_cpu():
     model = torch.nn.Linear(4, 4)
-    wrapper = OPTIM_WRAPPERS.build(dict(
-        type='mssl_plugins.BF16OptimWrapper', optimizer=torch.optim.SGD(model.parameters(), lr=0.1)))
+    wrapper = OPTIM_WRAPPERS.build(
+        dict(
+            type='mssl_plugins.BF16OptimWrapper',
+            optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        )
+    )
     assert isinstance(wrapper, OptimWrapper)
     with wrapper.optim_context(model):
         out = model(torch.randn(2, 4))
@@ -115,11 +128,20 @@ def test_bf16_on_the_cpu():
 @pytest.mark.parametrize('device, supported, warned', [
     ('cpu', False, True), ('cpu', True, False), ('cuda', False, False)])
 def test_emulated_bf16_is_said(monkeypatch, device, supported, warned):
-    monkeypatch.setattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: supported, raising=False)
+    monkeypatch.setattr(
+        torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: supported, raising=False
+    )
     said = []
-    monkeypatch.setattr('mssl_plugins.engine.bf16_optim_wrapper.print_log', lambda text, *_: said.append(text))
-    OPTIM_WRAPPERS.build(dict(type='mssl_plugins.BF16OptimWrapper', device_type=device,
-                              optimizer=torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1)))
+    monkeypatch.setattr(
+        'mssl_plugins.engine.bf16_optim_wrapper.print_log', lambda text, *_: said.append(text)
+    )
+    OPTIM_WRAPPERS.build(
+        dict(
+            type='mssl_plugins.BF16OptimWrapper',
+            device_type=device,
+            optimizer=torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1),
+        )
+    )
     assert any('emulates' in text for text in said) == warned
 
 
@@ -128,4 +150,6 @@ def test_losses_stay_float32_under_bf16():
         model = build(base, 'both').float()
         with torch.autocast('cpu', torch.bfloat16):
             losses = model.loss([v.float() for v in views()])
-        assert all(v.dtype == torch.float32 for k, v in losses.items() if k.startswith('loss')), base
+        assert all(v.dtype == torch.float32 for k, v in losses.items() if k.startswith('loss')), (
+            base
+        )

@@ -63,7 +63,11 @@ def save(path, backbone, config=True, classifier=False):
     state = {f'backbone.{k}': v for k, v in net.state_dict().items()}
     if classifier:
         state['head.fc.weight'] = torch.zeros(3, 8)
-    meta = dict(cfg=f'model = {dict(type="mssl_plugins.SimCLR", backbone=backbone)}\n') if config else {}
+    meta = (
+        dict(cfg=f'model = {dict(type="mssl_plugins.SimCLR", backbone=backbone)}\n')
+        if config
+        else {}
+    )
     torch.save(dict(state_dict=state, meta=meta), path)
     return net
 
@@ -85,7 +89,9 @@ def evaluate(tmp_path, monkeypatch, capfd):
         file = tmp_path / 'out.json'
         file.unlink(missing_ok=True)
         argv = [*map(str, argv), '--work-dir', str(tmp_path / 'work')]
-        monkeypatch.setattr(sys, 'argv', ['evaluate.py', *argv, *(['--out', str(file)] if out else [])])
+        monkeypatch.setattr(
+            sys, 'argv', ['evaluate.py', *argv, *(['--out', str(file)] if out else [])]
+        )
         with pytest.raises(SystemExit) as status:
             runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
         text = capfd.readouterr()
@@ -152,12 +158,16 @@ def test_values_are_those_of_the_parts(evaluate, images, checkpoints):
         with torch.no_grad():
             found[split] = net(x)[-1], torch.from_numpy(labels_of(data))
     top1 = knn_accuracy(*found['val'], *found['train'], ks=[5, 9], temperature=0.07)
-    assert [r['value'] for r in rows[:2]] == [pytest.approx(100 * top1[k], abs=1e-3) for k in (5, 9)]
+    assert [r['value'] for r in rows[:2]] == [
+        pytest.approx(100 * top1[k], abs=1e-3) for k in (5, 9)
+    ]
     x, y = found['train']
     scale = [x.mean(0), x.std(0, unbiased=False)]
     model = LogisticRegression(max_iter=1000).fit(((x - scale[0]) / scale[1]).numpy(), y.numpy())
     test = ((found['val'][0] - scale[0]) / scale[1]).numpy()
-    assert rows[2]['value'] == pytest.approx(100 * model.score(test, found['val'][1].numpy()), abs=0.5)
+    assert rows[2]['value'] == pytest.approx(
+        100 * model.score(test, found['val'][1].numpy()), abs=0.5
+    )
 
 
 def test_backbone_is_bit_equal_afterwards(tmp_path, images, checkpoints):
@@ -222,7 +232,14 @@ def test_knn_needs_less_than_a_gib_above_the_features(run_python):
 
 # ----------------------------------------------------------------- resuming
 def test_goes_on_where_it_was_killed(evaluate, images, checkpoints, monkeypatch):
-    argv = (checkpoints / 'vit.pth', '--data', images, '--protocols', 'knn,linear,mae-linear', *FAST)
+    argv = (
+        checkpoints / 'vit.pth',
+        '--data',
+        images,
+        '--protocols',
+        'knn,linear,mae-linear',
+        *FAST,
+    )
 
     def killed(*args):
         raise KeyboardInterrupt
@@ -550,7 +567,9 @@ def test_layouts(tmp_path, images):
         (tiny / 'train' / name).mkdir(parents=True)
         (tiny / 'raw' / name).rename(tiny / 'train' / name / 'images')
     write_images(tiny / 'val', ['images'], 2)
-    (tiny / 'val/val_annotations.txt').write_text('00.png\tn2\t0\t0\t1\t1\n01.png\tn1\t0\t0\t1\t1\n')
+    (tiny / 'val/val_annotations.txt').write_text(
+        '00.png\tn2\t0\t0\t1\t1\n01.png\tn1\t0\t0\t1\t1\n'
+    )
     (tiny / 'wnids.txt').write_text('n2\nn1\n')
     train = LabelledImages(str(tiny), 'train', pipeline=[])
     assert labels_of(train).tolist() == [0, 0, 0, 1, 1, 1]
@@ -578,15 +597,31 @@ NARROW = ('model.backbone.depth=18', 'model.backbone.stem_channels=8',
           'model.backbone.base_channels=8')
 
 
-@pytest.mark.parametrize('config, options, said', [
-    ('resnet18_linear_cifar10_moco', (*NARROW, 'model.head.in_channels=64',
-                                      'train_cfg.max_epochs=1'), ['accuracy/top1', '[1][3/3]']),
-    ('resnet50_multilayer_in1k_maskco',
-     (*NARROW, 'model.head.in_channels=[1152,288,256,288,256]', 'train_cfg.max_epochs=1'),
-     ['accuracy/conv1', 'accuracy/conv5', 'loss_conv3']),
-    ('vits16_knn_in1k_mst',
-     ('model.backbone.patch_size=112', 'default_hooks.knn.k=[3,7]', 'default_hooks.knn.bank.num_workers=0',
-      'default_hooks.knn.test.num_workers=0'), ['k-NN after 0 iterations', 'knn/top1_k7'])])
+@pytest.mark.parametrize(
+    'config, options, said',
+    [
+        (
+            'resnet18_linear_cifar10_moco',
+            (*NARROW, 'model.head.in_channels=64', 'train_cfg.max_epochs=1'),
+            ['accuracy/top1', '[1][3/3]'],
+        ),
+        (
+            'resnet50_multilayer_in1k_maskco',
+            (*NARROW, 'model.head.in_channels=[1152,288,256,288,256]', 'train_cfg.max_epochs=1'),
+            ['accuracy/conv1', 'accuracy/conv5', 'loss_conv3'],
+        ),
+        (
+            'vits16_knn_in1k_mst',
+            (
+                'model.backbone.patch_size=112',
+                'default_hooks.knn.k=[3,7]',
+                'default_hooks.knn.bank.num_workers=0',
+                'default_hooks.knn.test.num_workers=0',
+            ),
+            ['k-NN after 0 iterations', 'knn/top1_k7'],
+        ),
+    ],
+)
 def test_protocols_run_through_train_on_a_folder(images, tmp_path, train, config, options, said):
     """``tools/train.py CONFIG --data DIR``, for real."""
     done = train(config, '--data', images, '--work-dir', tmp_path / 'run', '--cfg-options',

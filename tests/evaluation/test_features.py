@@ -6,14 +6,19 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.models import MAEViT, ResNet, VisionTransformer
-from helpers.processes import in_two_processes
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from helpers.images import Pictures
+from helpers.processes import in_two_processes
 from mssl_plugins.evaluation.backbone import Pixels
-from mssl_plugins.evaluation.features import (extract_features, find_backbone_module, frozen,
-                                              make_loader, preserved_rng)
+from mssl_plugins.evaluation.features import (
+    extract_features,
+    find_backbone_module,
+    frozen,
+    make_loader,
+    preserved_rng,
+)
 from mssl_plugins.models.readout import pool_output
 
 

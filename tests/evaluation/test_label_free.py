@@ -47,7 +47,9 @@ def test_lidar_is_the_rank_of_whitened_centers():
     root = u @ np.diag(w**-0.5) @ u.T
     p = np.linalg.eigvalsh(root @ sb @ root)
     p = p / p.sum() + 1e-8
-    assert lidar(torch.from_numpy(views)) == pytest.approx(math.exp(-(p * np.log(p)).sum()), rel=1e-9)
+    assert lidar(torch.from_numpy(views)) == pytest.approx(
+        math.exp(-(p * np.log(p)).sum()), rel=1e-9
+    )
 
 
 def test_limits():

@@ -366,5 +366,7 @@ def test_accuracy_of_every_layer():
 
 
 def test_probe_of_standing_features_is_a_plain_matrix():
-    probe = LinearProbes(torch.eye(3)[:, None], torch.zeros(1, 3), torch.ones(3), torch.full((3, ), 2.))
+    probe = LinearProbes(
+        torch.eye(3)[:, None], torch.zeros(1, 3), torch.ones(3), torch.full((3,), 2.0)
+    )
     assert torch.equal(probe.scores(torch.ones(1, 3) * 2)[0, 0], torch.full((3, ), 2.))

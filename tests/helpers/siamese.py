@@ -47,8 +47,11 @@ def contrastive_head():
 
 
 def predict_head():
-    return dict(type='mmpretrain.LatentPredictHead', predictor=LINEAR | dict(in_channels=DIM, with_avg_pool=False),
-                loss=dict(type='mmpretrain.CosineSimilarityLoss'))
+    return dict(
+        type='mmpretrain.LatentPredictHead',
+        predictor=LINEAR | dict(in_channels=DIM, with_avg_pool=False),
+        loss=dict(type='mmpretrain.CosineSimilarityLoss'),
+    )
 
 
 BASES = {

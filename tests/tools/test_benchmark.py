@@ -23,15 +23,26 @@ def test_ratio_goal_and_order(bench):
     def side(name, seconds):
         return lambda: (calls.append(name), time.sleep(seconds))
 
-    row = bench.measure(bench.Line('a', 'b', 2.0, lambda: (side('ours', .01), side('theirs', .04)), rounds=3))
+    row = bench.measure(
+        bench.Line('a', 'b', 2.0, lambda: (side('ours', 0.01), side('theirs', 0.04)), rounds=3)
+    )
     assert 2.5 < row['ratio'] < 5 and row['met'] and row['goal'] == 'at least 2 x'
     assert calls == ['ours', 'theirs'] * 5  # in turn, after two calls each to warm up
-    row = bench.measure(bench.Line('a', 'b', 1.1, lambda: (side('o', .03), side('t', .01)), at_most=True, rounds=3))
+    row = bench.measure(
+        bench.Line(
+            'a', 'b', 1.1, lambda: (side('o', 0.03), side('t', 0.01)), at_most=True, rounds=3
+        )
+    )
     assert 2 < row['ratio'] < 4 and not row['met'] and row['goal'] == 'at most 1.1 x'
 
 
 def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys):
-    line = bench.Line('fast thing', 'slow thing', 2.0, lambda: (lambda: time.sleep(.001), lambda: time.sleep(.01)))
+    line = bench.Line(
+        'fast thing',
+        'slow thing',
+        2.0,
+        lambda: (lambda: time.sleep(0.001), lambda: time.sleep(0.01)),
+    )
     monkeypatch.setattr(bench, 'select', lambda only: [line])
     bench.main(['--json', str(tmp_path / 'out.json')])
     row, = json.loads((tmp_path / 'out.json').read_text())
@@ -53,7 +64,15 @@ def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys)
 def test_all_shipped_lines_are_listed(bench, capsys):
     bench.main(['--list'])
     shown = capsys.readouterr().out
-    for words in ('2 x 224 + 8 x 96', 'MixMask step', 'MoCo v2 step', 'SimCLR step', 'BYOL step', 'SimSiam step', 'k-NN'):
+    for words in (
+        '2 x 224 + 8 x 96',
+        'MixMask step',
+        'MoCo v2 step',
+        'SimCLR step',
+        'BYOL step',
+        'SimSiam step',
+        'k-NN',
+    ):
         assert words in shown
     with pytest.raises(bench.UserError, match='topics are'):
         bench.select(['nothing like it'])
@@ -73,4 +92,6 @@ def test_steps_of_the_lines_learn(monkeypatch):
             before = model.backbone.conv1.weight.clone()
             siamese.MessageHub.get_current_instance().update_info('max_iters', 100)
             siamese.step(model)()
-            assert (model.backbone.conv1.weight != before).any() and model.backbone.conv1.weight.isfinite().all()
+            assert (
+                model.backbone.conv1.weight != before
+            ).any() and model.backbone.conv1.weight.isfinite().all()

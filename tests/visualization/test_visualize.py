@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.tools import tool
 
+from helpers.tools import tool
 from mssl_plugins.visualization import PICTURES
 from mssl_plugins.visualization.canvas import draw_segments, sheet
 from mssl_plugins.visualization.views import row

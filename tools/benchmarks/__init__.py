@@ -1,0 +1,1 @@
+"""Lines of the benchmark, a topic a module; each has ``LINES``."""

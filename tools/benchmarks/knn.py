@@ -1,4 +1,5 @@
 """k-NN search beside scikit-learn's."""
+
 import numpy as np
 import torch
 from sklearn.neighbors import KNeighborsClassifier
@@ -10,6 +11,7 @@ QUERIES, KEYS, DIM, CLASSES, K = 10_000, 50_000, 384, 100, 20
 
 
 def sides():
+    """k-NN search over the same features: ours and the other."""
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((CLASSES, DIM)).astype(np.float32)
 
@@ -25,6 +27,11 @@ def sides():
 
 
 LINES = [
-    Line(f'k-NN: {QUERIES:,} queries in {KEYS:,} keys of {DIM} dimensions', "scikit-learn's brute force", 2.0,
-         sides, rounds=3)
+    Line(
+        f'k-NN: {QUERIES:,} queries in {KEYS:,} keys of {DIM} dimensions',
+        "scikit-learn's brute force",
+        2.0,
+        sides,
+        rounds=3,
+    )
 ]

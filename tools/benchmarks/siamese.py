@@ -1,4 +1,5 @@
 """Training steps of the Siamese bases and of MixMask."""
+
 import copy
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def config(base: str) -> dict:
     cfg = Config.fromfile(ROOT / f'configs/_base_/siamese/{base}_resnet18.py').model
     cfg.backbone = dict(type='mmpretrain.ResNet', depth=18)
     if base == 'moco':
-        cfg.neck = dict(type='mmpretrain.MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=128)
+        cfg.neck = dict(
+            type='mmpretrain.MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=128
+        )
         cfg.queue_len = QUEUE
     return cfg
 
@@ -29,13 +32,24 @@ def config(base: str) -> dict:
 def step(model, amp=False):
     """A call that makes one whole training step on fixed views."""
     g = torch.Generator().manual_seed(0)
-    views = [torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), generator=g, dtype=torch.uint8) for _ in range(2)]
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3, momentum=.9)
-    teachers = [m for m in (getattr(model, n, None) for n in ('encoder_k', 'target_net')) if hasattr(m, 'update')]
+    views = [
+        torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), generator=g, dtype=torch.uint8)
+        for _ in range(2)
+    ]
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad], lr=1e-3, momentum=0.9
+    )
+    teachers = [
+        m
+        for m in (getattr(model, n, None) for n in ('encoder_k', 'target_net'))
+        if hasattr(m, 'update')
+    ]
     model.train()
 
     def call():
-        data = model.data_preprocessor(dict(inputs=views, data_samples=[None] * BATCH), training=True)
+        data = model.data_preprocessor(
+            dict(inputs=views, data_samples=[None] * BATCH), training=True
+        )
         with torch.autocast('cpu', torch.bfloat16, enabled=amp):
             losses = model.loss(data['inputs'], None)
         optimizer.zero_grad()
@@ -48,10 +62,14 @@ def step(model, amp=False):
 
 
 def theirs_config(base: str) -> dict:
+    """MMPretrain's model for one of our configs."""
     cfg = copy.deepcopy(config(base))
     cfg.type = 'mmpretrain.' + cfg.type.split('.')[1]
-    cfg.data_preprocessor = dict(type='mmpretrain.SelfSupDataPreprocessor', mean=cfg.data_preprocessor.mean,
-                                 std=cfg.data_preprocessor.std)
+    cfg.data_preprocessor = dict(
+        type='mmpretrain.SelfSupDataPreprocessor',
+        mean=cfg.data_preprocessor.mean,
+        std=cfg.data_preprocessor.std,
+    )
     if base == 'moco':
         cfg.momentum = 0.001
     if base == 'byol':
@@ -61,6 +79,7 @@ def theirs_config(base: str) -> dict:
 
 
 def against_mmpretrain(base: str, amp: bool):
+    """A training step of ours and of MMPretrain's."""
     MessageHub.get_current_instance().update_info('max_iters', 10**6)
     cfg = dict(config(base), channels_last=True)
     return step(MODELS.build(cfg), amp), step(MODELS.build(theirs_config(base)))
@@ -68,7 +87,9 @@ def against_mmpretrain(base: str, amp: bool):
 
 def mixmask_cost():
     """MixMask's step beside the base's step and one more query pass."""
-    mixed = MODELS.build(dict(config('moco'), channels_last=True, mixing=dict(type='mssl_plugins.MixMask')))
+    mixed = MODELS.build(
+        dict(config('moco'), channels_last=True, mixing=dict(type='mssl_plugins.MixMask'))
+    )
     base = MODELS.build(dict(config('moco'), channels_last=True))
 
     class OneMore(type(base)):
@@ -76,7 +97,9 @@ def mixmask_cost():
 
         def loss(self, inputs, data_samples=None):
             a, b = self.embed_pair(*inputs)
-            losses = dict(loss=self.pair_loss(a, b), loss_more=self.pair_loss(self.embed(inputs[0]), b))
+            losses = dict(
+                loss=self.pair_loss(a, b), loss_more=self.pair_loss(self.embed(inputs[0]), b)
+            )
             self.update_queue(b)
             return losses
 
@@ -86,9 +109,32 @@ def mixmask_cost():
 
 WHERE = f'ResNet-18, {SIZE} px, batch {BATCH}'
 LINES = [
-    Line(f'MixMask step on MoCo v2, {WHERE}', 'MoCo v2 step and one more query pass', 1.03, mixmask_cost, at_most=True, rounds=9),
-    *[Line(f'{NAMES[b]} step, {WHERE}, float32', "mmpretrain's step, float32", 1.0,
-           lambda b=b: against_mmpretrain(b, False), rounds=9) for b in NAMES],
-    *[Line(f'{NAMES[b]} step, {WHERE}, bfloat16 and channels_last', "mmpretrain's step, float32", 2.5,
-           lambda b=b: against_mmpretrain(b, True), rounds=3) for b in NAMES],
+    Line(
+        f'MixMask step on MoCo v2, {WHERE}',
+        'MoCo v2 step and one more query pass',
+        1.03,
+        mixmask_cost,
+        at_most=True,
+        rounds=9,
+    ),
+    *[
+        Line(
+            f'{NAMES[b]} step, {WHERE}, float32',
+            "mmpretrain's step, float32",
+            1.0,
+            lambda b=b: against_mmpretrain(b, False),
+            rounds=9,
+        )
+        for b in NAMES
+    ],
+    *[
+        Line(
+            f'{NAMES[b]} step, {WHERE}, bfloat16 and channels_last',
+            "mmpretrain's step, float32",
+            2.5,
+            lambda b=b: against_mmpretrain(b, True),
+            rounds=3,
+        )
+        for b in NAMES
+    ],
 ]

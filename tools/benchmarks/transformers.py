@@ -1,4 +1,5 @@
 """Training steps of DINO, MST, the segment bias, MAE and ASL."""
+
 from pathlib import Path
 
 import torch
@@ -14,11 +15,13 @@ VIEWS = [224] * 2 + [96] * 8
 
 
 def config(name: str) -> dict:
+    """Model of a config, by its path below ``configs/``."""
     init_default_scope('mmpretrain')
     return Config.fromfile(ROOT / 'configs' / name).model
 
 
 def images(sizes, batch):
+    """Batches of random pixels, one of each size."""
     g = torch.Generator().manual_seed(0)
     return [torch.randint(0, 256, (batch, 3, s, s), generator=g, dtype=torch.uint8) for s in sizes]
 
@@ -52,7 +55,9 @@ def step(model, views, data_samples=None, amp=False):
 
     def loss():
         inputs = views if len(views) > 1 else views[0]
-        data = model.data_preprocessor(dict(inputs=inputs, data_samples=data_samples or [None] * batch), True)
+        data = model.data_preprocessor(
+            dict(inputs=inputs, data_samples=data_samples or [None] * batch), True
+        )
         with torch.autocast('cpu', torch.bfloat16, enabled=amp):
             losses = model.loss(data['inputs'], data_samples)
         return sum(v for k, v in losses.items() if k.startswith('loss'))
@@ -69,8 +74,10 @@ def normalised(views):
 
 # ----------------------------------------------------------------- DINO, MST
 def lightly_vit(name, **kwargs):
+    """A timm ViT in the wrapper of lightly."""
     import timm
     from lightly.models.modules import MaskedVisionTransformerTIMM
+
     return MaskedVisionTransformerTIMM(timm.create_model(name, dynamic_img_size=True, **kwargs))
 
 
@@ -79,7 +86,11 @@ def lightly_dino(batch):
     from lightly.loss import DINOLoss
     from lightly.models.modules import DINOProjectionHead
     from lightly.models.utils import update_momentum
-    backbone, head = lightly_vit('vit_small_patch16_224', drop_path_rate=0.1), DINOProjectionHead(384)
+
+    backbone, head = (
+        lightly_vit('vit_small_patch16_224', drop_path_rate=0.1),
+        DINOProjectionHead(384),
+    )
     teacher, teacher_head = lightly_vit('vit_small_patch16_224'), DINOProjectionHead(384)
     teacher.load_state_dict(backbone.state_dict()), teacher_head.load_state_dict(head.state_dict())
     criterion, views = DINOLoss(), normalised(images(VIEWS, batch))
@@ -99,6 +110,7 @@ def lightly_dino(batch):
 
 
 def our_dino(batch, name='dino/dino_deit-s_in1k_100e.py', amp=False):
+    """A training step of a DINO config."""
     return step(MODELS.build(config(name)), images(VIEWS, batch), amp=amp)
 
 
@@ -106,35 +118,64 @@ def our_dino(batch, name='dino/dino_deit-s_in1k_100e.py', amp=False):
 def biased(negative, batch=8, size=224, segments=32):
     """ViT-S/16 forward and backward with and without segment coverage."""
     from mssl_plugins.models.layers.mask_bias import segment_coverage
+
     init_default_scope('mmpretrain')
     base = dict(type='mssl_plugins.ViT', arch='deit-small', img_size=size, patch_size=16)
     x = normalised(images([size], batch))[0]
     g = torch.Generator().manual_seed(0)
-    maps = torch.randint(0, segments + 1, (batch, 14, 14), generator=g).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    maps = (
+        torch.randint(0, segments + 1, (batch, 14, 14), generator=g)
+        .repeat_interleave(16, 1)
+        .repeat_interleave(16, 2)
+    )
 
     def side(coverage, **kwargs):
         net = MODELS.build(dict(base, **kwargs))
         net.train()
-        return trained(lambda: net.forward_tokens(x, **coverage()).square().mean(), net.parameters())
+        return trained(
+            lambda: net.forward_tokens(x, **coverage()).square().mean(), net.parameters()
+        )
 
-    return (side(lambda: dict(coverage=segment_coverage(maps, 16, segments)), mask_bias=dict(positive=True, negative=negative)),
-            side(dict))
+    return (
+        side(
+            lambda: dict(coverage=segment_coverage(maps, 16, segments)),
+            mask_bias=dict(positive=True, negative=negative),
+        ),
+        side(dict),
+    )
 
 
 # ------------------------------------------------------------------ MAE, ASL
 def our_mae(batch, name='mae/mae_vitb16_in1k_800e.py', amp=False):
+    """A training step of an MAE config."""
     return step(MODELS.build(config(name)), images([224], batch), amp=amp)
 
 
 def mmpretrain_mae(batch):
+    """A training step of MMPretrain's MAE."""
     init_default_scope('mmpretrain')
-    model = MODELS.build(dict(
-        type='mmpretrain.MAE',
-        backbone=dict(type='mmpretrain.MAEViT', arch='b', patch_size=16, mask_ratio=0.75),
-        neck=dict(type='mmpretrain.MAEPretrainDecoder', patch_size=16, in_chans=3, embed_dim=768,
-                  decoder_embed_dim=512, decoder_depth=8, decoder_num_heads=16, mlp_ratio=4.),
-        head=dict(type='mmpretrain.MAEPretrainHead', norm_pix=True, patch_size=16,
-                  loss=dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2'))))
+    model = MODELS.build(
+        dict(
+            type='mmpretrain.MAE',
+            backbone=dict(type='mmpretrain.MAEViT', arch='b', patch_size=16, mask_ratio=0.75),
+            neck=dict(
+                type='mmpretrain.MAEPretrainDecoder',
+                patch_size=16,
+                in_chans=3,
+                embed_dim=768,
+                decoder_embed_dim=512,
+                decoder_depth=8,
+                decoder_num_heads=16,
+                mlp_ratio=4.0,
+            ),
+            head=dict(
+                type='mmpretrain.MAEPretrainHead',
+                norm_pix=True,
+                patch_size=16,
+                loss=dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2'),
+            ),
+        )
+    )
     model.init_weights()
     model.train()
     x = normalised(images([224], batch))[0]
@@ -142,12 +183,16 @@ def mmpretrain_mae(batch):
 
 
 def lightly_ibot(batch):
-    """IBOT of lightly's parts: 2 x 224 + 10 x 96 px, blocks of patches masked in the global views."""
+    """A step of iBOT, lightly's parts: 2 x 224 + 10 x 96 px, blocks masked in global views."""
     from lightly.loss import DINOLoss, IBOTPatchLoss
     from lightly.models.modules import DINOProjectionHead
     from lightly.models.utils import random_block_mask, update_momentum
+
     dim, prototypes = 768, 8192
-    backbone, teacher = lightly_vit('vit_base_patch16_224', drop_path_rate=0.1), lightly_vit('vit_base_patch16_224')
+    backbone, teacher = (
+        lightly_vit('vit_base_patch16_224', drop_path_rate=0.1),
+        lightly_vit('vit_base_patch16_224'),
+    )
     # class and patch tokens share the head, as in the paper
     head, teacher_head = (DINOProjectionHead(dim, output_dim=prototypes) for _ in range(2))
     teacher.load_state_dict(backbone.state_dict()), teacher_head.load_state_dict(head.state_dict())
@@ -164,8 +209,13 @@ def lightly_ibot(batch):
             tokens = teacher.encode(whole)
             classes, patches = teacher_head(tokens[:, 0]), teacher_head(tokens[:, 1:][mask])
         tokens = backbone.encode(whole, mask=torch.cat([mask.new_zeros(2 * batch, 1), mask], 1))
-        student = [*head(tokens[:, 0]).chunk(2), *(head(backbone.encode(v)[:, 0]) for v in views[2:])]
-        return dino(list(classes.chunk(2)), student, teacher_temp=0.04) + ibot(patches, head(tokens[:, 1:][mask]), grid)
+        student = [
+            *head(tokens[:, 0]).chunk(2),
+            *(head(backbone.encode(v)[:, 0]) for v in views[2:]),
+        ]
+        return dino(list(classes.chunk(2)), student, teacher_temp=0.04) + ibot(
+            patches, head(tokens[:, 1:][mask]), grid
+        )
 
     def move():
         update_momentum(backbone, teacher, 0.996)
@@ -177,23 +227,76 @@ def lightly_ibot(batch):
 CROPS = 'ViT-S/16, 2 x 224 + 8 x 96 px, batch 4'
 ASL = 'asl/asl_vitb16_in1k_800e.py'
 LINES = [
-    Line(f'DINO step, {CROPS}, float32', "lightly's parts assembled, float32", 1.2,
-         lambda: (our_dino(4), lightly_dino(4)), rounds=5),
-    Line(f'DINO step, {CROPS}, bfloat16', "lightly's parts assembled, float32", 3.0,
-         lambda: (our_dino(4, amp=True), lightly_dino(4)), rounds=1),
-    Line(f'MST step, {CROPS}', 'our DINO step', 1.25,
-         lambda: (our_dino(4, 'mst/mst_deit-s_in1k_100e.py'), our_dino(4)), at_most=True, rounds=5),
-    *(Line(f'ViT-S/16 step with 32 segments as a bias, {relation}, 224 px, batch 8', 'the same without', 1.10,
-           lambda negative=negative: biased(negative), at_most=True, rounds=11)
-      for relation, negative in (('positive relation as shipped', False), ('both relations', True))),
-    Line('MAE step, ViT-B/16, 224 px, batch 8, float32', "mmpretrain's step, float32", 1.0,
-         lambda: (our_mae(8), mmpretrain_mae(8)), rounds=5),
-    Line('MAE step, ViT-B/16, 224 px, batch 8, bfloat16', "mmpretrain's step, float32", 2.5,
-         lambda: (our_mae(8, amp=True), mmpretrain_mae(8)), rounds=1),
-    Line('ASL step, ViT-B/16, 224 px, batch 8', 'our MAE step', 1.65,
-         lambda: (our_mae(8, ASL), our_mae(8)), at_most=True, rounds=9),
-    Line('ASL step, ViT-B/16, 224 px, batch 8', "iBOT of lightly's parts, 2 x 224 + 10 x 96 px, batch 8", 8.0,
-         lambda: (our_mae(8, ASL), lightly_ibot(8)), rounds=3),
-    Line('ASL step, ViT-B/16, 224 px, batch 32', "iBOT of lightly's parts, 2 x 224 + 10 x 96 px, batch 32", 8.0,
-         lambda: (our_mae(32, ASL), lightly_ibot(32)), rounds=1),
+    Line(
+        f'DINO step, {CROPS}, float32',
+        "lightly's parts assembled, float32",
+        1.2,
+        lambda: (our_dino(4), lightly_dino(4)),
+        rounds=5,
+    ),
+    Line(
+        f'DINO step, {CROPS}, bfloat16',
+        "lightly's parts assembled, float32",
+        3.0,
+        lambda: (our_dino(4, amp=True), lightly_dino(4)),
+        rounds=1,
+    ),
+    Line(
+        f'MST step, {CROPS}',
+        'our DINO step',
+        1.25,
+        lambda: (our_dino(4, 'mst/mst_deit-s_in1k_100e.py'), our_dino(4)),
+        at_most=True,
+        rounds=5,
+    ),
+    *(
+        Line(
+            f'ViT-S/16 step with 32 segments as a bias, {relation}, 224 px, batch 8',
+            'the same without',
+            1.10,
+            lambda negative=negative: biased(negative),
+            at_most=True,
+            rounds=11,
+        )
+        for relation, negative in (
+            ('positive relation as shipped', False),
+            ('both relations', True),
+        )
+    ),
+    Line(
+        'MAE step, ViT-B/16, 224 px, batch 8, float32',
+        "mmpretrain's step, float32",
+        1.0,
+        lambda: (our_mae(8), mmpretrain_mae(8)),
+        rounds=5,
+    ),
+    Line(
+        'MAE step, ViT-B/16, 224 px, batch 8, bfloat16',
+        "mmpretrain's step, float32",
+        2.5,
+        lambda: (our_mae(8, amp=True), mmpretrain_mae(8)),
+        rounds=1,
+    ),
+    Line(
+        'ASL step, ViT-B/16, 224 px, batch 8',
+        'our MAE step',
+        1.65,
+        lambda: (our_mae(8, ASL), our_mae(8)),
+        at_most=True,
+        rounds=9,
+    ),
+    Line(
+        'ASL step, ViT-B/16, 224 px, batch 8',
+        "iBOT of lightly's parts, 2 x 224 + 10 x 96 px, batch 8",
+        8.0,
+        lambda: (our_mae(8, ASL), lightly_ibot(8)),
+        rounds=3,
+    ),
+    Line(
+        'ASL step, ViT-B/16, 224 px, batch 32',
+        "iBOT of lightly's parts, 2 x 224 + 10 x 96 px, batch 32",
+        8.0,
+        lambda: (our_mae(32, ASL), lightly_ibot(32)),
+        rounds=1,
+    ),
 ]

@@ -1,4 +1,5 @@
 """View pipelines from a JPEG to what the loader hands over, one process."""
+
 import tempfile
 from pathlib import Path
 
@@ -11,17 +12,48 @@ from benchmarks.pil_views import transform
 from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.datasets.transforms import PackViews, Views
 
-JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
-MOCO = [dict(num=2, size=224, scale=(.2, 1.), jitter=JITTER, gray=.2, blur=dict(p=.5, sigma=(.1, 2.)))]
-DINO_JITTER = dict(JITTER, saturation=.2)
-SIGMA = (.1, 2.)
+JITTER = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
+MOCO = [
+    dict(
+        num=2,
+        size=224,
+        scale=(0.2, 1.0),
+        jitter=JITTER,
+        gray=0.2,
+        blur=dict(p=0.5, sigma=(0.1, 2.0)),
+    )
+]
+DINO_JITTER = dict(JITTER, saturation=0.2)
+SIGMA = (0.1, 2.0)
 MULTI_CROP = [
-    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, gray=.2,
-         blur=dict(p=1., sigma=SIGMA)),
-    dict(num=1, size=224, scale=(.4, 1.), interpolation='bicubic', jitter=DINO_JITTER, gray=.2,
-         blur=dict(p=.1, sigma=SIGMA), solarize=dict(p=.2)),
-    dict(num=8, size=96, scale=(.05, .4), interpolation='bicubic', jitter=DINO_JITTER, gray=.2,
-         blur=dict(p=.5, sigma=SIGMA)),
+    dict(
+        num=1,
+        size=224,
+        scale=(0.4, 1.0),
+        interpolation='bicubic',
+        jitter=DINO_JITTER,
+        gray=0.2,
+        blur=dict(p=1.0, sigma=SIGMA),
+    ),
+    dict(
+        num=1,
+        size=224,
+        scale=(0.4, 1.0),
+        interpolation='bicubic',
+        jitter=DINO_JITTER,
+        gray=0.2,
+        blur=dict(p=0.1, sigma=SIGMA),
+        solarize=dict(p=0.2),
+    ),
+    dict(
+        num=8,
+        size=96,
+        scale=(0.05, 0.4),
+        interpolation='bicubic',
+        jitter=DINO_JITTER,
+        gray=0.2,
+        blur=dict(p=0.5, sigma=SIGMA),
+    ),
 ]
 
 
@@ -31,12 +63,15 @@ def photos(folder: str, size=(500, 375)) -> list:
     for name in ('astronaut', 'coffee', 'chelsea', 'rocket'):
         path = Path(folder) / f'{name}.jpg'
         image = cv2.resize(getattr(skimage.data, name)(), size, interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        cv2.imwrite(
+            str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90]
+        )
         files.append(str(path))
     return files
 
 
 def sides(groups, repeat=5):
+    """The same views by us and by Pillow."""
     folder = tempfile.mkdtemp()
     files = photos(folder) * repeat
     cv2.setNumThreads(0)  # as in a loader's worker
@@ -56,7 +91,18 @@ def sides(groups, repeat=5):
 
 
 LINES = [
-    Line('views: 2 x 224 px (MoCo v2) from JPEG, 20 images', "torchvision's transforms on Pillow", 2.5, lambda: sides(MOCO), threads=1),
-    Line('views: 2 x 224 + 8 x 96 px (multi-crop) from JPEG, 20 images', "torchvision's transforms on Pillow", 3.5, lambda: sides(MULTI_CROP),
-         threads=1),
+    Line(
+        'views: 2 x 224 px (MoCo v2) from JPEG, 20 images',
+        "torchvision's transforms on Pillow",
+        2.5,
+        lambda: sides(MOCO),
+        threads=1,
+    ),
+    Line(
+        'views: 2 x 224 + 8 x 96 px (multi-crop) from JPEG, 20 images',
+        "torchvision's transforms on Pillow",
+        3.5,
+        lambda: sides(MULTI_CROP),
+        threads=1,
+    ),
 ]

@@ -5,6 +5,7 @@ distributions open: the crops, the boxes and all numbers here are our choices,
 except the 16 negative boxes an image (section A.2).  Cropping, flips and colors
 are those of :class:`~mssl_plugins.datasets.transforms.views.Views`.
 """
+
 from typing import Sequence, Tuple
 
 import numpy as np
@@ -30,8 +31,9 @@ class BoxSampler:
         ValueError: For ranges out of order, or where no box is within them.
     """
 
-    def __init__(self, size: int, area: Tuple[float, float], aspect: Tuple[float, float],
-                 least: int) -> None:
+    def __init__(
+        self, size: int, area: Tuple[float, float], aspect: Tuple[float, float], least: int
+    ) -> None:
         if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
             raise ValueError(f'area={area}: allowed are fractions with 0 < low <= high <= 1')
         if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1]:
@@ -42,17 +44,17 @@ class BoxSampler:
             raise ValueError(
                 f'no box of at least {least} px a side with area={area} and aspect={aspect} fits '
                 f'a view of {size} px: {least**2 / size**2:.2f} of the view is the least area; '
-                'use larger views, a smaller stride or fewer cells')
+                'use larger views, a smaller stride or fewer cells'
+            )
 
     def sides(self, width: int, height: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Allowed widths in ``width`` x ``height`` px, each with its least
-        and largest height; empty where no box fits.
+        """Allowed widths in ``width`` x ``height`` px, with their heights.
+
+        Each has its least and largest height; empty where no box fits.
         """
         w = np.arange(self.least, width + 1)
-        low = np.maximum.reduce(
-            [np.full(len(w), self.least), self.area[0] / w, w / self.aspect[1]])
-        high = np.minimum.reduce(
-            [np.full(len(w), height), self.area[1] / w, w / self.aspect[0]])
+        low = np.maximum.reduce([np.full(len(w), self.least), self.area[0] / w, w / self.aspect[1]])
+        high = np.minimum.reduce([np.full(len(w), height), self.area[1] / w, w / self.aspect[0]])
         # the small rest keeps whole numbers whole
         low, high = np.ceil(low - 1e-6).astype(int), np.floor(high + 1e-6).astype(int)
         ok = low <= high
@@ -129,27 +131,34 @@ class MaskCoViews(Views):
         ((4,), (17, 4))
     """
 
-    def __init__(self,
-                 views: Sequence[dict],
-                 num_boxes: int = 16,
-                 area: Tuple[float, float] = (0.1, 0.4),
-                 aspect: Tuple[float, float] = (0.5, 2.0),
-                 stride: int = 32,
-                 min_cells: int = 2,
-                 overlap: float = 0.2,
-                 tries: int = 10) -> None:
+    def __init__(
+        self,
+        views: Sequence[dict],
+        num_boxes: int = 16,
+        area: Tuple[float, float] = (0.1, 0.4),
+        aspect: Tuple[float, float] = (0.5, 2.0),
+        stride: int = 32,
+        min_cells: int = 2,
+        overlap: float = 0.2,
+        tries: int = 10,
+    ) -> None:
         super().__init__(views)
         if len(self.groups) != 2:
             raise ValueError(f'MaskCo takes 2 views, query and key, got {len(self.groups)}')
         if not 0 <= overlap <= 1:
             raise ValueError(f'overlap={overlap}: must lie in [0, 1]')
-        for name, value, low in (('num_boxes', num_boxes, 1), ('stride', stride, 1),
-                                 ('min_cells', min_cells, 1), ('tries', tries, 1)):
+        for name, value, low in (
+            ('num_boxes', num_boxes, 1),
+            ('stride', stride, 1),
+            ('min_cells', min_cells, 1),
+            ('tries', tries, 1),
+        ):
             if value != int(value) or value < low:
                 raise ValueError(f'{name}={value}: must be a whole number of {low} or more')
         self.num_boxes, self.overlap, self.tries = num_boxes, overlap, tries
         self.query_sampler, self.key_sampler = (
-            BoxSampler(group.size, area, aspect, stride * min_cells) for group in self.groups)
+            BoxSampler(group.size, area, aspect, stride * min_cells) for group in self.groups
+        )
 
     def draw_boxes(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         """Two crops that share enough for a masked box; see :class:`Views`."""

@@ -1,5 +1,4 @@
-"""Photometric augmentations on uint8 RGB arrays, fast and drawn from one
-generator.
+"""Photometric augmentations on uint8 RGB arrays, drawn from one generator.
 
 What MoCo v2 (Chen et al., 2020, sec. 3), SimCLR (Chen et al., 2020, appendix
 A) and DINO (Caron et al., 2021, sec. 3.2 and appendix B) call color jitter,

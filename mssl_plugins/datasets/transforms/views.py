@@ -165,8 +165,9 @@ class Views(BaseTransform):
             self.groups += [group] * group.num
 
     def draw_boxes(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-        """Crops of all views; the place to override for crops that depend
-        on each other.
+        """Crops of all views.
+
+        The place to override for crops that depend on each other.
 
         Args:
             rng (np.random.Generator): Source of all randomness.

@@ -183,8 +183,9 @@ class AtomicCheckpointHook(CheckpointHook):
             self.file_backend.rmtree(path)
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        """Lets MMEngine save the best, with the previous one out of its reach
-        until the new one is complete.
+        """Lets MMEngine save the best.
+
+        The previous one is out of its reach until the new one is complete.
         """
         if not self.save_best:
             return

@@ -28,9 +28,11 @@ class ClipEachHook(Hook):
         self.max_norm = max_norm
 
     def before_train(self, runner) -> None:
+        """Clips before every step that the optimizer makes."""
         self.handle = runner.optim_wrapper.optimizer.register_step_pre_hook(self._clip)
 
     def after_train(self, runner) -> None:
+        """Leaves the optimizer as it was."""
         self.handle.remove()
 
     @torch.no_grad()

@@ -44,6 +44,7 @@ class FreezeHook(Hook):
         self.frozen = Schedule('frozen', 1, 0, curve='step', length=length, by_epoch=by_epoch)
 
     def before_train(self, runner) -> None:
+        """Finds the parameters and drops their gradients before every step."""
         model = unwrap(runner.model)
         named = dict(model.named_parameters())
         self.parameters = []
@@ -66,6 +67,7 @@ class FreezeHook(Hook):
         self.handle = runner.optim_wrapper.optimizer.register_step_pre_hook(drop)
 
     def after_train(self, runner) -> None:
+        """Leaves the optimizer as it was."""
         self.handle.remove()
 
 

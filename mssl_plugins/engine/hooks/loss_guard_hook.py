@@ -1,5 +1,4 @@
-"""Stops a run whose loss is no longer finite, with the last good weights kept.
-"""
+"""Stops a run whose loss is no longer finite, with the last good weights kept."""
 import os.path as osp
 
 import torch

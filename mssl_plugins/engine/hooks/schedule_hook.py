@@ -141,10 +141,13 @@ class ScheduleHook(Hook):
         for part in path:
             owner = getattr(owner, part)
         if not hasattr(owner, name):
-            raise AttributeError(f"schedule target '{target}': {type(owner).__name__} has no '{name}'")
+            raise AttributeError(
+                f"schedule target '{target}': {type(owner).__name__} has no '{name}'"
+            )
         return lambda value: setattr(owner, name, value)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Sets every schedule's value for this iteration and logs it."""
         for schedule, set_value in zip(self.schedules, self.setters):
             value = schedule.value(runner.iter, self.iters_per_epoch, self.max_iters)
             set_value(value)

@@ -24,6 +24,7 @@ class TeacherHook(Hook):
             teacher.sync()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Makes one EMA update a step of the optimizer."""
         if self.teachers and runner.optim_wrapper.should_update():  # a step was made
             for teacher in self.teachers:
                 teacher.update()

@@ -140,7 +140,9 @@ class ViT(VisionTransformer):
         if len(set(self.patch_embed.projection.kernel_size)) > 1:
             raise ValueError('patches must be square, got '
                              f'{self.patch_embed.projection.kernel_size}')
-        rates = torch.linspace(0, drop_path_rate, self.num_layers, dtype=torch.float64, device='cpu')
+        rates = torch.linspace(
+            0, drop_path_rate, self.num_layers, dtype=torch.float64, device='cpu'
+        )
         cfgs = [layer_cfgs] * self.num_layers if isinstance(layer_cfgs, dict) else layer_cfgs
         shared = dict(
             embed_dims=self.embed_dims,

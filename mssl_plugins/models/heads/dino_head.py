@@ -4,6 +4,7 @@ With BatchNorm, it follows MST (arXiv 2106.05656, supplement section 3): each
 view is normalized by its own images, and local crops do not update the
 running statistics.
 """
+
 from contextlib import contextmanager
 from typing import Iterator, Optional
 
@@ -20,8 +21,12 @@ from mssl_plugins.registry import MODELS
 @contextmanager
 def without_running_stats(*modules: nn.Module) -> Iterator[None]:
     """BatchNorm normalizes by the batch without updating running statistics."""
-    layers = [m for module in modules for m in module.modules()
-              if isinstance(m, _BatchNorm) and m.track_running_stats]
+    layers = [
+        m
+        for module in modules
+        for m in module.modules()
+        if isinstance(m, _BatchNorm) and m.track_running_stats
+    ]
     try:
         for layer in layers:
             layer.track_running_stats = False
@@ -73,23 +78,27 @@ class DINOHead(nn.Module):
         ValueError: If a width or ``num_layers`` is below 1.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int = 65536,
-                 hidden_channels: int = 2048,
-                 bottleneck_channels: int = 256,
-                 num_layers: int = 3,
-                 use_bn: bool = False,
-                 norm_last_layer: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 65536,
+        hidden_channels: int = 2048,
+        bottleneck_channels: int = 256,
+        num_layers: int = 3,
+        use_bn: bool = False,
+        norm_last_layer: bool = True,
+    ) -> None:
         super().__init__()
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), bottleneck_channels]
         if num_layers < 1 or min(*widths, out_channels) < 1:
-            raise ValueError('layers and widths must be at least 1, got '
-                             f'num_layers={num_layers}, widths {widths} and {out_channels}')
+            raise ValueError(
+                'layers and widths must be at least 1, got '
+                f'num_layers={num_layers}, widths {widths} and {out_channels}'
+            )
         layers = []
         for i, (a, b) in enumerate(zip(widths, widths[1:])):
             linear = nn.Linear(a, b)
-            nn.init.trunc_normal_(linear.weight, std=.02)
+            nn.init.trunc_normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
             layers.append(linear)
             if i < num_layers - 1:

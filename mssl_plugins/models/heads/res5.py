@@ -5,6 +5,7 @@ experiments: C4 of Faster R-CNN (arXiv 1506.01497) with MoCo's extra
 normalization after res5 (arXiv 1911.05722, section A.2), which features that
 were never normalized in pre-training need.
 """
+
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmpretrain.models.backbones import ResNet
@@ -38,24 +39,28 @@ class Res5(BaseModule):
         ValueError: If the depth is none of a ResNet.
     """
 
-    def __init__(self,
-                 depth: int = 50,
-                 base_channels: int = 64,
-                 stride: int = 2,
-                 style: str = 'pytorch',
-                 norm_cfg: dict = dict(type='BN'),
-                 extra_norm: bool = True,
-                 norm_eval: bool = False,
-                 init_cfg=(
-                     dict(type='Kaiming', layer=['Conv2d']),
-                     dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']))) -> None:
+    def __init__(
+        self,
+        depth: int = 50,
+        base_channels: int = 64,
+        stride: int = 2,
+        style: str = 'pytorch',
+        norm_cfg: dict = dict(type='BN'),
+        extra_norm: bool = True,
+        norm_eval: bool = False,
+        init_cfg=(
+            dict(type='Kaiming', layer=['Conv2d']),
+            dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+        ),
+    ) -> None:
         super().__init__(list(init_cfg) if isinstance(init_cfg, tuple) else init_cfg)
         if depth not in ResNet.arch_settings:
             raise unknown(depth, ResNet.arch_settings, 'depth of a ResNet')
         block, blocks = ResNet.arch_settings[depth]
         width = base_channels * get_expansion(block)
         self.layer4 = ResLayer(
-            block, blocks[3], 4 * width, 8 * width, stride=stride, style=style, norm_cfg=norm_cfg)
+            block, blocks[3], 4 * width, 8 * width, stride=stride, style=style, norm_cfg=norm_cfg
+        )
         self.norm = build_norm_layer(norm_cfg, 8 * width)[1] if extra_norm else nn.Identity()
         self.norm_eval = norm_eval
 
@@ -64,6 +69,7 @@ class Res5(BaseModule):
         return self.norm(self.layer4(x))
 
     def train(self, mode: bool = True) -> 'Res5':
+        """Sets the mode; with ``norm_eval`` batch normalization stays in evaluation."""
         super().train(mode)
         if self.norm_eval:
             for module in self.modules():

@@ -3,6 +3,7 @@
 RoIAlign as Mask R-CNN (arXiv 1703.06870, section 3), from torchvision.  Sizes
 are not published: our choice.
 """
+
 from typing import Optional
 
 from mmengine.model import BaseModule
@@ -27,17 +28,21 @@ class RoIHead(BaseModule):
         init_cfg (dict, optional): Defaults to None.
     """
 
-    def __init__(self,
-                 in_channels: int = 2048,
-                 hid_channels: int = 2048,
-                 out_channels: int = 128,
-                 roi_size: int = 3,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        in_channels: int = 2048,
+        hid_channels: int = 2048,
+        out_channels: int = 128,
+        roi_size: int = 3,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg)
         self.roi_size = roi_size
         self.mlp = nn.Sequential(
-            nn.Linear(in_channels, hid_channels), nn.ReLU(inplace=True),
-            nn.Linear(hid_channels, out_channels))
+            nn.Linear(in_channels, hid_channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(hid_channels, out_channels),
+        )
 
     def pool(self, x: Tensor, boxes: Tensor, scale: float) -> Tensor:
         """Mean feature of each box, float32 or wider.

@@ -5,6 +5,7 @@ that is an inner product of token vectors is attention with extra head
 dimensions, as many as the vectors are long, so that one fused
 ``scaled_dot_product_attention`` computes it and memory grows with N K.
 """
+
 from typing import NamedTuple, Optional, Tuple, Union
 
 import torch
@@ -25,6 +26,7 @@ class LowRankBias(NamedTuple):
             are then those of the plain attention, and only the gradient
             comes through the bias.
     """
+
     coefficients: Tensor
     vectors: Tensor
     zero: bool = False
@@ -51,10 +53,11 @@ def _merge(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[Tensor],
-            dropout: float) -> Tensor:
+def _folded(
+    q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[Tensor], dropout: float
+) -> Tensor:
     """Attention whose extra head dimensions hold the bias."""
-    width, scale = q.shape[-1], q.shape[-1]**-0.5
+    width, scale = q.shape[-1], q.shape[-1] ** -0.5
     vectors = bias.vectors[:, None].to(q.dtype)  # (B, 1, N, E)
     # the kernel multiplies all logits by the scale, the bias must stay as it is
     coefficients = (bias.coefficients / scale).to(q.dtype)[None, :, None]  # (1, heads, 1, E)
@@ -65,16 +68,27 @@ def _folded(q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[T
         torch.cat([q, coefficients * vectors, zeros], -1),
         torch.cat([k, vectors.expand(*k.shape[:3], -1), zeros], -1),
         F.pad(v, (0, extra)),  # fused kernels want one width; these columns come out as zeros
-        attn_mask=mask, dropout_p=dropout, scale=scale)
+        attn_mask=mask,
+        dropout_p=dropout,
+        scale=scale,
+    )
     return _merge(out[..., :width])
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[LowRankBias] = None,
-           relation: Optional[Tensor] = None, dropout: float = 0.) -> Tensor:
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Optional[LowRankBias] = None,
+    relation: Optional[Tensor] = None,
+    dropout: float = 0.0,
+) -> Tensor:
     """Softmax attention, always through the fused kernel.
 
     Args:
-        q, k, v (Tensor): (B, heads, N, d).
+        q (Tensor): Queries (B, heads, N, d).
+        k (Tensor): Keys, same shape.
+        v (Tensor): Values, same shape.
         bias (LowRankBias, optional): Added to the scaled logits, folded into
             the heads. Defaults to None.
         relation (Tensor, optional): (B or 1, heads or 1, N, N), added to the
@@ -95,12 +109,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[LowRankBias] = None,
     return out
 
 
-def class_attention(q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None,
-                    relation: Optional[Tensor] = None) -> Tensor:
+def class_attention(
+    q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None, relation: Optional[Tensor] = None
+) -> Tensor:
     """Attention of the class token, from its query alone.
 
     Args:
-        q, k (Tensor): (B, heads, N, d); token 0 is the class token.
+        q (Tensor): Queries (B, heads, N, d); token 0 is the class token.
+        k (Tensor): Keys, same shape.
         bias (LowRankBias, optional): As in :func:`attend`.
         relation (Tensor, optional): As in :func:`attend`.
 
@@ -109,7 +125,7 @@ def class_attention(q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None,
         without the class token's own weight.
     """
     with torch.autocast(q.device.type, enabled=False):
-        logits = upcast(q[:, :, :1]) @ upcast(k).transpose(-2, -1) * q.shape[-1]**-0.5
+        logits = upcast(q[:, :, :1]) @ upcast(k).transpose(-2, -1) * q.shape[-1] ** -0.5
         if bias is not None:
             query = bias.coefficients * bias.vectors[:, :1]  # (B, heads, E)
             logits = logits + (query @ bias.vectors.transpose(1, 2).to(query))[:, :, None]
@@ -124,9 +140,13 @@ class FusedAttention(MultiheadAttention):
     Parameters, keys and plain behavior are mmpretrain's.
     """
 
-    def forward(self, x: Tensor, bias: Optional[LowRankBias] = None,
-                relation: Optional[Tensor] = None, return_attention: bool = False
-                ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
+    def forward(
+        self,
+        x: Tensor,
+        bias: Optional[LowRankBias] = None,
+        relation: Optional[Tensor] = None,
+        return_attention: bool = False,
+    ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
         """Self-attention of ``x``.
 
         Args:
@@ -140,6 +160,6 @@ class FusedAttention(MultiheadAttention):
         """
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
-        out = attend(q, k, v, bias, relation, self.attn_drop if self.training else 0.)
+        out = attend(q, k, v, bias, relation, self.attn_drop if self.training else 0.0)
         out = self.out_drop(self.gamma1(self.proj_drop(self.proj(out))))
         return (out, class_attention(q, k, bias, relation)) if return_attention else out

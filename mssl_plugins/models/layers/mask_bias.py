@@ -6,6 +6,7 @@ largest segments, and s_i = sum_k c_ik.  Layer l, head h adds
 ``a <c_i, c_j> + b (s_i s_j - <c_i, c_j>)`` to its logits: a for two tokens of
 one segment (positive relation), b for two segments (negative relation).
 """
+
 from typing import Dict, Optional, Tuple, Union
 
 import torch
@@ -16,8 +17,9 @@ from mssl_plugins.models.layers.attention import LowRankBias
 
 
 @torch.no_grad()
-def segment_coverage(segments: Tensor, patch: Union[int, Tuple[int, int]],
-                     num_segments: int = 32) -> Tensor:
+def segment_coverage(
+    segments: Tensor, patch: Union[int, Tuple[int, int]], num_segments: int = 32
+) -> Tensor:
     """Fraction of each token that each of the largest segments covers.
 
     Segments are numbered anew for every image, by area within it (equal
@@ -70,8 +72,10 @@ def segment_coverage(segments: Tensor, patch: Union[int, Tuple[int, int]],
     column[:, 0] = num_segments
     rows, columns, width = h // ph, w // pw, num_segments + 1
     column += image * (rows * columns * width)
-    token = (torch.arange(h, device=device, dtype=torch.int32)[:, None] // ph * columns
-             + torch.arange(w, device=device, dtype=torch.int32) // pw).flatten()
+    token = (
+        torch.arange(h, device=device, dtype=torch.int32)[:, None] // ph * columns
+        + torch.arange(w, device=device, dtype=torch.int32) // pw
+    ).flatten()
     cell = column.flatten().index_select(0, place).view(b, h * w) + token * width
     pixels = torch.bincount(cell.flatten(), minlength=b * rows * columns * width)
     return pixels.view(b, rows * columns, width)[..., :num_segments].float() / (ph * pw)
@@ -98,17 +102,24 @@ class MaskBias(nn.Module):
         ValueError: If both are off, or ``init`` names a relation that is off.
     """
 
-    def __init__(self, num_layers: int, num_heads: int, positive: bool = True,
-                 negative: bool = False,
-                 init: Union[float, Dict[str, float]] = 0.) -> None:
+    def __init__(
+        self,
+        num_layers: int,
+        num_heads: int,
+        positive: bool = True,
+        negative: bool = False,
+        init: Union[float, Dict[str, float]] = 0.0,
+    ) -> None:
         super().__init__()
         if not (positive or negative):
             raise ValueError(
                 'mask_bias with positive=False and negative=False is no bias: '
-                'switch one on, or give mask_bias=None')
+                'switch one on, or give mask_bias=None'
+            )
         self.num_layers = num_layers
-        relations = [name for name, used in (('positive', positive), ('negative', negative))
-                     if used]
+        relations = [
+            name for name, used in (('positive', positive), ('negative', negative)) if used
+        ]
         start = dict(init) if isinstance(init, dict) else dict.fromkeys(relations, init)
         start.pop('_scope_', None)  # mmengine's mark on dicts of inherited configs
         for name in start:
@@ -119,8 +130,9 @@ class MaskBias(nn.Module):
             if relation not in relations:
                 return None
             return nn.ParameterList(
-                nn.Parameter(torch.full((num_heads, ), float(start.get(relation, 0.))))
-                for _ in range(num_layers))
+                nn.Parameter(torch.full((num_heads,), float(start.get(relation, 0.0))))
+                for _ in range(num_layers)
+            )
 
         self.a, self.b = strengths('positive'), strengths('negative')
 

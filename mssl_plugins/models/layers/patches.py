@@ -1,4 +1,5 @@
 """Images as rows of patches and back (MAE, arXiv 2111.06377, section 3)."""
+
 from typing import Tuple
 
 from torch import Tensor

@@ -1,4 +1,5 @@
 """Fixed 2-D sine-cosine position embeddings (MAE, arXiv 2111.06377, section 3)."""
+
 from typing import Tuple
 
 import torch
@@ -29,12 +30,16 @@ def sincos_pos_embed(grid: Tuple[int, int], dim: int, cls_token: bool = False) -
     if dim % 4:
         raise ValueError(f'2-D sine-cosine positions need a width divisible by 4, got {dim}')
     h, w = grid
-    frequency = 1. / 10000.**(torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
+    frequency = 1.0 / 10000.0 ** (torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
     rows = torch.arange(h, dtype=torch.float32)[:, None] * frequency  # (h, dim / 4)
     columns = torch.arange(w, dtype=torch.float32)[:, None] * frequency  # (w, dim / 4)
-    table = torch.cat([
-        torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(h, w, -1),
-        torch.cat([columns.sin(), columns.cos()], 1)[None].expand(h, w, -1)], 2)  # (h, w, dim)
+    table = torch.cat(
+        [
+            torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(h, w, -1),
+            torch.cat([columns.sin(), columns.cos()], 1)[None].expand(h, w, -1),
+        ],
+        2,
+    )  # (h, w, dim)
     table = table.flatten(0, 1)
     if cls_token:
         table = torch.cat([table.new_zeros(1, dim), table])

@@ -1,4 +1,5 @@
 """Losses run in float32 whatever the network ran in."""
+
 import torch
 from torch import Tensor
 

@@ -1,4 +1,5 @@
 """Shuffled BatchNorm, for every key encoder (MoCo, arXiv 1911.05722, section 3.3)."""
+
 from typing import Callable, Sequence
 
 import torch

@@ -3,6 +3,7 @@
 MoCo's CIFAR recipe (MixMask's supplement, Table 1, through the code it builds
 on) normalizes each eighth of the batch by its own statistics.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,10 +47,15 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         # parts become channels: one fused call normalizes all of them
         parts = x.view(s, n // s, c, h, w).transpose(0, 1).reshape(n // s, s * c, h, w)
         out = F.batch_norm(
-            parts, mean, var,
+            parts,
+            mean,
+            var,
             None if self.weight is None else self.weight.repeat(s),
             None if self.bias is None else self.bias.repeat(s),
-            True, self.momentum, self.eps)
+            True,
+            self.momentum,
+            self.eps,
+        )
         self._note(mean.view(s, c), var.view(s, c))
         return out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
 
@@ -57,8 +63,10 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         """A call a part: in channels-last memory the other way copies more than it computes."""
         means = self.running_mean.repeat(self.num_splits, 1)
         variances = self.running_var.repeat(self.num_splits, 1)
-        out = [F.batch_norm(part, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
-               for part, mean, var in zip(x.chunk(self.num_splits), means, variances)]
+        out = [
+            F.batch_norm(part, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
+            for part, mean, var in zip(x.chunk(self.num_splits), means, variances)
+        ]
         self._note(means, variances)
         return torch.cat(out)
 

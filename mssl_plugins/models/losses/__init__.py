@@ -1,4 +1,5 @@
 """Small modules, in float32."""
+
 from mssl_plugins.models.losses.dino import DINOLoss
 from mssl_plugins.models.losses.nt_xent import nt_xent
 from mssl_plugins.models.losses.patch_contrast import PatchContrast, l_single

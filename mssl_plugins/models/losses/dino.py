@@ -2,6 +2,7 @@
 
 Equations 1-3, centering of equation 4.
 """
+
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
@@ -35,15 +36,18 @@ class DINOLoss(nn.Module):
             [0, 1].
     """
 
-    def __init__(self,
-                 out_channels: int = 65536,
-                 student_temp: float = 0.1,
-                 teacher_temp: float = 0.04,
-                 center_momentum: float = 0.9) -> None:
+    def __init__(
+        self,
+        out_channels: int = 65536,
+        student_temp: float = 0.1,
+        teacher_temp: float = 0.04,
+        center_momentum: float = 0.9,
+    ) -> None:
         super().__init__()
         if not (student_temp > 0 and teacher_temp > 0):
-            raise ValueError('temperatures must be positive, got '
-                             f'student {student_temp}, teacher {teacher_temp}')
+            raise ValueError(
+                f'temperatures must be positive, got student {student_temp}, teacher {teacher_temp}'
+            )
         if not 0 <= center_momentum <= 1:
             raise ValueError(f'center_momentum must lie in [0, 1], got {center_momentum}')
         self.student_temp, self.teacher_temp = student_temp, teacher_temp
@@ -69,8 +73,9 @@ class DINOLoss(nn.Module):
             ValueError: If there is no pair of different views.
         """
         if len(student) < 2:
-            raise ValueError('DINO compares different views: the student needs at least 2, '
-                             f'got {len(student)}')
+            raise ValueError(
+                f'DINO compares different views: the student needs at least 2, got {len(student)}'
+            )
         with torch.autocast(student.device.type, enabled=False):
             target = self.target(teacher)
             z = upcast(student) / self.student_temp
@@ -88,5 +93,8 @@ class DINOLoss(nn.Module):
             self.center.lerp_(mean.to(self.center), 1 - self.center_momentum)
 
     def extra_repr(self) -> str:
-        return (f'student_temp={self.student_temp}, teacher_temp={self.teacher_temp}, '
-                f'center_momentum={self.center_momentum}')
+        """Temperatures and momentum, for printing."""
+        return (
+            f'student_temp={self.student_temp}, teacher_temp={self.teacher_temp}, '
+            f'center_momentum={self.center_momentum}'
+        )

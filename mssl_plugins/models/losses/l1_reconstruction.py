@@ -1,4 +1,5 @@
 """L1 reconstruction of a view (MST, arXiv 2106.05656, supplement, Algorithm 1)."""
+
 from typing import Optional
 
 import torch
@@ -10,8 +11,9 @@ from mssl_plugins.models.layers.precision import upcast
 REDUCTIONS = ('pixel', 'mean', 'image')
 
 
-def l1_reconstruction_loss(prediction: Tensor, view: Tensor, mask: Optional[Tensor] = None,
-                           reduction: str = 'pixel') -> Tensor:
+def l1_reconstruction_loss(
+    prediction: Tensor, view: Tensor, mask: Optional[Tensor] = None, reduction: str = 'pixel'
+) -> Tensor:
     """L1 distance of a reconstructed view to the view.
 
     Args:

@@ -1,4 +1,5 @@
 """NT-Xent: SimCLR's normalized, temperature-scaled cross-entropy (arXiv 2002.05709, eq. 1)."""
+
 from typing import Callable
 
 import torch
@@ -36,5 +37,4 @@ def nt_xent(a: Tensor, b: Tensor, contrast: Callable[[Tensor, Tensor], Tensor]) 
         similarity = z @ everybody.T  # (2N, 2NW)
         others = torch.ones_like(similarity, dtype=torch.bool)
         others[row, itself] = others[row, partner] = False
-        return contrast(similarity[row, partner, None],
-                        similarity[others].reshape(2 * n, -1))
+        return contrast(similarity[row, partner, None], similarity[others].reshape(2 * n, -1))

@@ -3,6 +3,7 @@
 Which pseudo labels form the set B, and the value of lambda, are not printed:
 our choices, each an argument.
 """
+
 from typing import Optional
 
 import torch
@@ -29,12 +30,13 @@ class _LSingle(torch.autograd.Function):
         grad = torch.empty_like(prediction) if ctx.needs_input_grad[0] else None
         step_g, step_r = max(chunk // rows, 1), min(chunk, rows)
         for g in range(0, groups, step_g):
-            x = label[g:g + step_g]  # (g, N, D)
+            x = label[g : g + step_g]  # (g, N, D)
             for r in range(0, rows, step_r):
                 here = slice(g, g + step_g), slice(r, r + step_r)
-                index = own[r:r + step_r]
-                logits = torch.baddbmm(norm[g:g + step_g], prediction[here],
-                                       x.transpose(1, 2), alpha=2 / lam)  # (g, r, N)
+                index = own[r : r + step_r]
+                logits = torch.baddbmm(
+                    norm[g : g + step_g], prediction[here], x.transpose(1, 2), alpha=2 / lam
+                )  # (g, r, N)
                 positive = logits[:, torch.arange(len(index)), index]
                 total = logits.logsumexp(-1)
                 loss[here] = total - positive
@@ -46,16 +48,18 @@ class _LSingle(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, outer):
-        grad, = ctx.saved_tensors
+        (grad,) = ctx.saved_tensors
         return outer.unsqueeze(-1) * grad, None, None, None, None, None
 
 
-def l_single(prediction: Tensor,
-             label: Tensor,
-             lam: float,
-             own: Optional[Tensor] = None,
-             valid: Optional[Tensor] = None,
-             chunk: Optional[int] = None) -> Tensor:
+def l_single(
+    prediction: Tensor,
+    label: Tensor,
+    lam: float,
+    own: Optional[Tensor] = None,
+    valid: Optional[Tensor] = None,
+    chunk: Optional[int] = None,
+) -> Tensor:
     r"""``-log(exp(-|p - x|^2 / lam) / sum_{x' in B} exp(-|p - x'|^2 / lam))``.
 
     Args:
@@ -114,11 +118,13 @@ class PatchContrast(nn.Module):
 
     NEGATIVES = ('batch', 'image', 'index')
 
-    def __init__(self,
-                 negatives: str = 'batch',
-                 temperature: float = 0.1,
-                 chunk: Optional[int] = 1024,
-                 gather: bool = False) -> None:
+    def __init__(
+        self,
+        negatives: str = 'batch',
+        temperature: float = 0.1,
+        chunk: Optional[int] = 1024,
+        gather: bool = False,
+    ) -> None:
         super().__init__()
         if negatives not in self.NEGATIVES:
             raise unknown(negatives, self.NEGATIVES, 'kind of negatives')
@@ -158,8 +164,11 @@ class PatchContrast(nn.Module):
             return self.temperature * (loss if valid is None else loss[rows]).mean()
 
     def extra_repr(self) -> str:
-        return (f'negatives={self.negatives!r}, temperature={self.temperature}, '
-                f'chunk={self.chunk}, gather={self.gather}')
+        """The arguments, for printing."""
+        return (
+            f'negatives={self.negatives!r}, temperature={self.temperature}, '
+            f'chunk={self.chunk}, gather={self.gather}'
+        )
 
 
 def _by_position(masked: Tensor, value: Tensor, length: int) -> Tensor:

@@ -1,4 +1,5 @@
 """Between backbone and loss."""
+
 from mssl_plugins.models.necks.mae_decoder import MAEDecoder
 from mssl_plugins.models.necks.mph import MPH
 from mssl_plugins.models.necks.pixel_decoder import PixelDecoder

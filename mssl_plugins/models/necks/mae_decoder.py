@@ -1,4 +1,5 @@
 """The decoder of MAE (arXiv 2111.06377, section 3)."""
+
 import math
 from typing import Tuple, Union
 
@@ -36,8 +37,10 @@ class MAEDecoder(MAEPretrainDecoder):
         if isinstance(num_patches, int):
             side = math.isqrt(num_patches)
             if side**2 != num_patches:
-                raise ValueError(f'num_patches={num_patches} is no square: give rows and columns, '
-                                 'as in num_patches=(7, 14)')
+                raise ValueError(
+                    f'num_patches={num_patches} is no square: give rows and columns, '
+                    'as in num_patches=(7, 14)'
+                )
             num_patches = (side, side)
         super().__init__(num_patches=math.prod(num_patches), **kwargs)
         self.grid = tuple(num_patches)
@@ -47,9 +50,10 @@ class MAEDecoder(MAEPretrainDecoder):
     def init_weights(self) -> None:
         """As in mmpretrain, with the positions of this grid, square or not."""
         BaseModule.init_weights(self)  # mmpretrain's own fills in a square grid's
-        self.decoder_pos_embed.data.copy_(sincos_pos_embed(
-            self.grid, self.decoder_pos_embed.shape[-1], cls_token=True))
-        nn.init.normal_(self.mask_token, std=.02)
+        self.decoder_pos_embed.data.copy_(
+            sincos_pos_embed(self.grid, self.decoder_pos_embed.shape[-1], cls_token=True)
+        )
+        nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, tokens: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
         """Predict the masked patches.

@@ -2,6 +2,7 @@
 
 The paper says that it is convolutional; its layers are our choice.
 """
+
 from typing import Optional, Sequence, Tuple
 
 import torch
@@ -34,28 +35,41 @@ class PixelDecoder(BaseModule):
             factors of 2 than there are widths.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 patch_size: int = 16,
-                 widths: Sequence[int] = (256, 128, 64, 32),
-                 use_bn: bool = True,
-                 out_channels: int = 3,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg or dict(
-            type='Kaiming', layer='Conv2d', nonlinearity='relu',
-            override=dict(type='Normal', name='to_pixels', std=0.01)))
+    def __init__(
+        self,
+        in_channels: int,
+        patch_size: int = 16,
+        widths: Sequence[int] = (256, 128, 64, 32),
+        use_bn: bool = True,
+        out_channels: int = 3,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(
+            init_cfg
+            or dict(
+                type='Kaiming',
+                layer='Conv2d',
+                nonlinearity='relu',
+                override=dict(type='Normal', name='to_pixels', std=0.01),
+            )
+        )
         stages = patch_size.bit_length() - 1
         if patch_size < 2 or patch_size != 2**stages or stages > len(widths):
-            raise ValueError(f'patch_size={patch_size}: the decoder doubles the side in each '
-                             f'stage and has {len(widths)} widths, so allowed are '
-                             f'{[2**(i + 1) for i in range(len(widths))]}')
+            raise ValueError(
+                f'patch_size={patch_size}: the decoder doubles the side in each '
+                f'stage and has {len(widths)} widths, so allowed are '
+                f'{[2 ** (i + 1) for i in range(len(widths))]}'
+            )
         self.patch_size = patch_size
         channels = [in_channels, *widths[:stages]]
         self.stages = nn.ModuleList()
         for a, b in zip(channels, channels[1:]):
             norm = [nn.BatchNorm2d(b)] if use_bn else []
-            self.stages.append(nn.Sequential(
-                nn.Conv2d(a, b, 3, padding=1, bias=not use_bn), *norm, nn.ReLU(inplace=True)))
+            self.stages.append(
+                nn.Sequential(
+                    nn.Conv2d(a, b, 3, padding=1, bias=not use_bn), *norm, nn.ReLU(inplace=True)
+                )
+            )
         self.to_pixels = nn.Conv2d(channels[-1], out_channels, 1)
         self.to(memory_format=torch.channels_last)  # as tokens arrive
 
@@ -78,4 +92,5 @@ class PixelDecoder(BaseModule):
 
     @staticmethod
     def enlarge(x: Tensor) -> Tensor:
+        """Doubles height and width of (N, C, H, W), bilinear."""
         return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)

@@ -2,6 +2,7 @@
 
 All levels are made from the last map of a plain ViT.
 """
+
 from typing import Sequence, Tuple, Union
 
 import torch.nn.functional as F
@@ -34,18 +35,26 @@ class SimpleFeaturePyramid(BaseModule):
         ValueError: If a scale is none of the four.
     """
 
-    def __init__(self, in_channels: int, out_channels: int = 256,
-                 scales: Sequence[float] = (4, 2, 1, 0.5), extra: int = 1,
-                 init_cfg=None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 256,
+        scales: Sequence[float] = (4, 2, 1, 0.5),
+        extra: int = 1,
+        init_cfg=None,
+    ) -> None:
         super().__init__(init_cfg)
         self.extra = extra
         self.levels = nn.ModuleList()
         for scale in scales:
             width = in_channels
             if scale == 4:
-                body = [nn.ConvTranspose2d(width, width // 2, 2, stride=2),
-                        LayerNorm2d(width // 2, eps=1e-6), nn.GELU(),
-                        nn.ConvTranspose2d(width // 2, width // 4, 2, stride=2)]
+                body = [
+                    nn.ConvTranspose2d(width, width // 2, 2, stride=2),
+                    LayerNorm2d(width // 2, eps=1e-6),
+                    nn.GELU(),
+                    nn.ConvTranspose2d(width // 2, width // 4, 2, stride=2),
+                ]
                 width //= 4
             elif scale == 2:
                 body = [nn.ConvTranspose2d(width, width // 2, 2, stride=2)]
@@ -56,12 +65,15 @@ class SimpleFeaturePyramid(BaseModule):
                 body = [nn.MaxPool2d(2, stride=2)]
             else:
                 raise unknown(scale, ('4', '2', '1', '0.5'), 'scale of the pyramid')
-            self.levels.append(nn.Sequential(
-                *body,
-                nn.Conv2d(width, out_channels, 1, bias=False),
-                LayerNorm2d(out_channels, eps=1e-6),
-                nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-                LayerNorm2d(out_channels, eps=1e-6)))
+            self.levels.append(
+                nn.Sequential(
+                    *body,
+                    nn.Conv2d(width, out_channels, 1, bias=False),
+                    LayerNorm2d(out_channels, eps=1e-6),
+                    nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+                    LayerNorm2d(out_channels, eps=1e-6),
+                )
+            )
 
     def forward(self, inputs: Union[Tensor, Sequence[Tensor]]) -> Tuple[Tensor, ...]:
         """The ViT's maps, the last of which counts -> maps (B, out_channels, ., .)."""

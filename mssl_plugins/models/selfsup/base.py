@@ -79,6 +79,7 @@ class Siamese(SelfSupervisor):
         Args:
             inputs (List[Tensor]): Two views, (N, 3, H, W) each.
             data_samples (list, optional): Not used.
+            **kwargs: Not used.
 
         Returns:
             Dict[str, Tensor]: ``loss``; with mixing also ``loss_unmix``,

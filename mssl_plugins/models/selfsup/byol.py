@@ -37,13 +37,16 @@ class BYOL(Siamese, mmpretrain.BYOL):
         self.target_net = MomentumTeacher(nn.Sequential(self.backbone, self.neck), momentum)
 
     def embed(self, x: Tensor) -> Predicted:
+        """Prediction and target projection of (N, 3, H, W)."""
         prediction = upcast(self.head.predictor([self.project(x)])[0])
         return Predicted(prediction, upcast(self.target_net(x)[0]))
 
     def embed_pair(self, x1: Tensor, x2: Tensor) -> Tuple[Predicted, Predicted]:
+        """Each view through both networks, for the symmetric loss."""
         return self.embed(x1), self.embed(x2)
 
     def pair_loss(self, a: Predicted, b: Predicted) -> Tensor:
+        """Both directions, each twice the negative mean cosine."""
         with torch.autocast(a.prediction.device.type, enabled=False):
             distance = self.head.loss_module  # -mean(cos)
             return 2 * (distance(a.prediction, b.target) + distance(b.prediction, a.target))

@@ -107,6 +107,7 @@ class MAE(SelfSupervisor):
         Args:
             inputs (Tensor | Sequence[Tensor]): One view, (B, 3, H, W).
             data_samples (list, optional): Passed to :meth:`backbone_kwargs`.
+            **kwargs: Not used.
 
         Returns:
             Dict[str, Tensor]: ``loss_mae``.

@@ -189,6 +189,7 @@ class MaskGuidedDINODistill(DINO):
             inputs (Sequence[Tensor]): V views (B, 3, S, S), global ones
                 first; local ones may have another S.
             data_samples (list): With ``view_segments`` of the global views.
+            **kwargs: Not used.
 
         Returns:
             Dict[str, Tensor]: ``loss_distill``.
@@ -265,6 +266,7 @@ class MaskGuidedMAEDistill(BaseSelfSupervisor):
         Args:
             inputs (Tensor | Sequence[Tensor]): One view, (B, 3, H, W).
             data_samples (list): With ``view_segments``.
+            **kwargs: Not used.
 
         Returns:
             Dict[str, Tensor]: ``loss_distill``, in [0, 2].

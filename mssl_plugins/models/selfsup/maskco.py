@@ -1,7 +1,7 @@
-"""MaskCo: Self-Supervised Visual Representations Learning by Contrastive Mask
-Prediction (ICCV 2021, arXiv 2108.07954).
+"""MaskCo: contrastive mask prediction.
 
-Supplement, Algorithm 1 and section A.2::
+Self-Supervised Visual Representations Learning by Contrastive Mask Prediction
+(ICCV 2021, arXiv 2108.07954). Supplement, Algorithm 1 and section A.2::
 
     x_q, x_k, masked_box, key_boxes = transform(x)            mssl_plugins.MaskCoViews
     q = head_q(RoIAlign(net_q(mask(x_q)), masked_box))        N x 1 x D
@@ -59,6 +59,7 @@ class KeyEncoder(nn.Module):
         self.backbone, self.mph, self.head = backbone, mph, head
 
     def forward(self, x: Tensor, boxes: Tensor) -> Tensor:
+        """Vectors of ``boxes`` in (N, 3, H, W), see :func:`region_vectors`."""
         return region_vectors(self.backbone, self.mph, self.head, x, boxes)
 
 
@@ -138,6 +139,7 @@ class MaskCo(SelfSupervisor):
             inputs (List[Tensor]): Query and key views, (N, 3, H, W) each.
             data_samples (List[DataSample]): With ``masked_box`` (4,) and
                 ``key_boxes`` (K, 4), in px of their view.
+            **kwargs: Not used.
 
         Returns:
             Dict[str, Tensor]: ``loss``, a float32 scalar.
@@ -220,8 +222,9 @@ class MaskCo(SelfSupervisor):
 
     @torch.no_grad()
     def dense(self, x: Tensor, boxes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """For figures: masked images, MPH's output on them, and the key
-        branch's map of the whole images (supplement, Fig. 1).
+        """Masked images, MPH's output on them, and the key branch's map.
+
+        For figures; the map is that of the whole images (supplement, Fig. 1).
 
         Args:
             x (Tensor): (N, 3, H, W), normalized.

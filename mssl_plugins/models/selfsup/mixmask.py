@@ -140,5 +140,6 @@ class MixMask(nn.Module):
         return images, 1 - (y1 - y0) * (x1 - x0) / (h * w)
 
     def extra_repr(self) -> str:
+        """The arguments, for printing."""
         return (f'mode={self.mode!r}, pattern={self.pattern!r}, grid={self.grid}, '
                 f'ratio={self.ratio}, unmix_prob={self.unmix_prob}')

@@ -58,6 +58,7 @@ class MoCo(Siamese, mmpretrain.MoCo):
         self.split_bn = any(isinstance(m, SplitBatchNorm2d) for m in self.backbone.modules())
 
     def embed(self, x: Tensor) -> Query:
+        """Unit query vectors (N, D) of (N, 3, H, W)."""
         return Query(unit(self.project(x)))
 
     @torch.no_grad()
@@ -71,9 +72,11 @@ class MoCo(Siamese, mmpretrain.MoCo):
         return Key(k, self.queue.clone())  # the buffer changes before the backward pass
 
     def embed_pair(self, x1: Tensor, x2: Tensor) -> Tuple[Query, Key]:
+        """The first view as query, the second as key."""
         return self.embed(x1), self.embed_key(x2)
 
     def pair_loss(self, q: Query, k: Key) -> Tensor:
+        """InfoNCE of the queries against their keys and the queue."""
         with torch.autocast(q.z.device.type, enabled=False):
             positive = (q.z * k.z).sum(1, keepdim=True)  # (N, 1)
             negative = q.z @ k.queue  # (N, K)

@@ -132,6 +132,7 @@ class MST(DINO):
             inputs (Sequence[Tensor]): V views (B, 3, S, S), global ones
                 first; local ones may have another S.
             data_samples (list, optional): Passed to :meth:`backbone_kwargs`.
+            **kwargs: Not used.
 
         Returns:
             Dict[str, Tensor]: ``loss_dino`` and ``loss_reconstruct``,

@@ -35,11 +35,14 @@ class SimCLR(Siamese, mmpretrain.SimCLR):
     """
 
     def embed(self, x: Tensor) -> Projected:
+        """Unit vectors (N, D) of (N, 3, H, W)."""
         return Projected(unit(self.project(x)))
 
     def embed_pair(self, x1: Tensor, x2: Tensor) -> Tuple[Projected, Projected]:
+        """Both views in one batch, which shares its statistics."""
         z = self.embed(torch.cat([x1, x2])).z  # (2N, D)
         return Projected(z[:len(x1)]), Projected(z[len(x1):])
 
     def pair_loss(self, a: Projected, b: Projected) -> Tensor:
+        """NT-Xent over the 2N vectors."""
         return nt_xent(a.z, b.z, self.head.loss)

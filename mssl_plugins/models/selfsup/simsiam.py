@@ -27,13 +27,16 @@ class SimSiam(Siamese, mmpretrain.SimSiam):
     """
 
     def embed(self, x: Tensor) -> Predicted:
+        """Prediction and detached projection of (N, 3, H, W)."""
         z = self.project(x)
         return Predicted(upcast(self.head.predictor([z])[0]), z.detach())
 
     def embed_pair(self, x1: Tensor, x2: Tensor) -> Tuple[Predicted, Predicted]:
+        """Each view by itself, with its own batch statistics."""
         return self.embed(x1), self.embed(x2)
 
     def pair_loss(self, a: Predicted, b: Predicted) -> Tensor:
+        """Mean of both directions of the negative mean cosine."""
         with torch.autocast(a.prediction.device.type, enabled=False):
             distance = self.head.loss_module  # -mean(cos)
             return 0.5 * (distance(a.prediction, b.target) + distance(b.prediction, a.target))

@@ -70,7 +70,9 @@ def test_wrong_arguments_are_named(wrong, words):
 
 def test_both_are_applied_in_the_multilayer_probe_and_follow_the_sample():
     """Its pipeline without crop and flip, on a gray image, which only lighting tints."""
-    steps = [TRANSFORMS.build(step) for step in Config.fromfile(CONFIG).train_dataloader.dataset.pipeline]
+    steps = [
+        TRANSFORMS.build(step) for step in Config.fromfile(CONFIG).train_dataloader.dataset.pipeline
+    ]
     names = [type(step).__name__ for step in steps]
     assert names == ['RandomResizedCrop', 'RandomFlip', 'ColorJitter', 'Lighting', 'PackInputs']
 

@@ -14,9 +14,9 @@ from mmengine.logging import MessageHub
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
-from helpers.images import Pictures
 from torch import nn
 
+from helpers.images import Pictures
 from mssl_plugins.engine.hooks.knn_hook import KNNHook
 from mssl_plugins.evaluation import knn_accuracy
 from mssl_plugins.registry import HOOKS
@@ -141,8 +141,7 @@ def test_results_reach_every_log_and_training_is_as_without(tmp_path):
     top1 = knn_accuracy(*x, ks=[1, 7], temperature=0.1)
     assert top1 == {1: last['knn/top1_k1'], 7: last['knn/top1_k7']}
 
-    from tensorboard.backend.event_processing.event_accumulator import \
-        EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     events = next(Path(live.work_dir).rglob('events.out.tfevents*'))
     curve = EventAccumulator(str(events.parent)).Reload().Scalars(
         'knn/top1_k7')

@@ -18,7 +18,9 @@ def test_every_pixel_in_float64():
     for reduction, parts, masked_parts in (
             ('pixel', 40, int(mask.sum())), ('mean', 120, 3 * int(mask.sum())), ('image', 2, 2)):
         assert float(l1_reconstruction_loss(a, b, None, reduction)) == pytest.approx(total / parts)
-        assert float(l1_reconstruction_loss(a, b, mask, reduction)) == pytest.approx(covered / masked_parts)
+        assert float(l1_reconstruction_loss(a, b, mask, reduction)) == pytest.approx(
+            covered / masked_parts
+        )
     assert float(l1_reconstruction_loss(a, b, torch.zeros_like(mask))) == 0
     with pytest.raises(ValueError, match="did you mean 'pixel'"):
         l1_reconstruction_loss(a, b, reduction='pixels')

@@ -292,7 +292,11 @@ TINY = """
 
 def test_a_resumed_run_equals_the_undisturbed_one(tmp_path, tiny_config, train):
     from helpers.runs import losses
-    path, runs = tiny_config(TINY.replace('{model}', repr(config('ASL')))), [tmp_path / 'straight', tmp_path / 'broken']
+
+    path, runs = (
+        tiny_config(TINY.replace('{model}', repr(config('ASL')))),
+        [tmp_path / 'straight', tmp_path / 'broken'],
+    )
     assert train(path, '--work-dir', runs[0]).status == 0
     runs[1].mkdir()  # what a run killed in its third epoch leaves
     copy = shutil.copy(runs[0] / 'epoch_2.pth', runs[1])

@@ -63,7 +63,9 @@ def test_loss_runs_in_float32_under_bf16():
 
 
 def test_uniform_teacher_gives_log_k():
-    assert float(DINOLoss(K)(torch.zeros(2, B, K), torch.zeros(2, B, K))) == pytest.approx(math.log(K))
+    assert float(DINOLoss(K)(torch.zeros(2, B, K), torch.zeros(2, B, K))) == pytest.approx(
+        math.log(K)
+    )
 
 
 @pytest.mark.parametrize('kwargs, text', [
@@ -139,7 +141,9 @@ def test_loss_of_all_crops(backbone):
 
 def test_crops_of_a_size_share_a_pass_and_the_head_has_one():
     model, sizes, rows = build(), [], []
-    model.backbone.patch_embed.register_forward_pre_hook(lambda m, args: sizes.append(tuple(args[0].shape)))
+    model.backbone.patch_embed.register_forward_pre_hook(
+        lambda m, args: sizes.append(tuple(args[0].shape))
+    )
     model.head.register_forward_pre_hook(lambda m, args: rows.append(len(args[0])))
     model.loss([v.float() for v in views(local=3)])
     assert sizes == [(2 * B, 3, 16, 16), (3 * B, 3, 8, 8)]
@@ -315,7 +319,9 @@ def test_too_few_views():
 
 def test_patches_must_tile_every_view():
     x = views() + [torch.zeros(B, 3, 10, 10)]
-    with pytest.raises(ValueError, match='view 4 of 10 x 10 px is not divisible by the patch size 4'):
+    with pytest.raises(
+        ValueError, match='view 4 of 10 x 10 px is not divisible by the patch size 4'
+    ):
         build().loss(x)
 
 

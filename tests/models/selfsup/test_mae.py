@@ -87,7 +87,9 @@ def slow_code(index, dim):
 @pytest.mark.parametrize('grid', [(4, 4), (2, 8), (4, 8), (8, 2), (1, 3)])
 def test_every_token_has_the_code_of_its_row_and_of_its_column(grid):
     h, w = grid
-    vit = dict(type='mssl_plugins.ViT', arch=ARCH, img_size=(h * PATCH, w * PATCH), patch_size=PATCH)
+    vit = dict(
+        type='mssl_plugins.ViT', arch=ARCH, img_size=(h * PATCH, w * PATCH), patch_size=PATCH
+    )
     neck = dict(config()['neck'], num_patches=grid)
     model = MODELS.build(dict(config(), backbone=vit, neck=neck, mask_ratio=.5))
     model.init_weights()
@@ -264,7 +266,9 @@ def test_picture_of_a_reconstruction():
 
     for row in range(2):
         assert (cell(row, 0) == a[row]).all()
-        assert (cell(row, 1)[PATCH:] == a[row, PATCH:]).all() and (cell(row, 1)[:PATCH] == 128).all()
+        assert (cell(row, 1)[PATCH:] == a[row, PATCH:]).all() and (
+            cell(row, 1)[:PATCH] == 128
+        ).all()
         assert (cell(row, 2) == b[row]).all()
         assert (cell(row, 3) == np.where(mask[row, ..., None], b[row], a[row])).all()
     with pytest.raises(ValueError, match='one shape'):

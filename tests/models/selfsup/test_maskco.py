@@ -35,7 +35,10 @@ def build(**kwargs):
     settings = dict(
         backbone=TinyBackbone(),
         neck=dict(type='mssl_plugins.MPH', in_channels=CHANNELS, hidden_channels=8, num_heads=2),
-        head=dict(type='mssl_plugins.RoIHead', in_channels=CHANNELS, hid_channels=12, out_channels=DIM))
+        head=dict(
+            type='mssl_plugins.RoIHead', in_channels=CHANNELS, hid_channels=12, out_channels=DIM
+        ),
+    )
     model = MODELS.build(dict(type='mssl_plugins.MaskCo', **{**settings, **kwargs}))
     model.encoder_k.sync()
     return model
@@ -92,7 +95,9 @@ def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
                  for i, b in ((0, masked), (1, boxes[0]))]
         distance = max(distance, np.abs(sides[0] - sides[1]).max())
         assert boxes.shape == (17, 4)
-        assert (boxes >= 0).all() and (boxes <= sizes[1]).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+        assert (
+            (boxes >= 0).all() and (boxes <= sizes[1]).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+        )
         # the limits, exactly, of the masked box and of the negatives
         for box, size in [(masked, sizes[0])] + [(b, sizes[1]) for b in boxes[1:]]:
             assert (box == box.round()).all() and (box >= 0).all() and (box <= size).all()
@@ -111,7 +116,9 @@ def test_region_is_the_same_pixels():
     seen = 0
     for seed in range(40):
         out = transform(dict(img=plain, rng=np.random.default_rng(seed)))
-        region = boxes_to_image(out['masked_box'][None], out['view_boxes'][0], out['view_flips'][0], 64)[0]
+        region = boxes_to_image(
+            out['masked_box'][None], out['view_boxes'][0], out['view_flips'][0], 64
+        )[0]
         x0, y0, x1, y1 = region.round().astype(int)
         painted = plain.copy()
         painted[y0:y1, x0:x1] = 255
@@ -142,8 +149,12 @@ def test_too_far_apart_takes_the_same_crop():
 
 
 def test_packed_and_collated():
-    pipeline = [TRANSFORMS.build(dict(type='mssl_plugins.MaskCoViews', views=[dict(num=2, size=64)], stride=16)),
-                PackViews(keys=('masked_box', 'key_boxes'))]
+    pipeline = [
+        TRANSFORMS.build(
+            dict(type='mssl_plugins.MaskCoViews', views=[dict(num=2, size=64)], stride=16)
+        ),
+        PackViews(keys=('masked_box', 'key_boxes')),
+    ]
     samples = []
     for seed in range(3):
         results = dict(img=np.full((80, 90, 3), seed, np.uint8), rng=np.random.default_rng(seed))
@@ -258,7 +269,9 @@ def vector(net, mph, head, picture, box):
         grid = mph((net(picture[None])[0], ))[-1][0].tolist()
     pooled = [region_mean(channel, box, 1 / STRIDE) for channel in grid]
     first, last = head.mlp[0], head.mlp[2]
-    hidden = [max(dot(row, pooled) + b, 0.) for row, b in zip(first.weight.tolist(), first.bias.tolist())]
+    hidden = [
+        max(dot(row, pooled) + b, 0.0) for row, b in zip(first.weight.tolist(), first.bias.tolist())
+    ]
     return unit([dot(row, hidden) + b for row, b in zip(last.weight.tolist(), last.bias.tolist())])
 
 
@@ -302,9 +315,12 @@ def test_logits_and_loss_equal_loops(settings):
         row += [dot(queries[i], keys[j][b]) / t for j in range(n) if j != i for b in range(1, KEYS)]
         if model.intra:
             boxes = samples[i].key_boxes.tolist()
-            row += [dot(queries[i], keys[i][b]) / t
-                    if model.max_iou is None or iou(boxes[0], boxes[b]) <= model.max_iou else -math.inf
-                    for b in range(1, KEYS)]
+            row += [
+                dot(queries[i], keys[i][b]) / t
+                if model.max_iou is None or iou(boxes[0], boxes[b]) <= model.max_iou
+                else -math.inf
+                for b in range(1, KEYS)
+            ]
         assert got['logits'][i].tolist() == pytest.approx(row, abs=1e-9)
         total += math.log(sum(math.exp(v) for v in row)) - row[0]
     assert loss == pytest.approx(total / n, abs=1e-9)
@@ -320,9 +336,14 @@ def test_negatives_at_batch_32(intra, negatives):
     boxes = torch.tensor([0., 0., 1., 1.]).expand(32, 17, 4)
     logits = build(intra=intra, temperature=1.).logits(q, k, boxes)
     assert logits.shape == (32, 1 + negatives)
-    others = [sorted(((q[i] @ k[j, 1:].T).tolist() for j in range(32) if intra or j != i)) for i in range(32)]
+    others = [
+        sorted(((q[i] @ k[j, 1:].T).tolist() for j in range(32) if intra or j != i))
+        for i in range(32)
+    ]
     for row, values in zip(logits, others):
-        assert sorted(row[1:].tolist()) == pytest.approx(sorted(v for r in values for v in r), abs=1e-4)
+        assert sorted(row[1:].tolist()) == pytest.approx(
+            sorted(v for r in values for v in r), abs=1e-4
+        )
 
 
 def test_batch_of_one():
@@ -338,7 +359,9 @@ def test_unmasked_identical_views_give_equal_features():
     boxes, _ = model.boxes(samples, x)
     assert torch.allclose(model.query(x, boxes), model.keys(x, boxes[:, None])[:, 0], atol=1e-6)
     # a view and its mirror image, for a network that mirrors with it
-    model.backbone.conv.weight.data = (model.backbone.conv.weight + model.backbone.conv.weight.flip(3)) / 2
+    model.backbone.conv.weight.data = (
+        model.backbone.conv.weight + model.backbone.conv.weight.flip(3)
+    ) / 2
     model.encoder_k.module.backbone.load_state_dict(model.backbone.state_dict())
     odd = torch.randn(4, 3, 33, 33)  # the strided grid is its own mirror image
     flipped = boxes.clone()
@@ -403,7 +426,9 @@ def test_shuffled_bn_gives_the_rows_back():
 # ------------------------------------------------------------------- parts
 @pytest.mark.parametrize('kind', ['transformer', 'conv'])
 def test_mph_keeps_the_map(kind):
-    mph = MODELS.build(dict(type='mssl_plugins.MPH', in_channels=8, kind=kind, hidden_channels=4, num_heads=2))
+    mph = MODELS.build(
+        dict(type='mssl_plugins.MPH', in_channels=8, kind=kind, hidden_channels=4, num_heads=2)
+    )
     x = torch.randn(2, 8, 5, 7, requires_grad=True)
     y, = mph((x, ))
     assert y.shape == x.shape
@@ -413,7 +438,9 @@ def test_mph_keeps_the_map(kind):
 
 def test_mph_position_follows_the_map():
     """Equal features, told apart by row and column only."""
-    mph = MODELS.build(dict(type='mssl_plugins.MPH', in_channels=8, hidden_channels=8, num_heads=2)).eval()
+    mph = MODELS.build(
+        dict(type='mssl_plugins.MPH', in_channels=8, hidden_channels=8, num_heads=2)
+    ).eval()
     mph.layers = nn.Identity()
     mph.norm = nn.Identity()
     mph.inward.weight.data.zero_()
@@ -436,8 +463,14 @@ def test_mph_position_follows_the_map():
                                                          feedforward_channels=16),
           img_size=64, patch_size=16, out_type='featmap'), 16)])
 def test_backbones_with_a_map(backbone, channels):
-    model = build(backbone=backbone, neck=None, channels_last=True,
-                  head=dict(type='mssl_plugins.RoIHead', in_channels=channels, hid_channels=8, out_channels=4))
+    model = build(
+        backbone=backbone,
+        neck=None,
+        channels_last=True,
+        head=dict(
+            type='mssl_plugins.RoIHead', in_channels=channels, hid_channels=8, out_channels=4
+        ),
+    )
     x, samples = batch(2, dtype=torch.float32, size=64)
     model.loss(x, samples)['loss'].backward()
     keys = model.state_dict()
@@ -445,13 +478,25 @@ def test_backbones_with_a_map(backbone, channels):
     assert len([k for k in keys if k.startswith('backbone.')]) == len(model.backbone.state_dict())
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(fill='men'), "did you mean 'mean'"), (dict(temperature=0.), 'temperature'),
-    (dict(max_iou=0.5), 'intra=True'), (dict(intra=True, max_iou=2), 'max_iou'),
-    (dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, kind='transformr')), "did you mean 'transformer'"),
-    (dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, depth=0)), 'depth'),
-    (dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, hidden_channels=6)), 'divisible'),
-    (dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, kind='conv', hidden_channels=3)), 'divide')])
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(fill='men'), "did you mean 'mean'"),
+        (dict(temperature=0.0), 'temperature'),
+        (dict(max_iou=0.5), 'intra=True'),
+        (dict(intra=True, max_iou=2), 'max_iou'),
+        (
+            dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, kind='transformr')),
+            "did you mean 'transformer'",
+        ),
+        (dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, depth=0)), 'depth'),
+        (dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, hidden_channels=6)), 'divisible'),
+        (
+            dict(neck=dict(type='mssl_plugins.MPH', in_channels=8, kind='conv', hidden_channels=3)),
+            'divide',
+        ),
+    ],
+)
 def test_wrong_model_arguments(kwargs, words):
     with pytest.raises(ValueError, match=words):
         build(**kwargs)
@@ -485,7 +530,11 @@ def test_boxes_are_drawn_where_they_are():
     query, masked, key = (image[-70:-6, 6 + i * 70:70 + i * 70] for i in range(3))
     assert (masked[8:24, 8:40] == 128).all() and (masked == 200).all(-1).sum() == 64 * 64 - 16 * 32
     assert (query[16, 8] == MASKED).all() and (query[40, 40] == 200).all()
-    assert (key[32, 16] == MASKED).all() and (key[8, 0] == NEGATIVE).all() and (key[60, 60] == 90).all()
+    assert (
+        (key[32, 16] == MASKED).all()
+        and (key[8, 0] == NEGATIVE).all()
+        and (key[60, 60] == 90).all()
+    )
     with pytest.raises(ValueError, match='2 views'):
         draw_boxes(views[:1], np.zeros(4), keys)
 
@@ -564,12 +613,16 @@ def worker(rank, init, out):
     model = perturb_teacher(build(intra=True).double())
     torch.manual_seed(rank)  # processes draw differently, the shuffle is shared all the same
     wrapped = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
-    values = torch.tensor(two_steps(model, lambda step: wrapped(*halves(step)[rank], mode='loss')['loss']),  # noqa: F821
-                          dtype=torch.float64)
+    values = torch.tensor(
+        two_steps(model, lambda step: wrapped(*halves(step)[rank], mode='loss')['loss']),  # noqa: F821
+        dtype=torch.float64,
+    )
     torch.distributed.all_reduce(values)
     if rank == 0:
         torch.save(dict(values=values / 2, state=model.state_dict()), out)
-    del wrapped  # first: DDP must not be the last to let go of the group, which joins its threads and may wait for ever
+    # First: DDP must not be the last to let go of the group, which joins its
+    # threads and may wait for ever.
+    del wrapped
     torch.distributed.destroy_process_group()
 
 
@@ -578,10 +631,21 @@ def test_two_processes_equal_the_mean_of_two_batches(tmp_path):
     single = perturb_teacher(build(intra=True).double())
     values = two_steps(single, lambda step: sum(single.loss(*h)['loss'] for h in halves(step)) / 2)
     start = torch.multiprocessing.get_context('forkserver')  # imports once, as in forked.py
-    start.set_forkserver_preload(['mmpretrain', 'mssl_plugins.commands.train', 'mssl_plugins.models',
-                                  'mssl_plugins.datasets', 'mssl_plugins.engine'])
+    start.set_forkserver_preload(
+        [
+            'mmpretrain',
+            'mssl_plugins.commands.train',
+            'mssl_plugins.models',
+            'mssl_plugins.datasets',
+            'mssl_plugins.engine',
+        ]
+    )
     torch.multiprocessing.start_processes(
-        worker, args=(f'file://{tmp_path}/init', tmp_path / 'out.pth'), nprocs=2, start_method='forkserver')
+        worker,
+        args=(f'file://{tmp_path}/init', tmp_path / 'out.pth'),
+        nprocs=2,
+        start_method='forkserver',
+    )
     both = torch.load(tmp_path / 'out.pth')
     assert both['values'].tolist() == pytest.approx(values, abs=1e-9)
     for key, value in single.state_dict().items():
@@ -591,8 +655,10 @@ def test_two_processes_equal_the_mean_of_two_batches(tmp_path):
 # ------------------------------------------------------- inside the runner
 MASKCO = """
     model = dict(type='mssl_plugins.MaskCo', fill='noise', intra=True, momentum=0.9,
-                 neck=dict(type='mssl_plugins.MPH', in_channels=32, hidden_channels=16, num_heads=2),
-                 head=dict(type='mssl_plugins.RoIHead', in_channels=32, hid_channels=16, out_channels=8),
+                 neck=dict(type='mssl_plugins.MPH', in_channels=32, hidden_channels=16,
+                           num_heads=2),
+                 head=dict(type='mssl_plugins.RoIHead', in_channels=32, hid_channels=16,
+                           out_channels=8),
                  backbone=dict(model['backbone'], strides=(1, 1, 1, 1)),
                  data_preprocessor=model['data_preprocessor'])
     train_dataloader['dataset']['pipeline'][1:] = [
@@ -605,7 +671,10 @@ MASKCO = """
 def test_resumed_run_gives_the_losses_of_the_undisturbed_one(tmp_path, tiny_config, train):
     config = tiny_config(MASKCO)
     runs = []
-    for name, extra in (('whole', []), ('resumed', ['--resume', tmp_path / 'whole' / 'epoch_2.pth'])):
+    for name, extra in (
+        ('whole', []),
+        ('resumed', ['--resume', tmp_path / 'whole' / 'epoch_2.pth']),
+    ):
         ended = train(config, '--work-dir', tmp_path / name, *extra)
         assert ended.status == 0, ended.text[-2000:]
         log, = (tmp_path / name).rglob('scalars.json')

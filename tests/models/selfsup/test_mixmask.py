@@ -59,7 +59,9 @@ class Reference:
 
     def predict(self, vector):
         with torch.no_grad():
-            return self.m.head.predictor([torch.tensor([vector], dtype=torch.float64)])[0][0].tolist()
+            return self.m.head.predictor([torch.tensor([vector], dtype=torch.float64)])[0][
+                0
+            ].tolist()
 
     def pair(self, first, second, queue=None):
         """L(first, second) of two lists of pictures."""
@@ -68,9 +70,15 @@ class Reference:
             q = [unit(self.student(p)) for p in first]
             k = [unit(self.teacher(p)) for p in second]
             columns = queue.T.tolist()
-            return sum(
-                softmax_loss(dot(q[i], k[i]) / TEMPERATURE, [dot(q[i], c) / TEMPERATURE for c in columns])
-                for i in range(n)) / n
+            return (
+                sum(
+                    softmax_loss(
+                        dot(q[i], k[i]) / TEMPERATURE, [dot(q[i], c) / TEMPERATURE for c in columns]
+                    )
+                    for i in range(n)
+                )
+                / n
+            )
         if self.base == 'SimCLR':
             z = [unit(self.student(p)) for p in [*first, *second]]
             total = 0.

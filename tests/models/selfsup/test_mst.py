@@ -194,7 +194,9 @@ def test_algorithm_1():
     reconstruct = 0.6 * sum(rebuilt) / 2
     (instance + reconstruct).backward()
     assert float(losses['loss_dino'].detach()) == pytest.approx(float(instance.detach()), abs=1e-6)
-    assert float(losses['loss_reconstruct'].detach()) == pytest.approx(float(reconstruct.detach()), abs=1e-6)
+    assert float(losses['loss_reconstruct'].detach()) == pytest.approx(
+        float(reconstruct.detach()), abs=1e-6
+    )
     assert float(losses['masked']) == 0.25
     grads = dict(ref.named_parameters())
     for name, p in model.named_parameters():
@@ -288,7 +290,9 @@ def test_without_mask_and_restoration_it_is_dino():
     plain = mst(VIT, HEAD, None, strategy='none', lambda2=0.).double()
     plain.load_state_dict(dino.state_dict())
     ours = plain.loss(x)
-    assert torch.equal(ours['loss_dino'], dino.loss(x)['loss_dino']) and 'loss_reconstruct' not in ours
+    assert (
+        torch.equal(ours['loss_dino'], dino.loss(x)['loss_dino']) and 'loss_reconstruct' not in ours
+    )
 
 
 def test_masked_language_modelling():
@@ -306,7 +310,9 @@ def test_masked_language_modelling():
     for out, view, mask in zip(rebuilt, x, drawn['out'][1].chunk(2)):
         pixels = mask.view(B, 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
         expected += 0.5 * ((out - view).abs() * pixels).sum() / pixels.sum()
-    assert float(losses['loss_reconstruct'].detach()) == pytest.approx(0.6 * float(expected.detach()))
+    assert float(losses['loss_reconstruct'].detach()) == pytest.approx(
+        0.6 * float(expected.detach())
+    )
     losses['loss_reconstruct'].backward()
     without = {k for k, p in model.named_parameters() if p.requires_grad and p.grad is None}
     assert without == set()  # data-parallel training would wait for them
@@ -349,7 +355,9 @@ def test_teacher_with_other_patches():
 
 
 def test_size_that_patches_do_not_tile():
-    with pytest.raises(ValueError, match='view 0 of 18 x 18 px is not divisible by the patch size 4'):
+    with pytest.raises(
+        ValueError, match='view 0 of 18 x 18 px is not divisible by the patch size 4'
+    ):
         mst().loss([torch.zeros(B, 3, 18, 18)] * 2)
 
 

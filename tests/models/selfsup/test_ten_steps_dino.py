@@ -104,7 +104,10 @@ def reference(student, teacher, data):
             target = ((z - center) / temp).softmax(-1)
             for j, out in enumerate(outputs):
                 if i != j:
-                    total, pairs = total - (target * F.log_softmax(out / 0.1, -1)).sum(-1).mean(), pairs + 1
+                    total, pairs = (
+                        total - (target * F.log_softmax(out / 0.1, -1)).sum(-1).mean(),
+                        pairs + 1,
+                    )
         loss = total / pairs
         losses.append(float(loss.detach()))
         center = 0.9 * center + 0.1 * torch.cat(targets).mean(0)

@@ -24,7 +24,10 @@ MEAN, STD = [120., 110., 100.], [60., 58., 56.]
 # ------------------------------------------------------------ the reference
 def layer_norm(x, p, name):
     x = x - x.mean(-1, keepdim=True)
-    return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * p[f'{name}.weight'] + p[f'{name}.bias']
+    return (
+        x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * p[f'{name}.weight']
+        + p[f'{name}.bias']
+    )
 
 
 def linear(x, p, name):

@@ -22,7 +22,9 @@ from torch.utils.data import DataLoader
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs/mixmask'
 EPOCHS, ITERATIONS, BATCH, SIZE, WIDTH = 5, 2, 16, 16, 8  # ten steps of 16 pairs of images
 STEPS = EPOCHS * ITERATIONS
-MEAN, STD = (torch.tensor(v).view(1, 3, 1, 1) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+MEAN, STD = (
+    torch.tensor(v).view(1, 3, 1, 1) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+)
 
 
 # ------------------------------------------------------------------------ ours
@@ -33,8 +35,10 @@ class Pairs(torch.utils.data.Dataset):
         g = torch.Generator().manual_seed(5)
         coarse = torch.rand(ITERATIONS * BATCH, 3, 4, 4, generator=g)  # what the views share
         image = F.interpolate(coarse, size=SIZE, mode='bilinear')
-        self.views = [((image + 0.3 * torch.rand(image.shape, generator=g)).clamp(0, 1) * 255).byte()
-                      for _ in range(2)]
+        self.views = [
+            ((image + 0.3 * torch.rand(image.shape, generator=g)).clamp(0, 1) * 255).byte()
+            for _ in range(2)
+        ]
 
     def __len__(self):
         return ITERATIONS * BATCH
@@ -82,14 +86,27 @@ def train(base, folder, monkeypatch):
     """Ours: weights before and after, losses and learning rates, orders of MoCo's shuffle."""
     cfg, snapshot, orders = recipe(base), Snapshot(), []
     draw = torch.randperm
-    monkeypatch.setattr(torch, 'randperm', lambda *a, **k: orders.append(draw(*a, **k)) or orders[-1])
+    monkeypatch.setattr(
+        torch, 'randperm', lambda *a, **k: orders.append(draw(*a, **k)) or orders[-1]
+    )
     runner = Runner(
-        cfg.model, str(folder), train_dataloader=DataLoader(Pairs(), BATCH), train_cfg=cfg.train_cfg,
-        optim_wrapper=cfg.optim_wrapper, param_scheduler=cfg.param_scheduler,
-        default_hooks=cfg.default_hooks, custom_hooks=[snapshot], default_scope='mmpretrain',
-        randomness=cfg.randomness, experiment_name=folder.name, log_level='ERROR')
+        cfg.model,
+        str(folder),
+        train_dataloader=DataLoader(Pairs(), BATCH),
+        train_cfg=cfg.train_cfg,
+        optim_wrapper=cfg.optim_wrapper,
+        param_scheduler=cfg.param_scheduler,
+        default_hooks=cfg.default_hooks,
+        custom_hooks=[snapshot],
+        default_scope='mmpretrain',
+        randomness=cfg.randomness,
+        experiment_name=folder.name,
+        log_level='ERROR',
+    )
     runner.train()
-    history = {key: list(runner.message_hub.get_scalar(f'train/{key}').data[0]) for key in ('loss', 'lr')}
+    history = {
+        key: list(runner.message_hub.get_scalar(f'train/{key}').data[0]) for key in ('loss', 'lr')
+    }
     return snapshot.start, runner.model.state_dict(), history, orders
 
 
@@ -102,7 +119,8 @@ def norm(x, w, name, splits=1):
 
 
 def resnet18(x, w, prefix, splits):
-    """ResNet-18 with a 3 x 3 stem of stride 1, no max-pool, average pooling: (N, 3, H, W) -> (N, C)."""
+    """ResNet-18, 3 x 3 stem of stride 1, no max-pool, average: (N, 3, H, W) -> (N, C)."""
+
     def conv(x, name, **kwargs):
         return F.conv2d(x, w[f'{prefix}{name}.weight'], **kwargs)
 
@@ -110,10 +128,22 @@ def resnet18(x, w, prefix, splits):
     for stage in (1, 2, 3, 4):
         for block in (0, 1):
             name, stride = f'layer{stage}.{block}', 2 if stage > 1 and block == 0 else 1
-            y = F.relu(norm(conv(x, f'{name}.conv1', stride=stride, padding=1), w, f'{prefix}{name}.bn1', splits))
+            y = F.relu(
+                norm(
+                    conv(x, f'{name}.conv1', stride=stride, padding=1),
+                    w,
+                    f'{prefix}{name}.bn1',
+                    splits,
+                )
+            )
             y = norm(conv(y, f'{name}.conv2', padding=1), w, f'{prefix}{name}.bn2', splits)
             if stride == 2:
-                x = norm(conv(x, f'{name}.downsample.0', stride=2), w, f'{prefix}{name}.downsample.1', splits)
+                x = norm(
+                    conv(x, f'{name}.downsample.0', stride=2),
+                    w,
+                    f'{prefix}{name}.downsample.1',
+                    splits,
+                )
             x = F.relu(x + y)
     return x.mean((2, 3))
 
@@ -138,8 +168,11 @@ class Method:
     def __init__(self, start, orders):
         self.all = {k: v.clone() for k, v in start.items()}
         self.orders = iter(orders)
-        self.w = {k: v.requires_grad_() for k, v in self.all.items()
-                  if k.startswith(('backbone.', 'neck.', 'head.')) and k.endswith(('weight', 'bias'))}
+        self.w = {
+            k: v.requires_grad_()
+            for k, v in self.all.items()
+            if k.startswith(('backbone.', 'neck.', 'head.')) and k.endswith(('weight', 'bias'))
+        }
         self.state = {k: {} for k in self.w}
         if self.teacher:
             self.t = {k: v for k, v in self.all.items()
@@ -158,10 +191,18 @@ class Method:
         grads = torch.autograd.grad(loss, list(self.w.values()))
         with torch.no_grad():
             for (name, p), g in zip(self.w.items(), grads):
-                self.update(self.state[name], p, g, self.lr(i) if 'predictor' not in name else self.predictor_lr(i))
+                self.update(
+                    self.state[name],
+                    p,
+                    g,
+                    self.lr(i) if 'predictor' not in name else self.predictor_lr(i),
+                )
             if self.teacher:
                 m = self.momentum(i)
-                for name, t in self.t.items():  # '<teacher>.module.0.' is the backbone, '1.' the neck
+                for (
+                    name,
+                    t,
+                ) in self.t.items():  # '<teacher>.module.0.' is the backbone, '1.' the neck
                     own = name.removeprefix(f'{self.teacher}.module.')
                     own = ('backbone', 'neck')[int(own[0])] + own[1:]
                     if own in self.w:
@@ -247,7 +288,10 @@ class BYOL(Adam):
     def loss(self, x1, x2):
         total = 0
         with torch.no_grad():
-            targets = [self.encode(x, self.t, 'target_net.module.0.', 'target_net.module.1') for x in (x1, x2)]
+            targets = [
+                self.encode(x, self.t, 'target_net.module.0.', 'target_net.module.1')
+                for x in (x1, x2)
+            ]
         for x, target in ((x1, targets[1]), (x2, targets[0])):
             prediction = self.mlp(self.encode(x, self.w), self.w, 'head.predictor')
             total = total + ((unit(prediction) - unit(target))**2).sum(1).mean()
@@ -258,7 +302,8 @@ class BYOL(Adam):
 
 
 class SimSiam(SGD):
-    """arXiv 2011.10566, Algorithm 1: lr 0.06 after 2 epochs of warm-up, the predictor's constant."""
+    """arXiv 2011.10566, Algorithm 1: lr 0.06 after 2 warm-up epochs, the predictor's constant."""
+
     last_norm = True  # without affine: the weights hold none
 
     def loss(self, x1, x2):
@@ -294,7 +339,9 @@ def test_ten_steps(method, tmp_path, monkeypatch):
         torch.testing.assert_close(end[name], weight.detach(), rtol=0, atol=1e-8,
                                    msg=lambda text, name=name: f'{name}: {text}')
         moved += not torch.allclose(end[name], start[name], atol=1e-4)
-    assert moved > 0.9 * len(weights) - 8  # the biases that BatchNorm undoes stay; ten steps went somewhere
+    assert (
+        moved > 0.9 * len(weights) - 8
+    )  # the biases that BatchNorm undoes stay; ten steps went somewhere
     if method is MoCo:
         torch.testing.assert_close(end['queue'], reference.queue, rtol=0, atol=1e-8)
         assert len(orders) == STEPS and end['queue_ptr'].item() == STEPS * BATCH % 40

@@ -28,17 +28,25 @@ PIXELS = dict(type='mssl_plugins.PixelDecoder', in_channels=WIDTH, patch_size=4,
 TEACHER = dict(backbone=dict(mask_bias=GUIDED['mask_bias']))
 METHODS = dict(
     DINO=dict(backbone=PLAIN, head=HEAD),
-    MST=dict(backbone=dict(PLAIN, mask_token=True), head=HEAD, neck=dict(PIXELS, use_bn=False),
-             q=0.25),
+    MST=dict(
+        backbone=dict(PLAIN, mask_token=True), head=HEAD, neck=dict(PIXELS, use_bn=False), q=0.25
+    ),
     MaskGuidedDINO=dict(backbone=GUIDED, head=HEAD),
-    MaskGuidedDINODistill=dict(backbone=PLAIN, head=HEAD, teacher=dict(
-        TEACHER, checkpoint='{folder}/MaskGuidedDINO.pth')),
+    MaskGuidedDINODistill=dict(
+        backbone=PLAIN, head=HEAD, teacher=dict(TEACHER, checkpoint='{folder}/MaskGuidedDINO.pth')
+    ),
     MAE=dict(backbone=PLAIN, neck=DECODER),
-    ASL=dict(backbone=PLAIN, neck=DECODER, contrast=dict(gather=True),
-             layer=dict(num_heads=2, drop_rate=0.)),  # dropout has a draw of its own in each process
+    ASL=dict(
+        backbone=PLAIN,
+        neck=DECODER,
+        contrast=dict(gather=True),
+        layer=dict(num_heads=2, drop_rate=0.0),
+    ),  # dropout has a draw of its own in each process
     MaskGuidedMAE=dict(backbone=GUIDED, neck=DECODER, mask_unit=2),
-    MaskGuidedMAEDistill=dict(backbone=PLAIN, teacher=dict(
-        TEACHER, checkpoint='{folder}/MaskGuidedMAE.pth')))
+    MaskGuidedMAEDistill=dict(
+        backbone=PLAIN, teacher=dict(TEACHER, checkpoint='{folder}/MaskGuidedMAE.pth')
+    ),
+)
 SINGLE = tuple(name for name in METHODS if 'MAE' in name or name == 'ASL')  # one view
 
 
@@ -117,7 +125,9 @@ def worker(rank, folder, out):
         results[name] = dict(losses=mean / 2, state=model.state_dict())
     if rank == 0:
         torch.save(results, out / 'results.pth')
-    del wrapped  # first: DDP must not be the last to let go of the group, which joins its threads and may wait for ever
+    # First: DDP must not be the last to let go of the group, which joins its
+    # threads and may wait for ever.
+    del wrapped
     dist.destroy_process_group()
 
 
