@@ -155,7 +155,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     """Measures the lines asked for and prints or writes them."""
     import torch
 
-    from evidence import machine
+    from evidence_tool.pieces import machine
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
