@@ -111,7 +111,8 @@ def patch_counts(model, name: str, data: Path, cfg, branch: str = 'student') -> 
     """(N, C, 2) pixels in intersection and union of each class, image by image.
 
     Args:
-        model (nn.Module, optional): None: the patches' normalized pixels.
+        model (nn.Module, optional): In evaluation mode. None: the patches'
+            normalized pixels.
         name (str): 'camvid' or 'scenes'.
         data (Path): Folder of packed images, for CamVid.
         cfg (mmengine.Config): Of the run: side of the input and normalization.
@@ -136,7 +137,7 @@ def patch_counts(model, name: str, data: Path, cfg, branch: str = 'student') -> 
         def grid(x):
             return _pixel_grid(x, patch)
     else:
-        backbone = find_backbone_module(model, branch).eval()
+        backbone = find_backbone_module(model, branch)
 
         def grid(x):
             return token_grid(backbone, x)

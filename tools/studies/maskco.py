@@ -38,7 +38,7 @@ def prepare_gpu(cfg, length, stretch, rate):
 
 def variants(config):
     """Mask on and off, without MPH, with it, and with it on the query alone."""
-    none, off = {'model.neck.kind': 'none'}, {'model.fill': 'none'}
+    none, off = {'model.neck': None}, {'model.fill': 'none'}
     return {
         name: Variant(config, base, options, RATES)
         for name, base, options in (

@@ -1,0 +1,96 @@
+"""Segmentation by the nearest patch tokens, and the control of another image's segments."""
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.paths import ROOT
+
+sys.path.insert(0, str(ROOT / 'tools'))
+from evidence_tool import patches  # noqa: E402
+from evidence_tool.other_segments import ScenesOtherSegments  # noqa: E402
+from evidence_tool.statistics import percent  # noqa: E402
+
+
+def config(**backbone):
+    from mmengine.config import Config
+    return Config(dict(model=dict(
+        backbone=dict(type='mssl_plugins.ViT', img_size=64, patch_size=8, **backbone),
+        data_preprocessor=dict(type='mssl_plugins.ViewPreprocessor', mean=[127.] * 3,
+                               std=[64.] * 3))))
+
+
+def test_tiles_hold_every_pixel_once():
+    image = np.arange(64 * 128 * 3, dtype=np.uint8).reshape(64, 128, 3)
+    labels = np.arange(64 * 128).reshape(64, 128) % 7
+    squares, cut = patches.tiles(image, labels.astype(np.uint8), 32)
+    assert squares.shape == (8, 32, 32, 3) and cut.shape == (8, 32, 32)
+    assert np.array_equal(squares[5], image[32:, 32:64])
+    assert np.array_equal(cut[5], labels[32:, 32:64])
+
+
+def test_majority_and_counts_by_loops():
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 1, 2, patches.IGNORED], (2, 8, 8))
+    found = patches.majority(labels, 4, 3)
+    for t, y, x in np.ndindex(2, 2, 2):
+        cell = labels[t, 4 * y:4 * y + 4, 4 * x:4 * x + 4].ravel()
+        counts = [(cell == c).sum() for c in (0, 1, 2, patches.IGNORED)]
+        assert found[t, y, x] == [0, 1, 2, patches.IGNORED][int(np.argmax(counts))]
+    predicted = rng.integers(0, 3, (2, 8, 8))
+    counts = patches.counts(predicted, labels, 3)
+    for c in range(3):
+        pairs = [(p, v) for p, v in zip(predicted.ravel(), labels.ravel()) if v != patches.IGNORED]
+        assert counts[c, 0] == sum(p == c and v == c for p, v in pairs)
+        assert counts[c, 1] == sum(p == c or v == c for p, v in pairs)
+
+
+def small_vit():
+    """A ViT of one block on 64 px, in evaluation mode."""
+    from mmengine.registry import MODELS, DefaultScope
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        vit = MODELS.build(dict(
+            type='mssl_plugins.ViT', img_size=64, patch_size=8, arch=dict(
+                embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=64)))
+    vit.init_weights()
+    vit.eval()
+    return vit
+
+
+def test_tokens_stand_where_their_patches_are():
+    """A token's place in the grid is its patch's: what changes a patch changes it most."""
+    vit = small_vit()
+    x = torch.randn(1, 3, 64, 64)
+    changed = x.clone()
+    changed[:, :, 24:32, 40:48] += 2
+    moved = (patches.token_grid(vit, changed) - patches.token_grid(vit, x)).norm(dim=-1)[0]
+    assert moved.shape == (8, 8) and moved.argmax() == 3 * 8 + 5
+
+
+@pytest.mark.parametrize('network', [False, True])
+def test_scenes_are_segmented(monkeypatch, network):
+    monkeypatch.setattr(patches, 'SCENES', dict(train=24, val=6))
+    counts = patches.patch_counts(small_vit() if network else None, 'scenes', None, config())
+    assert counts.shape == (6, 5, 2) and (counts[..., 0] <= counts[..., 1]).all()
+    assert 10 < percent(counts) < 90
+    assert counts[:, 0, 0].sum() > .5 * 6 * 64 * 64 / 2  # most of the background is found
+
+
+def test_camvid_leaves_unlabeled_pixels_out(real_data, monkeypatch):
+    folder = real_data('camvid_val.npz').parent
+    image, labels = next(patches._camvid(folder, 'val'))
+    assert image.shape == (360, 480, 3) and labels.shape == (360, 480)
+    assert set(np.unique(labels)) <= {*range(11), patches.IGNORED}
+
+
+def test_segments_of_another_scene_on_the_same_image():
+    from mssl_plugins.datasets.scenes import Scenes
+    own, other = (kind(length=20, size=32, segments=True) for kind in (Scenes, ScenesOtherSegments))
+    for i in (0, 7, 15):
+        assert np.array_equal(own[i]['img'], other[i]['img'])
+        assert np.array_equal(other[i]['segments'], own[(i + 10) % 20]['segments'])
+        assert not np.array_equal(other[i]['segments'], own[i]['segments'])
+
+
