@@ -2,7 +2,7 @@
 
     python tools/evidence.py run mixmask --minutes 80     # goes on where it was stopped
     python tools/evidence.py run mixmask --workers 2      # two runs side by side, a thread each
-    python tools/evidence.py run mixmask --size gpu --device cuda
+    python tools/evidence.py run mixmask --size gpu          # pieces of 10 minutes on a GPU
     python tools/evidence.py status                       # what is there, what is queued
     python tools/evidence.py --report                     # only write the page
 

@@ -103,7 +103,11 @@ def build(study: Study, task: Task, data: Optional[Path], after: Optional[Path] 
     if data:
         use_packed(cfg, data)
     cfg.randomness = dict(cfg.get('randomness', {}), seed=task.seed)
-    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
+    workers = 8 if study.device == 'cuda' else 0
+    cfg.train_dataloader.update(num_workers=workers, persistent_workers=bool(workers))
+    cfg.optim_wrapper.type = 'OptimWrapper'  # float32, whatever the recipe has
+    for key in ('dtype', 'loss_scale'):
+        cfg.optim_wrapper.pop(key, None)
     epochs = cfg.train_cfg.max_epochs
     cfg.default_hooks.checkpoint.update(interval=max(epochs // 40, 1), max_keep_ckpts=1)
     cfg.default_hooks.logger.update(interval=50)
