@@ -4,6 +4,7 @@ Every file is read once: its header says size and kind, its content whether it
 decodes and whether it was there before.
 """
 import hashlib
+import io
 import os
 import shutil
 from collections import Counter
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mssl_plugins.datasets.folder import scan
-from mssl_plugins.datasets.image_io import decode, is_truncated
+from mssl_plugins.datasets.image_io import decode_checked, printable, read_file
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import progress, write_atomically
 
@@ -55,24 +56,24 @@ def look(folder: Path, path: str, min_size: int = 0, whole: bool = True) -> Foun
         whole (bool): Decode it, not its header only. Defaults to True.
     """
     try:
-        data = (folder / path).read_bytes()
+        data = read_file(folder / path)
     except OSError as error:
-        return Found(path, fault=f'cannot be read ({error.strerror})')
+        return Found(path, fault=f'cannot be read: {error.strerror or error}')
     digest = hashlib.blake2b(data, digest_size=16).digest()
-    if not data:
-        return Found(path, digest=digest, fault='empty file')
     try:
-        with Image.open(folder / path) as image:
+        with Image.open(io.BytesIO(data)) as image:
             (width, height), kind = image.size, KINDS.get(image.mode, image.mode)
-    except Exception as error:  # by format and damage, many types
-        return Found(path, digest=digest, fault=f'no image ({type(error).__name__})')
+    except Exception:  # by format and damage, many types; decoding says which
+        width = height = 0
+        kind = ''
     found = Found(path, height, width, kind, digest)
-    if is_truncated(data):
-        return found._replace(fault='truncated')
+    try:
+        if whole or not width:
+            decode_checked(data)
+    except ValueError as error:
+        return found._replace(fault=str(error))
     if min(height, width) < min_size:
-        return found._replace(fault=f'{width} x {height} px, smaller than --min-size {min_size}')
-    if whole and decode(data) is None:
-        return found._replace(fault='does not decode')
+        return found._replace(fault=f'smaller than --min-size {min_size}: {width} x {height} px')
     return found
 
 
@@ -121,8 +122,7 @@ class Survey(NamedTuple):
             said.append(', '.join(f'{count} {kind}' for kind, count in kinds))
         if self.duplicates:
             said.append(f'{self.duplicates} have the same content as another: each is taken once')
-        reasons = Counter(item.fault.split(' (')[0] if 'min-size' not in item.fault
-                          else 'smaller than --min-size' for item in self.faulty)
+        reasons = Counter(item.fault.split(':')[0].split(' (')[0] for item in self.faulty)
         if reasons:
             said.append('not used: ' + ', '.join(
                 f'{count} {what}' for what, count in reasons.most_common()))
@@ -219,7 +219,7 @@ def check_counts(survey_: Survey, max_bad: float, batch: int) -> None:
     """
     total, bad = len(survey_.found), survey_.faulty
     if len(bad) > max_bad * total:
-        first = ', '.join(f'{item.path} ({item.fault})' for item in bad[:3])
+        first = ', '.join(f'{printable(item.path)} ({item.fault})' for item in bad[:3])
         raise UserError(
             f'--data: {len(bad)} of {total} files cannot be used, more than --max-bad '
             f'{max_bad:g}: {first}{" ..." if len(bad) > 3 else ""}')

@@ -1,0 +1,124 @@
+"""The road from a messy folder to a backbone elsewhere, for every photo recipe."""
+import json
+import re
+
+import pytest
+import torch
+from helpers.forked import Training
+from helpers.messy import make_messy_folder
+
+from mssl_plugins import catalogue
+
+# one network a method: the smaller one, which `photos/METHOD` means
+RECIPES = sorted(c['name'] for c in catalogue.configs()
+                 if c['data'] == 'photos' and re.search('resnet18|vit-t16', c['name']))
+SIZE = '64'
+
+
+@pytest.fixture(scope='module')
+def messy(tmp_path_factory):
+    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=40)
+
+
+@pytest.fixture(scope='module')
+def segments(messy, tmp_path_factory):
+    from mssl_plugins.segments.build import make
+    from mssl_plugins.segments.image_set import find_images
+    store = tmp_path_factory.mktemp('segments') / 'store'
+    make(find_images(str(messy)), str(store), 'slic', shown=False)
+    return store
+
+
+def run(folder, *argv, quiet=True):
+    return Training(folder, *argv, quiet=quiet).wait()
+
+
+def trained(tmp_path, messy, name, *argv):
+    return run(tmp_path, name, '--data', messy, '--size', SIZE, '--epochs', '1', '--batch-size',
+               '8', '--max-bad', '0.1', '--work-dir', tmp_path / 'run', *argv)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_recipe_trains_and_is_monitored(name, tmp_path, messy, segments):
+    more = ['--segments', segments] if name.startswith('mask-guided') else []
+    done = trained(tmp_path, messy, name, *more)
+    assert done.status == 0, done.text
+    measured = json.loads((tmp_path / 'run/monitor.json').read_text())
+    assert [m['epoch'] for m in measured['measured']] == [0, 1]
+    teacher = any(word in name for word in ('dino', 'mst')) and 'distill' not in name
+    assert measured['branch'] == ('teacher' if teacher else 'student')
+    state = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)['state_dict']
+    assert all(torch.isfinite(v).all() for v in state.values() if v.is_floating_point())
+    # quiet: what was found and chosen, and a line an epoch
+    assert 'epoch 1/1  loss' in done.text and 'mmengine - INFO' not in done.text
+    assert 'OneDL' not in done.text
+    assert '3 not used' not in done.text and 'not used: ' in done.text
+    assert 'k-NN is not measured: there are no train/ and val/' in done.text
+    assert 'linear rule' in done.text or 'batch' not in done.text
+
+
+@pytest.mark.parametrize('alias, stem', [
+    ('photos/mocov2', 'mocov2_resnet18'), ('photos/mixmask', 'mixmask_mocov2_resnet18'),
+    ('photos/dino', 'dino_vit-t16'), ('photos/mae', 'mae_vit-t16'),
+    ('photos/mask-guided', 'mask-guided_dino_vit-t16'), ('photos/maskco', 'maskco_resnet18')])
+def test_short_names(alias, stem):
+    assert catalogue.find(alias).stem == f'{stem}_photos'
+
+
+def test_check_keeps_nothing(tmp_path, messy):
+    done = trained(tmp_path, messy, 'photos/simsiam', '--check')
+    assert done.status == 0, done.text
+    assert re.search(r'checked: .* an epoch, about .* nothing is kept', done.text)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_segments_are_made_on_the_way(tmp_path, messy):
+    done = trained(tmp_path, messy, 'photos/mask-guided')
+    assert done.status == 0, done.text
+    assert (tmp_path / 'run/segments/segments.json').is_file()
+    assert 'made by felzenszwalb' in done.text
+
+
+def test_resuming_keeps_the_lists(tmp_path, messy):
+    argv = ('photos/simsiam', '--data', messy, '--size', SIZE, '--batch-size', '8', '--max-bad',
+            '0.1', '--work-dir', tmp_path / 'run', '--epochs', '2')
+    assert run(tmp_path, *argv).status == 0
+    held_out = (tmp_path / 'run/images/held_out.txt').read_text()
+    done = run(tmp_path, *argv, '--resume', tmp_path / 'run/epoch_2.pth')
+    assert done.status == 0 and 'images as listed in' in done.text, done.text
+    assert (tmp_path / 'run/images/held_out.txt').read_text() == held_out
+
+
+def test_two_processes(tmp_path, messy, run_python):
+    done = run_python(
+        '-m', 'mssl_plugins', 'train', 'photos/mae', '--data', messy, '--size', SIZE, '--epochs',
+        '1', '--batch-size', '4', '--max-bad', '0.1', '--processes', '2', '--work-dir',
+        tmp_path / 'run')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'batch 8 (4 a process)' in done.stdout and (tmp_path / 'run/epoch_1.pth').is_file()
+    assert done.stdout.count('epoch 1/1') == 1
+
+
+@pytest.mark.parametrize('argv, said', [
+    (['--epochs', '0'], '--epochs 0: must be 1 or more'),
+    (['--size', '70'], '--size 70: the network has patches of 16 px, so 64 or 80'),
+    (['--batch-size', '4000'], 'fewer than a batch of 4000'),
+    (['--segments', 'x'], 'this method takes no segments'),
+    (['--max-bad', '0'], 'files cannot be used, more than --max-bad 0'),
+    (['--from', '/no/such.pth'], 'no such checkpoint: /no/such.pth')])
+def test_mistakes_are_one_line_and_leave_nothing(tmp_path, messy, argv, said):
+    done = run(tmp_path, 'photos/mae', '--data', messy, '--work-dir', tmp_path / 'run',
+               '--batch-size', '8', '--max-bad', '0.1', *argv)
+    assert done.status == 1 and said in done.error and '\n' not in done.error, done.text
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_thumbnail_recipe_refuses_photos(tmp_path, messy):
+    done = run(tmp_path, 'mae_vit_scenes', '--data', messy, '--max-bad', '0.1')
+    assert done.status == 1, done.text
+    assert 'a recipe for 32 px' in done.error and 'train photos/mae --data' in done.error
+
+
+def test_a_photo_recipe_asks_for_the_folder(tmp_path):
+    done = run(tmp_path, 'photos/mae')
+    assert done.status == 1 and 'is for your own images: name their folder with --data' in done.error

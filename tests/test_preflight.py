@@ -1,0 +1,68 @@
+"""What is said of a folder before it is trained on."""
+import numpy as np
+import pytest
+from helpers.messy import make_messy_folder
+
+from mssl_plugins import preflight
+from mssl_plugins.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def messy(tmp_path_factory):
+    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=90)
+
+
+def test_every_file_is_accounted_for(messy):
+    survey = preflight.survey(str(messy))
+    files = {p.relative_to(messy).as_posix() for p in messy.rglob('*') if p.is_file()}
+    assert {item.path for item in survey.found} == files
+    assert {item.path: item.fault.split(' (')[0] for item in survey.faulty} == {
+        'cut.jpg': 'truncated', 'empty.jpg': 'empty', 'text.jpg': 'no image that can be decoded'}
+    assert survey.duplicates == 1 and len(survey.used) == len(files) - 4
+    said = '\n'.join(survey.lines())
+    for part in (f'{len(files)} image files, {len(files) - 4} to learn from', '16-bit gray',
+                 '8-bit CMYK', 'palette', '8-bit RGB with alpha', 'taken once',
+                 'not used: 1 truncated', '1 empty'):
+        assert part in said, (part, said)
+    low, middle, high = np.percentile(survey.sides(), (5, 50, 95)).round().astype(int)
+    assert f'short side {low} / {middle} / {high} px' in said
+
+
+def test_small_images_are_left_out_and_that_is_said(messy):
+    survey = preflight.survey(str(messy), min_size=200)
+    assert survey.sides().min() >= 200
+    assert any('smaller than --min-size' in item.fault for item in survey.faulty)
+    with pytest.raises(UserError, match=r'files cannot be used, more than --max-bad 0.01'):
+        preflight.check_counts(survey, 0.01, 4)
+
+
+def test_lists_name_each_image_once(messy, tmp_path):
+    survey = preflight.survey(str(messy))
+    files = preflight.write_lists(survey, tmp_path)
+    train, held_out = (files[name].read_text().splitlines() for name in ('train', 'held_out'))
+    assert not set(train) & set(held_out)
+    assert sorted(train + held_out) == sorted(item.path for item in survey.used)
+    reasons = dict(line.split('\t') for line in files['not_used'].read_text().splitlines())
+    assert reasons['cut.jpg'] == 'truncated' and len(reasons) == 3
+
+
+@pytest.mark.parametrize('count, held_out', [(8, 2), (100, 25), (400, 64), (10_000, 500)])
+def test_held_out_images(count, held_out):
+    names = [f'{i}.jpg' for i in range(count)]
+    parts = preflight.split(names)
+    assert len(parts['held_out']) == held_out and len(parts['train']) == count - held_out
+    # an image more changes what is held out by no more than one
+    more = preflight.split([*names, 'new.jpg'])
+    assert len(set(more['held_out']) ^ set(parts['held_out'])) <= 2
+
+
+def test_fewer_images_than_a_batch_is_no_training(messy):
+    survey = preflight.survey(str(messy))
+    with pytest.raises(UserError, match=r'fewer than a batch of 128 .* lower --batch-size'):
+        preflight.check_counts(survey, 0.1, 128)
+
+
+def test_a_full_disk_is_foreseen(tmp_path):
+    with pytest.raises(UserError, match='do not fit'):
+        preflight.disk_lines(str(tmp_path / 'run'), 2**60, 3)
+    assert 'MiB each, 3 kept' in preflight.disk_lines(str(tmp_path / 'run'), 2**20, 3)[0]
