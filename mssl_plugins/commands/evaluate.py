@@ -20,9 +20,14 @@ def parse(argv=None) -> argparse.Namespace:
         'backbone of --config')
     add('--data', metavar='DIR', help='labelled images: train/ and val/ (or '
         'test/) with a sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as '
-        'unpacked; DIR/NAME of packed DIR/NAME_train.npz')
+        'unpacked; DIR/NAME of packed DIR/NAME_train.npz; for dense protocols '
+        'DIR/img/{train,val} and label maps DIR/ann/{train,val}')
+    add('--ignore-label', type=int, nargs='+', default=(), metavar='N', help='labels of '
+        'the masks to leave out beside 255; of dense protocols')
+    add('--memory', type=int, default=102400, metavar='N', help='patches that dense '
+        'protocols look into at most; default: 102400')
     add('--protocols', default='knn,linear', metavar='A,B', help="names, or "
-        "'frozen', 'finetune', 'all'; default: knn,linear")
+        "'frozen', 'finetune', 'all', 'dense'; default: knn,linear")
     add('--list', action='store_true', help='show the protocols')
     add('--out', metavar='FILE', help='write the rows as JSON')
     add('--work-dir', metavar='DIR', default='work_dirs/evaluate', help='where '
@@ -33,14 +38,17 @@ def parse(argv=None) -> argparse.Namespace:
     add('--branch', choices=['student', 'teacher'], help='which backbone; default: '
         'the teacher of DINO and MST, else the student')
     add('--size', type=int, metavar='PX', help="side of the input; default: the ViT's "
-        'own, else 224, or that of smaller images')
+        'own, else 224, or that of smaller images; of dense protocols the short side, '
+        "default: the images' own, or 512 x 512 where they differ")
     add('--resize', type=int, metavar='PX', help='short side before the centre is cut')
-    add('--classes', metavar='FILE', help='only these classes (ImageNet-100)')
+    add('--classes', metavar='FILE', help='only these classes (ImageNet-100); of dense '
+        'protocols the names of all, one a line')
     add('--train-images', type=int, metavar='N', help='only so many, class by class')
     add('--test-images', type=int, metavar='N', help='likewise')
     add('--labels-1', metavar='FILE', help='the images of finetune-1; default: drawn')
     add('--labels-10', metavar='FILE', help='those of finetune-10')
-    add('--k', type=int, nargs='+', metavar='K', help='of k-NN; default: 10 20 100 200')
+    add('--k', type=int, nargs='+', metavar='K', help='of k-NN; default: 10 20 100 200, '
+        'of patches 1 5 20')
     add('--temperature', type=float, metavar='T', help='of k-NN; default: 0.07')
     add('--lrs', type=float, nargs='+', metavar='LR', help='of the probes, for the '
         "protocol's batch; default: the protocol's, or its sweep")
@@ -59,6 +67,18 @@ def parse(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _dense_data(args: argparse.Namespace, backbone):
+    """Images with label maps; refuses what only images with one label have."""
+    from mssl_plugins.evaluation.dense_data import DenseData
+    from mssl_plugins.evaluation.dense_features import input_stride
+    for name in ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs'):
+        if getattr(args, name):
+            raise ValueError(f"--{name.replace('_', '-')} is for images with one label each, "
+                             'not for dense protocols')
+    stride = input_stride(backbone.model.backbone)
+    return DenseData(args.data, stride, args.size, args.ignore_label, args.classes)
+
+
 def main(argv=None) -> None:
     """Parses the command line, measures, prints."""
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
@@ -69,8 +89,9 @@ def main(argv=None) -> None:
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.backbone import FrozenBackbone
     from mssl_plugins.evaluation.data import EvaluationData
+    from mssl_plugins.evaluation.dense_runner import DenseEvaluation
     from mssl_plugins.evaluation.options import EvaluationOptions
-    from mssl_plugins.evaluation.protocols import choose
+    from mssl_plugins.evaluation.protocols import GROUPS, choose
     from mssl_plugins.evaluation.report import listing, table
     from mssl_plugins.evaluation.runner import Evaluation
     from mssl_plugins.evaluation.store import dump
@@ -84,26 +105,34 @@ def main(argv=None) -> None:
     backbone = FrozenBackbone(args.checkpoint, args.branch, args.config, args.seed)
     names = choose(args.protocols, backbone.family)
     base = Path(args.work_dir)
-    data = EvaluationData(
-        args.data, base / 'lists', args.size, args.resize, backbone.native, args.classes,
-        args.train_images, args.test_images, args.seed)
+    dense = names[0] in GROUPS['dense']
+    if dense:
+        data = _dense_data(args, backbone)
+    else:
+        data = EvaluationData(
+            args.data, base / 'lists', args.size, args.resize, backbone.native, args.classes,
+            args.train_images, args.test_images, args.seed)
     stem = Path(args.checkpoint).stem
     more = ('-bf16' if args.bf16 else '') + (f'-seed{args.seed}' if args.seed else '')
     work_dir = base / f'{stem}-{backbone.key}-{data.key}{more}'
     backbone.model.to(device)
     if is_main_process():
+        about = data.resolution if dense else f'input {data.size} px'
+        counts = data.files if dense else data.labels
         print(f"{args.checkpoint}: {backbone.source['branch']} backbone, "
-              f"{backbone.config['type'].split('.')[-1]}, input {data.size} px; "
-              f"{len(data.labels['train'])} training and {len(data.labels['test'])} test "
+              f"{backbone.config['type'].split('.')[-1]}, {about}; "
+              f"{len(counts['train'])} training and {len(counts['test'])} test "
               f'images of {data.num_classes} classes; kept in {work_dir}', flush=True)
     lists = {'finetune-1': args.labels_1, 'finetune-10': args.labels_10}
     options = EvaluationOptions(
         epochs=args.epochs, rates=args.lrs, views=args.views, ks=args.k,
-        temperature=args.temperature, finetune_batch=args.finetune_batch,
-        processes=args.processes, lists={k: v for k, v in lists.items() if v},
-        seed=args.seed, device=device, dtype=torch.bfloat16 if args.bf16 else torch.float32,
+        temperature=args.temperature, memory=args.memory,
+        finetune_batch=args.finetune_batch, processes=args.processes,
+        lists={k: v for k, v in lists.items() if v}, seed=args.seed, device=device,
+        dtype=torch.bfloat16 if args.bf16 else torch.float32,
         batch_size=args.batch_size, num_workers=args.workers)
-    rows = Evaluation(backbone, data, work_dir, options).run(names)
+    run = DenseEvaluation if dense else Evaluation
+    rows = run(backbone, data, work_dir, options).run(names)
     if not is_main_process():
         return
     print(table(rows))

@@ -5,6 +5,9 @@ from typing import Dict, Optional, Sequence
 import torch
 
 
+_LEAST = dict(epochs=1, views=0, memory=1, finetune_batch=1, processes=1)
+
+
 @dataclass(frozen=True)
 class EvaluationOptions:
     """Settings of an evaluation; the defaults are the protocols' own.
@@ -17,6 +20,8 @@ class EvaluationOptions:
             views of every training image, one an epoch, in turn. Defaults to
             0.
         ks, temperature: Of k-NN, instead of the protocol's.
+        memory (int): Patches that dense protocols look into at most. Defaults
+            to 102,400, the least of Hummingbird's.
         finetune_batch (int, optional): Batch of fine-tuning, the rate scaled
             with it.
         processes (int): That fine-tune side by side. Defaults to 1.
@@ -37,6 +42,7 @@ class EvaluationOptions:
     views: int = 0
     ks: Optional[Sequence[int]] = None
     temperature: Optional[float] = None
+    memory: int = 102400
     finetune_batch: Optional[int] = None
     processes: int = 1
     lists: Dict[str, str] = field(default_factory=dict)
@@ -47,7 +53,7 @@ class EvaluationOptions:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (('epochs', 1), ('views', 0), ('finetune_batch', 1), ('processes', 1)):
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name.replace('_', ' ')} must be {least} or more, got {value}")

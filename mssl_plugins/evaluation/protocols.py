@@ -5,7 +5,7 @@ which also holds its numbers.  Probes and k-NN are run on features that are
 computed once (:mod:`mssl_plugins.evaluation.runner`); fine-tuning runs the
 config through ``tools/train.py`` (:mod:`mssl_plugins.evaluation.finetune`).
 """
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
 from mssl_plugins.errors import unknown
 
@@ -16,20 +16,22 @@ class Protocol(NamedTuple):
     Attributes:
         title (str): In a few words.
         source (str): Where it is printed.
-        kind (str): 'knn', 'probe', 'layers', 'logistic' or 'finetune'.
+        kind (str): 'knn', 'probe', 'layers', 'logistic', 'finetune', or
+            'dense': on images with label maps.
         configs (dict): The shipped config for each family, 'vit' and
-            'resnet'; a family without one cannot be measured so.
+            'resnet', None where the numbers stand in the code; a family that
+            is not named cannot be measured so.
         labels (float): Fraction of the labels that fine-tuning gets.
     """
 
     title: str
     source: str
     kind: str
-    configs: Dict[str, str]
+    configs: Dict[str, Optional[str]]
     labels: float = 1.
 
 
-def _both(name: str) -> Dict[str, str]:
+def _both(name: Optional[str]) -> Dict[str, Optional[str]]:
     return dict(vit=name, resnet=name)
 
 
@@ -65,11 +67,18 @@ PROTOCOLS = {
         'fine-tuning, 1 % of the labels', 'Semi-ViT; MixMask, Table 3', 'finetune',
         dict(vit='vits16_finetune-1_in1k_semivit',
              resnet='resnet50_finetune-1_in1k_mixmask'), 0.01),
+    'patch-knn': Protocol('weighted k-NN of patches', 'ours', 'dense', _both(None)),
+    'patch-logistic': Protocol('logistic regression of patches, L-BFGS', 'ours', 'dense',
+                               _both(None)),
+    'hummingbird': Protocol('in-context retrieval of patches', 'arXiv 2306.01667', 'dense',
+                            _both(None)),
 }
+# Images have one label each, or one label a pixel: 'all' is all of the first.
 GROUPS = dict(
-    all=list(PROTOCOLS),
-    frozen=[n for n, p in PROTOCOLS.items() if p.kind != 'finetune'],
-    finetune=[n for n, p in PROTOCOLS.items() if p.kind == 'finetune'])
+    all=[n for n, p in PROTOCOLS.items() if p.kind != 'dense'],
+    frozen=[n for n, p in PROTOCOLS.items() if p.kind not in ('dense', 'finetune')],
+    finetune=[n for n, p in PROTOCOLS.items() if p.kind == 'finetune'],
+    dense=[n for n, p in PROTOCOLS.items() if p.kind == 'dense'])
 
 
 def choose(names: str, family: str) -> List[str]:
@@ -77,14 +86,15 @@ def choose(names: str, family: str) -> List[str]:
 
     Args:
         names (str): Names with commas between, or 'all', 'frozen',
-            'finetune': those of them that the family has.
+            'finetune', 'dense': those of them that the family has.
         family (str): 'vit' or 'resnet'.
 
     Returns:
         list[str]: Keys of ``PROTOCOLS``.
 
     Raises:
-        ValueError: For an unknown name, or one that the family lacks.
+        ValueError: For an unknown name, one that the family lacks, or dense
+            protocols beside others.
     """
     chosen: List[str] = []
     for name in filter(None, (n.strip() for n in names.split(','))):
@@ -101,4 +111,9 @@ def choose(names: str, family: str) -> List[str]:
             chosen.append(name)
     if not chosen:
         raise ValueError(f'no protocol named; there are {", ".join(PROTOCOLS)}')
+    kinds = {PROTOCOLS[n].kind == 'dense' for n in chosen}
+    if len(kinds) > 1:
+        dense = [n for n in chosen if PROTOCOLS[n].kind == 'dense']
+        raise ValueError(f'{", ".join(dense)} need label maps, the other protocols one label '
+                         'an image: measure them in two commands')
     return list(dict.fromkeys(chosen))

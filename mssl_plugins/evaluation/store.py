@@ -8,7 +8,7 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -52,10 +52,12 @@ class FeatureStore:
         **options: ``device``, ``dtype`` of
             :func:`mssl_plugins.evaluation.features.extract_features`, and
             ``batch_size`` and ``num_workers``.
+        part (int): Images a file. Defaults to 2000.
     """
 
     def __init__(self, folder, model: nn.Module, batch_size: int = 64,
-                 num_workers: int = 0, **options) -> None:
+                 num_workers: int = 0, part: int = PART, **options) -> None:
+        self.part = part
         self.folder, self.model, self.options = Path(folder), model, options
         self.loader = dict(batch_size=batch_size, num_workers=num_workers)
         self.seconds = 0.
@@ -77,7 +79,7 @@ class FeatureStore:
         whole = _Drawn(dataset, view) if view >= 0 else dataset
         bar = ProgressBar(f'features, {split}', len(dataset), is_main_process())
         # No small part at the end: every process needs images.
-        begins = list(range(0, max(len(dataset) - PART // 2, 1), PART))
+        begins = list(range(0, max(len(dataset) - self.part // 2, 1), self.part))
         for begin, end in zip(begins, [*begins[1:], len(dataset)]):
             missing = [k for k in kinds if not self._file(k, split, begin).is_file()]
             if not missing:
@@ -109,8 +111,8 @@ class FeatureStore:
             _write(self._file(kind, split, begin), array)
         _write(self._file('labels', split, begin), labels.numpy())
 
-    def get(self, split: str, kind: str) -> Tensor:
-        """(N, D) features of a split, float32 or float16.
+    def parts(self, split: str, kind: str) -> Iterator[Tensor]:
+        """(n, D) features of a split, float32 or float16, file by file.
 
         Raises:
             FileNotFoundError: If they were not added.
@@ -118,7 +120,11 @@ class FeatureStore:
         files = sorted(self.folder.glob(f'{split}-{kind}-*.npy'))
         if not files:
             raise FileNotFoundError(f'no {kind} features of {split} in {self.folder}')
-        return torch.cat([torch.from_numpy(np.load(f)) for f in files])
+        return (torch.from_numpy(np.load(f)) for f in files)
+
+    def get(self, split: str, kind: str) -> Tensor:
+        """(N, D) features of a split; see :meth:`parts`."""
+        return torch.cat(list(self.parts(split, kind)))
 
     def pair(self, split: str, kind: str) -> Tuple[Tensor, Tensor]:
         """Features and labels."""

@@ -7,6 +7,8 @@
   supplement section 5 describes it)
 - ``conv1`` ... ``conv5``: the stem and the stages of a ResNet, pooled to
   about 9,000 dimensions (MaskCo's supplement, A.3)
+- ``patches``: every patch token of a ViT after the last norm, row by row;
+  ``map4``, ``map5``: every cell of a ResNet's conv4 and conv5
 """
 import re
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from mssl_plugins.errors import unknown
 
 POOLS = ('auto', 'cls', 'avg', 'last')
 CONVS = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
+MAPS = dict(map4='conv4', map5='conv5')
 # Average pooling of the maps of a 224 px image: side -> (kernel, stride,
 # padding), and the side of what comes out (MaskCo A.3).  Maps of other sides
 # are averaged to that side, or kept where they are smaller (our choice).
@@ -144,6 +147,20 @@ def kinds_of(backbone: nn.Module) -> List[str]:
     return ['avg', *CONVS] if is_resnet(backbone) else ['avg']
 
 
+def dense_kinds(backbone: nn.Module) -> List[str]:
+    """The kinds that hold one vector for every part of an image.
+
+    Raises:
+        ValueError: For a backbone that has none.
+    """
+    if is_transformer(backbone):
+        return ['patches']
+    if is_resnet(backbone):
+        return list(MAPS)
+    raise ValueError('dense features need a ViT or a ResNet, whose output keeps a map; a '
+                     f'{type(backbone).__name__} has none')
+
+
 def _stem(backbone: nn.Module) -> nn.Module:
     """The module whose output is conv1: before any max-pool."""
     stem = backbone.relu if hasattr(backbone, 'relu') else backbone.stem
@@ -160,7 +177,11 @@ def _check(backbone: nn.Module, kinds: Sequence[str]) -> None:
             continue
         if kind in CONVS and not is_resnet(backbone):
             raise ValueError(f'features of {kind} need a ResNet, got a {name}')
-        if kind == 'cls' or blocks:
+        if kind in MAPS or kind == 'patches':
+            if kind not in dense_kinds(backbone):
+                raise ValueError(f"'{kind}' needs a {'ResNet' if kind in MAPS else 'ViT'}, "
+                                 f'got a {name}')
+        elif kind == 'cls' or blocks:
             if not is_transformer(backbone) or not extra_tokens(backbone):
                 raise ValueError(f"'{kind}' needs a ViT with a class token, "
                                  f'got a {name}')
@@ -168,7 +189,7 @@ def _check(backbone: nn.Module, kinds: Sequence[str]) -> None:
                 raise ValueError(f"'{kind}': this {name} has "
                                  f'{len(backbone.layers)} blocks')
         elif kind not in CONVS:
-            raise unknown(kind, ['auto', 'avg', 'cls', 'blocks4', *CONVS],
+            raise unknown(kind, ['auto', 'avg', 'cls', 'blocks4', *CONVS, 'patches', *MAPS],
                           'kind of features')
 
 
@@ -216,7 +237,7 @@ def read_layers(backbone: nn.Module, x: Tensor,
         depth = max([1, *(int(k[6:]) for k in wanted if k[:6] == 'blocks')])
         hooked = {str(i): layer for i, layer in enumerate(
             list(backbone.layers)[-depth:])}
-    elif wanted & set(CONVS):
+    elif wanted & {*CONVS, *MAPS}:
         hooked = {f'conv{i + 1}': getattr(backbone, f'layer{i}')
                   for i in range(1, 5)}
         hooked['conv1'] = _stem(backbone)
@@ -230,6 +251,8 @@ def read_layers(backbone: nn.Module, x: Tensor,
             with output_type(backbone, 'auto'):
                 out = forward_backbone(backbone, x)
             found = {k: pool_map(seen[k], k) for k in wanted & set(CONVS)}
+            for k in wanted & set(MAPS):  # cell after cell
+                found[k] = seen[MAPS[k]].float().flatten(2).transpose(1, 2).flatten(1)
             if 'avg' in wanted:
                 found['avg'] = pool_output(out, 'avg', extra_tokens(backbone))
     return {given: found[kind] for given, kind in real.items()}
@@ -243,6 +266,8 @@ def _of_tokens(backbone: nn.Module, blocks: List[Tensor],
     for kind in wanted:
         if kind == 'avg':
             found[kind] = norm(blocks[-1])[:, extra:].mean(1).float()
+        elif kind == 'patches':
+            found[kind] = norm(blocks[-1])[:, extra:].float().flatten(1)
         else:
             n = 1 if kind == 'cls' else int(kind[6:])
             found[kind] = torch.cat(

@@ -218,6 +218,9 @@ def test_config_is_whole(name):
 def test_protocols_name_shipped_configs():
     shipped = {e['name'] for e in catalogue.configs()}
     for protocol in PROTOCOLS.values():
+        if protocol.kind == 'dense':  # no config: the numbers stand in the code
+            assert set(protocol.configs.values()) == {None}
+            continue
         assert set(protocol.configs.values()) <= shipped
         for name in protocol.configs.values():
             if protocol.kind in ('probe', 'layers'):

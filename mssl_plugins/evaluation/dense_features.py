@@ -1,0 +1,107 @@
+"""Frozen features of every patch of images with label maps, kept on disk."""
+
+from typing import Dict, Iterator, List, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from mssl_plugins.distributed import share
+from mssl_plugins.evaluation.dense_data import DenseData, patch_distribution
+from mssl_plugins.evaluation.features import frozen
+from mssl_plugins.evaluation.store import FeatureStore
+from mssl_plugins.models.readout import MAPS, dense_kinds, read_layers
+
+STRIDE = 32  # px between the cells of a ResNet's conv5
+
+
+def input_stride(backbone: nn.Module) -> int:
+    """What the sides of an input should be multiples of, so that patches fill it.
+
+    Raises:
+        ValueError: For a backbone without a map.
+    """
+    if dense_kinds(backbone) == list(MAPS):
+        return STRIDE
+    return int(backbone.patch_embed.projection.kernel_size[0])
+
+
+def grids(backbone: nn.Module, shape: Tuple[int, int]) -> Dict[str, Tuple[int, int]]:
+    """(h, w) patches of each kind of dense features for an input size.
+
+    Args:
+        backbone (nn.Module): A ViT or ResNet.
+        shape (tuple[int, int]): (H, W) of the input in px.
+
+    Raises:
+        ValueError: For a backbone without a map.
+    """
+    kinds = dense_kinds(backbone)
+    if kinds != list(MAPS):
+        patch = input_stride(backbone)
+        return {kinds[0]: (shape[0] // patch, shape[1] // patch)}
+    found = {}
+    stages = [getattr(backbone, f'layer{i}') for i in (3, 4)]
+    handles = [stage.register_forward_hook(
+        lambda module, args, out, kind=kind: found.update({kind: tuple(out.shape[2:])}))
+        for kind, stage in zip(kinds, stages)]
+    with frozen(backbone):
+        x = torch.zeros(1, 3, *shape, device=next(backbone.parameters()).device)
+        read_layers(backbone, x, kinds)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+class DenseFeatures:
+    """Patches of one kind: their features, and the classes of their pixels.
+
+    Args:
+        store (FeatureStore): Where the features are kept.
+        data (DenseData): The images and masks.
+        kind (str): Of :func:`mssl_plugins.models.readout.dense_kinds`.
+        grid (tuple[int, int]): (h, w) patches of an image.
+    """
+
+    def __init__(self, store: FeatureStore, data: DenseData, kind: str,
+                 grid: Tuple[int, int]) -> None:
+        self.store, self.data, self.kind, self.grid = store, data, kind, grid
+        self.patches = grid[0] * grid[1]
+
+    def distributions(self) -> Iterator[Tensor]:
+        """(h * w, C) classes of each training image's patches."""
+        for i in range(len(self.data.files['train'])):
+            mask = self.data.mask('train', i)
+            yield patch_distribution(mask, self.grid, self.data.num_classes).flatten(0, 1)
+
+    def bank(self, chosen: Sequence[Tensor]) -> Tensor:
+        """(N, D) features of chosen training patches.
+
+        Args:
+            chosen (Sequence[Tensor]): Indices of patches, for each image.
+        """
+        rows: List[Tensor] = []
+        for part in self.store.parts('train', self.kind):
+            for features in part.unflatten(1, (self.patches, -1)):
+                rows.append(features[chosen[len(rows)]].float())
+        return torch.cat(rows)
+
+    def test(self) -> Iterator[Tuple[range, Tensor]]:
+        """Numbers and (n, h * w, D) features of this process's test images, some at once."""
+        begin = 0
+        for part in self.store.parts('test', self.kind):
+            mine = share(len(part))
+            numbers = range(begin + mine.start, begin + mine.stop)
+            yield numbers, part[mine.start:mine.stop].unflatten(1, (self.patches, -1)).float()
+            begin += len(part)
+
+
+def extract(store: FeatureStore, data: DenseData, kinds: Sequence[str]) -> None:
+    """Computes the features that are not yet kept; every process takes part.
+
+    Args:
+        store (FeatureStore): Where they are kept.
+        data (DenseData): The images.
+        kinds (Sequence[str]): Of features.
+    """
+    for split in ('train', 'test'):
+        store.add(split, data.images(split), kinds)
