@@ -8,7 +8,7 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -52,12 +52,12 @@ class FeatureStore:
         **options: ``device``, ``dtype`` of
             :func:`mssl_plugins.evaluation.features.extract_features`, and
             ``batch_size`` and ``num_workers``.
-        part (int): Images a file. Defaults to 2000.
+        part (int, optional): Images a file. Defaults to None: 2000.
     """
 
     def __init__(self, folder, model: nn.Module, batch_size: int = 64,
-                 num_workers: int = 0, part: int = PART, **options) -> None:
-        self.part = part
+                 num_workers: int = 0, part: Optional[int] = None, **options) -> None:
+        self.part = part or PART
         self.folder, self.model, self.options = Path(folder), model, options
         self.loader = dict(batch_size=batch_size, num_workers=num_workers)
         self.seconds = 0.
