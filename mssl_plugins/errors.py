@@ -57,6 +57,19 @@ class UserError(Exception):
     """A mistake whose message is all the user needs."""
 
 
+class Stopped(BaseException):
+    """A run that was asked to stop, and has.
+
+    Args:
+        message (str): For the user.
+        status (int): The exit status.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def require(*modules: str) -> None:
     """Says what to install where a module is missing.
 
@@ -154,10 +167,15 @@ def run_cli(body: Callable[[], Optional[int]],
             that only those that this library raises itself.
 
     Returns:
-        int: The exit status: 0, 1 after a mistake, 130 if interrupted.
+        int: The exit status: 0, 1 after a mistake, 130 if interrupted, that
+        of a :class:`Stopped`.
     """
     try:
         return body() or 0
+    except Stopped as stopped:
+        if os.environ.get('RANK', '0') == '0':
+            print(stopped, file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130

@@ -15,15 +15,22 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
     Args:
         data (bytes): The contents.
         path (str | Path): Where to; the folder is made if needed.
+
+    Raises:
+        OSError: With the path; what was written so far is gone.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}{TEMPORARY}')
-    with open(part, 'wb') as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(part, path)
+    try:
+        with open(part, 'wb') as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read_scalars(

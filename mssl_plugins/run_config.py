@@ -14,6 +14,7 @@ from mssl_plugins.config import each_dict
 from mssl_plugins.errors import EXTRAS, UserError, require, unknown
 from mssl_plugins.evaluation.data import use_data
 from mssl_plugins.photos import Wishes
+from mssl_plugins.work_dir import last_checkpoint
 
 #: hooks that evaluate while training
 EVALUATION_HOOKS = ('mssl_plugins.KNNHook', )
@@ -172,19 +173,10 @@ def _check_options(cfg: Config, options: dict) -> None:
             raise unknown(key.split('.')[0], allowed, 'setting in --cfg-options')
 
 
-def last_checkpoint(work_dir: Path) -> Optional[str]:
-    """The last checkpoint of a work dir, which may have been moved."""
-    note = work_dir / 'last_checkpoint'
-    if not note.exists():
-        return None
-    path = Path(note.read_text().strip())
-    return str(path if path.exists() else work_dir / path.name)
-
-
 def _find_start(cfg: Config, resume: Optional[str]) -> None:
     """What the run starts from: a checkpoint of its own, weights, or nothing."""
     if resume is not None:
-        last = last_checkpoint(Path(cfg.work_dir)) if resume == 'auto' else resume
+        last = last_checkpoint(cfg.work_dir) if resume == 'auto' else resume
         if last is not None:  # else a first start, from the config's weights if it has any
             cfg.resume, cfg.load_from = True, last
     source = cfg.get('load_from')

@@ -5,12 +5,11 @@ What OpenMMLab's ``train.py`` does, and:
 - several processes on a machine without a GPU (over gloo; MMEngine's launcher
   always calls ``torch.cuda.set_device``);
 - checkpoints are written atomically and run no code when read;
-- a run that never begins leaves nothing behind.
+- a run that never begins leaves nothing behind, and no run spoils another's folder;
+- a run that is asked to stop saves first.
 """
 import gc
 import os
-import re
-import shutil
 import time
 from pathlib import Path
 from typing import Sequence
@@ -19,52 +18,54 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
 
 from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import open_process_group
+from mssl_plugins.engine.stop import StopHook, StopRequest
+from mssl_plugins.errors import Stopped, UserError
+from mssl_plugins.photos import first_process
 from mssl_plugins.run_config import build_run_config
-
-
-class WorkDirCleanup:
-    """Knows what a run adds to the disk, to take it away if it never begins.
-
-    Args:
-        work_dir (str): Of the run, which has not started.
-    """
-
-    def __init__(self, work_dir: str) -> None:
-        self.work_dir = Path(work_dir).absolute()
-        self.new = [p for p in (self.work_dir, *self.work_dir.parents) if not p.exists()]
-        self.known = ({p.name for p in self.work_dir.iterdir()}
-                      if self.work_dir.is_dir() else set())
-
-    def remove(self) -> None:
-        """Takes away the folders and logs that were not there before."""
-        if self.work_dir in self.new:
-            shutil.rmtree(self.work_dir, ignore_errors=True)
-        elif self.work_dir.is_dir():
-            for path in self.work_dir.iterdir():
-                if path.name not in self.known and re.fullmatch(r'\d{8}_\d{6}|config\.py|images',
-                                                                path.name):
-                    (shutil.rmtree if path.is_dir() else os.unlink)(path)
-        for parent in self.new[1:]:
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+from mssl_plugins.work_dir import WorkDir
 
 
 class _Begin(Hook):
-    """Tells a run that one iteration is done."""
-    priority = 'LOWEST'
+    """Says where a resumed run starts, and tells a run that one iteration is done."""
 
     def __init__(self, run: 'TrainingRun') -> None:
         self.run = run
 
+    def before_train(self, runner) -> None:
+        """Says it."""
+        loop = runner.train_loop
+        if not runner._resume or runner.rank:
+            return
+        if loop.iter >= loop.max_iters:
+            print(f'{runner._load_from} is finished: all {loop.max_iters} iterations are done',
+                  flush=True)
+            return
+        epoch = (f' (epoch {loop.epoch + 1} of {loop.max_epochs})'
+                 if isinstance(loop, EpochBasedTrainLoop) else '')
+        print(f'going on from {runner._load_from}: {loop.iter} of {loop.max_iters} iterations '
+              f'are done{epoch}', flush=True)
+
     def after_train_iter(self, *_, **__) -> None:
         """Notes it."""
         self.run.begun = True
+
+
+class _Overwrite(Hook):
+    """Deletes the old run once a step of the new one is done, before that saves."""
+
+    def __init__(self, place: WorkDir) -> None:
+        self.place = place
+
+    def after_train_iter(self, *_, **__) -> None:
+        """Does it once."""
+        self.place.forget_old()
 
 
 class Checked(Exception):
@@ -132,44 +133,93 @@ class TrainingRun:
                  verbose: bool = False) -> None:
         self.cfg, self.hooks, self.check, self.begun = cfg, hooks, check, False
         self.verbose = verbose
-        main = int(os.environ.get('RANK', 0)) == 0
-        self.cleanup = WorkDirCleanup(cfg.work_dir) if main else None
+        self.place = WorkDir(cfg.work_dir) if first_process() else None
 
     @classmethod
     def prepare(cls, hooks: Sequence[Hook] = (), check: bool = False, verbose: bool = False,
-                **options) -> 'TrainingRun':
+                overwrite: bool = False, **options) -> 'TrainingRun':
         """A run from what a user asked for; a mistake leaves nothing behind.
 
         Args:
             hooks (Sequence[Hook]): See the class. Defaults to ().
             check (bool): See the class. Defaults to False.
             verbose (bool): See the class. Defaults to False.
+            overwrite (bool): Delete the run in the work dir once this one has
+                made a step. Defaults to False: such a work dir is refused.
             **options: Of :func:`mssl_plugins.run_config.build_run_config`.
+
+        Raises:
+            UserError: If another run is in the work dir, one at work or, for
+                one that does not resume, an old one; and see there.
         """
-        place = options.get('work_dir') or os.path.join('work_dirs', find(options['config']).stem)
-        cleanup = WorkDirCleanup(place)
+        resume = options.get('resume')
+        if resume and overwrite:
+            raise UserError('--resume goes on with a run, --overwrite deletes it: give one')
+
+        def enter(path: str) -> WorkDir:
+            place = WorkDir(path)
+            try:
+                place.lock()
+                if not (resume or check):
+                    place.start_over(overwrite)
+            except BaseException:
+                place.release()  # what is in the folder is another run's
+                raise
+            return place
+
+        path = options.get('work_dir') or os.path.join('work_dirs', find(options['config']).stem)
+        place = enter(path) if first_process() else None
         try:
-            run = cls(build_run_config(**options), hooks, check, verbose)
+            cfg = build_run_config(**options)
+            if place and Path(cfg.work_dir).absolute() != place.path:  # the config's own
+                place.release()
+                place.clean_up()
+                place = enter(cfg.work_dir)
+            run = cls(cfg, hooks, check, verbose)
         except BaseException:
-            if int(os.environ.get('RANK', 0)) == 0:
-                cleanup.remove()
+            if place:
+                place.release()
+                place.clean_up()
             raise
-        if run.cleanup and Path(run.cfg.work_dir).absolute() == cleanup.work_dir:
-            run.cleanup = cleanup
+        run.place = place
+        if place and resume == 'auto' and not cfg.get('resume'):
+            print(f'no checkpoint in {cfg.work_dir}: training starts at the beginning', flush=True)
         return run
 
     def train(self) -> None:
-        """Trains; a run that fails before its first iteration leaves no trace on the disk."""
+        """Trains; a run that fails before its first iteration leaves no trace on the disk.
+
+        Raises:
+            UserError: If there is nothing to train.
+            Stopped: After a signal that asks to stop, the state being saved.
+        """
         safe_loading()
         try:
-            self._train()
+            with StopRequest() as request:
+                self._train(request)
         except Checked:
-            if self.cleanup:
-                self.cleanup.remove()
-        except BaseException:
-            if self.cleanup and not self.begun:
-                self.cleanup.remove()
+            self._clean_up()
+        except Stopped:
+            if not self.begun:
+                self._clean_up()
+            self._leave_group()
             raise
+        except BaseException:
+            if not self.begun:
+                self._clean_up()
+            raise
+        finally:
+            if self.place:
+                self.place.release()
+        self._leave_group()
+
+    def _clean_up(self) -> None:
+        if self.place:
+            self.place.release()
+            self.place.clean_up()
+
+    @staticmethod
+    def _leave_group() -> None:
         dist = torch.distributed
         if dist.is_available() and dist.is_initialized():
             # A DDP wrapper that let go of the group last would wait for its
@@ -177,12 +227,31 @@ class TrainingRun:
             gc.collect()
             dist.destroy_process_group()
 
-    def _train(self) -> None:
+    def _train(self, request: StopRequest) -> None:
+        for key in ('max_epochs', 'max_iters'):
+            length = self.cfg.train_cfg.get(key)
+            if isinstance(length, (int, float)) and length < 1:
+                raise UserError(f'train_cfg.{key} is {length}: nothing to train')
         if self.cfg.launcher != 'none':
             open_process_group(self.cfg.launcher)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
+        _check_batches(runner.train_loop.dataloader)
+        if self.place and self.place.old:
+            runner.register_hook(_Overwrite(self.place), priority='VERY_HIGH')
         shown = [] if self.verbose else [ConsoleHook()]
-        for hook in (*self.hooks, *shown, EstimateHook(self.check), _Begin(self)):
+        for hook in (*self.hooks, *shown, EstimateHook(self.check), _Begin(self),
+                     StopHook(request)):
             runner.register_hook(hook, priority='LOWEST')
         runner.train()
+
+
+def _check_batches(loader: DataLoader) -> None:
+    """Refuses a train set that fills no batch."""
+    if len(loader) == 0:
+        sampler = getattr(loader, 'sampler', None)
+        images = len(sampler if sampler is not None else loader.dataset)
+        raise UserError(
+            f'{images} images a process, fewer than train_dataloader.batch_size='
+            f'{loader.batch_size}, and drop_last=True leaves out what fills no batch: nothing to '
+            'train; give more images or a smaller --batch-size')

@@ -16,7 +16,7 @@ PACKAGE = 'mssl_plugins'
 # a package's own __init__ stands on the floor of its highest part.
 FLOORS = [
     ['mssl_plugins', 'errors', 'registry'],
-    ['catalogue', 'files', 'distributed'],
+    ['catalogue', 'files', 'distributed', 'work_dir'],
     ['config'],
     ['checkpoints', 'recipes'],
     ['datasets'],

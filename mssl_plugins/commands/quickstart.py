@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
             measured['checkpoint'] = (
                 Path(runner.work_dir) / 'last_checkpoint').read_text()
 
-    argv = [args.config, '--work-dir', str(work_dir), '--cfg-options',
+    argv = [args.config, '--work-dir', str(work_dir), '--overwrite', '--cfg-options',
             'log_level=WARNING',
             'default_hooks.knn.begin=1000000000']  # measured here, not by the hook
     if args.epochs is not None:

@@ -1,6 +1,7 @@
 """Pre-trains what a config describes: python tools/train.py CONFIG."""
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from typing import List, Optional, Sequence
@@ -24,6 +25,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='go on from this checkpoint, or from the last one of the work '
         'dir if none is named')
+    parser.add_argument('--overwrite', action='store_true', help='delete the run in the work dir '
+                        'once this one has made a step; without it and --resume that is refused')
     own = parser.add_argument_group('your own images and sizes')
     own.add_argument('--data', metavar='DIR', help='train on this folder of images instead of the '
                      "config's data (photos/METHOD are recipes for it); where it has train/ and "
@@ -87,16 +90,32 @@ def run_options(args: argparse.Namespace) -> dict:
         args.epochs, args.batch_size, args.size, args.lr, args.segments, args.max_bad,
         args.min_size, processes, not args.no_validate)
     for name in ('cfg_options', 'no_validate', 'no_pin_memory', 'no_persistent_workers',
-                 'local_rank', 'check', 'verbose', 'processes', *Wishes._fields):
+                 'local_rank', 'check', 'verbose', 'overwrite', 'processes', *Wishes._fields):
         given.pop(name, None)
     return dict(given, validate=not args.no_validate)
 
 
 def start_processes(argv: Sequence[str], processes: int) -> int:
-    """Runs this command once a process under torchrun; returns the exit status."""
+    """Runs this command once a process under torchrun; returns the exit status.
+
+    A signal that asks to stop is handed on: every process saves, then ends.
+    """
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
                '--nproc_per_node', str(processes), '-m', 'mssl_plugins', 'train', *argv]
-    return subprocess.run(command).returncode
+    asked = []
+    process = subprocess.Popen(command, start_new_session=True)
+
+    def hand_on(signum: int, frame) -> None:
+        asked.append(signum)
+        process.terminate()
+
+    for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, hand_on)
+    status = process.wait()
+    if status and asked:
+        return 130 if asked[0] == signal.SIGINT else 143
+    return status
 
 
 def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
@@ -121,10 +140,8 @@ def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
         if args.processes > 1 and 'WORLD_SIZE' not in os.environ:
             return start_processes(sys.argv[1:] if argv is None else argv, args.processes)
         from mssl_plugins.training import TrainingRun
-        run = TrainingRun.prepare(hooks, args.check, args.verbose, **run_options(args))
+        run = TrainingRun.prepare(
+            hooks, args.check, args.verbose, args.overwrite, **run_options(args))
         run.train()
 
-    status = run_cli(body, lambda: run is None or not run.begun)
-    if status == 130 and run is not None and run.begun:
-        print('go on with --resume', file=sys.stderr)
-    return status
+    return run_cli(body, lambda: run is None or not run.begun)

@@ -5,9 +5,11 @@ and writes in place: a run killed meanwhile may have lost both.  Its loader
 falls back to unrestricted unpickling, and `Runner.resume` executes
 `meta['config']` as Python.  Neither happens here.
 """
+import re
+import time
 from collections import OrderedDict, deque
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 import torch
@@ -15,13 +17,17 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import EpochBasedTrainLoop
 
 from mssl_plugins.checkpoints.compare import compare
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.checkpoints.reader import for_model
+from mssl_plugins.engine.epoch_position import skip_seen
+from mssl_plugins.errors import UserError
 from mssl_plugins.files import TEMPORARY, write_atomically
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
+from mssl_plugins.work_dir import INTERIM, last_checkpoint
 
 _HISTORY = 'mssl_plugins.history'
 
@@ -63,6 +69,13 @@ def _restore(value):
                          value['max_length'])
 
 
+def stepped(runner) -> bool:
+    """Whether the running iteration made a step: no gradient waits for the next one's."""
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
+    return all(w.should_update() for w in wrappers)
+
+
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's checkpoint hook, safe against being killed and tampering.
@@ -78,8 +91,32 @@ class AtomicCheckpointHook(CheckpointHook):
       tensor of the model; loading needs at least half of those of the
       backbone (our choice), name and shape.
 
-    Args and behaviour otherwise as :class:`mmengine.hooks.CheckpointHook`.
+    - Every checkpoint resumes exactly, one inside an epoch too: the batches
+      that were seen are skipped.
+    - Between the regular checkpoints ``interim.pth`` is kept, which each
+      regular one replaces.
+    - What a resumed checkpoint calls its older ones is deleted only if it lies
+      in the same folder under the names that this hook gives.
+    - A disk that is full ends the run with the path and the last good
+      checkpoint, and no partial file.
+
+    Args:
+        minutes (float, optional): How much training may be lost at most: a
+            checkpoint is written once so much time has passed since the last
+            one. Defaults to 10 (our choice); None: the regular ones alone.
+        *args, **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
+
+    Raises:
+        ValueError: If ``minutes`` is not more than 0.
+        UserError: If a checkpoint cannot be written.
     """
+
+    def __init__(self, *args, minutes: Optional[float] = 10, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if minutes is not None and not minutes > 0:
+            raise ValueError(f'minutes must be more than 0 or None, got {minutes}')
+        self.minutes = minutes
+        self._batches, self._after_epoch, self._saved = None, None, -1
 
     def before_run(self, runner) -> None:
         """Restricts unpickling before the first checkpoint is read."""
@@ -87,7 +124,10 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_train(self, runner) -> None:
         """Sets the atomic backend up and sweeps a killed run's leftovers."""
+        named = self._take_named(runner)
         super().before_train(runner)
+        self._restore_named(runner, named)
+        self._clock = time.monotonic()
         if (isinstance(self.file_backend, LocalBackend)
                 and self.backend_args is None
                 and self.file_client_args is None):
@@ -95,9 +135,90 @@ class AtomicCheckpointHook(CheckpointHook):
             if is_main_process():
                 for part in Path(self.out_dir).glob(f'.*{TEMPORARY}'):
                     part.unlink()
+                last = last_checkpoint(runner.work_dir)
+                if runner._resume and last and Path(last).name != INTERIM:
+                    Path(self.out_dir, INTERIM).unlink(missing_ok=True)
+
+    @staticmethod
+    def _take_named(runner) -> dict:
+        """Hides the files that a resumed checkpoint names from MMEngine, which deletes them."""
+        info = runner.message_hub.runtime_info
+        return {key: info.pop(key) for key in list(info)
+                if key == 'keep_ckpt_ids' or re.fullmatch('best_ckpt(_.*)?', key)}
+
+    def _restore_named(self, runner, named: dict) -> None:
+        """Takes on those that this run wrote."""
+        source = runner._load_from or last_checkpoint(runner.work_dir)
+        if not (runner._resume and source) or (
+                Path(source).resolve().parent != Path(self.out_dir).resolve()):
+            return  # it goes on elsewhere: what it named stays
+        info = runner.message_hub
+        for key, value in named.items():
+            if key == 'keep_ckpt_ids':
+                continue
+            name = Path(str(value)).name
+            before, after = map(re.escape, self.filename_tmpl.split('{}'))
+            if re.fullmatch(rf'best_.+_{before}\d+{after}', name):
+                path = self.file_backend.join_path(self.out_dir, name)
+                info.update_info(key, path)
+                if key == 'best_ckpt' and hasattr(self, 'best_ckpt_path'):
+                    self.best_ckpt_path = path
+                elif key[10:] in getattr(self, 'best_ckpt_path_dict', {}):
+                    self.best_ckpt_path_dict[key[10:]] = path
+        if self.max_keep_ckpts > 0:
+            done = runner.epoch if self.by_epoch else runner.iter
+            given = named.get('keep_ckpt_ids')
+            kept = [step for step in (given if isinstance(given, (list, tuple)) else ())
+                    if type(step) is int and 0 < step <= done]
+            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:], self.max_keep_ckpts)
+            for step in kept[:-self.max_keep_ckpts] if is_main_process() else ():
+                self._remove(self.file_backend.join_path(
+                    self.out_dir, self.filename_tmpl.format(step)))
+
+    def before_train_epoch(self, runner) -> None:
+        """Skips what was seen of the epoch, if the run goes on inside one."""
+        loop = runner.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop):
+            return  # MMEngine's other loop skips by itself
+        now = len(loop.dataloader)
+        before, self._batches = self._batches or now, None
+        seen = runner.iter - runner.epoch * before
+        if not 0 < seen <= before:
+            return
+        if before != now:
+            runner.logger.warning(f'the checkpoint was made with {before} batches an epoch, now '
+                                  f'there are {now}: it goes on, but not exactly')
+        self._after_epoch = skip_seen(loop, min(seen, now))
+
+    def after_train_epoch(self, runner) -> None:
+        """Saves, as the base class does."""
+        if self._after_epoch is not None:
+            self._after_epoch()
+            self._after_epoch = None
+        super().after_train_epoch(runner)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Saves, as the base class does, and where that was too long ago."""
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        # The main process writes alone, so its clock decides.
+        if (self.minutes is not None and is_main_process() and stepped(runner)
+                and time.monotonic() - self._clock >= 60 * self.minutes):
+            self.save_interim(runner)
+
+    def save_interim(self, runner) -> str:
+        """Saves after the running iteration, if that is not done.
+
+        Returns:
+            str: The path of the run's last checkpoint.
+        """
+        step = runner.iter + 1
+        if self._saved != step:
+            self._write(runner, INTERIM, dict(epoch=runner.epoch, iter=step))
+        return last_checkpoint(runner.work_dir)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves only tensors and plain types in the checkpoint."""
+        checkpoint['meta']['epoch_batches'] = len(runner.train_dataloader)
         for key in ('message_hub', 'meta', 'param_schedulers'):
             if key in checkpoint:
                 checkpoint[key] = _plain(checkpoint[key])
@@ -110,6 +231,8 @@ class AtomicCheckpointHook(CheckpointHook):
         """
         # Runner.resume would execute it as a Python config.
         checkpoint.get('meta', {}).pop('config', None)
+        if runner._resume:
+            self._batches = checkpoint.get('meta', {}).get('epoch_batches')
         hub = checkpoint.get('message_hub')
         if isinstance(hub, dict):
             hub['log_scalars'] = OrderedDict(
@@ -157,24 +280,35 @@ class AtomicCheckpointHook(CheckpointHook):
                                            self.filename_tmpl.format(step))
         self.last_ckpt = path
         runner.message_hub.update_info('last_ckpt', path)
-        runner.save_checkpoint(
-            self.out_dir,
-            self.filename_tmpl.format(step),
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args)
+        self._write(runner, self.filename_tmpl.format(step), meta)
         if not is_main_process():
             return
-        write_atomically(path.encode(),
-                         Path(runner.work_dir) / 'last_checkpoint')
-        for old in stale:
-            self._remove(
-                self.file_backend.join_path(self.out_dir,
-                                            self.filename_tmpl.format(old)))
+        for name in (INTERIM, *map(self.filename_tmpl.format, stale)):
+            self._remove(self.file_backend.join_path(self.out_dir, name))
+
+    def _write(self, runner, name: str, meta: dict) -> None:
+        """Writes a checkpoint and notes it as the last one."""
+        path = self.file_backend.join_path(self.out_dir, name)
+        step = meta['iter']
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args)
+            if is_main_process():
+                write_atomically(path.encode(), Path(runner.work_dir) / 'last_checkpoint')
+        except OSError as error:
+            good = last_checkpoint(runner.work_dir)
+            rest = f'{good}; make room and go on with --resume' if good else 'none was saved yet'
+            raise UserError(f'cannot write {path}: {error.strerror or error}; '
+                            f'last good checkpoint: {rest}') from error
+        self._saved, self._clock = step, time.monotonic()
 
     def _remove(self, path: str) -> None:
         if self.file_backend.isfile(path):

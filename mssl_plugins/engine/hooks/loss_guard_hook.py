@@ -1,12 +1,11 @@
 """Stops a run whose loss is no longer finite, with the last good weights kept."""
-import os.path as osp
-
 import torch
 from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import Hook
 
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
+from mssl_plugins.work_dir import last_checkpoint
 
 
 @HOOKS.register_module()
@@ -86,10 +85,6 @@ class LossGuard(Hook):
 
     @staticmethod
     def _message(runner, what: str) -> str:
-        last = osp.join(runner.work_dir, 'last_checkpoint')
-        good = 'none was saved yet'
-        if osp.exists(last):
-            with open(last) as f:
-                good = f.read().strip()
+        good = last_checkpoint(runner.work_dir) or 'none was saved yet'
         return (f'{what} at iteration {runner.iter + 1} (epoch '
                 f'{runner.epoch + 1}); last good checkpoint: {good}')

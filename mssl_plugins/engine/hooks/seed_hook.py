@@ -12,7 +12,41 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
+from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.registry import HOOKS
+
+
+def _seed(*words: int) -> None:
+    """Seeds torch, numpy and random with a mixture of the numbers."""
+    state = np.random.SeedSequence(words).generate_state(3)
+    torch.manual_seed(int(state[0]))
+    np.random.seed(int(state[1]))
+    random.seed(int(state[2]))
+
+
+class _SeedSample:
+    """Makes what transforms draw from the global generators a function of the sample.
+
+    Goes first in a pipeline; a sample whose sampler says no epoch is left.
+    """
+
+    def __call__(self, results: dict) -> dict:
+        index = results.get('sample_idx')
+        if isinstance(index, SampleIndex):
+            _seed(index.seed, index.epoch, int(index), 2)
+        return results
+
+    @classmethod
+    def put_in(cls, dataset) -> None:
+        """Into the pipelines of a data set and of those inside it, where one needs it."""
+        for inner in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
+            if inner is not None and inner is not dataset:
+                cls.put_in(inner)
+        steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', None)
+        if steps and not isinstance(steps[0], cls) and not all(
+                type(step).__module__.startswith('mssl_plugins.')
+                or type(step).__name__ == 'LoadImageFromFile' for step in steps):
+            steps.insert(0, cls())
 
 
 @HOOKS.register_module()
@@ -21,6 +55,9 @@ class SeedHook(Hook):
 
     It acts before every other hook, and at the start of an epoch too, so that
     the seeds a data loader hands to its workers do not depend on the past.
+    What a worker draws for a sample depends on that and the epoch alone where
+    :class:`mssl_plugins.datasets.sampler.EpochSampler` draws the samples, so
+    that a run may go on inside an epoch.
 
     Args:
         seed (int, optional): The seed of the run. Defaults to None, which
@@ -37,11 +74,11 @@ class SeedHook(Hook):
 
     def _draw(self, runner, *words: int) -> None:
         seed = runner.seed if self.seed is None else self.seed
-        state = np.random.SeedSequence(
-            (seed, get_rank(), runner.iter, *words)).generate_state(3)
-        torch.manual_seed(int(state[0]))
-        np.random.seed(int(state[1]))
-        random.seed(int(state[2]))
+        _seed(seed, get_rank(), runner.iter, *words)
+
+    def before_train(self, runner) -> None:
+        """Seeds other libraries' transforms by the sample, as ours are."""
+        _SeedSample.put_in(runner.train_dataloader.dataset)
 
     def before_train_epoch(self, runner) -> None:
         """Seeds what the data loader draws when it starts an epoch."""

@@ -1,0 +1,124 @@
+"""The folder of a run: one run at a time, no old run lost, nothing left of one that never began."""
+import errno
+import fcntl
+import os
+import re
+import shutil
+import socket
+from pathlib import Path
+from typing import List, Optional, Union
+
+from mssl_plugins.errors import UserError
+
+#: the checkpoint between the regular ones
+INTERIM = 'interim.pth'
+LOCK = '.lock'
+LOGS = re.compile(r'\d{8}_\d{6}')
+CHECKPOINTS = re.compile(r'(epoch|iter)_\d+\.pth|best_.+\.pth|last_checkpoint|interim\.pth')
+
+
+def last_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
+    """The last checkpoint of a work dir, which may have been moved; None if none was saved."""
+    note = Path(work_dir) / 'last_checkpoint'
+    text = note.read_text().strip() if note.exists() else ''
+    if not text:
+        return None
+    path = Path(text)
+    return str(path if path.exists() else note.parent / path.name)
+
+
+class WorkDir:
+    """A folder that a run is about to use.
+
+    Args:
+        path (str): It need not exist.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path).absolute()
+        self.new = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        self.known = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
+        self.old: List[Path] = []
+        self._lock: Optional[int] = None
+
+    def lock(self) -> None:
+        """Keeps other runs out until :meth:`release` or the end of the process.
+
+        A record lock: it goes with this process, however that ends, and data
+        loaders' workers do not inherit it.  A file system without such locks
+        goes without.
+
+        Raises:
+            UserError: If another run has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        while True:
+            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                owner = os.read(handle, 200).decode(errors='replace').strip()
+                os.close(handle)
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    raise UserError(f'another run is training in {self.path} ({owner or "?"}): '
+                                    'wait for its end or name another --work-dir') from None
+                return
+            if (self.path / LOCK).exists() and os.path.samestat(
+                    os.fstat(handle), os.stat(self.path / LOCK)):
+                break
+            os.close(handle)  # its owner took it away meanwhile
+        os.ftruncate(handle, 0)
+        os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
+        self._lock = handle
+
+    def release(self) -> None:
+        """Lets other runs in."""
+        if self._lock is not None:
+            (self.path / LOCK).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def start_over(self, overwrite: bool) -> None:
+        """Prepares a run that does not go on from an older one here.
+
+        Args:
+            overwrite (bool): Whether :meth:`forget_old` may delete that.
+
+        Raises:
+            UserError: If there is one and it may not be deleted.
+        """
+        found = sorted(p for p in self.path.iterdir() if CHECKPOINTS.fullmatch(p.name)
+                       ) if self.path.is_dir() else []
+        if not found:
+            return
+        if not overwrite:
+            last = last_checkpoint(self.path)
+            raise UserError(f'{self.path} holds a run ({Path(last or found[-1]).name}): go on '
+                            'with --resume, or delete it and start over with --overwrite')
+        self.old = found + [p for p in self.path.iterdir() if LOGS.fullmatch(p.name)]
+
+    def forget_old(self) -> None:
+        """Deletes the run that :meth:`start_over` found, once the new one has begun."""
+        for path in self.old:
+            _delete(path)
+        self.old = []
+
+    def clean_up(self) -> None:
+        """Takes away the folders and logs of a run that never began."""
+        if self.path in self.new:
+            shutil.rmtree(self.path, ignore_errors=True)
+        elif self.path.is_dir():
+            for path in self.path.iterdir():
+                if path.name not in self.known and (
+                        LOGS.fullmatch(path.name) or path.name in ('config.py', 'images')):
+                    _delete(path)
+        for parent in self.new[1:]:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
