@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
-from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mssl_plugins.models.heads.dino_head import without_running_stats
 from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.models.momentum import MomentumTeacher
+from mssl_plugins.models.selfsup.base import SelfSupervisor
 from mssl_plugins.registry import MODELS
 
 
@@ -110,7 +110,7 @@ class Encoder(nn.Module):
 
 
 @MODELS.register_module()
-class DINO(BaseSelfSupervisor):
+class DINO(SelfSupervisor):
     """DINO: multi-crop self-distillation with a momentum teacher.
 
     The first ``num_global`` views go to student and teacher, the others
@@ -169,9 +169,6 @@ class DINO(BaseSelfSupervisor):
                  data_preprocessor: Optional[dict] = None,
                  pretrained: Optional[str] = None,
                  init_cfg: Optional[dict] = None) -> None:
-        if not isinstance(data_preprocessor, nn.Module):
-            data_preprocessor = dict(data_preprocessor or {})
-            data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
         super().__init__(backbone, neck, head, pretrained=pretrained,
                          data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if num_global < 1:

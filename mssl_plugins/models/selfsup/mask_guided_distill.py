@@ -14,13 +14,13 @@ from typing import Dict, List, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mssl_plugins.checkpoints.compare import compare
 from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.selfsup.base import SelfSupervisor
 from mssl_plugins.models.selfsup.dino import DINO, Encoder
 from mssl_plugins.models.selfsup.mask_guided import view_coverage
 from mssl_plugins.registry import MODELS
@@ -208,7 +208,7 @@ class MaskGuidedDINODistill(DINO):
 
 
 @MODELS.register_module()
-class MaskGuidedMAEDistill(BaseSelfSupervisor):
+class MaskGuidedMAEDistill(SelfSupervisor):
     """Phase 2 of MAE, our choice: a plain ViT learns the guided features.
 
     The paper's phase 2 of MAE is unknown.  Here student and teacher see the
@@ -238,9 +238,6 @@ class MaskGuidedMAEDistill(BaseSelfSupervisor):
                  data_preprocessor: Optional[dict] = None,
                  pretrained: Optional[str] = None,
                  init_cfg: Union[dict, List[dict], None] = None) -> None:
-        if not isinstance(data_preprocessor, nn.Module):
-            data_preprocessor = dict(data_preprocessor or {})
-            data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
         frozen = phase1_teacher(teacher, backbone, None, 'student')
         super().__init__(backbone, pretrained=pretrained, data_preprocessor=data_preprocessor,
                          init_cfg=init_cfg)

@@ -140,7 +140,7 @@ def prepared(dtype):
             if p.requires_grad:
                 p += 0.2 * torch.randn_like(p)
     model.to(dtype).train()
-    model.data_preprocessor.normalise = lambda view: view  # keep float64
+    model.data_preprocessor.normalize = lambda view: view  # keep float64
     return model
 
 
