@@ -1,4 +1,6 @@
 """mIoU and box AP with what the interval needs of every test image."""
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Dict, List
@@ -67,7 +69,8 @@ def resampled_ap(truth: Path, predictions: Path, seed: int = 0) -> np.ndarray:
 def _ap(evaluation, cells: np.ndarray) -> float:
     """AP of these images, all areas, 100 boxes an image."""
     evaluation.evalImgs = list(cells.ravel())
-    evaluation.accumulate()
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells of every resample
+        evaluation.accumulate()
     precision = evaluation.eval['precision'][:, :, :, 0, -1]
     there = precision[precision > -1]
     return 100 * float(there.mean()) if there.size else 0.
