@@ -14,6 +14,7 @@ from evidence_tool import dense_metrics, dense_report, dense_runner  # noqa: E40
 from evidence_tool.dense_study import ARMS, FAMILIES, RANDOM, RATES, starts  # noqa: E402
 from evidence_tool.kept import Kept, Task, kept_figures  # noqa: E402
 from evidence_tool.statistics import draws, percent  # noqa: E402
+from mssl_plugins.registry import HOOKS  # noqa: E402
 
 CATEGORIES = [dict(id=1, name='a'), dict(id=2, name='b')]
 
@@ -103,7 +104,8 @@ def test_configs_of_every_start(name, tmp_path):
         cfg = dense_runner.config_of(
             Task('final', start, name, 1, 2.), tmp_path, tmp_path / 'run', weights)
         assert cfg.default_hooks.backbone.pop('checkpoint') == (weights and str(weights))
-        cfg.default_hooks.backbone.pop('branch', None)
+        HOOKS.build(dict(cfg.default_hooks.backbone, checkpoint='weights.pth'))  # its arguments
+        cfg.default_hooks.backbone.pop('source', None)
         assert cfg.train_dataloader.dataset.data_root == str(tmp_path / 'data' / arm.data)
         assert cfg.train_cfg.max_iters == 200
         built[start] = cfg.to_dict()
