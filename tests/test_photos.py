@@ -4,9 +4,9 @@ import re
 
 import pytest
 import torch
+
 from helpers.forked import Training
 from helpers.messy import make_messy_folder
-
 from mssl_plugins import catalogue
 
 # one network a method: the smaller one, which `photos/METHOD` means
@@ -121,4 +121,6 @@ def test_a_thumbnail_recipe_refuses_photos(tmp_path, messy):
 
 def test_a_photo_recipe_asks_for_the_folder(tmp_path):
     done = run(tmp_path, 'photos/mae')
-    assert done.status == 1 and 'is for your own images: name their folder with --data' in done.error
+    assert (
+        done.status == 1 and 'is for your own images: name their folder with --data' in done.error
+    )

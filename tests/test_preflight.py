@@ -1,8 +1,8 @@
 """What is said of a folder before it is trained on."""
 import numpy as np
 import pytest
-from helpers.messy import make_messy_folder
 
+from helpers.messy import make_messy_folder
 from mssl_plugins import preflight
 from mssl_plugins.errors import UserError
 

@@ -4,7 +4,6 @@ from typing import Dict, Optional, Sequence
 
 import torch
 
-
 _LEAST = dict(epochs=1, views=0, memory=1, finetune_batch=1, processes=1)
 
 
