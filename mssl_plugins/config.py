@@ -1,7 +1,6 @@
 """Configs: read by path or name, walked, and the data that they name."""
 import copy
-from pathlib import Path
-from typing import Dict, Iterator, Optional
+from typing import Iterator, List, Optional
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -91,80 +90,27 @@ def read_config(config: str) -> Config:
     return cfg
 
 
-def find_set(cfg,
-             split: str,
-             folder: Optional[str] = None,
-             size: Optional[int] = None,
-             resize: Optional[int] = None) -> dict:
-    """Loader config of one set of images under the test transform.
+def find_set(cfg, split: str, pipeline: Optional[List[dict]] = None) -> dict:
+    """Loader config of one set of images that a config's KNNHook names.
 
     Args:
-        cfg (mmengine.Config): Its KNNHook names data and test transform.
+        cfg (mmengine.Config): Of the hook.
         split (str): 'train' (the hook's bank) or 'test'.
-        folder (str, optional): A folder of images instead of the config's
-            data. Defaults to None.
-        size (int, optional): Side of the centre view in px, instead of the
-            config's test transform. Defaults to None.
-        resize (int, optional): Short side before the cut. Defaults to None:
-            ``size``.
+        pipeline (List[dict], optional): Instead of the hook's test transform.
 
     Returns:
         dict: With ``dataset``.
 
     Raises:
-        FileNotFoundError: If the folder is missing.
-        ValueError: If the config names no data, or no test transform.
+        ValueError: If the config names no data.
     """
     hook = knn_hook(cfg)
-    if hook is None and folder is None:
+    if hook is None:
         raise ValueError('the config has no KNNHook that names data: give '
                          'a folder of images (--data DIR)')
-    loader = dict(hook['bank' if split == 'train' else 'test']) if hook else {}
+    loader = dict(hook['bank' if split == 'train' else 'test'])
     if 'dataset' not in loader:
         loader = dict(dataset=loader)
-    dataset = dict(loader['dataset'])
-    if size is not None:
-        dataset['pipeline'] = [
-            dict(type='mssl_plugins.CenterView', size=size, resize=resize),
-            dict(type='mssl_plugins.PackViews')
-        ]
-    elif resize is not None:
-        raise ValueError('--resize needs --size')
-    if folder is not None:
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f'no such folder: {folder}')
-        if 'pipeline' not in dataset:
-            raise ValueError('the config has no KNNHook whose test transform '
-                             'could be taken: give --size')
-        dataset = dict(
-            type='mssl_plugins.ImageFolder',
-            data_root=str(folder),
-            pipeline=dataset['pipeline'])
-    return dict(loader, dataset=dataset)
-
-
-def find_data(cfg, data: Optional[str] = None, **view) -> Dict[str, dict]:
-    """Loader configs of the bank and the queries.
-
-    Args:
-        cfg (mmengine.Config): See :func:`find_set`.
-        data (str, optional): A folder with ``train`` and ``val`` or ``test``,
-            one sub-folder a class, instead of the config's data. Defaults to
-            None.
-        **view: ``size`` and ``resize`` of :func:`find_set`.
-
-    Returns:
-        dict[str, dict]: 'bank' and 'test'.
-    """
-    return {
-        name: find_set(cfg, split, data and _part(data, *parts), **view)
-        for name, split, parts in (('bank', 'train', ['train']),
-                                   ('test', 'test', ['val', 'test']))
-    }
-
-
-def _part(data: str, *names: str) -> str:
-    for name in names:
-        if (Path(data) / name).is_dir():
-            return str(Path(data) / name)
-    raise FileNotFoundError(f'no folder {" or ".join(names)} in {data}')
+    if pipeline is not None:
+        loader['dataset'] = dict(loader['dataset'], pipeline=pipeline)
+    return loader

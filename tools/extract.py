@@ -1,4 +1,4 @@
-"""Writes a backbone's features of images: python tools/extract.py CONFIG CHECKPOINT OUT.npz."""
+"""Writes a backbone's features of images: python tools/extract.py CHECKPOINT OUT.npz."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Measures a frozen backbone with weighted k-NN: python tools/knn.py CONFIG CHECKPOINT."""
+"""Measures a frozen backbone with weighted k-NN: python tools/knn.py CHECKPOINT."""
 import sys
 from pathlib import Path
 

@@ -8,7 +8,7 @@ import ast
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmpretrain.models.backbones import VisionTransformer
@@ -34,16 +34,17 @@ DEPTHS = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6,
           (True, (3, 4, 23, 3)): 101, (True, (3, 8, 36, 3)): 152}
 
 
-def model_in(text: str) -> Dict[str, Any]:
-    """The assignments ``model`` and ``data_preprocessor`` of a config's text.
+def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -> Dict[str, Any]:
+    """Assignments of a config's text, by default those that make its model.
 
     The text is not run: of expressions only literals and ``dict(...)`` count.
 
     Args:
         text (str): A config as MMEngine writes it into checkpoints.
+        names (Sequence[str]): Which. Defaults to the model and its preprocessor.
 
     Returns:
-        Dict[str, Any]: Those of both that are there.
+        Dict[str, Any]: Those that are there.
 
     Raises:
         ValueError: If the text is no Python, or they hold more than literals.
@@ -62,7 +63,7 @@ def model_in(text: str) -> Dict[str, Any]:
         return {
             node.targets[0].id: value(node.value)
             for node in ast.parse(text).body if isinstance(node, ast.Assign)
-            and getattr(node.targets[0], 'id', None) in ('model', 'data_preprocessor')
+            and getattr(node.targets[0], 'id', None) in names
         }
     except (SyntaxError, ValueError, TypeError) as error:
         raise ValueError("the checkpoint's own config cannot be read: name one with --config "

@@ -1,6 +1,6 @@
-"""Writes a backbone's features of images: tools/extract.py CONFIG CHECKPOINT OUT.npz."""
+"""Writes a backbone's features of images: tools/extract.py CHECKPOINT OUT.npz."""
 import argparse
-import os
+import io
 from pathlib import Path
 
 from mssl_plugins.errors import require
@@ -13,9 +13,9 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
-    from mssl_plugins.config import find_set, read_config
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.features import extract_features
+    from mssl_plugins.files import write_atomically
     parser = argparse.ArgumentParser(
         prog='extract.py', description='Writes the frozen features of a set '
         'of images: `features` (N, D) float32, `labels` (N,) int64, -1 where '
@@ -35,14 +35,11 @@ def main(argv=None) -> None:
     out = Path(args.out)
     if out.suffix != '.npz':
         raise ValueError(f'the output must end in .npz, got {out}')
-    cfg = read_config(args.config)
-    loader = find_set(cfg, args.split, args.data, args.size,
-                             args.resize)
-    loader = inputs.build_data(
-        {args.split: loader}, args.batch_size, args.workers)[args.split]
     device = inputs.start(args)
-    model, loaded = inputs.build_model(cfg, args.checkpoint, args.branch,
-                                       args.seed)
+    model, loaded, cfg = inputs.find_model(args)
+    found = inputs.own_set(args, cfg, args.split) if args.data is None else inputs.folder_set(
+        args, model)
+    loader = inputs.build_data({'': found}, args.batch_size, args.workers)['']
     if is_main_process():
         print(f'{args.checkpoint}: {loaded}')
     features, labels = extract_features(
@@ -52,10 +49,9 @@ def main(argv=None) -> None:
         return
     info = getattr(loader.dataset, 'get_data_info', lambda index: {})
     paths = [info(i).get('img_path') or '' for i in range(len(loader.dataset))]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.stem}.incomplete.npz')
-    np.savez(part, features=features.numpy(), labels=labels.numpy(),
+    written = io.BytesIO()
+    np.savez(written, features=features.numpy(), labels=labels.numpy(),
              paths=np.array(paths, dtype=str))
-    os.replace(part, out)  # complete whenever it is there
+    write_atomically(written.getvalue(), out)
     print(f'{len(features)} x {features.size(1)} features in {out}')
 

@@ -1,8 +1,7 @@
-"""Measures a frozen backbone with weighted k-NN: python tools/knn.py CONFIG CHECKPOINT."""
+"""Measures a frozen backbone with weighted k-NN: python tools/knn.py CHECKPOINT."""
 import argparse
 import json
 import time
-from pathlib import Path
 
 from mssl_plugins.errors import require
 
@@ -13,10 +12,10 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
-    from mssl_plugins.config import find_data, read_config
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.features import extract_features
     from mssl_plugins.evaluation.summary import summarize
+    from mssl_plugins.files import write_atomically
     parser = argparse.ArgumentParser(
         prog='knn.py', description='Weighted k-NN (Wu et al. 2018) of frozen, '
         'L2-normalised features: every key among the k nearest votes with '
@@ -30,22 +29,18 @@ def main(argv=None) -> None:
     parser.add_argument('--temperature', type=float, default=0.07, metavar='T',
                         help='default: 0.07')
     parser.add_argument(
-        '--data', metavar='DIR', help='folder with train and val (or test), '
-        "one sub-folder a class; default: the data of the config's KNNHook")
+        '--data', metavar='DIR', help='labelled images: train/ and val/ (or test/) with a '
+        'sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as unpacked; DIR/NAME of '
+        "packed DIR/NAME_train.npz; default: those of the config's KNNHook")
     parser.add_argument('--json', metavar='FILE', help='also write it here')
     args = parser.parse_args(argv)
 
-    cfg = read_config(args.config)
-    loaders = inputs.build_data(
-        find_data(cfg, args.data, size=args.size, resize=args.resize),
-        args.batch_size, args.workers)
+    device = inputs.start(args)
+    model, loaded, cfg = inputs.find_model(args)
+    loaders = inputs.find_images(args, cfg, model)
     bank = len(loaders['bank'].dataset)
     if max(args.k) > bank:
-        raise ValueError(f'--k {max(args.k)} is larger than the bank of '
-                         f'{bank} samples')
-    device = inputs.start(args)
-    model, loaded = inputs.build_model(cfg, args.checkpoint, args.branch,
-                                       args.seed)
+        raise ValueError(f'--k {max(args.k)} is larger than the bank of {bank} samples')
     if is_main_process():
         print(f'{args.checkpoint}: {loaded}')
     begin = time.perf_counter()
@@ -66,8 +61,6 @@ def main(argv=None) -> None:
     for name, value in measured.items():
         print(f'{name:16}{value:8.4f}')
     if args.json:
-        path = Path(args.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
         result = dict(
             config=args.config, checkpoint=args.checkpoint,
             branch=args.branch, pool=args.pool, temperature=args.temperature,
@@ -75,5 +68,5 @@ def main(argv=None) -> None:
             top1={k: measured[f'knn/top1_k{k}'] for k in sorted(set(args.k))},
             std=measured['collapse/std'], erank=measured['collapse/erank'],
             seconds=round(seconds, 1))
-        path.write_text(json.dumps(result, indent=2) + '\n')
+        write_atomically(json.dumps(result, indent=2).encode() + b'\n', args.json)
 

@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -135,7 +136,7 @@ k-NN accuracy on {measured['pictures']} held-out pictures (chance {measured['cha
 Next (PY={sys.executable}):
   $PY -m mssl_plugins list
   $PY -m mssl_plugins train {summary['config']} --data FOLDER_OF_YOUR_IMAGES
-  $PY -m mssl_plugins knn {summary['config']} {here}''')
+  $PY -m mssl_plugins knn {shlex.quote(str(here))}''')
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -3,7 +3,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -40,6 +40,33 @@ def data_hash(dataset) -> str:
             stat = os.stat(path)
             digest.update(f'{stat.st_size} {stat.st_mtime_ns}'.encode())
     return digest.hexdigest()[:16]
+
+
+def input_size(image: np.ndarray, size: Optional[int] = None, resize: Optional[int] = None,
+               native: Optional[int] = None) -> Tuple[int, int]:
+    """Sides in px: of a network's input, and the short one before the center is cut.
+
+    Args:
+        image (np.ndarray): One of the images, (H, W, 3).
+        size, resize, native (int, optional): See :class:`EvaluationData`.
+
+    Raises:
+        ValueError: If ``resize`` is less than ``size``.
+    """
+    short = min(image.shape[:2])
+    size = size or native or (224 if short >= 128 else short)
+    resize = resize or resize_for(size)
+    if resize < size:
+        raise ValueError(f'--resize {resize} is smaller than --size {size}')
+    return size, resize
+
+
+def center_view(size: int, resize: Optional[int] = None) -> List[dict]:
+    """The deterministic transform, as of :func:`input_size`'s sides."""
+    return [
+        dict(type='mssl_plugins.CenterView', size=size, resize=resize or resize_for(size),
+             interpolation=INTERPOLATION),
+        dict(type='mssl_plugins.PackViews')]
 
 
 class EvaluationData:
@@ -88,11 +115,8 @@ class EvaluationData:
                 self.labels[split] = torch.from_numpy(labels_of(self.sets[split]))
         first = self.sets['train'][0]['img']
         short, long = min(first.shape[:2]), max(first.shape[:2])
-        self.size = size or native or (224 if short >= 128 else short)
+        self.size, self.resize = input_size(first, size, resize, native)
         self.whole = short == long == self.size  # nothing to cut
-        self.resize = resize or resize_for(self.size)
-        if self.resize < self.size:
-            raise ValueError(f'--resize {self.resize} is smaller than --size {self.size}')
 
     @staticmethod
     def _build(spec: dict, pipeline: Sequence[dict] = ()):
@@ -164,10 +188,7 @@ class EvaluationData:
 
     def center(self, split: str):
         """The set under the deterministic transform."""
-        return self._build(self.specs[split], [
-            dict(type='mssl_plugins.CenterView', size=self.size, resize=self.resize,
-                 interpolation=INTERPOLATION),
-            dict(type='mssl_plugins.PackViews')])
+        return self._build(self.specs[split], center_view(self.size, self.resize))
 
     def augmented(self):
         """The training set, cropped and flipped at random."""

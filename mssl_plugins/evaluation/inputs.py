@@ -1,30 +1,38 @@
 """What the command line of an evaluation names: a model and its data."""
+
 import os
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import init_dist
 from torch import nn
+from torch.utils.data import DataLoader
 
+from mssl_plugins.checkpoints.architecture import model_in
 from mssl_plugins.checkpoints.loading import (
     load_backbone,
     load_checkpoint_safely,
     safe_loading,
 )
 from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
-from mssl_plugins.config import without_pretrained
+from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, without_pretrained
 from mssl_plugins.distributed import open_process_group
-from mssl_plugins.evaluation.backbone import Pixels
+from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels
+from mssl_plugins.evaluation.data import EvaluationData, center_view, input_size
 from mssl_plugins.evaluation.features import make_loader
+from mssl_plugins.registry import DATASETS, TRANSFORMS
 
 RANDOM, PIXELS = 'random', 'pixels'
+SETS = dict(bank='train', test='test')
+# What a checkpoint's own config may name of MMPretrain for its data.
+OF_MMPRETRAIN = ('CIFAR10', 'CIFAR100', 'ResizeEdge', 'CenterCrop', 'PackInputs')
 
 
-def build_model(cfg,
-                checkpoint: str,
-                branch: Optional[str] = None,
-                seed: int = 0) -> Tuple[nn.Module, str]:
+def build_model(
+    cfg, checkpoint: str, branch: Optional[str] = None, seed: int = 0
+) -> Tuple[nn.Module, str]:
     """The model of a config with a checkpoint's weights in its backbone.
 
     Args:
@@ -45,31 +53,153 @@ def build_model(cfg,
             :func:`mssl_plugins.checkpoints.loading.load_backbone`.
     """
     from mmengine.registry import MODELS
-    if checkpoint == PIXELS:
-        return Pixels.of_config(cfg), 'raw pixels'
-    if checkpoint != RANDOM and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"no such checkpoint: {checkpoint} (or give "
-                                f"'{RANDOM}' or '{PIXELS}')")
+
+    if checkpoint not in (RANDOM, PIXELS) and not Path(checkpoint).is_file():
+        raise FileNotFoundError(
+            f"no such checkpoint: {checkpoint} (or give '{RANDOM}' or '{PIXELS}')"
+        )
     spec = without_pretrained(cfg.model)
     if cfg.get('data_preprocessor'):
         spec.setdefault('data_preprocessor', cfg.data_preprocessor)
     torch.manual_seed(seed)
     model = MODELS.build(spec)
+    if checkpoint == PIXELS:
+        pixels = Pixels.of_config(cfg)
+        pixels.img_size = native_size(model)  # seen as by the config's network
+        return pixels, 'raw pixels'
     if checkpoint == RANDOM:
         if hasattr(model, 'init_weights'):
             model.init_weights()
         return model, 'random weights'
     if branch is None:
         branch = default_branch(load_checkpoint_safely(checkpoint), type(model).__name__)
-    report = load_backbone(
-        getattr(model, 'backbone', model), checkpoint, branch)
+    report = load_backbone(getattr(model, 'backbone', model), checkpoint, branch)
     return model, f'{branch} backbone, {report}'
 
 
-def build_data(found: Dict[str, dict],
-               batch_size: Optional[int] = None,
-               workers: Optional[int] = None) -> dict:
-    """Loaders of what :func:`mssl_plugins.config.find_data` found.
+def native_size(model: nn.Module) -> Optional[int]:
+    """Side in px that a model's backbone was made for; None where any will do."""
+    size = getattr(getattr(model, 'backbone', model), 'img_size', None)
+    return size[0] if isinstance(size, (tuple, list)) else size
+
+
+def find_model(args) -> Tuple[nn.Module, str, Optional[Config]]:
+    """The model that a command line names, and the config that names its data.
+
+    With ``--config`` the config's model, whatever it is; else what the
+    checkpoint says by itself.
+
+    Args:
+        args (argparse.Namespace): Of :func:`add_arguments`.
+
+    Returns:
+        tuple[nn.Module, str, mmengine.Config | None]: The model, a line on what
+        was loaded, and the config; None if the checkpoint holds none that is
+        needed.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`build_model` and
+            :class:`mssl_plugins.evaluation.backbone.FrozenBackbone`.
+    """
+    if args.config is not None:
+        cfg = read_config(args.config)
+        return (*build_model(cfg, args.checkpoint, args.branch, args.seed), cfg)
+    if args.checkpoint in (RANDOM, PIXELS):
+        raise ValueError(f"'{args.checkpoint}' needs --config: whose network and data?")
+    found = FrozenBackbone(args.checkpoint, args.branch)
+    text = found.source.get('config')
+    cfg = own_data(text) if text and args.data is None else None
+    kind = found.config['type'].split('.')[-1]
+    return found.model, f'{found.source["branch"]} backbone, {kind}', cfg
+
+
+def own_data(text: str) -> Config:
+    """The KNNHook of the config in a checkpoint, as far as it names data.
+
+    A checkpoint is anybody's file, and a ``type`` can name any class that can
+    be imported: only the data sets and transforms that our configs use count.
+
+    Args:
+        text (str): The config, which is not run.
+
+    Returns:
+        mmengine.Config: With the hook alone, or without one.
+
+    Raises:
+        ValueError: If the text cannot be read, or names another type.
+    """
+    hook = knn_hook(model_in(text, ('custom_hooks', 'default_hooks')))
+    if hook is None:
+        return Config()
+    kept = dict(type='mssl_plugins.KNNHook')
+    for part in ('bank', 'test'):
+        loader = hook[part] if 'dataset' in hook[part] else dict(dataset=hook[part])
+        kept[part] = {k: loader[k] for k in ('dataset', 'batch_size', 'num_workers') if k in loader}
+    allowed = {f'mmpretrain.{name}' for name in OF_MMPRETRAIN}
+    for registry in (DATASETS, TRANSFORMS):
+        registry.import_from_location()
+        allowed.update(f'{registry.scope}.{name}' for name in registry.module_dict)
+    for node in each_dict([kept['bank'], kept['test']]):
+        if node.get('type', 'mssl_plugins.Views') not in allowed:
+            raise ValueError(
+                f"the checkpoint's own config names a {node['type']} for its data, which is "
+                'taken only from a config that you name with --config (or give --data)'
+            )
+    return Config(dict(custom_hooks=[kept]))
+
+
+def find_images(args, cfg: Optional[Config], model: nn.Module) -> Dict[str, DataLoader]:
+    """The bank and the queries of k-NN that a command line names.
+
+    Args:
+        args (argparse.Namespace): ``data``, labelled images as of
+            :class:`mssl_plugins.evaluation.data.EvaluationData` and seen as
+            there; without it the config's, under its test transform or that
+            of ``size`` and ``resize``.
+        cfg (mmengine.Config, optional): Of :func:`find_model`.
+        model (nn.Module): Likewise.
+
+    Returns:
+        dict[str, DataLoader]: 'bank' and 'test'.
+
+    Raises:
+        FileNotFoundError, ValueError: If there are no such images, or the two
+            sets' classes differ.
+    """
+    if args.data is not None:
+        data = EvaluationData(
+            args.data, Path('.'), args.size, args.resize, native_size(model), seed=args.seed
+        )
+        found = {name: dict(dataset=data.center(split)) for name, split in SETS.items()}
+    else:
+        found = {name: own_set(args, cfg, split) for name, split in SETS.items()}
+    return build_data(found, args.batch_size, args.workers)
+
+
+def own_set(args, cfg: Optional[Config], split: str) -> dict:
+    """Loader config of the data that a config names; see :func:`find_images`."""
+    if cfg is None:
+        raise ValueError('the checkpoint holds no config that names data: give --data DIR')
+    if args.resize is not None and args.size is None:
+        raise ValueError('--resize needs --size or --data')
+    view = None if args.size is None else center_view(args.size, args.resize)
+    return find_set(cfg, split, view)
+
+
+def folder_set(args, model: nn.Module) -> dict:
+    """Loader config of any images below ``--data``, seen as an evaluation sees them."""
+    if not Path(args.data).is_dir():
+        raise FileNotFoundError(f'no such folder: {args.data}')
+    images = dict(type='mssl_plugins.ImageFolder', data_root=str(args.data))
+    first = DATASETS.build(dict(images, pipeline=[]))[0]['img']
+    sides = input_size(first, args.size, args.resize, native_size(model))
+    return dict(dataset=dict(images, pipeline=center_view(*sides)))
+
+
+def build_data(
+    found: Dict[str, dict], batch_size: Optional[int] = None, workers: Optional[int] = None
+) -> Dict[str, DataLoader]:
+    """Loaders of sets of images.
 
     Args:
         found (dict[str, dict]): Loader configs.
@@ -86,45 +216,58 @@ def build_data(found: Dict[str, dict],
     given = {k: v for k, v in given.items() if v is not None}
     loaders = {k: make_loader(dict(v, **given)) for k, v in found.items()}
     classes = {
-        k: (getattr(v.dataset, 'metainfo', None) or {}).get('classes')
-        for k, v in loaders.items()
+        k: (getattr(v.dataset, 'metainfo', None) or {}).get('classes') for k, v in loaders.items()
     }
     bank, test = classes.get('bank'), classes.get('test')
     if bank and test and tuple(bank) != tuple(test):
         only = sorted(set(map(str, bank)) ^ set(map(str, test)))
-        raise ValueError(f'the bank has {len(bank)} classes, the test set '
-                         f'{len(test)}; in one of them only: '
-                         f'{", ".join(only[:5]) or "none, the order differs"}')
+        raise ValueError(
+            f'the bank has {len(bank)} classes, the test set '
+            f'{len(test)}; in one of them only: '
+            f'{", ".join(only[:5]) or "none, the order differs"}'
+        )
     return loaders
 
 
 def add_arguments(parser) -> None:
     """The arguments that tools on frozen features share."""
-    parser.add_argument('config', help='path of a config, or the name of a '
-                        'shipped one (see `python -m mssl_plugins list`)')
-    parser.add_argument(
-        'checkpoint', help="a checkpoint of that config's backbone, or "
-        "'random' for random weights, or 'pixels' for raw pixels")
-    parser.add_argument('--branch', choices=BRANCHES,
-                        help='which backbone of the checkpoint; default: the '
-                        'teacher of DINO and MST, else the student')
-    parser.add_argument('--pool', default='auto',
-                        choices=['auto', 'cls', 'avg', 'last'],
-                        help='class token, average, or the output as it is; '
-                        'auto: the class token where there is one')
-    parser.add_argument('--size', type=int, metavar='PX',
-                        help="side of the centre view; default: the config's "
-                        'test transform')
-    parser.add_argument('--resize', type=int, metavar='PX',
-                        help='short side before the centre is cut')
-    parser.add_argument('--batch-size', type=int, metavar='N')
-    parser.add_argument('--workers', type=int, metavar='N',
-                        help='processes that read images')
-    parser.add_argument('--device', help='default: cuda if there is one')
-    parser.add_argument('--bf16', action='store_true',
-                        help='run the network in bfloat16')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='of random weights')
+    add = parser.add_argument
+    add(
+        'checkpoint',
+        help="a checkpoint of anybody's backbone, or, with --config, 'random' "
+        "for random weights or 'pixels' for raw pixels",
+    )
+    add(
+        '--config',
+        help='a config, by path or name, that says what the checkpoint does not: '
+        'network and data; default: the one in the checkpoint',
+    )
+    add(
+        '--branch',
+        choices=BRANCHES,
+        help='which backbone of the checkpoint; default: the '
+        'teacher of DINO and MST, else the student',
+    )
+    add(
+        '--pool',
+        default='auto',
+        choices=['auto', 'cls', 'avg', 'last'],
+        help='class token, average, or the output as it is; '
+        'auto: the class token where there is one',
+    )
+    add(
+        '--size',
+        type=int,
+        metavar='PX',
+        help="side of the input; default: the config's test transform, with --data the "
+        "ViT's own, else 224, or that of smaller images",
+    )
+    add('--resize', type=int, metavar='PX', help='short side before the center is cut')
+    add('--batch-size', type=int, metavar='N')
+    add('--workers', type=int, metavar='N', help='processes that read images')
+    add('--device', help='default: cuda if there is one')
+    add('--bf16', action='store_true', help='run the network in bfloat16')
+    add('--seed', type=int, default=0, help='of random weights')
 
 
 def start(args) -> str:

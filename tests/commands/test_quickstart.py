@@ -1,6 +1,7 @@
 """The quick start's own process: floors, training, summary, next commands."""
 import json
 import re
+import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,10 +48,12 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
         round(summary[f'knn_{key}'], 3) for key in ('raw_pixels', 'random_init', 'trained')]
     # the same by the command that it offers next
     offered = next(line for line in done.stdout.splitlines() if ' knn ' in line).split('knn ', 1)[1]
-    assert offered.split()[0] == str(config)
-    settings = ['--k', 20, '--temperature', 0.07, '--json', tmp_path / 'knn.json']
-    for weights, key in ((checkpoint, 'knn_trained'), ('pixels', 'knn_raw_pixels')):
-        again = run_python('-m', 'mssl_plugins', 'knn', config, weights, *settings)
+    [offered] = shlex.split(offered)
+    assert (tmp_path / offered).samefile(checkpoint)
+    settings = ['--k', 20, '--temperature', 0.1, '--json', tmp_path / 'knn.json']
+    baseline = ('pixels', '--config', config)
+    for weights, key in (((checkpoint,), 'knn_trained'), (baseline, 'knn_raw_pixels')):
+        again = run_python('-m', 'mssl_plugins', 'knn', *weights, *settings)
         assert again.returncode == 0, again.stderr[-2000:]
         found = json.loads((tmp_path / 'knn.json').read_text())
         assert abs(found['top1']['20'] - summary[key]) < 1e-4, (key, found)

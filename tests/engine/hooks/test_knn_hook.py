@@ -1,13 +1,7 @@
-"""The live k-NN hook in MMEngine's runner, and the tools on top of it."""
+"""The live k-NN hook in MMEngine's runner."""
 import json
-import re
-import runpy
-import shutil
-import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
@@ -199,111 +193,6 @@ def test_wrong_arguments_are_named(change, message):
                    **change})
 
 
-# ------------------------------------------------------------------- tools
-CONFIG = '''
-default_scope = 'mmpretrain'
-pipeline = [dict(type='mssl_plugins.CenterView', size=16),
-            dict(type='mssl_plugins.PackViews')]
-model = dict(
-    type='SimCLR',
-    data_preprocessor=dict(type='SelfSupDataPreprocessor',
-                           mean=[120.] * 3, std=[60.] * 3),
-    backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4),
-    neck=dict(type='NonLinearNeck', in_channels=32, hid_channels=8,
-              out_channels=8, num_layers=2, norm_cfg=dict(type='BN1d')),
-    head=dict(type='ContrastiveHead', temperature=0.5,
-              loss=dict(type='CrossEntropyLoss')))
-custom_hooks = [dict(
-    type='mssl_plugins.KNNHook', k=5,
-    bank=dict(batch_size=4, dataset=dict(
-        type='mssl_plugins.ImageFolder', data_root='{data}/train',
-        pipeline=pipeline)),
-    test=dict(batch_size=4, dataset=dict(
-        type='mssl_plugins.ImageFolder', data_root='{data}/val',
-        pipeline=pipeline)))]
-'''
-
-
-@pytest.fixture(scope='module')
-def project(tmp_path_factory):
-    """A config, images of two classes and a checkpoint."""
-    from mmengine.config import Config
-    folder = tmp_path_factory.mktemp('a project')
-    for part, length in (('train', 12), ('val', 6)):
-        for i, x in enumerate(KNNTestPictures(length, length).pixels):
-            place = folder / 'data' / part / ('above', 'left')[i % 2]
-            place.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(place / f'{i}.png'),
-                        np.ascontiguousarray(x.permute(1, 2, 0).flip(2)))
-    config = folder / 'config.py'
-    config.write_text(CONFIG.format(data=folder / 'data'))
-    cfg = Config.fromfile(config)
-    torch.manual_seed(1)
-    model = MODELS.build(dict(cfg.model, _scope_='mmpretrain'))
-    torch.save(dict(state_dict=model.state_dict()), folder / 'a.pth')
-    return folder
-
-
-@pytest.fixture
-def tool(monkeypatch, capsys):
-    """Runs a tool; gives its output, or the error where ``ok`` is False."""
-
-    def run_tool(name, *args, ok=True):
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
-        out, error = capsys.readouterr()
-        assert bool(stop.value.code) != ok, error
-        return out if ok else error
-
-    return run_tool
-
-
-def test_tools_measure_and_extract(project, tmp_path, tool):
-    out = tool('knn.py', project / 'config.py', project / 'a.pth', '--k', 1,
-               5, '--json', tmp_path / 'new' / 'knn.json')
-    assert 'tensors loaded' in out and 'knn/top1_k5' in out
-    result = json.loads((tmp_path / 'new' / 'knn.json').read_text())
-    assert (result['keys'], result['queries'], result['dimensions']) == (
-        12, 6, 32)
-    sets = {}
-    for split in ('train', 'test'):
-        tool('extract.py', project / 'config.py', project / 'a.pth',
-             tmp_path / f'{split}.npz', '--split', split)
-        found = np.load(tmp_path / f'{split}.npz')
-        assert [Path(p).parent.name for p in found['paths']] == [
-            ('above', 'left')[i] for i in found['labels']]
-        sets[split] = [torch.tensor(found[k]) for k in ('features', 'labels')]
-    assert sets['train'][0].shape == (12, 32)
-    top1 = knn_accuracy(*sets['test'], *sets['train'], ks=[1, 5])
-    assert result['top1'] == {str(k): v for k, v in top1.items()}
-    assert not list(tmp_path.glob('.*'))
-
-
-def top1(out, k=1):
-    return float(out.split(f'knn/top1_k{k}')[1].split()[0])
-
-
-def test_floors_and_another_folder(project, tmp_path, tool):
-    config, data = project / 'config.py', project / 'data'
-    pixels = tool('knn.py', config, 'pixels', '--k', 1)
-    assert '768 dimensions' in pixels and top1(pixels) == 1
-    first = tool('knn.py', config, 'random', '--k', 1, '--seed', 3)
-    again = tool('knn.py', config, 'random', '--k', 1, '--seed', 3,
-                 '--data', data, '--batch-size', 3)
-    assert 'random weights' in first
-    assert first.split(' s\n')[-1] == again.split(' s\n')[-1]
-    small = tool('knn.py', config, 'pixels', '--k', 1, '--size', 8)
-    assert '192 dimensions' in small
-    flat = tmp_path / 'flat'  # images without labels
-    shutil.copytree(data / 'val' / 'left', flat)
-    tool('extract.py', config, 'random', tmp_path / 'a.npz', '--data', flat,
-         '--pool', 'last', '--bf16')
-    found = np.load(tmp_path / 'a.npz')
-    assert found['features'].shape == (3, 32)
-    assert (found['labels'] == -1).all() and len(set(found['paths'])) == 3
-
-
 def test_the_branch_of_a_method_is_one_rule(tmp_path):
     """What evaluate and export take of DINO and MST, the hook and knn take."""
     from mmengine.config import Config
@@ -333,30 +222,3 @@ def test_the_branch_of_a_method_is_one_rule(tmp_path):
             run(tmp_path / 'hook', HOOK)
     finally:
         KNNTestModel.__name__ = 'KNNTestModel'
-
-
-def test_wrong_input_to_the_tools_is_one_line(project, tmp_path, tool):
-    config, good = project / 'config.py', project / 'a.pth'
-    other = tmp_path / 'other.pth'
-    torch.save({'backbone.x.weight': torch.ones(2)}, other)
-    bare = tmp_path / 'bare.py'
-    bare.write_text("model = dict(type='ResNet', depth=18)\n")
-    shutil.copytree(project / 'data', tmp_path / 'mixed')
-    (tmp_path / 'mixed/val/left').rename(tmp_path / 'mixed/val/right')
-    for args, message in (
-            ((config, good, '--k', 13), '--k 13 is larger than the bank of 12'),
-            ((config, tmp_path / 'none.pth', '--k', 1), 'no such checkpoint'),
-            ((tmp_path / 'none.py', good), 'none'),
-            ((config, other, '--k', 1), 'another architecture.*conv1.weight'),
-            ((config, good, '--k', 1, '--branch', 'teacher'), 'no teacher'),
-            ((bare, good), 'give a folder of images'),
-            ((bare, good, '--data', project / 'data'), 'give --size'),
-            ((config, good, '--data', tmp_path), 'no folder train in'),
-            ((config, good, '--data', tmp_path / 'mixed'),
-             'in one of them only: left, right')):
-        error = tool('knn.py', *args, '--json', tmp_path / 'x.json', ok=False)
-        assert len(error.strip().splitlines()) == 1, error
-        assert re.search(f'error: .*{message}', error), error
-    assert 'must end in .npz' in tool(
-        'extract.py', config, good, tmp_path / 'x.npy', ok=False)
-    assert not list(tmp_path.glob('x.*'))
