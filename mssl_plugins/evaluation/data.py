@@ -48,7 +48,9 @@ def input_size(image: np.ndarray, size: Optional[int] = None, resize: Optional[i
 
     Args:
         image (np.ndarray): One of the images, (H, W, 3).
-        size, resize, native (int, optional): See :class:`EvaluationData`.
+        size (int, optional): See :class:`EvaluationData`.
+        resize (int, optional): Likewise.
+        native (int, optional): Likewise.
 
     Raises:
         ValueError: If ``resize`` is less than ``size``.
