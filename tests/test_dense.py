@@ -358,8 +358,8 @@ def test_layouts_hold_the_scenes(scenes):
 
 
 @pytest.mark.parametrize('name, layout', [
-    ('faster-rcnn_r50-c4_own-voc', 'voc'), ('mask-rcnn_r50-c4_own-coco', 'coco'),
-    ('vitdet_vitb16_own-coco', 'coco'), ('upernet_vitb16_own-masks', 'seg')])
+    ('faster-rcnn_r50-c4_8xb2-1x_own-voc', 'voc'), ('mask-rcnn_r50-c4_8xb2-1x_own-coco', 'coco'),
+    ('vitdet_vit-b16_32xb2-36e_own-coco', 'coco'), ('upernet_vit-b16_8xb2-100e_own-masks', 'seg')])
 def test_a_folder_of_ones_own_is_read(scenes, monkeypatch, name, layout):
     """Path and classes in the environment; one image through the config's own transforms."""
     from mmengine.config import Config
@@ -439,12 +439,12 @@ SHORT = ['train_cfg.max_iters=3', 'train_cfg.val_interval=3', 'default_hooks.log
          'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
          'val_dataloader.num_workers=0', 'default_hooks.checkpoint.interval=3']
 RUNS = [
-    ('faster-rcnn_r18-c4_scenes-voc', 'resnet',
+    ('faster-rcnn_r18-c4_1xb4-200i_scenes-voc', 'resnet',
      ['coco/bbox_mAP', 'coco/bbox_mAP_75', 'pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75'],
      ['model.test_cfg.rcnn.score_thr=0.0']),
-    ('vitdet_vit_scenes-coco', 'vit', ['coco/bbox_mAP', 'coco/segm_mAP', 'coco/segm_mAP_50'],
+    ('vitdet_vit-mini_1xb4-200i_scenes-coco', 'vit', ['coco/bbox_mAP', 'coco/segm_mAP', 'coco/segm_mAP_50'],  # noqa: E501
      ['model.test_cfg.rcnn.score_thr=0.0']),
-    ('upernet_vit_scenes-seg', 'vit', ['mIoU', 'mAcc'], []),
+    ('upernet_vit-mini_1xb4-200i_scenes-seg', 'vit', ['mIoU', 'mAcc'], []),
 ]
 
 
@@ -563,7 +563,7 @@ def test_images_of_many_sizes_are_not_stacked(tmp_path):
 
 
 @pytest.mark.parametrize('project, config', [
-    ('mmdet', 'vitdet_vit_scenes-coco'), ('mmseg', 'upernet_vit_camvid')])
+    ('mmdet', 'vitdet_vit-mini_1xb4-200i_scenes-coco'), ('mmseg', 'upernet_vit-mini_1xb4-200i_camvid')])  # noqa: E501
 def test_without_the_project_one_line_says_what_to_install(monkeypatch, project, config):
     import importlib.util
 

@@ -92,6 +92,6 @@ def test_a_wrong_value_is_noticed(resolved):
     """The check itself: another value, another path."""
     with pytest.raises(AssertionError):
         test_a_quoted_value_is_the_configs(
-            'mocov2_resnet50_in1k_200e', 'views.0.scale', '(0.08, 1.0)', resolved)
+            'mocov2_resnet50_4xb64-coslr-200e_in1k', 'views.0.scale', '(0.08, 1.0)', resolved)
     with pytest.raises((KeyError, AttributeError)):
-        lookup(resolved('mocov2_resnet50_in1k_200e'), 'model.no_such_key')
+        lookup(resolved('mocov2_resnet50_4xb64-coslr-200e_in1k'), 'model.no_such_key')

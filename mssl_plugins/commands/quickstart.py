@@ -18,7 +18,7 @@ from typing import List, Optional
 from mssl_plugins.commands.train import main as train
 from mssl_plugins.errors import run_cli
 
-CONFIG = 'simclr_resnet18_scenes'
+CONFIG = 'simclr_resnet18_1xb64-coslr-8e_scenes'
 
 
 def _clock(seconds: float) -> str:

@@ -247,7 +247,7 @@ def test_launcher_without_its_environment(tmp_path, tiny_config, train):
 
 def test_training_on_a_folder(train, image_folder, tmp_path):
     """``--data`` takes a plain folder, and measures k-NN where there are classes."""
-    config = ROOT / 'configs/mixmask/simclr_resnet18_scenes.py'
+    config = ROOT / 'configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py'
     small = [
         '--cfg-options',
         'train_cfg.max_epochs=1',

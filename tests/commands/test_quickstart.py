@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = f"""
-_base_ = r'{ROOT}/configs/mixmask/simclr_resnet18_scenes.py'
+_base_ = r'{ROOT}/configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py'
 train_dataloader = dict(
     batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(length=48))
 default_hooks = dict(knn=dict(
@@ -61,5 +61,5 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
 
 def test_mistake_is_one_line(tmp_path, run_python):
     done = run_python('-m', 'mssl_plugins', 'quickstart', '--config', 'simclr_resnet18_scene')
-    assert done.returncode == 1 and 'did you mean simclr_resnet18_scenes' in done.stderr
+    assert done.returncode == 1 and 'did you mean simclr_resnet18_1xb64-coslr-8e_scenes' in done.stderr  # noqa: E501
     assert done.stderr.count('\n') == 1 and not list(tmp_path.iterdir())

@@ -10,9 +10,11 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mssl_plugins.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LARGE = ['vitb16_coco_800e', 'vitb16_mix_800e', 'vitb16_mix_4000e', 'vitb16_in1k_800e',
-         'vitb16_in1k_1600e', 'vitb16_openimages_800e', 'vitl16_mix_800e']
-SMALL = ['vits4_cifar10_1600e', 'vits4_cifar100_1600e']
+LARGE = ['vit-b16_8xb512-coslr-800e_coco', 'vit-b16_8xb512-coslr-800e_in100-coco',
+         'vit-b16_8xb512-coslr-4000e_in100-coco', 'vit-b16_8xb512-coslr-800e_in1k',
+         'vit-b16_8xb512-coslr-1600e_in1k', 'vit-b16_8xb512-coslr-800e_openimages',
+         'vit-l16_8xb512-coslr-800e_in100-coco']
+SMALL = ['vit-s4_1xb512-coslr-1600e_cifar10', 'vit-s4_1xb512-coslr-1600e_cifar100']
 ASL = sorted(CONFIGS.glob('asl/*.py'))
 MAE = sorted(CONFIGS.glob('mae/*.py'))
 
@@ -82,14 +84,14 @@ def networks(method, cfg, dim, arch, decoder, patch, tokens):
 def test_large_scale(method, name):
     """Section 2.1, Tables 3 and 4, section 8."""
     cfg = load(method, name)
-    base, _, epochs = name.split('_')
-    schedule(cfg, 40, int(epochs[:-1]))
+    base, settings, _ = name.split('_')
+    schedule(cfg, 40, int(settings.split('-')[-1][:-1]))
     optimizer(cfg, 1.5e-4 * 4096 / 256, (.9, .95))
     assert cfg.base_lr == 1.5e-4
     assert cfg.auto_scale_lr.base_batch_size == 4096 == 8 * cfg.train_dataloader.batch_size
     assert mae_views(view(cfg)) == set()
     assert cfg.model.backbone.img_size == 224
-    if base == 'vitb16':
+    if base == 'vit-b16':
         networks(method, cfg, 768, (12, 768, 12), (8, 512, 16), 16, 14 * 14)
     else:
         networks(method, cfg, 1024, (24, 1024, 16), (8, 512, 16), 16, 14 * 14)
@@ -110,13 +112,13 @@ def test_small_scale(method, name):
     assert (group.size, group.crop, group.flip) == (32, 'pad', .5)
     assert set(group) == {'num', 'size', 'crop', 'padding', 'flip'}
     networks(method, cfg, 384, (12, 384, 6), (8, 384, 6), 4, 8 * 8)
-    assert name.split('_')[1] in cfg.train_dataloader.dataset.data_root
+    assert name.split('_')[-1] in cfg.train_dataloader.dataset.data_root
 
 
 @pytest.mark.parametrize('method', ['mae', 'asl'])
 @pytest.mark.parametrize('name, images, printed', [
-    ('vitb16_in1k_800e', 1281167, 249), ('vitb16_in1k_1600e', 1281167, 499),
-    ('vitb16_mix_4000e', 126689 + 118287, 236)])
+    ('vit-b16_8xb512-coslr-800e_in1k', 1281167, 249), ('vit-b16_8xb512-coslr-1600e_in1k', 1281167, 499),  # noqa: E501
+    ('vit-b16_8xb512-coslr-4000e_in100-coco', 126689 + 118287, 236)])
 def test_table3_iterations_come_out(method, name, images, printed):
     """Thousands of iterations at batch 4096 with incomplete batches dropped."""
     cfg = load(method, name)
@@ -129,10 +131,10 @@ def test_table3_iterations_come_out(method, name, images, printed):
 def test_section9_weights(weight, accuracy):
     """The best, 1, is the default; its figure stands in the other configs."""
     tail = '' if weight == 1 else f'-w{weight:g}'.replace('.', '')
-    cfg = load('asl', 'vitb16_coco_800e', tail)
+    cfg = load('asl', 'vit-b16_8xb512-coslr-800e_coco', tail)
     assert cfg.model.get('weight', 1.) == weight
     if weight == 1:
-        assert all('(weight 1: 48.6)' in load('asl', 'vitb16_coco_800e', other).catalogue.expected
+        assert all('(weight 1: 48.6)' in load('asl', 'vit-b16_8xb512-coslr-800e_coco', other).catalogue.expected  # noqa: E501
                    for other in ('-w01', '-w05', '-w2'))
     else:
         assert f'linear {accuracy} ' in cfg.catalogue.expected
@@ -140,10 +142,10 @@ def test_section9_weights(weight, accuracy):
 
 
 @pytest.mark.parametrize('name, accuracy, added', [
-    ('', 58.8, set()), ('_jitter', 57.6, {'jitter'}), ('_grey', 57.4, {'gray'}),
-    ('_blur', 58.2, {'blur'}), ('_solarise', 55.8, {'solarize'})])
+    ('', 58.8, set()), ('-jitter', 57.6, {'jitter'}), ('-gray', 57.4, {'gray'}),
+    ('-blur', 58.2, {'blur'}), ('-solarize', 55.8, {'solarize'})])
 def test_table5_augmentations(name, accuracy, added):
-    cfg = load('mae', f'vitb16_in1k_200e{name}')
+    cfg = load('mae', 'vit-b16_8xb512-coslr-200e_in1k', name)
     schedule(cfg, 40, 200)
     assert cfg.catalogue.expected == f'ImageNet-1K linear {accuracy}'
     assert mae_views(view(cfg)) == added
@@ -152,13 +154,13 @@ def test_table5_augmentations(name, accuracy, added):
 
 
 @pytest.mark.parametrize('method, name, words', [
-    ('mae', 'vitb16_in1k_800e', 'linear 80.5, fine-tuned 92.7'),  # Table 3
-    ('mae', 'vitb16_in1k_1600e', 'linear 85.3, fine-tuned 93.1'),
-    ('asl', 'vitb16_mix_4000e', 'linear 85.9, fine-tuned 94.2'),
-    ('asl', 'vitb16_mix_800e', 'linear 79.6, fine-tuned 92.4'),  # Table 4
-    ('asl', 'vitl16_mix_800e', 'linear 85.1, fine-tuned 93.7'),
-    ('asl', 'vitb16_openimages_800e', 'linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU'),  # section 8
-    ('mae', 'vitb16_openimages_800e', 'linear 83.5, COCO 49.9 AP, ADE20K 47.8 mIoU')])
+    ('mae', 'vit-b16_8xb512-coslr-800e_in1k', 'linear 80.5, fine-tuned 92.7'),  # Table 3
+    ('mae', 'vit-b16_8xb512-coslr-1600e_in1k', 'linear 85.3, fine-tuned 93.1'),
+    ('asl', 'vit-b16_8xb512-coslr-4000e_in100-coco', 'linear 85.9, fine-tuned 94.2'),
+    ('asl', 'vit-b16_8xb512-coslr-800e_in100-coco', 'linear 79.6, fine-tuned 92.4'),  # Table 4
+    ('asl', 'vit-l16_8xb512-coslr-800e_in100-coco', 'linear 85.1, fine-tuned 93.7'),
+    ('asl', 'vit-b16_8xb512-coslr-800e_openimages', 'linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU'),  # section 8  # noqa: E501
+    ('mae', 'vit-b16_8xb512-coslr-800e_openimages', 'linear 83.5, COCO 49.9 AP, ADE20K 47.8 mIoU')])
 def test_tables_3_and_4_and_section_8_expectations(method, name, words):
     assert words in load(method, name).catalogue.expected
 
@@ -206,7 +208,7 @@ def test_what_decays_is_what_decays_in_mae(path):
 
 def test_concatenated_image_sets_run(image_folder, tmp_path):
     """MMEngine's ConcatDataset over a labelled and an unlabelled set."""
-    cfg = load('asl', 'vitb16_mix_800e')
+    cfg = load('asl', 'vit-b16_8xb512-coslr-800e_in100-coco')
     first, second = cfg.train_dataloader.dataset.datasets
     (tmp_path / 'classes.txt').write_text('a\n')
     first.update(data_root=str(image_folder), classes=str(tmp_path / 'classes.txt'))

@@ -16,11 +16,11 @@ pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/tes
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / 'configs/benchmarks/detection').glob('*.py')) + sorted(
     (ROOT / 'configs/benchmarks/segmentation').glob('*.py'))
-VOC, COCO1, COCO2 = ('faster-rcnn_r50-c4_voc0712_24k', 'mask-rcnn_r50-c4_coco_1x',
-                     'mask-rcnn_r50-c4_coco_2x')
-OWN_C4 = ('faster-rcnn_r50-c4_own-voc', 'mask-rcnn_r50-c4_own-coco')
-VITDET = ('vitdet_vitb16_coco_100e', 'vitdet_vitl16_coco_100e')
-UPERNET = ('upernet_vitb16_ade20k_100e', 'upernet_vitl16_ade20k_100e')
+VOC, COCO1, COCO2 = ('faster-rcnn_r50-c4_8xb2-24k_voc0712', 'mask-rcnn_r50-c4_8xb2-1x_coco',
+                     'mask-rcnn_r50-c4_8xb2-2x_coco')
+OWN_C4 = ('faster-rcnn_r50-c4_8xb2-1x_own-voc', 'mask-rcnn_r50-c4_8xb2-1x_own-coco')
+VITDET = ('vitdet_vit-b16_16xb4-100e_coco', 'vitdet_vit-l16_16xb4-100e_coco')
+UPERNET = ('upernet_vit-b16_8xb2-100e_ade20k', 'upernet_vit-l16_8xb2-100e_ade20k')
 
 
 def load(name):
@@ -84,7 +84,7 @@ def test_length_and_header(path):
 
 def test_length_in_epochs_is_that_of_the_iterations():
     for name, images in ((VOC, 5011 + 11540), (COCO1, 117266), (COCO2, 117266),
-                         ('setr-pup_vits16_cityscapes_80k', 2975)):
+                         ('setr-pup_vit-s16_8xb1-80k_cityscapes', 2975)):
         cfg = load(name)
         epochs = cfg.catalogue.iterations * cfg.auto_scale_lr.base_batch_size / images
         assert cfg.catalogue.epochs == int(epochs)
@@ -191,7 +191,7 @@ def test_vitdet(name, arch, heads, monkeypatch):
 @pytest.mark.parametrize('size, rate', [('b', 0.7), ('l', 0.8)])
 def test_vitdet_layer_decay_is_the_variant(size, rate, monkeypatch):
     """ASL, section 3.3, and arXiv 2111.11429 have none; ViTDet's 0.7 and 0.8 are beside it."""
-    name = f'vitdet_vit{size}16_coco_100e'
+    name = f'vitdet_vit-{size}16_16xb4-100e_coco'
     plain, variant = load(name), load(name.replace('vitdet', 'vitdet-layerdecay'))
     model = build(plain, monkeypatch)
     blocks = len(model.backbone.layers)
@@ -248,7 +248,7 @@ def test_upernet(name, arch, blocks, monkeypatch):
 
 # ------------------------------------------------------------------- MST, ours
 def test_msts_networks_and_that_the_protocol_is_ours(monkeypatch):
-    setr, coco = load('setr-pup_vits16_cityscapes_80k'), load('vitdet_vits16_coco_1x')
+    setr, coco = load('setr-pup_vit-s16_8xb1-80k_cityscapes'), load('vitdet_vit-s16_16xb4-1x_coco')
     for cfg in (setr, coco):
         backbone = build(cfg, monkeypatch).backbone
         assert (backbone.embed_dims, backbone.num_layers) == (384, 12)
@@ -261,10 +261,10 @@ def test_msts_networks_and_that_the_protocol_is_ours(monkeypatch):
 
 # ------------------------------------------------------------------ one's own
 @pytest.mark.parametrize('name, heads', [
-    ('faster-rcnn_r50-c4_own-voc', ['bbox_head']),
-    ('mask-rcnn_r50-c4_own-coco', ['bbox_head', 'mask_head']),
-    ('vitdet_vitb16_own-coco', ['bbox_head', 'mask_head']),
-    ('upernet_vitb16_own-masks', ['decode_head', 'auxiliary_head'])])
+    ('faster-rcnn_r50-c4_8xb2-1x_own-voc', ['bbox_head']),
+    ('mask-rcnn_r50-c4_8xb2-1x_own-coco', ['bbox_head', 'mask_head']),
+    ('vitdet_vit-b16_32xb2-36e_own-coco', ['bbox_head', 'mask_head']),
+    ('upernet_vit-b16_8xb2-100e_own-masks', ['decode_head', 'auxiliary_head'])])
 def test_own_data_by_path_and_classes(name, heads, monkeypatch):
     monkeypatch.setenv('OWN_DATA', '/some where/of mine')
     monkeypatch.setenv('OWN_CLASSES', 'cat, hot dog,bird')

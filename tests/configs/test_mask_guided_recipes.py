@@ -105,7 +105,7 @@ def test_table_2(name):
     assert epochs == 800  # our choice
     if 'distill' not in name:
         assert cfg.model.mask_ratio == 0.75
-        patch = 8 if 'vitb8' in name else 16
+        patch = 8 if 'vit-b8' in name else 16
         assert cfg.model.backbone.patch_size == cfg.model.neck.patch_size == patch
         assert cfg.model.get('mask_unit', 1) == 16 // patch  # A.2: 2 x 2 tokens at ViT/8
         assert cfg.model.neck.num_patches == (224 // patch)**2
@@ -113,12 +113,12 @@ def test_table_2(name):
 
 def test_every_column_ships():
     """DINO and MAE alone and with the bias of either relation; phase 2; ViT/8."""
-    stems = {f'{a}_deit-s_in100_300e' for a in (
+    stems = {f'{a}_vit-s16_8xb64-coslr-300e_in100' for a in (
         'dino', 'mask-guided_dino', 'mask-guided-negative_dino', 'mask-guided-init2_dino',
         'mask-guided-distill_dino')}
-    stems |= {f'{a}_vitb16_in100_800e' for a in (
+    stems |= {f'{a}_vit-b16_8xb512-coslr-800e_in100' for a in (
         'mae', 'mask-guided_mae', 'mask-guided-negative_mae', 'mask-guided-distill_mae')}
-    stems |= {'mae_vitb8_in100_800e', 'mask-guided_mae_vitb8_in100_800e'}
+    stems |= {'mae_vit-b8_8xb512-coslr-800e_in100', 'mask-guided_mae_vit-b8_8xb512-coslr-800e_in100'}  # noqa: E501
     assert set(IN100) == stems
 
 
@@ -208,10 +208,10 @@ def test_a_config_builds_at_full_size(name):
     assert all(k.startswith('backbone.') for k in bias)
 
 
-@pytest.mark.parametrize('name', ['mask-guided_dino_deit-s_in100_300e',
-                                  'mask-guided_mae_vitb16_in100_800e',
-                                  'mask-guided_dino_vit-mini_cifar10-cpu',
-                                  'mask-guided_mae_vit-mini_cifar10-cpu'])
+@pytest.mark.parametrize('name', ['mask-guided_dino_vit-s16_8xb64-coslr-300e_in100',
+                                  'mask-guided_mae_vit-b16_8xb512-coslr-800e_in100',
+                                  'mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10',
+                                  'mask-guided_mae_vit-mini_1xb64-coslr-12e_cifar10'])
 def test_no_decay_pulls_the_bias_to_zero(name):
     cfg = load(name)
     cfg.model.backbone.arch = dict(
@@ -237,8 +237,8 @@ def test_no_decay_pulls_the_bias_to_zero(name):
 def test_on_scenes_the_baseline_is_asked_the_same_queries():
     """The embedded scenes: DINO, MST and the bias are measured on the same images."""
     knns = [Config.fromfile(CONFIGS / f).default_hooks.knn for f in (
-        'dino/dino_vit_scenes.py', 'mst/mst_vit_scenes.py',
-        'mask_guided/mask-guided_dino_vit-mini_scenes.py')]
+        'dino/dino_vit-mini_1xb64-coslr-6e_scenes.py', 'mst/mst_vit-mini_1xb64-coslr-6e_scenes.py',
+        'mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes.py')]
     for part in ('bank', 'test'):
         assert len({(k[part].dataset.indices, k[part].dataset.length) for k in knns}) == 1
     assert len({k.k for k in knns}) == len({k.temperature for k in knns}) == 1

@@ -85,7 +85,7 @@ def test_default_views_are_the_specification():
 @pytest.mark.parametrize('data', ['coco', 'cc'])
 @pytest.mark.parametrize('variant', ['maskco', 'maskco-in'])
 def test_same_hyper_parameters_on_all_sets(data, variant):
-    ours, imagenet = (load(f'{variant}_resnet50_{d}_200e') for d in (data, 'in1k'))
+    ours, imagenet = (load(f'{variant}_resnet50_8xb32-coslr-200e_{d}') for d in (data, 'in1k'))
     for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'):
         assert plain(ours[key]) == plain(imagenet[key]), key
     assert plain(ours.train_dataloader.dataset.pipeline) == plain(
@@ -95,7 +95,7 @@ def test_same_hyper_parameters_on_all_sets(data, variant):
 
 
 def test_pre_training_sets_need_no_labels():
-    coco, cc = (load(f'maskco_resnet50_{d}_200e').train_dataloader.dataset for d in ('coco', 'cc'))
+    coco, cc = (load(f'maskco_resnet50_8xb32-coslr-200e_{d}').train_dataloader.dataset for d in ('coco', 'cc'))  # noqa: E501
     assert coco.type == cc.type == 'mssl_plugins.ImageFolder'
     assert coco.labels is False and cc.labels is False and cc.list_file
 
@@ -115,7 +115,7 @@ def changed(model, neck={}, kind='transformer', **change):
 
 @pytest.mark.parametrize('name', LARGE)
 def test_variants_differ_in_one_thing(name):
-    base = plain(load('maskco_resnet50_in1k_200e').model)
+    base = plain(load('maskco_resnet50_8xb32-coslr-200e_in1k').model)
     assert plain(load(name).model) == changed(base, **VARIANTS[name.split('_')[0]])
 
 
@@ -151,13 +151,13 @@ def test_table_1(method):
     assert f'| {method} | ' + ' | '.join(map(str, TABLE_1[method])) + ' |' in page
     if method == 'MaskCo':
         words = ' / '.join(map(str, TABLE_1[method]))
-        assert words in catalogue('maskco_resnet50_in1k_200e')['expected']
+        assert words in catalogue('maskco_resnet50_8xb32-coslr-200e_in1k')['expected']
 
 
 @pytest.mark.parametrize('name, fill, expected', [
-    ('maskco-nomph_resnet50_coco_200e', 'mean',
+    ('maskco-nomph_resnet50_8xb32-coslr-200e_coco', 'mean',
      'VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5'),
-    ('maskco-nomph-nomask_resnet50_coco_200e', 'none',
+    ('maskco-nomph-nomask_resnet50_8xb32-coslr-200e_coco', 'none',
      'VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1')])
 def test_table_2(name, fill, expected):
     assert catalogue(name)['expected'] == expected
@@ -185,12 +185,12 @@ def test_config_opens_with_what_it_costs(name):
 @pytest.mark.parametrize(
     'name',
     [
-        'maskco_resnet50_in1k_200e',
-        'maskco_resnet18_tiny20_200e',
-        'maskco_resnet18_tiny20-cpu',
-        'maskco-nomph-nomask_resnet18_tiny20-cpu',
-        'maskco_resnet18_cifar10-cpu',
-        'maskco_resnet18_scenes',
+        'maskco_resnet50_8xb32-coslr-200e_in1k',
+        'maskco_resnet18_1xb32-coslr-200e_tiny20',
+        'maskco_resnet18_1xb32-coslr-4e_tiny20',
+        'maskco-nomph-nomask_resnet18_1xb32-coslr-4e_tiny20',
+        'maskco_resnet18_1xb32-coslr-5e_cifar10',
+        'maskco_resnet18_1xb32-coslr-5e_scenes',
     ],
 )
 def test_pipeline_and_model_fit(name):
@@ -217,7 +217,7 @@ def test_pipeline_and_model_fit(name):
         assert torch.stack([p.grad.norm() for p in model.backbone.parameters()]).isfinite().all()
 
 
-@pytest.mark.parametrize('suffix', ['tiny20_200e', 'tiny20-cpu'])
+@pytest.mark.parametrize('suffix', ['1xb32-coslr-200e_tiny20', '1xb32-coslr-4e_tiny20'])
 @pytest.mark.parametrize('variant', ['maskco-nomask', 'maskco-nomph', 'maskco-nomph-nomask'])
 def test_small_variants_differ_in_one_thing(variant, suffix):
     base, cfg = load(f'maskco_resnet18_{suffix}'), load(f'{variant}_resnet18_{suffix}')

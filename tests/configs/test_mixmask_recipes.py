@@ -235,7 +235,8 @@ def table_1():
             for prefix, mode in VARIANTS.items():
                 if mode == 'unmix' and base != 'moco':
                     continue
-                name = f'{prefix}{base}_resnet18_{data}_1000e'
+                lr = 'steplr' if base in ('simclr', 'byol') else 'coslr'
+                name = f'{prefix}{base}_resnet18_1xb512-{lr}-1000e_' + data.replace('tiny', 'tiny-in')  # noqa: E501
                 for row in [*rows, mixing(mode, grid)]:
                     yield pytest.param(name, data, row, id=f'{name}-{row.what}')
 
@@ -271,7 +272,7 @@ PRETRAINING = [
 def table_2():
     for prefix, mode in VARIANTS.items():
         for epochs in (200, 800) if mode in ('mixmask', 'both') else (200, ):
-            name = f'{prefix}mocov2_resnet50_in1k_{epochs}e'
+            name = f'{prefix}mocov2_resnet50_4xb64-coslr-{epochs}e_in1k'
             for row in [
                     *PRETRAINING, mixing(mode, 8),
                     Row('epochs', epochs, lambda c: c.train_cfg.max_epochs),
@@ -316,8 +317,8 @@ MOCO_V1 = [
 
 
 @pytest.mark.parametrize('row', MOCO_V1, ids=lambda row: row.what)
-@pytest.mark.parametrize('name, mode', [('mocov1_resnet50_in1k_200e', None),
-                                        ('mixmask_mocov1_resnet50_in1k_200e', 'mixmask')])
+@pytest.mark.parametrize('name, mode', [('mocov1_resnet50_4xb64-steplr-200e_in1k', None),
+                                        ('mixmask_mocov1_resnet50_4xb64-steplr-200e_in1k', 'mixmask')])  # noqa: E501
 def test_moco_v1(name, mode, row):
     check(load(name), 'imagenet', row)
     check(load(name), 'imagenet', mixing(mode, 8))
@@ -350,7 +351,8 @@ SHORTER = {
 def test_cifar10(base, row):
     if row.what in SHORTER:
         row = row._replace(shipped=SHORTER[row.what])
-    check(load(f'{base}_resnet18_cifar10_200e'), 'cifar100', row)
+    lr = 'steplr' if base in ('simclr', 'byol') else 'coslr'
+    check(load(f'{base}_resnet18_1xb512-{lr}-200e_cifar10'), 'cifar100', row)
 
 
 PROBE = [
@@ -368,9 +370,13 @@ PROBE = [
         (4, True),
     ),
 ]
-PROBES = dict(resnet50_linear_in1k_moco=(50, 64), resnet18_linear_cifar10_moco=(18, 256),
-              resnet18_linear_cifar100_moco=(18, 256), resnet18_linear_tiny_moco=(18, 256),
-              **{'resnet18-pool_linear_tiny_moco': (18, 256)})
+PROBES = {
+    'resnet50_4xb64-linear-moco-steplr-100e_in1k': (50, 64),
+    'resnet18_1xb256-linear-moco-steplr-100e_cifar10': (18, 256),
+    'resnet18_1xb256-linear-moco-steplr-100e_cifar100': (18, 256),
+    'resnet18_1xb256-linear-moco-steplr-100e_tiny-in': (18, 256),
+    'resnet18-pool_1xb256-linear-moco-steplr-100e_tiny-in': (18, 256),
+}
 
 
 @pytest.mark.parametrize('row', PROBE, ids=lambda row: row.what)
@@ -386,7 +392,7 @@ def test_table_2_linear_probe(name, row):
 @pytest.mark.parametrize('labels, stem, classifier', [
     ('1', .002, .5), ('10', .002, .5), ('100', .001, .05)])
 def test_table_3_finetuning(labels, stem, classifier):
-    cfg = load(f'resnet50_finetune-{labels}_in1k_mixmask', 'benchmarks/classification')
+    cfg = load(f'resnet50_4xb64-finetune-{labels}-mixmask-steplr-20e_in1k', 'benchmarks/classification')  # noqa: E501
     for row in (
         Row('backbone', 50, lambda c: c.model.backbone.depth),
         Row('optimizer', 'SGD', optimizer('type')),

@@ -11,7 +11,7 @@ from mssl_plugins.registry import HOOKS, MODELS, TRANSFORMS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FILES = sorted([*(CONFIGS / 'dino').glob('*.py'), *(CONFIGS / 'mst').glob('*.py')])
-DEIT = [f for f in FILES if 'deit-s' in f.name]
+DEIT = [f for f in FILES if 'vit-s16' in f.name]
 
 
 def load(name):
@@ -89,21 +89,21 @@ def test_section2_views(file):
 FULL = dict(strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token', target='image',
             lambda1=1.0, lambda2=0.6, bn=True)
 ROWS = {
-    'mst_deit-s_in1k_100e': ({}, ['73.9', '75.0', '72.1']),
-    'mst_deit-s_in1k_300e': ({}, ['76.3', '76.9', '75.0', '74.8', '72.9', '71.8']),
-    'mst-mlm_deit-s_in1k_100e': (
+    'mst_vit-s16_16xb64-coslr-100e_in1k': ({}, ['73.9', '75.0', '72.1']),
+    'mst_vit-s16_16xb64-coslr-300e_in1k': ({}, ['76.3', '76.9', '75.0', '74.8', '72.9', '71.8']),
+    'mst-mlm_vit-s16_16xb64-coslr-100e_in1k': (
         dict(strategy='random', replacement='bert', target='masked', lambda1=0, p=.15), ['61.0']),
-    'mst-mlm-dino_deit-s_in1k_100e': (
+    'mst-mlm-dino_vit-s16_16xb64-coslr-100e_in1k': (
         dict(strategy='random', replacement='bert', target='masked', p=.15), ['71.9']),
-    'mst-bert_deit-s_in1k_100e': (dict(replacement='bert'), ['73.5']),
-    'mst-lambda02_deit-s_in1k_100e': (dict(lambda2=.2), ['73.7']),
-    'mst-lambda04_deit-s_in1k_100e': (dict(lambda2=.4), ['73.5']),
-    'mst-lambda08_deit-s_in1k_100e': (dict(lambda2=.8), ['73.6']),
-    'mst-random001-nobn_deit-s_in1k_100e': (dict(strategy='random', p=.01, bn=False), ['71.1']),
-    'mst-p0-nobn_deit-s_in1k_100e': (dict(strategy='random', p=0, bn=False), ['72.6']),
-    'mst-none_deit-s_in1k_100e': (dict(strategy='none'), ['73.1']),
-    'mst-random_deit-s_in1k_100e': (dict(strategy='random', p=1 / 8), ['63.2']),
-    'mst-high_deit-s_in1k_100e': (dict(strategy='attention_high'), []),
+    'mst-bert_vit-s16_16xb64-coslr-100e_in1k': (dict(replacement='bert'), ['73.5']),
+    'mst-lambda02_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=.2), ['73.7']),
+    'mst-lambda04_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=.4), ['73.5']),
+    'mst-lambda08_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=.8), ['73.6']),
+    'mst-random001-nobn_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='random', p=.01, bn=False), ['71.1']),  # noqa: E501
+    'mst-p0-nobn_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='random', p=0, bn=False), ['72.6']),  # noqa: E501
+    'mst-none_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='none'), ['73.1']),
+    'mst-random_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='random', p=1 / 8), ['63.2']),
+    'mst-high_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='attention_high'), []),
 }
 
 
@@ -122,19 +122,19 @@ def test_tables_and_sections_8_to_10(name):
 
 
 def test_every_row_ships_and_nothing_else():
-    shipped = {f.stem for f in (CONFIGS / 'mst').glob('*deit-s*.py')}
+    shipped = {f.stem for f in (CONFIGS / 'mst').glob('*vit-s16*.py')}
     assert shipped == set(ROWS)
 
 
 def test_dino_baseline():
-    cfg = load('dino_deit-s_in1k_100e')
+    cfg = load('dino_vit-s16_16xb64-coslr-100e_in1k')
     assert cfg.model.type == 'mssl_plugins.DINO' and '71.6' in cfg.catalogue.expected
     assert not cfg.model.head.use_bn and cfg.model.head.norm_last_layer
 
 
 def test_resnet_by_the_command_of_dinos_readme():
     """--optimizer sgd --lr 0.03 --weight_decay 1e-4 --weight_decay_end 1e-4, 8 GPUs of 64."""
-    resnet = load('dino_resnet50_in1k_100e')
+    resnet = load('dino_resnet50_8xb64-coslr-100e_in1k')
     assert resnet.optim_wrapper.optimizer == dict(
         type='SGD', lr=0.03 * 512 / 256, momentum=0.9, weight_decay=1e-4)
     assert resnet.train_dataloader.batch_size * 8 == 512 == resnet.auto_scale_lr.base_batch_size
@@ -209,7 +209,8 @@ def differences(a, b, prefix=''):
     return set() if a == b else {prefix[1:]}
 
 
-SIZES = ('vit-mini_cifar10-cpu', 'vit-t_cifar10_200e', 'deit-s_in1k_100e', 'vit_scenes')
+SIZES = ('vit-mini_1xb64-coslr-6e_cifar10', 'vit-t4_1xb256-coslr-200e_cifar10',
+         'vit-s16_16xb64-coslr-100e_in1k', 'vit-mini_1xb64-coslr-6e_scenes')
 RECONSTRUCTION = {'model.' + k for k in (
     'type', 'neck', 'strategy', 'q', 'p', 'replacement', 'target', 'lambda1', 'lambda2',
     'backbone.mask_token', 'bn_per_view')}  # MST's default is True

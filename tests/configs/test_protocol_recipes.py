@@ -45,14 +45,14 @@ def base_lr(cfg):
 
 # ------------------------------------------------------------------- linear
 def test_mst_section_4_knn():
-    cfg = load('vits16_knn_in1k_mst')
+    cfg = load('vit-s16_knn-mst_in1k')
     hook = cfg.default_hooks.knn
     assert list(hook.k) == [10, 20, 100, 200] and hook.temperature == 0.07
     assert hook.pool == 'cls' and hook.begin == 0 and cfg.train_cfg.max_epochs == 0
 
 
 def test_mst_section_5_common_probe():
-    cfg = load('vits16_linear_in1k_mst')
+    cfg = load('vit-s16_8xb128-linear-mst-coslr-100e_in1k')
     optimizer = cfg.optim_wrapper.optimizer
     assert optimizer.type == 'SGD' and optimizer.momentum == 0.9
     assert optimizer.weight_decay == 0 and base_lr(cfg) == pytest.approx(0.00024)
@@ -64,7 +64,8 @@ def test_mst_section_5_common_probe():
 
 @pytest.mark.parametrize('data', ['in1k', 'in100'])
 def test_mask_guided_table_3_dino_linear(data):
-    cfg = load(f'vits16_linear_{data}_dino')
+    cfg = load('vit-s16_' + dict(
+        in1k='8xb32-linear-dino-coslr-100e_in1k', in100='1xb256-linear-dino-coslr-100e_in100')[data])  # noqa: E501
     optimizer = cfg.optim_wrapper.optimizer
     assert optimizer.type == 'SGD' and optimizer.momentum == 0.9
     assert base_lr(cfg) == pytest.approx(1e-3) and optimizer.weight_decay == 0
@@ -75,9 +76,9 @@ def test_mask_guided_table_3_dino_linear(data):
 
 
 @pytest.mark.parametrize('name, epochs', [
-    ('vitb16_linear_in1k_mae', 90), ('vitb16_linear_in100_mae', 90),
-    ('vitb16_linear_in1k_mae_200e', 200), ('vits4_linear_cifar10_asl', 90),
-    ('vits4_linear_cifar100_asl', 90)])
+    ('vit-b16_8xb2048-linear-mae-coslr-90e_in1k', 90), ('vit-b16_8xb2048-linear-mae-coslr-90e_in100', 90),  # noqa: E501
+    ('vit-b16_8xb2048-linear-mae-coslr-200e_in1k', 200), ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar10', 90),  # noqa: E501
+    ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar100', 90)])
 def test_mask_guided_table_4_and_asl_table_1_mae_linear(name, epochs):
     cfg = load(name)
     optimizer = cfg.optim_wrapper.optimizer
@@ -89,11 +90,11 @@ def test_mask_guided_table_4_and_asl_table_1_mae_linear(name, epochs):
     assert cfg.model.neck.type == 'mmpretrain.ClsBatchNormNeck' and not cfg.model.neck.affine
     assert cfg.model.neck.input_features == cfg.model.head.in_channels
     # Table 1 crops and does not flip; CIFAR's crop is the padded one
-    crop = 'RandomResizedCrop' if '_mae' in name else 'RandomCrop'
+    crop = 'RandomResizedCrop' if '-mae-' in name else 'RandomCrop'
     assert list(transforms(cfg)) == [crop, 'PackInputs']
 
 
-@pytest.mark.parametrize('name', [n for n in NAMES if n.endswith('_moco')])
+@pytest.mark.parametrize('name', [n for n in NAMES if '-moco-' in n])
 def test_mixmask_table_2_linear(name):
     cfg = load(name)
     optimizer = cfg.optim_wrapper.optimizer
@@ -104,7 +105,7 @@ def test_mixmask_table_2_linear(name):
 
 
 def test_maskco_a3_multilayer():
-    cfg = load('resnet50_multilayer_in1k_maskco')
+    cfg = load('resnet50_8xb32-multilayer-maskco-steplr-90e_in1k')
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.momentum, optimizer.weight_decay) == ('SGD', 0.9, 1e-4)
     assert optimizer.lr == 0.01 and optimizer.nesterov  # 0.1 is printed: see the config
@@ -154,15 +155,17 @@ def check_finetuning(cfg, batch, lr, decay, drop_path, erasing, mixed):
 
 @pytest.mark.parametrize('data', ['in1k', 'in100'])
 def test_mask_guided_table_5_dino(data):
-    cfg = load(f'vits16_finetune-100_{data}_dino')
+    cfg = load('vit-s16_' + dict(
+        in1k='4xb64-finetune-100-dino-coslr-100e_in1k',
+        in100='1xb256-finetune-100-dino-coslr-100e_in100')[data])
     check_finetuning(cfg, 256, 1e-4, 0.65, 0.1, 0.25, True)
     assert tuple(cfg.optim_wrapper.optimizer.betas) == (0.9, 0.999)
 
 
 @pytest.mark.parametrize('name, beta', [
-    ('vitb16_finetune-100_in100_mae', 0.95),  # mask-guided attention, Table 6
-    ('vitb16_finetune-100_in1k_mae', 0.999),  # ASL, Table 2
-    ('vits4_finetune-100_cifar10_asl', 0.999), ('vits4_finetune-100_cifar100_asl', 0.999)])
+    ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in100', 0.95),  # mask-guided attention, Table 6
+    ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k', 0.999),  # ASL, Table 2
+    ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10', 0.999), ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar100', 0.999)])  # noqa: E501
 def test_mask_guided_table_6_and_asl_table_2_mae(name, beta):
     cfg = load(name)
     check_finetuning(cfg, 1024, 1e-3, 0.75, 0.1, None, True)
@@ -170,12 +173,12 @@ def test_mask_guided_table_6_and_asl_table_2_mae(name, beta):
     assert cfg.model.backbone.out_type == 'avg_featmap'
 
 
-@pytest.mark.parametrize('backbone', ['vits16', 'vitb16'])
+@pytest.mark.parametrize('backbone', ['vit-s16', 'vit-b16'])
 @pytest.mark.parametrize('data', ['in1k', 'in100'])
 @pytest.mark.parametrize('labels, lr, drop_path, erasing, mixed', [
     (1, 5e-5, 0, None, False), (10, 2.5e-4, 0.1, 0.25, True)])
 def test_semi_vit(backbone, data, labels, lr, drop_path, erasing, mixed):
-    cfg = load(f'{backbone}_finetune-{labels}_{data}_semivit')
+    cfg = load(f'{backbone}_8xb64-finetune-{labels}-semivit-coslr-100e_{data}')
     check_finetuning(cfg, 512, lr, 0.65, drop_path, erasing, mixed)
     assert f'{labels}percent' in cfg.train_dataloader.dataset.list_file
     assert 'list_file' not in cfg.val_dataloader.dataset
@@ -184,7 +187,7 @@ def test_semi_vit(backbone, data, labels, lr, drop_path, erasing, mixed):
 @pytest.mark.parametrize('labels, stem, classifier', [
     ('1', .002, .5), ('10', .002, .5), ('100', .001, .05)])
 def test_mixmask_table_3(labels, stem, classifier):
-    cfg = load(f'resnet50_finetune-{labels}_in1k_mixmask')
+    cfg = load(f'resnet50_4xb64-finetune-{labels}-mixmask-steplr-20e_in1k')
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.momentum) == ('SGD', stem, 0.9)
     assert optimizer.weight_decay == 0 and cfg.auto_scale_lr.base_batch_size == 256
@@ -205,7 +208,7 @@ def test_config_is_whole(name):
         if 'auto_scale_lr' in cfg else cfg.train_cfg.max_epochs == 0
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         assert loader.dataset.type == 'mssl_plugins.LabelledImages'
-        assert ('classes' in loader.dataset) == ('_in100_' in name)
+        assert ('classes' in loader.dataset) == name.endswith('_in100')
     assert (cfg.train_dataloader.dataset.split, cfg.val_dataloader.dataset.split) == (
         'train', 'val')
     head = (FOLDER / f'{name}.py').read_text().split('\n')[:5]
@@ -228,8 +231,8 @@ def test_protocols_name_shipped_configs():
                 cfg = load(name)
                 assert recipe.lr == cfg.optim_wrapper.optimizer.lr
                 assert recipe.epochs == cfg.train_cfg.max_epochs
-    lars = recipe_of(load('vitb16_linear_in1k_mae'))
+    lars = recipe_of(load('vit-b16_8xb2048-linear-mae-coslr-90e_in1k'))
     assert lars.optimizer == 'LARS' and lars.warmup == 10 and lars.batch_norm
-    maskco = recipe_of(load('resnet50_multilayer_in1k_maskco'))
+    maskco = recipe_of(load('resnet50_8xb32-multilayer-maskco-steplr-90e_in1k'))
     assert maskco.nesterov and maskco.milestones == (30, 60) and maskco.batch_norm
-    assert recipe_of(load('vits16_linear_in1k_mst')).batch_norm is None
+    assert recipe_of(load('vit-s16_8xb128-linear-mst-coslr-100e_in1k')).batch_norm is None

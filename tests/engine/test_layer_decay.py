@@ -38,12 +38,12 @@ def show(name, found):
 
 
 @pytest.mark.parametrize('name, rate', [
-    ('vits16_finetune-100_in1k_dino', 0.65),
-    ('vits16_finetune-1_in1k_semivit', 0.65),
-    ('vits16_finetune-10_in1k_semivit', 0.65),
-    ('vitb16_finetune-100_in1k_mae', 0.75),
-    ('vitb16_finetune-10_in100_semivit', 0.65),
-    ('vits4_finetune-100_cifar10_asl', 0.75),
+    ('vit-s16_4xb64-finetune-100-dino-coslr-100e_in1k', 0.65),
+    ('vit-s16_8xb64-finetune-1-semivit-coslr-100e_in1k', 0.65),
+    ('vit-s16_8xb64-finetune-10-semivit-coslr-100e_in1k', 0.65),
+    ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k', 0.75),
+    ('vit-b16_8xb64-finetune-10-semivit-coslr-100e_in100', 0.65),
+    ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10', 0.75),
 ])
 def test_vit(name, rate):
     found, model, cfg = groups(name)
@@ -68,9 +68,9 @@ def test_vit(name, rate):
 
 
 @pytest.mark.parametrize('name, stem, classifier', [
-    ('resnet50_finetune-1_in1k_mixmask', .002, .5),
-    ('resnet50_finetune-10_in1k_mixmask', .002, .5),
-    ('resnet50_finetune-100_in1k_mixmask', .001, .05),
+    ('resnet50_4xb64-finetune-1-mixmask-steplr-20e_in1k', .002, .5),
+    ('resnet50_4xb64-finetune-10-mixmask-steplr-20e_in1k', .002, .5),
+    ('resnet50_4xb64-finetune-100-mixmask-steplr-20e_in1k', .001, .05),
 ])
 def test_resnet_stem_and_classifier(name, stem, classifier):
     """MixMask, supplement Table 3."""
@@ -88,7 +88,7 @@ def test_resnet_layer_decay():
         cfg.optim_wrapper.constructor = 'mmpretrain.LearningRateDecayOptimWrapperConstructor'
         cfg.optim_wrapper.paramwise_cfg = dict(layer_decay_rate=0.5)
 
-    found, _, _ = groups('resnet50_finetune-100_in1k_mixmask', decay)
+    found, _, _ = groups('resnet50_4xb64-finetune-100-mixmask-steplr-20e_in1k', decay)
     show('ResNet-50, layer decay 0.5', found)
     for key, (scale, _) in found.items():
         part = key.split('.')

@@ -601,17 +601,17 @@ NARROW = ('model.backbone.depth=18', 'model.backbone.stem_channels=8',
     'config, options, said',
     [
         (
-            'resnet18_linear_cifar10_moco',
+            'resnet18_1xb256-linear-moco-steplr-100e_cifar10',
             (*NARROW, 'model.head.in_channels=64', 'train_cfg.max_epochs=1'),
             ['accuracy/top1', '[1][3/3]'],
         ),
         (
-            'resnet50_multilayer_in1k_maskco',
+            'resnet50_8xb32-multilayer-maskco-steplr-90e_in1k',
             (*NARROW, 'model.head.in_channels=[1152,288,256,288,256]', 'train_cfg.max_epochs=1'),
             ['accuracy/conv1', 'accuracy/conv5', 'loss_conv3'],
         ),
         (
-            'vits16_knn_in1k_mst',
+            'vit-s16_knn-mst_in1k',
             (
                 'model.backbone.patch_size=112',
                 'default_hooks.knn.k=[3,7]',

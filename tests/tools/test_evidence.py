@@ -17,7 +17,7 @@ from evidence_tool.kept import Kept, Task, kept_figures, pack, unpack  # noqa: E
 from evidence_tool.statistics import percent  # noqa: E402
 
 TINY = """
-_base_ = '{root}/configs/mixmask/simclr_resnet18_scenes.py'
+_base_ = '{root}/configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py'
 model = dict(backbone=dict(depth=18, stem_channels=8, base_channels=8),
              neck=dict(in_channels=64, hid_channels=16))
 """

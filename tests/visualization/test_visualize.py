@@ -13,7 +13,7 @@ from mssl_plugins.visualization.canvas import draw_segments, sheet
 from mssl_plugins.visualization.views import row
 
 ROOT = Path(__file__).parents[2]
-SCENES = str(ROOT / 'configs/mixmask/mixmask_simclr_resnet18_scenes.py')
+SCENES = str(ROOT / 'configs/mixmask/mixmask_simclr_resnet18_1xb64-coslr-8e_scenes.py')
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_row_of_views_draws_boxes_and_segments():
 def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):
     out = tmp_path / 'views.png'
     tool('visualize').main(
-        ['views', 'asl_vitb16_mix_800e', str(image_folder), '--out', str(out), '--number', '2']
+        ['views', 'asl_vit-b16_8xb512-coslr-800e_in100-coco', str(image_folder), '--out', str(out), '--number', '2']  # noqa: E501
     )
     assert cv2.imread(str(out)).std() > 5
 

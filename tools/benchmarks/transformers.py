@@ -109,7 +109,7 @@ def lightly_dino(batch):
     return trained(loss, [*backbone.parameters(), *head.parameters()], move, clip=True)
 
 
-def our_dino(batch, name='dino/dino_deit-s_in1k_100e.py', amp=False):
+def our_dino(batch, name='dino/dino_vit-s16_16xb64-coslr-100e_in1k.py', amp=False):
     """A training step of a DINO config."""
     return step(MODELS.build(config(name)), images(VIEWS, batch), amp=amp)
 
@@ -146,7 +146,7 @@ def biased(negative, batch=8, size=224, segments=32):
 
 
 # ------------------------------------------------------------------ MAE, ASL
-def our_mae(batch, name='mae/mae_vitb16_in1k_800e.py', amp=False):
+def our_mae(batch, name='mae/mae_vit-b16_8xb512-coslr-800e_in1k.py', amp=False):
     """A training step of an MAE config."""
     return step(MODELS.build(config(name)), images([224], batch), amp=amp)
 
@@ -225,7 +225,7 @@ def lightly_ibot(batch):
 
 
 CROPS = 'ViT-S/16, 2 x 224 + 8 x 96 px, batch 4'
-ASL = 'asl/asl_vitb16_in1k_800e.py'
+ASL = 'asl/asl_vit-b16_8xb512-coslr-800e_in1k.py'
 LINES = [
     Line(
         f'DINO step, {CROPS}, float32',
@@ -245,7 +245,7 @@ LINES = [
         f'MST step, {CROPS}',
         'our DINO step',
         1.25,
-        lambda: (our_dino(4, 'mst/mst_deit-s_in1k_100e.py'), our_dino(4)),
+        lambda: (our_dino(4, 'mst/mst_vit-s16_16xb64-coslr-100e_in1k.py'), our_dino(4)),
         at_most=True,
         rounds=5,
     ),

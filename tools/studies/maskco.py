@@ -3,8 +3,8 @@
 from evidence_tool.configs import schedule
 from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
 
-CONFIG = 'maskco_resnet18_tiny20-cpu'
-GPU = 'maskco_resnet18_tiny20_200e'
+CONFIG = 'maskco_resnet18_1xb32-coslr-4e_tiny20'
+GPU = 'maskco_resnet18_1xb32-coslr-200e_tiny20'
 RATES = (0.015, 0.03, 0.06)
 PAPER = 'MaskCo'
 NOTES = """

@@ -4,8 +4,11 @@ from evidence_tool.configs import CURVE_QUERIES, every, schedule
 from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
 
 BASES = ('moco', 'simclr', 'byol', 'simsiam')
-CPU = {base: f'{base}_resnet18_cifar10-cpu' for base in BASES}
-GPU = {base: f'{base}_resnet18_cifar10_200e' for base in BASES}
+CPU = {base: f'{base}_resnet18_1xb64-coslr-8e_cifar10' for base in BASES}
+GPU = {
+    base: f'{base}_resnet18_1xb512-{lr}-200e_cifar10'
+    for base, lr in zip(BASES, ('coslr', 'steplr', 'steplr', 'coslr'))
+}
 MOCO_RATES, ADAM_RATES = (0.015, 0.03, 0.06), (0.00075, 0.0015, 0.003)
 RATES = dict(moco=MOCO_RATES, simclr=ADAM_RATES, byol=ADAM_RATES, simsiam=MOCO_RATES)
 BLOCK, DISCRETE = (

@@ -1,4 +1,4 @@
-# Faster R-CNN C4 for a CPU: the network of configs/mixmask/*_resnet18_scenes.py, whose res5 is the
+# Faster R-CNN C4 for a CPU: the network of configs/mixmask/*_resnet18_*_scenes.py, whose res5 is the
 # shared head; a map of stride 8. Sizes and schedule are our choice.
 _base_ = './faster-rcnn_r50-c4.py'
 width = 16

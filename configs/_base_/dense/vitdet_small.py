@@ -1,5 +1,5 @@
-# Mask R-CNN on a plain ViT for a CPU: the network of mae_vit_scenes, asl_vit_scenes and
-# simclr_vit_scenes, patches of 4 px. Sizes and schedule are our choice.
+# Mask R-CNN on a plain ViT for a CPU: the network of mae_vit-mini_1xb256-coslr-12e_scenes, asl_vit-mini_1xb256-coslr-12e_scenes and
+# simclr_vit-mini_1xb32-coslr-8e_scenes, patches of 4 px. Sizes and schedule are our choice.
 _base_ = './vitdet.py'
 side, channels = 64, 48
 model = dict(

@@ -11,7 +11,7 @@ from mssl_plugins.datasets.transforms.photometric import Photometric
 from mssl_plugins.registry import TRANSFORMS
 
 CONFIG = (Path(__file__).parents[3] / 'configs/benchmarks/classification'
-          / 'resnet50_multilayer_in1k_maskco.py')
+          / 'resnet50_8xb32-multilayer-maskco-steplr-90e_in1k.py')
 # OpenSelfSup's Lighting, for pixels in 0-1
 EIGVAL = [0.2175, 0.0188, 0.0045]
 EIGVEC = [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]

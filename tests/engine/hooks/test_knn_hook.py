@@ -199,7 +199,7 @@ def test_the_branch_of_a_method_is_one_rule(tmp_path):
 
     from mssl_plugins.checkpoints.reader import read
     from mssl_plugins.evaluation.inputs import build_model
-    cfg = Config.fromfile(ROOT / 'configs/dino/dino_vit_scenes.py')
+    cfg = Config.fromfile(ROOT / 'configs/dino/dino_vit-mini_1xb64-coslr-6e_scenes.py')
     cfg.default_scope = 'mmpretrain'
     model = MODELS.build(dict(cfg.model, _scope_='mmpretrain'))
     for p in model.teacher.parameters():

@@ -39,7 +39,8 @@ def views(cfg, image):
 @pytest.fixture(scope='module', params=NAMES)
 def recipe(request):
     init_default_scope('mmpretrain')
-    return Config.fromfile(str(ROOT / f'configs/{request.param}_cifar10-cpu.py'))
+    path, = ROOT.glob(f'configs/{request.param}_1xb*-coslr-*e_cifar10.py')
+    return Config.fromfile(str(path))
 
 
 @pytest.mark.parametrize('kind', IMAGES)
@@ -52,7 +53,7 @@ def test_losses_and_gradients_are_finite(recipe, kind):
 @pytest.mark.parametrize('target', ['image', 'masked'])
 @pytest.mark.parametrize('kind', IMAGES)
 def test_all_patches_masked(target, kind):
-    recipe = Config.fromfile(str(ROOT / 'configs/mst/mst-random_vit-mini_cifar10-cpu.py'))
+    recipe = Config.fromfile(str(ROOT / 'configs/mst/mst-random_vit-mini_1xb64-coslr-6e_cifar10.py'))  # noqa: E501
     recipe.model.update(q=1., p=1., target=target)
     model = MODELS.build(recipe.model)
     model.init_weights()

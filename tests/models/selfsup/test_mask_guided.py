@@ -419,7 +419,7 @@ def test_from_the_segments_file_to_the_loss(image_folder, tmp_path):
     pytest.importorskip('skimage')
     make(find_images(str(image_folder)), str(tmp_path / 'segments'), 'felzenszwalb', shown=False)
     cfg = Config.fromfile(
-        ROOT / 'configs/mask_guided/mask-guided_dino_vit-mini_cifar10-cpu.py')
+        ROOT / 'configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10.py')
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline[0].segments = str(tmp_path / 'segments')
     data = DATASETS.build(dict(type='mssl_plugins.ImageFolder', data_root=str(image_folder),

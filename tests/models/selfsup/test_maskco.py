@@ -571,7 +571,7 @@ def test_pictures_from_the_command_line(tmp_path):
 
     from mssl_plugins.catalogue import find
     from mssl_plugins.visualization import boxes, mph
-    name = 'maskco_resnet18_tiny20-cpu'
+    name = 'maskco_resnet18_1xb32-coslr-4e_tiny20'
     model = MODELS.build(Config.fromfile(find(name)).model)
     weights = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=model.state_dict()), weights)
@@ -584,7 +584,7 @@ def test_pictures_from_the_command_line(tmp_path):
     with pytest.raises(ValueError, match='configs/maskco'):
         parser = ArgumentParser()
         boxes.add_arguments(parser)
-        boxes.run(parser.parse_args(['simclr_resnet18_scenes']))
+        boxes.run(parser.parse_args(['simclr_resnet18_1xb64-coslr-8e_scenes']))
 
 
 # ------------------------------------------------------------ two processes

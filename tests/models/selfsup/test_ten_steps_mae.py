@@ -143,7 +143,7 @@ class Watch(Hook):
 @pytest.fixture(scope='module')
 def both(tmp_path_factory):
     """Runner and reference after the same ten steps, and what each step gave."""
-    recipe = Config.fromfile(str(find('mae_vitb16_in1k_800e')))
+    recipe = Config.fromfile(str(find('mae_vit-b16_8xb512-coslr-800e_in1k')))
     torch.manual_seed(0)
     watch = Watch()
     wrapper = dict(recipe.optim_wrapper, type='OptimWrapper')

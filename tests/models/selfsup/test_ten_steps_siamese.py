@@ -59,7 +59,8 @@ class Snapshot(Hook):
 
 def recipe(base):
     """The CIFAR-100 recipe, narrow, its warm-up and steps within ten iterations."""
-    cfg = Config.fromfile(CONFIGS / f'{base}_resnet18_cifar100_1000e.py')
+    lr = 'steplr' if base in ('simclr', 'byol') else 'coslr'
+    cfg = Config.fromfile(CONFIGS / f'{base}_resnet18_1xb512-{lr}-1000e_cifar100.py')
     cfg.model.backbone.update(stem_channels=WIDTH, base_channels=WIDTH)
     cfg.model.neck.in_channels = 8 * WIDTH
     for mlp in (cfg.model.neck, cfg.model.head.get('predictor', {})):

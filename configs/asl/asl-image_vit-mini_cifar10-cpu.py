@@ -1,9 +1,0 @@
-# ASL on CIFAR-10 at a size for one CPU core, negatives of the same image
-# Paper: ASL (CVPR 2024), supplement section 2.2, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: minutes on one CPU core, see docs/evidence.md
-# Command: python tools/train.py configs/asl/asl-image_vit-mini_cifar10-cpu.py
-_base_ = '../mae/mae_vit-mini_cifar10-cpu.py'
-catalogue = dict(method='asl', base='mae', data='cifar10', epochs=12, expected='docs/evidence.md')
-
-model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5), contrast=dict(negatives='image'))

@@ -1,0 +1,20 @@
+# MAE's linear probe, ViT-S/4, CIFAR-10
+# Paper: ASL (CVPR 2024), supplement section 4, which refers to RandSAC (arXiv 2203.12054)
+# Settings: Table 1's, which crops and does not flip; the crop has 4 px of padding (our choice)
+# Expected: not in the supplement
+# Cost: not run here
+# Command: python tools/train.py configs/benchmarks/classification/vit-s4_1xb16384-linear-asl-coslr-90e_cifar10.py
+#          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = [
+    '../../_base_/benchmarks/linear_mae.py', '../../_base_/benchmarks/backbone_vits4.py',
+    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+catalogue = dict(
+    method='linear', base='vits4', data='cifar10', epochs=90,
+    expected='not in the supplement')
+
+model = dict(
+    backbone=_base_.backbone,
+    neck=dict(input_features=_base_.channels),
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+train_dataloader = dict(
+    batch_size=_base_.batch_size, dataset=dict(pipeline=[_base_.crop, _base_.pack]))

@@ -1,0 +1,17 @@
+# UperNet, ViT-B, 512 x 512, on a folder of your own with label maps
+# Paper: the segmentor of upernet_vit-b16_8xb2-100e_ade20k: our choice
+# Expected: depends on your images
+# Cost: depends on your images
+# Command: OWN_DATA=FOLDER OWN_CLASSES=road,tree python tools/train.py
+#          configs/benchmarks/segmentation/upernet_vit-b16_8xb2-100e_own-masks.py
+#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
+_base_ = [
+    '../../_base_/dense/upernet_vit.py', '../../_base_/dense/own_masks.py',
+    '../../_base_/dense/runtime_mmseg.py']
+catalogue = dict(
+    method='segmentation', base='upernet', data='own, label maps', epochs=100,
+    expected='depends on your images')
+
+model = dict(
+    decode_head=dict(num_classes=len(_base_.classes)),
+    auxiliary_head=dict(num_classes=len(_base_.classes)))

@@ -1,9 +1,0 @@
-# MoCo v2 + Un-Mix + MixMask on ImageNet-1K
-# Paper: MixMask (arXiv 2210.11456), supplement Table 2
-# Expected: linear 69.5
-# Cost: 4 x A100 40 GB in the paper; not run here
-# Command: python tools/train.py configs/mixmask/mixmask-unmix_mocov2_resnet50_in1k_200e.py
-_base_ = 'mocov2_resnet50_in1k_200e.py'
-catalogue = dict(method='mixmask-unmix', base='mocov2', data='imagenet', epochs=200, expected='linear 69.5')
-
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='both', pattern='block', grid=8, ratio=0.5, unmix_prob=0.5))

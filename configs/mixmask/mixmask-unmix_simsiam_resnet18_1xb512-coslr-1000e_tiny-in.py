@@ -1,0 +1,9 @@
+# SimSiam + Un-Mix + MixMask on Tiny-ImageNet
+# Paper: MixMask (arXiv 2210.11456), supplement Table 1 (unmix prob 0.5: both together); grid 8 at 64 px is our choice
+# Expected: above the baseline (supplement Fig. 1, no number printed)
+# Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
+# Command: python tools/train.py configs/mixmask/mixmask-unmix_simsiam_resnet18_1xb512-coslr-1000e_tiny-in.py
+_base_ = 'simsiam_resnet18_1xb512-coslr-1000e_tiny-in.py'
+catalogue = dict(method='mixmask-unmix', base='simsiam', data='tiny', epochs=1000, expected='above the baseline (supplement Fig. 1, no number printed)')
+
+model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='both', pattern='block', grid=8, ratio=0.5, unmix_prob=0.5))

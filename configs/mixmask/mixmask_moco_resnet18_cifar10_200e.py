@@ -1,9 +1,0 @@
-# MoCo + MixMask (block) on CIFAR-10, 200 epochs
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, CIFAR's values with 200 epochs; grid 4: our choice
-# Expected: docs/evidence.md, GPU size, where it was run
-# Cost: not run here
-# Command: python tools/train.py configs/mixmask/mixmask_moco_resnet18_cifar10_200e.py
-_base_ = 'moco_resnet18_cifar10_200e.py'
-catalogue = dict(method='mixmask', base='moco', data='cifar10', epochs=200, expected='docs/evidence.md, GPU size, where it was run')
-
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5))

@@ -1,9 +1,0 @@
-# MoCo v1 + MixMask on ImageNet-1K
-# Paper: MixMask (arXiv 2210.11456), supplement section 1.1
-# Expected: no number known to us
-# Cost: 4 x A100 40 GB in the paper; not run here
-# Command: python tools/train.py configs/mixmask/mixmask_mocov1_resnet50_in1k_200e.py
-_base_ = 'mocov1_resnet50_in1k_200e.py'
-catalogue = dict(method='mixmask', base='mocov1', data='imagenet', epochs=200, expected='no number known to us')
-
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=8, ratio=0.5))

@@ -1,9 +1,0 @@
-# SimSiam + MixMask (block) on CIFAR-10 at a size for 2 CPU cores
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
-# Command: python tools/train.py configs/mixmask/mixmask_simsiam_resnet18_cifar10-cpu.py
-_base_ = 'simsiam_resnet18_cifar10-cpu.py'
-catalogue = dict(method='mixmask', base='simsiam', data='cifar10', epochs=8, expected='docs/evidence.md')
-
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5))

@@ -1,9 +1,0 @@
-# MoCo v2 + Un-Mix on ImageNet-1K
-# Paper: Un-Mix (arXiv 2003.05438), schedule of MixMask (arXiv 2210.11456), supplement Table 2
-# Expected: no number known to us
-# Cost: 4 x A100 40 GB in the paper; not run here
-# Command: python tools/train.py configs/mixmask/unmix_mocov2_resnet50_in1k_200e.py
-_base_ = 'mocov2_resnet50_in1k_200e.py'
-catalogue = dict(method='unmix', base='mocov2', data='imagenet', epochs=200, expected='no number known to us')
-
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='unmix', unmix_prob=0.5))

@@ -1,9 +1,0 @@
-# MST with BERT's replacement, DeiT-S, 100 epochs
-# Paper: MST (arXiv 2106.05656), supplement Table 4, row 3
-# Expected: linear 73.5
-# Cost: 16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here
-# Command: python tools/train.py configs/mst/mst-bert_deit-s_in1k_100e.py
-_base_ = 'mst_deit-s_in1k_100e.py'
-catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='linear 73.5')
-
-model = dict(replacement='bert')

@@ -1,9 +1,0 @@
-# MST with the most attended patches masked, DeiT-S, 100 epochs
-# Paper: MST (arXiv 2106.05656), supplement none: the opposite of its strategy, for comparison
-# Expected: not reported
-# Cost: 16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here
-# Command: python tools/train.py configs/mst/mst-high_deit-s_in1k_100e.py
-_base_ = 'mst_deit-s_in1k_100e.py'
-catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='not reported')
-
-model = dict(strategy='attention_high')

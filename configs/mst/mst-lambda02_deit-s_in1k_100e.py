@@ -1,9 +1,0 @@
-# MST, weight of restoration 0.2, DeiT-S, 100 epochs
-# Paper: MST (arXiv 2106.05656), supplement section 10 (0.6 is mst_deit-s_in1k_100e.py)
-# Expected: linear 73.7
-# Cost: 16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here
-# Command: python tools/train.py configs/mst/mst-lambda02_deit-s_in1k_100e.py
-_base_ = 'mst_deit-s_in1k_100e.py'
-catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='linear 73.7')
-
-model = dict(lambda2=0.2)

@@ -1,9 +1,0 @@
-# DINO and masked language modelling, DeiT-S, 100 epochs
-# Paper: MST (arXiv 2106.05656), supplement Table 4, row 2; p = 0.15 (BERT's) is our choice
-# Expected: linear 71.9
-# Cost: 16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here
-# Command: python tools/train.py configs/mst/mst-mlm-dino_deit-s_in1k_100e.py
-_base_ = 'mst_deit-s_in1k_100e.py'
-catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='linear 71.9')
-
-model = dict(strategy='random', p=0.15, replacement='bert', target='masked')

@@ -1,9 +1,0 @@
-# MST without a mask (DINO and restoration) with ViT-Tiny/4 on CIFAR-10, 200 epochs
-# Paper: MST (arXiv 2106.05656), shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: one GPU; not run here
-# Command: python tools/train.py configs/mst/mst-none_vit-t_cifar10_200e.py
-_base_ = 'mst_vit-t_cifar10_200e.py'
-catalogue = dict(method='mst', base='dino', data='cifar10', epochs=200, expected='docs/evidence.md')
-
-model = dict(strategy='none')

@@ -1,9 +1,0 @@
-# MST with a random mask of 1 % and without BatchNorm, DeiT-S, 100 epochs
-# Paper: MST (arXiv 2106.05656), supplement section 9
-# Expected: linear 71.1
-# Cost: 16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here
-# Command: python tools/train.py configs/mst/mst-random001-nobn_deit-s_in1k_100e.py
-_base_ = 'mst_deit-s_in1k_100e.py'
-catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='linear 71.1')
-
-model = dict(strategy='random', p=0.01, head=dict(use_bn=False), neck=dict(use_bn=False))
