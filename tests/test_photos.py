@@ -114,7 +114,8 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path, messy, argv, said):
 
 
 def test_a_thumbnail_recipe_refuses_photos(tmp_path, messy):
-    done = run(tmp_path, 'mae_vit-mini_1xb256-coslr-12e_scenes', '--data', messy, '--max-bad', '0.1')
+    done = run(
+        tmp_path, 'mae_vit-mini_1xb256-coslr-12e_scenes', '--data', messy, '--max-bad', '0.1')
     assert done.status == 1, done.text
     assert 'a recipe for 32 px' in done.error and 'train photos/mae --data' in done.error
 
