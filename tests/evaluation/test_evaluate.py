@@ -312,7 +312,7 @@ def test_fine_tuning_runs_and_resumes(evaluate, images, checkpoints):
     assert rows[0]['setting'] == '10% of the labels, 1 epochs, batch 2'
     assert 0 <= rows[0]['value'] <= 100 and rows[0]['seconds'] > 1
     log = next(Path('work').rglob('output.txt')).read_text()
-    assert '[1][3/3]' in log
+    assert '1 epochs of 3 steps' in log and 'epoch 1/1  loss' in log
     status, text, again = evaluate(*argv)
     assert status == 0 and 'measured before' in text and again == rows
 
