@@ -7,6 +7,7 @@ iteration loop, with 0 and 2 workers, in one process and two; every second kill
 falls while a checkpoint is written.  Prints one line.  ``--write`` puts it
 into docs/reliability.md.
 """
+
 import argparse
 import itertools
 import json
@@ -23,9 +24,16 @@ from typing import Dict, List, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs/reliability.md'
-CONFIGS = ['simclr_resnet18_scenes', 'mst_vit_scenes', 'asl_vit_scenes', 'maskco_resnet18_scenes',
-           'mae_vit_scenes', 'mixmask_simclr_resnet18_scenes', 'dino_vit_scenes',
-           'mask-guided_dino_vit-mini_scenes']
+CONFIGS = [
+    'simclr_resnet18_1xb64-coslr-8e_scenes',
+    'mst_vit-mini_1xb64-coslr-6e_scenes',
+    'asl_vit-mini_1xb256-coslr-12e_scenes',
+    'maskco_resnet18_1xb32-coslr-5e_scenes',
+    'mae_vit-mini_1xb256-coslr-12e_scenes',
+    'mixmask_simclr_resnet18_1xb64-coslr-8e_scenes',
+    'dino_vit-mini_1xb64-coslr-6e_scenes',
+    'mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes',
+]
 STEPS = 12  # 3 epochs of 4
 TEXT = """
 _base_ = [{base!r}]
@@ -45,6 +53,7 @@ default_hooks = dict(
 
 class Case(NamedTuple):
     """What is trained, and how."""
+
     config: str
     by_iter: bool
     workers: int
@@ -53,6 +62,7 @@ class Case(NamedTuple):
 
 class Count(NamedTuple):
     """What was seen."""
+
     kills: int = 0
     saving: int = 0
     losses: int = 0
@@ -64,21 +74,40 @@ def cases(seed: int) -> List[Case]:
     rng = random.Random(seed)
     rest = list(itertools.product((False, True), (0, 2), (1, 2)))
     rng.shuffle(rest)
-    return [Case(config, *rest[(i + j) % len(rest)])
-            for j in range(len(rest)) for i, config in enumerate(CONFIGS)]
+    return [
+        Case(config, *rest[(i + j) % len(rest)])
+        for j in range(len(rest))
+        for i, config in enumerate(CONFIGS)
+    ]
 
 
 def start(folder: Path, config: Path, work_dir: Path, processes: int) -> subprocess.Popen:
     """A run, in a group of its own."""
     log = open(folder / 'output.txt', 'a')
-    command = [sys.executable, '-m', 'mssl_plugins', 'train', str(config), '--no-validate',
-               '--work-dir', str(work_dir), '--resume']
+    command = [
+        sys.executable,
+        '-m',
+        'mssl_plugins',
+        'train',
+        str(config),
+        '--no-validate',
+        '--work-dir',
+        str(work_dir),
+        '--resume',
+    ]
     if processes > 1:
-        command[1:2] = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node',
-                        str(processes), '-m']
+        command[1:2] = [
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--nproc_per_node',
+            str(processes),
+            '-m',
+        ]
     env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
-    return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=env,
-                            start_new_session=True)
+    return subprocess.Popen(
+        command, cwd=folder, stdout=log, stderr=log, env=env, start_new_session=True
+    )
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -120,10 +149,19 @@ def run_case(case: Case, kills: int, seed: int, folder: Path) -> Count:
         RuntimeError: If a run ends with an error.
     """
     from mssl_plugins.catalogue import find
+
     config, rng = folder / 'kills.py', random.Random(seed)
-    config.write_text(TEXT.format(
-        base=str(find(case.config)), steps=STEPS, by_iter=case.by_iter, by_epoch=not case.by_iter,
-        workers=case.workers, persistent=case.workers > 0, images=32 * case.processes))
+    config.write_text(
+        TEXT.format(
+            base=str(find(case.config)),
+            steps=STEPS,
+            by_iter=case.by_iter,
+            by_epoch=not case.by_iter,
+            workers=case.workers,
+            persistent=case.workers > 0,
+            images=32 * case.processes,
+        )
+    )
 
     def finish(work_dir: Path) -> None:
         if start(folder, config, work_dir, case.processes).wait():
@@ -168,18 +206,26 @@ def main() -> int:
         if total.kills >= args.n or (args.seconds and spent > args.seconds):
             break
         with tempfile.TemporaryDirectory() as folder:
-            count = run_case(case, min(args.per_case, args.n - total.kills),
-                             args.seed * 1000 + number, Path(folder))
+            count = run_case(
+                case,
+                min(args.per_case, args.n - total.kills),
+                args.seed * 1000 + number,
+                Path(folder),
+            )
         total, runs = Count(*map(sum, zip(total, count))), runs + 1
         print(case, count, file=sys.stderr, flush=True)
-    line = (f'{total.kills} SIGKILLs ({total.saving} while saving) in {runs} runs, seed '
-            f'{args.seed}: {total.losses - total.different} of {total.losses} losses equal to the '
-            f"undisturbed runs'")
+    line = (
+        f'{total.kills} SIGKILLs ({total.saving} while saving) in {runs} runs, seed '
+        f'{args.seed}: {total.losses - total.different} of {total.losses} losses equal to the '
+        f"undisturbed runs'"
+    )
     print(line)
     if args.write:
         text = PAGE.read_text() if PAGE.exists() else '# Reliability\n'
-        section = (f'## Killed runs\n\nWritten by `python tools/reliability/kills.py --n {args.n} '
-                   f'--seed {args.seed} --write`.\n\n{line}.\n')
+        section = (
+            f'## Killed runs\n\nWritten by `python tools/reliability/kills.py --n {args.n} '
+            f'--seed {args.seed} --write`.\n\n{line}.\n'
+        )
         text = re.sub(r'\n*## Killed runs\n.*?(?=\n## |\Z)', '', text, flags=re.S)
         PAGE.write_text(f'{text.rstrip()}\n\n{section}')
     return int(total.different > 0)
