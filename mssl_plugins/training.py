@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints.loading import safe_loading
+from mssl_plugins.config import knn_hook
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.engine.stop import StopHook, StopRequest
@@ -230,7 +231,9 @@ class TrainingRun:
     def _train(self, request: StopRequest) -> None:
         for key in ('max_epochs', 'max_iters'):
             length = self.cfg.train_cfg.get(key)
-            if isinstance(length, (int, float)) and length < 1:
+            # k-NN of the weights as they are, at epoch 0, is a run without training
+            measures = (knn_hook(self.cfg) or {}).get('begin', 1) == 0
+            if isinstance(length, (int, float)) and length < 1 and not measures:
                 raise UserError(f'train_cfg.{key} is {length}: nothing to train')
         if self.cfg.launcher != 'none':
             open_process_group(self.cfg.launcher)

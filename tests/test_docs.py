@@ -188,11 +188,12 @@ def test_checkpoints_of_the_pages_fit_their_commands(
     """Built from the config that the page names, a checkpoint goes into the command's network."""
     source = config_of(folder, page)
     assert int(epoch) == EPOCHS[source.stem]
-    named = re.search(r'configs/\S*/([\w-]+)\.py', line)
+    before = line.split(f'work_dirs/{folder}/')[0]  # the config that stands before the checkpoint
+    named = (re.findall(r'configs/\S*/([\w-]+)\.py', before) or [None])[-1]
     if named is None:  # a command that finds the network in the checkpoint
-        assert re.search(r'(evaluate|export)\.py', line), line
+        assert re.search(r'(evaluate|export|knn|extract)(\.py)?\b', line), line
         return
-    target = catalogue.find(named[1])
+    target = catalogue.find(named)
     if 'benchmarks' not in target.parts:  # a tool that reads both
         assert target == source, line
         return

@@ -41,6 +41,8 @@ def trained(tmp_path, messy, name, *argv):
 @pytest.mark.parametrize('name', RECIPES)
 def test_every_recipe_trains_and_is_monitored(name, tmp_path, messy, segments):
     more = ['--segments', segments] if name.startswith('mask-guided') else []
+    if name.startswith('maskco'):
+        more = ['--size', '128']  # a masked box has at least 2 x 2 cells of 32 px
     done = trained(tmp_path, messy, name, *more)
     assert done.status == 0, done.text
     measured = json.loads((tmp_path / 'run/monitor.json').read_text())

@@ -1,5 +1,6 @@
 """``knn`` and ``extract``: of any checkpoint, as ``evaluate`` takes and sees it."""
 
+import errno
 import json
 import re
 import runpy
@@ -121,7 +122,7 @@ def test_extract_never_leaves_half_a_file(project, tmp_path, tool, monkeypatch):
     before = out.read_bytes()
 
     def full(*args):
-        raise OSError('No space left on device')
+        raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr(files.os, 'fsync', full)
     error = tool('extract.py', project / 'a.pth', out, '--split', 'train', ok=False)

@@ -70,7 +70,7 @@ def test_checkpoint_inside_an_epoch_resumes_exactly(tmp_path, tiny_config, train
 
 def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
     config = tiny_config(LOG + """
-    train_cfg['max_epochs'] = 60
+    train_cfg['max_epochs'] = 150
     train_dataloader['num_workers'] = 2
     default_hooks['checkpoint']['interval'] = 1000
     """)
@@ -83,13 +83,13 @@ def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
         ended = run.wait(60)
         assert ended.status == status, ended.text[-2000:]
         done = max(losses(broken))
-        assert f'stopped by {name} after iteration {done} of 180' in ended.text
+        assert f'stopped by {name} after iteration {done} of 450' in ended.text
         assert '--resume' in ended.text and 'Traceback' not in ended.text
         assert last(broken)['meta']['iter'] == done
         assert sorted(p.name for p in broken.glob('*.pth')) == ['interim.pth']
     assert train(config, '--work-dir', broken, '--resume').status == 0
     assert train(config, '--work-dir', straight).status == 0
-    assert losses(broken) == losses(straight) and len(losses(broken)) == 180
+    assert losses(broken) == losses(straight) and len(losses(broken)) == 450
     assert same_weights(last(broken), last(straight))
 
 
