@@ -52,8 +52,10 @@ class StopRequest:
             signal.signal(signum, handler)
 
     def _note(self, signum: int, frame) -> None:
-        if os.getpid() != self._process:
-            return  # a data loader's worker, which its parent ends
+        if os.getpid() != self._process:  # a worker; of loaders see _Shielded
+            if signum == signal.SIGTERM:  # which its parent ends so, as a pool does
+                os._exit(status(signum))
+            return
         again, self.signum = self.signum is not None, self.signum or signum
         if not self.training:
             raise Stopped(f'stopped by {signal.Signals(signum).name} before the first step',
