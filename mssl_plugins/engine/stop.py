@@ -23,6 +23,10 @@ def status(signum: int) -> int:
     return 128 + (signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM)
 
 
+def _end_by_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class StopRequest:
     """Notes the signals that ask to stop, while it is entered.
 
@@ -41,6 +45,8 @@ class StopRequest:
 
     def __enter__(self) -> 'StopRequest':
         self._process = os.getpid()
+        # a pool ends its workers by SIGTERM; those of loaders are _Shielded
+        os.register_at_fork(after_in_child=_end_by_sigterm)
         if threading.current_thread() is threading.main_thread():
             for signum in SIGNALS:
                 if signal.getsignal(signum) is not signal.SIG_IGN:
@@ -52,10 +58,8 @@ class StopRequest:
             signal.signal(signum, handler)
 
     def _note(self, signum: int, frame) -> None:
-        if os.getpid() != self._process:  # a worker; of loaders see _Shielded
-            if signum == signal.SIGTERM:  # which its parent ends so, as a pool does
-                os._exit(status(signum))
-            return
+        if os.getpid() != self._process:
+            return  # a worker
         again, self.signum = self.signum is not None, self.signum or signum
         if not self.training:
             raise Stopped(f'stopped by {signal.Signals(signum).name} before the first step',
