@@ -274,8 +274,9 @@ def fit_to_images(cfg, images: int, limit: int, processes: int = 1,
         list[str]: What was chosen, and why.
     """
     chosen = fit(images, limit)
-    said = set_epochs(cfg, epochs or chosen.epochs)
-    said += set_batch(cfg, batch or max(2, chosen.batch // processes), processes)
+    said = set_epochs(cfg, chosen.epochs if epochs is None else epochs)
+    each = max(2, chosen.batch // processes) if batch is None else batch
+    said += set_batch(cfg, each, processes)
     queue = cfg.model.get('queue_len')
     if queue is not None:
         total = cfg.train_dataloader['batch_size'] * processes

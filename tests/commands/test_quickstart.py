@@ -61,5 +61,6 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
 
 def test_mistake_is_one_line(tmp_path, run_python):
     done = run_python('-m', 'mssl_plugins', 'quickstart', '--config', 'simclr_resnet18_scene')
-    assert done.returncode == 1 and 'did you mean simclr_resnet18_1xb64-coslr-8e_scenes' in done.stderr  # noqa: E501
+    assert done.returncode == 1 and 'did you mean simclr_resnet18_' in done.stderr
+    assert 'simclr_resnet18_1xb64-coslr-8e_scenes' in done.stderr
     assert done.stderr.count('\n') == 1 and not list(tmp_path.iterdir())
