@@ -5,6 +5,7 @@ the whole package, or in the whole source tree of an editable install, and
 refuses two hits: so `.mim` exists in built wheels only, never as a link in
 the tree, and the build happens outside the tree.
 """
+
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,9 +28,8 @@ class BuildWithMim(build_py):
         shutil.rmtree(mim, ignore_errors=True)
         for name in ('configs', 'tools'):
             shutil.copytree(
-                ROOT / name,
-                mim / name,
-                ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+                ROOT / name, mim / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc')
+            )
         if (ROOT / 'model-index.yml').exists():
             shutil.copy(ROOT / 'model-index.yml', mim)
 
@@ -41,4 +41,5 @@ setup(
     options={
         'build': {'build_base': OUTSIDE.name},
         'egg_info': {'egg_base': OUTSIDE.name},
-    })
+    },
+)

@@ -1,2 +1,3 @@
 """Masked self-supervised learning for OpenMMLab."""
+
 __version__ = '0.1.0'

@@ -1,4 +1,5 @@
 """``python -m mssl_plugins``."""
+
 import sys
 
 from mssl_plugins.commands.main import main

@@ -5,6 +5,7 @@ data=..., epochs=..., expected=...)``; entries missing there come from its
 ``_base_`` files.  It is read without running the config, so that listing
 needs no OpenMMLab and takes no time.
 """
+
 import ast
 import difflib
 from functools import lru_cache
@@ -29,8 +30,7 @@ def root() -> Path:
     for place in (package / '.mim', package.parent):
         if (place / 'configs').is_dir() and (place / 'tools').is_dir():
             return place
-    raise FileNotFoundError(
-        f'no configs beside {package}: reinstall mssl-plugins-openmmlab')
+    raise FileNotFoundError(f'no configs beside {package}: reinstall mssl-plugins-openmmlab')
 
 
 @lru_cache(maxsize=None)
@@ -46,8 +46,11 @@ def _metadata(path: Path) -> dict:
             bases = [given] if isinstance(given, str) else given
         elif name == 'catalogue':
             value = node.value
-            own = {k.arg: ast.literal_eval(k.value) for k in value.keywords} \
-                if isinstance(value, ast.Call) else ast.literal_eval(value)
+            own = (
+                {k.arg: ast.literal_eval(k.value) for k in value.keywords}
+                if isinstance(value, ast.Call)
+                else ast.literal_eval(value)
+            )
     merged = {}
     for base in bases:
         file = path.parent / base
@@ -75,8 +78,7 @@ def configs(method: Optional[str] = None) -> List[Dict]:
         if '_base_' in path.relative_to(folder).parts:
             continue
         known = _metadata(path.resolve())
-        entry = dict(name=path.stem, path=str(path),
-                     **{key: known.get(key) for key in KEYS})
+        entry = dict(name=path.stem, path=str(path), **{key: known.get(key) for key in KEYS})
         entry['method'] = entry['method'] or path.relative_to(folder).parts[0]
         found.append(entry)
     if method is not None:
@@ -115,6 +117,8 @@ def find(name: str) -> Path:
                 if f'{stem}{base}_{small}_photos' in shipped:
                     return Path(shipped[f'{stem}{base}_{small}_photos'])
     near = difflib.get_close_matches(stem, shipped, n=3, cutoff=0.3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ''
-    raise ValueError(f"no config '{name}', neither a file nor a shipped name"
-                     f'{hint} (`python -m mssl_plugins list` shows all)')
+    hint = f'; did you mean {" or ".join(near)}?' if near else ''
+    raise ValueError(
+        f"no config '{name}', neither a file nor a shipped name"
+        f'{hint} (`python -m mssl_plugins list` shows all)'
+    )

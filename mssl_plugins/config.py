@@ -1,4 +1,5 @@
 """Configs: read by path or name, walked, and the data that they name."""
+
 import copy
 from typing import Iterator, List, Optional
 
@@ -106,8 +107,9 @@ def find_set(cfg, split: str, pipeline: Optional[List[dict]] = None) -> dict:
     """
     hook = knn_hook(cfg)
     if hook is None:
-        raise ValueError('the config has no KNNHook that names data: give '
-                         'a folder of images (--data DIR)')
+        raise ValueError(
+            'the config has no KNNHook that names data: give a folder of images (--data DIR)'
+        )
     loader = dict(hook['bank' if split == 'train' else 'test'])
     if 'dataset' not in loader:
         loader = dict(dataset=loader)

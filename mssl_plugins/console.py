@@ -2,6 +2,7 @@
 
 Everything else goes into the log file.
 """
+
 import logging
 import sys
 import time
@@ -11,9 +12,18 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 # Warnings of the dependencies that no user of this library can act on.
-NOISE = ('Failed to search registry with scope', 'The prefix is not set in metric',
-         'will be deprecated', 'Failed to get', 'init_weights', 'cannot be imported',
-         'is deprecated', 'FileClient', '"auto_scale_lr"', 'DeprecationWarning')
+NOISE = (
+    'Failed to search registry with scope',
+    'The prefix is not set in metric',
+    'will be deprecated',
+    'Failed to get',
+    'init_weights',
+    'cannot be imported',
+    'is deprecated',
+    'FileClient',
+    '"auto_scale_lr"',
+    'DeprecationWarning',
+)
 
 
 def duration(seconds: float) -> str:
@@ -32,10 +42,15 @@ class QuietRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(
-                    handler, logging.FileHandler):
+                handler, logging.FileHandler
+            ):
                 handler.setLevel(logging.WARNING)
-                handler.addFilter(lambda record: record.levelno > logging.WARNING or not any(
-                    part in record.getMessage() for part in NOISE))
+                handler.addFilter(
+                    lambda record: (
+                        record.levelno > logging.WARNING
+                        or not any(part in record.getMessage() for part in NOISE)
+                    )
+                )
         return logger
 
 
@@ -45,6 +60,7 @@ class ConsoleHook(Hook):
     Args:
         stream: Where to. Defaults to None, stdout.
     """
+
     priority = 'VERY_LOW'
 
     def __init__(self, stream=None) -> None:
@@ -55,11 +71,14 @@ class ConsoleHook(Hook):
     def before_train(self, runner) -> None:
         """Says what begins, and where its log is."""
         self.shown = runner.rank == 0
-        self.first, self.began, self.drawn = runner.iter, time.time(), 0.
+        self.first, self.began, self.drawn = runner.iter, time.time(), 0.0
         begun = f' from iteration {runner.iter}' if runner.iter else ''
         self.by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        length = (f'{runner.max_epochs} epochs of {len(runner.train_dataloader)} steps'
-                  if self.by_epoch else f'{runner.max_iters} steps')
+        length = (
+            f'{runner.max_epochs} epochs of {len(runner.train_dataloader)} steps'
+            if self.by_epoch
+            else f'{runner.max_iters} steps'
+        )
         self._line(
             f'training {runner.cfg.get("experiment_name")}{begun}: {length}; '
             f'log and checkpoints in {runner.work_dir}'
@@ -67,7 +86,7 @@ class ConsoleHook(Hook):
 
     def before_train_epoch(self, runner) -> None:
         """Begins the epoch's mean loss."""
-        self.total, self.steps = 0., 0
+        self.total, self.steps = 0.0, 0
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draws the bar, at most five times a second."""
@@ -81,34 +100,51 @@ class ConsoleHook(Hook):
         self.drawn = now
         left = (now - self.began) / (done - self.first) * (runner.max_iters - done)
         bar = ('#' * (20 * done // runner.max_iters)).ljust(20, '.')
-        place = (f'epoch {runner.epoch + 1}/{runner.max_epochs}' if self.by_epoch
-                 else f'step {done}/{runner.max_iters}')
-        self.stream.write(f'\r[{bar}] {place}  loss {self.total / max(self.steps, 1):.3f}  '
-                          f'{duration(left)} left ')
+        place = (
+            f'epoch {runner.epoch + 1}/{runner.max_epochs}'
+            if self.by_epoch
+            else f'step {done}/{runner.max_iters}'
+        )
+        self.stream.write(
+            f'\r[{bar}] {place}  loss {self.total / max(self.steps, 1):.3f}  {duration(left)} left '
+        )
         self.stream.flush()
 
     def after_train_epoch(self, runner) -> None:
         """The epoch in one line, with what was measured in it."""
         if not self.shown or not self.by_epoch:
             return
-        said = [f'epoch {runner.epoch + 1}/{runner.max_epochs}',
-                f'loss {self.total / max(self.steps, 1):.4f}',
-                f'lr {runner.optim_wrapper.get_lr()["lr"][0]:.3g}']
+        said = [
+            f'epoch {runner.epoch + 1}/{runner.max_epochs}',
+            f'loss {self.total / max(self.steps, 1):.4f}',
+            f'lr {runner.optim_wrapper.get_lr()["lr"][0]:.3g}',
+        ]
         for key, names in (('knn', None), ('monitor', ('std', 'rankme', 'alignment'))):
             info = runner.message_hub.runtime_info.get(key)
             if info and info.get('iter') == runner.iter:
-                said += [f'{name} {value:.3f}' for name, value in info.items()
-                         if name != 'iter' and (names is None or name in names)]
-        left = (time.time() - self.began) / (runner.iter - self.first) * (
-            runner.max_iters - runner.iter)
+                said += [
+                    f'{name} {value:.3f}'
+                    for name, value in info.items()
+                    if name != 'iter' and (names is None or name in names)
+                ]
+        left = (
+            (time.time() - self.began)
+            / (runner.iter - self.first)
+            * (runner.max_iters - runner.iter)
+        )
         self._line('  '.join([*said, f'{duration(left)} left']))
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """What a detector, segmenter or classifier reaches."""
         if metrics and runner.rank == 0:
-            self._line(f'after step {runner.iter}: ' + '  '.join(
-                f'{name} {value:.4g}' for name, value in metrics.items()
-                if isinstance(value, (int, float))))
+            self._line(
+                f'after step {runner.iter}: '
+                + '  '.join(
+                    f'{name} {value:.4g}'
+                    for name, value in metrics.items()
+                    if isinstance(value, (int, float))
+                )
+            )
 
     def _line(self, text: str) -> None:
         if self.shown:

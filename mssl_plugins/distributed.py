@@ -1,4 +1,5 @@
 """Process groups: opened where there is no GPU, rows shared out and gathered."""
+
 import os
 import subprocess
 
@@ -25,21 +26,22 @@ def open_process_group(launcher: str) -> None:
     names = dict(
         pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
         slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
-        mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE',
-             'OMPI_COMM_WORLD_LOCAL_RANK'))[launcher]
+        mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+    )[launcher]
     absent = [name for name in names[:2] if name not in env]
     if absent:
-        how = dict(
-            pytorch='torchrun --nproc_per_node N', slurm='srun',
-            mpi='mpirun -n N')[launcher]
-        raise UserError(f'--launcher {launcher} needs {absent[0]} in the '
-                        f'environment: start it with `{how}`')
+        how = dict(pytorch='torchrun --nproc_per_node N', slurm='srun', mpi='mpirun -n N')[launcher]
+        raise UserError(
+            f'--launcher {launcher} needs {absent[0]} in the environment: start it with `{how}`'
+        )
     for ours, theirs in zip(('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), names):
         env[ours] = env.get(theirs, '0')
     if 'MASTER_ADDR' not in env:
-        env['MASTER_ADDR'] = subprocess.getoutput(
-            f"scontrol show hostname {env['SLURM_NODELIST']} | head -n1"
-        ) if 'SLURM_NODELIST' in env else '127.0.0.1'
+        env['MASTER_ADDR'] = (
+            subprocess.getoutput(f'scontrol show hostname {env["SLURM_NODELIST"]} | head -n1')
+            if 'SLURM_NODELIST' in env
+            else '127.0.0.1'
+        )
     env.setdefault('MASTER_PORT', '29500')
     dist.init_process_group('gloo')
 
@@ -63,7 +65,7 @@ def gather_rows(rows: Tensor) -> Tensor:
         return rows
     sizes = torch.cat(all_gather(torch.tensor([len(rows)]))).tolist()
     padded = rows.new_zeros(max(sizes), *rows.shape[1:])
-    padded[:len(rows)] = rows
+    padded[: len(rows)] = rows
     return torch.cat([x[:n] for x, n in zip(all_gather(padded), sizes)])
 
 
@@ -82,4 +84,4 @@ class GatherWithGradient(torch.autograd.Function):
         grad = grad.contiguous()
         torch.distributed.all_reduce(grad)
         start = get_rank() * ctx.rows
-        return grad[start:start + ctx.rows]
+        return grad[start : start + ctx.rows]

@@ -1,4 +1,5 @@
 """Errors a user can act on: what was given, what is allowed, what to install."""
+
 import difflib
 import importlib.util
 import io
@@ -24,10 +25,20 @@ EXTRAS = dict(
     mmdet='dense',
     mmseg='dense',
     pycocotools='dense',
-    timm='test')
-ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError,
-          AttributeError, NotImplementedError, FloatingPointError,
-          pickle.UnpicklingError, SyntaxError)
+    timm='test',
+)
+ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    ImportError,
+    AttributeError,
+    NotImplementedError,
+    FloatingPointError,
+    pickle.UnpicklingError,
+    SyntaxError,
+)
 
 
 def unknown(name: str, allowed: Iterable[str], what: str) -> ValueError:
@@ -49,8 +60,7 @@ def unknown(name: str, allowed: Iterable[str], what: str) -> ValueError:
     allowed = sorted(map(str, allowed))
     near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.4)
     hint = f"; did you mean '{near[0]}'?" if near else ''
-    return ValueError(
-        f"unknown {what} '{name}': allowed are {', '.join(allowed)}{hint}")
+    return ValueError(f"unknown {what} '{name}': allowed are {', '.join(allowed)}{hint}")
 
 
 class UserError(Exception):
@@ -89,17 +99,20 @@ def require(*modules: str) -> None:
 def _missing(module: str) -> str:
     root = module.split('.')[0]
     if module.startswith('mmcv._ext') or module.startswith('mmcv.ops'):
-        return ('mmcv was built without its compiled ops: run `bash '
-                'tools/test.sh`, or `MMCV_WITH_OPS=1 pip install '
-                '--force-reinstall --no-deps --no-cache-dir '
-                '--no-build-isolation onedl-mmcv`')
-    what = (f"'{DISTRIBUTION}[{EXTRAS[root]}]'" if root in EXTRAS else root)
+        return (
+            'mmcv was built without its compiled ops: run `bash '
+            'tools/test.sh`, or `MMCV_WITH_OPS=1 pip install '
+            '--force-reinstall --no-deps --no-cache-dir '
+            '--no-build-isolation onedl-mmcv`'
+        )
+    what = f"'{DISTRIBUTION}[{EXTRAS[root]}]'" if root in EXTRAS else root
     return f'{root} is not installed: pip install {what}'
 
 
 def _unregistered(name: str, registry: str) -> str:
     """The line for a type that no registry knows, with the nearest name."""
     from mmengine import registry as mm
+
     root = name.split('.')[0]
     if root in EXTRAS and importlib.util.find_spec(root) is None:
         return _missing(root)
@@ -123,20 +136,23 @@ def _line(error: BaseException) -> str:
     """An error as one line for the user."""
     if isinstance(error, UserError):
         return str(error)
-    text = (str(error.args[0])
-            if isinstance(error, KeyError) and error.args else str(error))
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if 'Original Traceback' in text:  # from a data loader's worker
         text = re.sub(r'^[\w.]+: ', '', text.strip().splitlines()[-1])
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error.name)
-    if isinstance(error, pickle.UnpicklingError) or \
-            'weights only' in text.lower():
+    if isinstance(error, pickle.UnpicklingError) or 'weights only' in text.lower():
         named = re.search(r'GLOBAL ([\w.]+)', text)
         what = named.group(1) if named else 'something else'
-        return (f'the checkpoint holds more than weights ({what}); reading it '
-                'could run its code, so it is refused')
-    unknown = re.search(r'([\w.]+) is not in the (?:[\w]+::)?(\w[\w ]*) '
-                        r'registry', text)
+        return (
+            f'the checkpoint holds more than weights ({what}); reading it '
+            'could run its code, so it is refused'
+        )
+    unknown = re.search(
+        r'([\w.]+) is not in the (?:[\w]+::)?(\w[\w ]*) '
+        r'registry',
+        text,
+    )
     if unknown:
         return _unregistered(unknown.group(1), unknown.group(2))
     lines = [part.strip() for part in text.splitlines() if part.strip()]
@@ -156,8 +172,7 @@ def _ours(error: BaseException) -> bool:
     return bool(files) and Path(files[-1]).resolve().is_relative_to(PACKAGE)
 
 
-def run_cli(body: Callable[[], Optional[int]],
-            starting: Callable[[], bool] = lambda: True) -> int:
+def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = lambda: True) -> int:
     """Runs a tool; a user's mistake becomes one line on stderr.
 
     Args:
@@ -180,9 +195,11 @@ def run_cli(body: Callable[[], Optional[int]],
         print('interrupted', file=sys.stderr)
         return 130
     except (UserError, *ERRORS, RuntimeError) as error:
-        mistake = isinstance(error, UserError) or _ours(error) or (
-            starting() and
-            (isinstance(error, ERRORS) or 'weights only' in str(error).lower()))
+        mistake = (
+            isinstance(error, UserError)
+            or _ours(error)
+            or (starting() and (isinstance(error, ERRORS) or 'weights only' in str(error).lower()))
+        )
         if not mistake or os.environ.get('MSSL_TRACEBACK') == '1':
             raise
         rank = int(os.environ.get('RANK', 0))

@@ -1,4 +1,5 @@
 """Files that are complete whenever they are seen, logged scalars, a progress bar."""
+
 import json
 import os
 import sys
@@ -68,8 +69,14 @@ class ProgressBar:
         stream (TextIO, optional): Defaults to None, the standard output.
     """
 
-    def __init__(self, title: str, total: int, shown: bool = True, lines: int = 10,
-                 stream: Optional[TextIO] = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        shown: bool = True,
+        lines: int = 10,
+        stream: Optional[TextIO] = None,
+    ) -> None:
         self.title, self.total, self.lines = title, total, lines
         self.stream = stream or sys.stdout
         self.shown, self.live = shown, self.stream.isatty()
@@ -94,8 +101,11 @@ class ProgressBar:
         self.line = line
         text = f'{self.title}: {done}'
         if self.total:
-            left = int((time.monotonic() - self.began) / max(done - self.first, 1)
-                       * max(self.total - done, 0))
+            left = int(
+                (time.monotonic() - self.began)
+                / max(done - self.first, 1)
+                * max(self.total - done, 0)
+            )
             bar = ('#' * (20 * done // self.total))[:20].ljust(20, '.')
             text = f'[{bar}] {text}/{self.total}, {left // 60}:{left % 60:02d} left'
         text += f'  {note}' if note else ''

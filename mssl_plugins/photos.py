@@ -3,6 +3,7 @@
 folder -> survey (preflight) -> lists in the work dir -> training set, held-out
 set -> recipe fitted to their number -> hooks that say whether it learns.
 """
+
 import os
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional
@@ -39,6 +40,7 @@ class Wishes(NamedTuple):
         processes (int): Of the run.
         validate (bool): Whether to measure while training.
     """
+
     epochs: Optional[int] = None
     batch_size: Optional[int] = None
     size: Optional[int] = None
@@ -65,8 +67,13 @@ def apply_wishes(cfg: Config, wishes: Wishes) -> List[str]:
     return said if wishes.lr is None else said + recipes.set_lr(cfg, wishes.lr, wishes.processes)
 
 
-def use_folder(cfg: Config, folder: str, wishes: Wishes = Wishes(), resume: bool = False,
-               say: Callable[[str], None] = print) -> Optional[preflight.Survey]:
+def use_folder(
+    cfg: Config,
+    folder: str,
+    wishes: Wishes = Wishes(),
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+) -> Optional[preflight.Survey]:
     """Trains a config on a folder of images.
 
     Args:
@@ -102,13 +109,17 @@ def use_folder(cfg: Config, folder: str, wishes: Wishes = Wishes(), resume: bool
             kept = preflight.write_lists(survey, lists)
         if survey.faulty:
             say(f'their names and reasons: {lists / "not_used.txt"}')
-    count = len(preflight.split(item.path for item in survey.used)['train']) if survey else \
-        sum(1 for _ in open(kept['train'], errors='surrogateescape'))
+    count = (
+        len(preflight.split(item.path for item in survey.used)['train'])
+        if survey
+        else sum(1 for _ in open(kept['train'], errors='surrogateescape'))
+    )
     if is_photo_recipe(cfg):
         limit = GPU_BATCH if torch.cuda.is_available() else CPU_BATCH
         said = [] if wishes.size is None else recipes.set_size(cfg, wishes.size)
         said += recipes.fit_to_images(
-            cfg, count, limit, wishes.processes, wishes.epochs, wishes.batch_size)
+            cfg, count, limit, wishes.processes, wishes.epochs, wishes.batch_size
+        )
         said += [] if wishes.lr is None else recipes.set_lr(cfg, wishes.lr, wishes.processes)
     else:
         said = apply_wishes(cfg, wishes)
@@ -133,42 +144,68 @@ def _check_recipe(cfg: Config, survey: preflight.Survey, size: Optional[int]) ->
         raise UserError(
             f'--data: a recipe for {recipe} px trains on chips or thumbnails of images of '
             f'{middle:.0f} px; take `train photos/{method} --data {survey.folder}`, or set '
-            '--size if that is what you want')
+            '--size if that is what you want'
+        )
 
 
-def _put_images(cfg: Config, root: Path, lists: Dict[str, Path], wishes: Wishes,
-                say: Callable[[str], None]) -> None:
+def _put_images(
+    cfg: Config, root: Path, lists: Dict[str, Path], wishes: Wishes, say: Callable[[str], None]
+) -> None:
     """The folder's images in the place of the config's."""
     pipeline = first_part(cfg.train_dataloader.dataset).pipeline
 
     def images(name: str, pipeline: list, **more) -> dict:
-        return dict(dict(
-            type='mssl_plugins.ImageFolder', data_root=str(root.absolute()),
-            list_file=str(lists[name]), labels=False, max_bad=wishes.max_bad,
-            pipeline=pipeline), **more)
+        return dict(
+            dict(
+                type='mssl_plugins.ImageFolder',
+                data_root=str(root.absolute()),
+                list_file=str(lists[name]),
+                labels=False,
+                max_bad=wishes.max_bad,
+                pipeline=pipeline,
+            ),
+            **more,
+        )
 
     pipeline = _use_segments(pipeline, root, Path(cfg.work_dir), wishes.segments, say)
     cfg.train_dataloader.dataset = images('train', pipeline)
     size = recipes.image_size(cfg)
     load = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
     resize = round(size * 256 / 224) if size >= 128 else size
-    center = [*load, dict(type='mssl_plugins.CenterView', size=size, resize=resize),
-              dict(type='mssl_plugins.PackViews')]
+    center = [
+        *load,
+        dict(type='mssl_plugins.CenterView', size=size, resize=resize),
+        dict(type='mssl_plugins.PackViews'),
+    ]
     _set_knn(cfg, root, center, wishes, say)
     if not wishes.validate:
         say('nothing is measured while training (--no-validate)')
         return
-    view = next(dict(view, num=1) for node in each_dict(pipeline)
-                if node.get('type') in recipes.VIEWS for view in node['views'])
+    view = next(
+        dict(view, num=1)
+        for node in each_dict(pipeline)
+        if node.get('type') in recipes.VIEWS
+        for view in node['views']
+    )
     batch = dict(batch_size=32, num_workers=0, collate_fn=dict(type='default_collate'))
     epochs = cfg.train_cfg.get('max_epochs') or 1
     cfg.default_hooks['monitor'] = dict(
-        type='mssl_plugins.MonitorHook', interval=max(1, round(epochs / 20)),
+        type='mssl_plugins.MonitorHook',
+        interval=max(1, round(epochs / 20)),
         branch=_measured_branch(cfg),
         images=dict(batch, dataset=images('held_out', center)),
-        views=dict(batch, dataset=images('held_out', [
-            *load, dict(type='mssl_plugins.Views', views=[view]),
-            dict(type='mssl_plugins.PackViews')])))
+        views=dict(
+            batch,
+            dataset=images(
+                'held_out',
+                [
+                    *load,
+                    dict(type='mssl_plugins.Views', views=[view]),
+                    dict(type='mssl_plugins.PackViews'),
+                ],
+            ),
+        ),
+    )
 
 
 def _measured_branch(cfg: Config) -> str:
@@ -177,23 +214,46 @@ def _measured_branch(cfg: Config) -> str:
     return 'teacher' if method in TEACHERS else 'student'
 
 
-def _set_knn(cfg: Config, root: Path, center: list, wishes: Wishes,
-             say: Callable[[str], None]) -> None:
+def _set_knn(
+    cfg: Config, root: Path, center: list, wishes: Wishes, say: Callable[[str], None]
+) -> None:
     """k-NN where sub-folders are classes; otherwise its hook goes, and that is said."""
     hook = knn_hook(cfg)
-    test = next((root.parent / name for name in ('val', 'test')
-                 if root.name == 'train' and (root.parent / name).is_dir()), None)
-    classes = sorted({name.split('/')[0] for name in scan(str(root)) if '/' in name}) \
-        if test else []
+    test = next(
+        (
+            root.parent / name
+            for name in ('val', 'test')
+            if root.name == 'train' and (root.parent / name).is_dir()
+        ),
+        None,
+    )
+    classes = (
+        sorted({name.split('/')[0] for name in scan(str(root)) if '/' in name}) if test else []
+    )
     if wishes.validate and len(classes) > 1 and any(p.is_dir() for p in test.iterdir()):
         batch = dict(batch_size=64, num_workers=0, collate_fn=dict(type='default_collate'))
         settings = {k: v for k, v in (hook or {}).items() if k not in ('bank', 'test')}
         cfg.default_hooks['knn'] = dict(
-            dict(type='mssl_plugins.KNNHook', k=20, branch=_measured_branch(cfg),
-                 interval=max(1, round((cfg.train_cfg.get('max_epochs') or 1) / 10))), **settings,
-            **{name: dict(batch, dataset=dict(
-                type='mssl_plugins.ImageFolder', data_root=str(place.absolute()), labels=True,
-                pipeline=center)) for name, place in (('bank', root), ('test', test))})
+            dict(
+                type='mssl_plugins.KNNHook',
+                k=20,
+                branch=_measured_branch(cfg),
+                interval=max(1, round((cfg.train_cfg.get('max_epochs') or 1) / 10)),
+            ),
+            **settings,
+            **{
+                name: dict(
+                    batch,
+                    dataset=dict(
+                        type='mssl_plugins.ImageFolder',
+                        data_root=str(place.absolute()),
+                        labels=True,
+                        pipeline=center,
+                    ),
+                )
+                for name, place in (('bank', root), ('test', test))
+            },
+        )
         say(f'k-NN is measured on {len(classes)} classes: {root} and {test}')
         return
     cfg.custom_hooks = [h for h in cfg.get('custom_hooks') or [] if h is not hook]
@@ -204,8 +264,9 @@ def _set_knn(cfg: Config, root: Path, center: list, wishes: Wishes,
         say('k-NN is not measured: there are no train/ and val/ with a sub-folder a class')
 
 
-def _use_segments(pipeline: list, root: Path, work_dir: Path, given: Optional[str],
-                  say: Callable[[str], None]) -> list:
+def _use_segments(
+    pipeline: list, root: Path, work_dir: Path, given: Optional[str], say: Callable[[str], None]
+) -> list:
     """The pipeline with the segment store of the folder, made if there is none."""
     loading = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
     if not loading:
@@ -216,8 +277,14 @@ def _use_segments(pipeline: list, root: Path, work_dir: Path, given: Optional[st
         return pipeline  # the config names a store of its own
     store = Path(given).expanduser() if given else work_dir / 'segments'
     if not given and first_process():
-        say(f'segments: made by felzenszwalb in {store} (--segments STORE takes others, '
-            'as of `make_segments`)')
+        say(
+            f'segments: made by felzenszwalb in {store} (--segments STORE takes others, '
+            'as of `make_segments`)'
+        )
         make(find_images(str(root)), str(store), 'felzenszwalb', {}, len(os.sched_getaffinity(0)))
-    return [dict(step, segments=str(store), allow_missing=step.get('allow_missing', not given))
-            if step['type'] == 'mssl_plugins.LoadSegments' else step for step in pipeline]
+    return [
+        dict(step, segments=str(store), allow_missing=step.get('allow_missing', not given))
+        if step['type'] == 'mssl_plugins.LoadSegments'
+        else step
+        for step in pipeline
+    ]

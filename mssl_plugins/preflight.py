@@ -3,6 +3,7 @@
 Every file is read once: its header says size and kind, its content whether it
 decodes and whether it was there before.
 """
+
 import hashlib
 import io
 import os
@@ -21,10 +22,20 @@ from mssl_plugins.errors import UserError
 from mssl_plugins.files import progress, write_atomically
 
 KINDS = {
-    '1': 'black and white', 'L': '8-bit gray', 'LA': '8-bit gray with alpha', 'P': 'palette',
-    'RGB': '8-bit RGB', 'RGBA': '8-bit RGB with alpha', 'CMYK': '8-bit CMYK',
-    'YCbCr': '8-bit YCbCr', 'I': '32-bit gray', 'F': 'float gray', 'I;16': '16-bit gray',
-    'I;16B': '16-bit gray', 'PA': 'palette with alpha'}
+    '1': 'black and white',
+    'L': '8-bit gray',
+    'LA': '8-bit gray with alpha',
+    'P': 'palette',
+    'RGB': '8-bit RGB',
+    'RGBA': '8-bit RGB with alpha',
+    'CMYK': '8-bit CMYK',
+    'YCbCr': '8-bit YCbCr',
+    'I': '32-bit gray',
+    'F': 'float gray',
+    'I;16': '16-bit gray',
+    'I;16B': '16-bit gray',
+    'PA': 'palette with alpha',
+}
 HELD_OUT_FRACTION, HELD_OUT_LEAST = 0.05, 64
 
 
@@ -38,6 +49,7 @@ class Found(NamedTuple):
         digest (bytes): Of its content.
         fault (str): '' for an image that is used.
     """
+
     path: str
     height: int = 0
     width: int = 0
@@ -84,6 +96,7 @@ class Survey(NamedTuple):
         folder (Path): Where.
         found (List[Found]): Every file, in sorted order.
     """
+
     folder: Path
     found: List[Found]
 
@@ -124,13 +137,19 @@ class Survey(NamedTuple):
             said.append(f'{self.duplicates} have the same content as another: each is taken once')
         reasons = Counter(item.fault.split(':')[0].split(' (')[0] for item in self.faulty)
         if reasons:
-            said.append('not used: ' + ', '.join(
-                f'{count} {what}' for what, count in reasons.most_common()))
+            said.append(
+                'not used: ' + ', '.join(f'{count} {what}' for what, count in reasons.most_common())
+            )
         return said
 
 
-def survey(folder: str, min_size: int = 0, shown: bool = False,
-           names: Optional[Sequence[str]] = None, threads: Optional[int] = None) -> Survey:
+def survey(
+    folder: str,
+    min_size: int = 0,
+    shown: bool = False,
+    names: Optional[Sequence[str]] = None,
+    threads: Optional[int] = None,
+) -> Survey:
     """Looks at every image file of a folder.
 
     Args:
@@ -159,8 +178,9 @@ def survey(folder: str, min_size: int = 0, shown: bool = False,
     return Survey(root, found)
 
 
-def split(paths: Iterable[str], fraction: float = HELD_OUT_FRACTION,
-          least: int = HELD_OUT_LEAST) -> Dict[str, List[str]]:
+def split(
+    paths: Iterable[str], fraction: float = HELD_OUT_FRACTION, least: int = HELD_OUT_LEAST
+) -> Dict[str, List[str]]:
     """Holds images out to measure on.
 
     Which is held out depends on its path alone, so that it stays so when
@@ -177,8 +197,10 @@ def split(paths: Iterable[str], fraction: float = HELD_OUT_FRACTION,
     """
     paths = sorted(paths)
     count = min(max(round(fraction * len(paths)), least), len(paths) // 4)
-    order = sorted(paths, key=lambda p: hashlib.blake2b(p.encode(errors='surrogateescape'),
-                                                        digest_size=8).digest())
+    order = sorted(
+        paths,
+        key=lambda p: hashlib.blake2b(p.encode(errors='surrogateescape'), digest_size=8).digest(),
+    )
     held_out = set(order[:count])
     return dict(train=[p for p in paths if p not in held_out], held_out=sorted(held_out))
 
@@ -200,8 +222,9 @@ def write_lists(survey_: Survey, into: Path) -> Dict[str, Path]:
     files = {}
     for name, text in lists.items():
         files[name] = into / f'{name}.txt'
-        write_atomically((text + '\n' if text else '').encode(errors='surrogateescape'),
-                         files[name])
+        write_atomically(
+            (text + '\n' if text else '').encode(errors='surrogateescape'), files[name]
+        )
     return files
 
 
@@ -222,12 +245,14 @@ def check_counts(survey_: Survey, max_bad: float, batch: int) -> None:
         first = ', '.join(f'{printable(item.path)} ({item.fault})' for item in bad[:3])
         raise UserError(
             f'--data: {len(bad)} of {total} files cannot be used, more than --max-bad '
-            f'{max_bad:g}: {first}{" ..." if len(bad) > 3 else ""}')
+            f'{max_bad:g}: {first}{" ..." if len(bad) > 3 else ""}'
+        )
     images = len(split(item.path for item in survey_.used)['train'])
     if images < batch:
         raise UserError(
             f'--data: {images} images to train on are fewer than a batch of {batch} (the last, '
-            'smaller batch is dropped): nothing would be trained; lower --batch-size')
+            'smaller batch is dropped): nothing would be trained; lower --batch-size'
+        )
 
 
 def disk_lines(work_dir: str, checkpoint_bytes: int, kept: int) -> List[str]:
@@ -241,8 +266,12 @@ def disk_lines(work_dir: str, checkpoint_bytes: int, kept: int) -> List[str]:
         place = place.parent
     free, need = shutil.disk_usage(place).free, checkpoint_bytes * (kept + 1)
     if need > free:
-        raise UserError(f'{work_dir}: {need / 2**30:.1f} GiB of checkpoints do not fit the '
-                        f'{free / 2**30:.1f} GiB that are free; lower '
-                        'default_hooks.checkpoint.max_keep_ckpts, or choose another --work-dir')
-    return [f'checkpoints: {checkpoint_bytes / 2**20:.0f} MiB each, {kept} kept; '
-            f'{free / 2**30:.0f} GiB free']
+        raise UserError(
+            f'{work_dir}: {need / 2**30:.1f} GiB of checkpoints do not fit the '
+            f'{free / 2**30:.1f} GiB that are free; lower '
+            'default_hooks.checkpoint.max_keep_ckpts, or choose another --work-dir'
+        )
+    return [
+        f'checkpoints: {checkpoint_bytes / 2**20:.0f} MiB each, {kept} kept; '
+        f'{free / 2**30:.0f} GiB free'
+    ]

@@ -6,6 +6,7 @@ with its length; the learning rate moves with the batch (linear rule, Goyal et
 al., arXiv 1706.02677); crops, position embeddings and decoders move with the
 size.
 """
+
 import math
 from typing import List, NamedTuple, Optional
 
@@ -42,8 +43,10 @@ def set_epochs(cfg, epochs: int) -> List[str]:
     """
     planned = cfg.train_cfg.get('max_epochs')
     if planned is None:
-        raise UserError('--epochs: this config counts iterations '
-                        '(train_cfg.max_iters); use --cfg-options train_cfg.max_iters=N')
+        raise UserError(
+            '--epochs: this config counts iterations '
+            '(train_cfg.max_iters); use --cfg-options train_cfg.max_iters=N'
+        )
     if epochs < 1:
         raise UserError(f'--epochs {epochs}: must be 1 or more')
     if epochs == planned:
@@ -69,8 +72,10 @@ def set_epochs(cfg, epochs: int) -> List[str]:
                         part.setdefault('length', ratio)  # the hook's own default is 1 epoch
     cfg.train_cfg['max_epochs'] = epochs
     _end_of_cosine(cfg, epochs)
-    return [f'{epochs} epochs instead of {planned}: warm-up, cosine, momentum, temperatures and '
-            'freezing keep their fraction of the training']
+    return [
+        f'{epochs} epochs instead of {planned}: warm-up, cosine, momentum, temperatures and '
+        'freezing keep their fraction of the training'
+    ]
 
 
 def _end_of_cosine(cfg, epochs: int) -> None:
@@ -104,8 +109,9 @@ def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
     """
     if batch < 2:
         raise UserError(f'--batch-size {batch}: must be 2 or more')
-    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size') \
-        or cfg.train_dataloader['batch_size'] * processes
+    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size') or cfg.train_dataloader[
+        'batch_size'
+    ] * processes
     optimizer, total = cfg.optim_wrapper['optimizer'], batch * processes
     before = optimizer['lr']
     _scale_rate(cfg, total / base)
@@ -113,8 +119,11 @@ def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
     cfg.auto_scale_lr = dict(base_batch_size=total, enable=False)
     if total == base:
         return []
-    return [f'batch {total}' + (f' ({batch} a process)' if processes > 1 else '')
-            + f': learning rate {before:.4g} for {base} -> {optimizer["lr"]:.4g} (linear rule)']
+    return [
+        f'batch {total}'
+        + (f' ({batch} a process)' if processes > 1 else '')
+        + f': learning rate {before:.4g} for {base} -> {optimizer["lr"]:.4g} (linear rule)'
+    ]
 
 
 def _scale_rate(cfg, factor: float) -> None:
@@ -155,8 +164,12 @@ def image_size(cfg) -> int:
     Raises:
         UserError: If its pipeline has none of our view transforms.
     """
-    sizes = [view['size'] for node in each_dict(cfg._cfg_dict) if node.get('type') in VIEWS
-             for view in node['views']]
+    sizes = [
+        view['size']
+        for node in each_dict(cfg._cfg_dict)
+        if node.get('type') in VIEWS
+        for view in node['views']
+    ]
     if not sizes:
         raise UserError('this config has no mssl_plugins.Views whose size could be told')
     return max(sizes)
@@ -184,8 +197,10 @@ def set_size(cfg, size: int) -> List[str]:
         raise UserError(f'--size {size}: must be 32 px or more')
     if size % patch:
         near = sorted({max(patch, size // patch * patch), -(-size // patch) * patch})
-        raise UserError(f'--size {size}: the network has patches of {patch} px, so '
-                        f'{" or ".join(map(str, near))}')
+        raise UserError(
+            f'--size {size}: the network has patches of {patch} px, so '
+            f'{" or ".join(map(str, near))}'
+        )
     if size == before:
         return []
     ratio = size / before
@@ -204,7 +219,7 @@ def set_size(cfg, size: int) -> List[str]:
         elif node.get('type') == 'mssl_plugins.MixMask' and 'grid' in node:
             node['grid'] = 8 if size >= 160 else 4  # 8 at 224 px in the paper; below, our choice
         elif node.get('type') == 'mssl_plugins.MAEDecoder':
-            node['num_patches'] = (size // patch)**2
+            node['num_patches'] = (size // patch) ** 2
     if 'img_size' in (cfg.model.get('backbone') or {}):
         cfg.model['backbone']['img_size'] = size
     return [f'views of {size} px instead of {before}']
@@ -220,6 +235,7 @@ class Fit(NamedTuple):
         queue (int): Of MoCo: at most a quarter of the images, for an image in
             it is a negative of itself.
     """
+
     epochs: int
     batch: int
     queue: int
@@ -252,14 +268,22 @@ def fit(images: int, limit: int) -> Fit:
         UserError: For fewer than 8 images.
     """
     if images < 8:
-        raise UserError(f'{images} images are too few to learn from: 8 are the least, some '
-                        'hundred a sensible beginning')
+        raise UserError(
+            f'{images} images are too few to learn from: 8 are the least, some '
+            'hundred a sensible beginning'
+        )
     batch = max(4, min(limit, _power_of_two(images / 8)))
     return Fit(fitting_epochs(images), batch, max(batch, min(65536, _power_of_two(images / 4))))
 
 
-def fit_to_images(cfg, images: int, limit: int, processes: int = 1,
-                  epochs: Optional[int] = None, batch: Optional[int] = None) -> List[str]:
+def fit_to_images(
+    cfg,
+    images: int,
+    limit: int,
+    processes: int = 1,
+    epochs: Optional[int] = None,
+    batch: Optional[int] = None,
+) -> List[str]:
     """Fits a photo recipe to a folder and a machine.
 
     Args:
@@ -284,6 +308,8 @@ def fit_to_images(cfg, images: int, limit: int, processes: int = 1,
         if length < 4096:
             cfg.model['momentum'] = min(cfg.model.get('momentum', 0.999), 0.99)
         if length != queue:
-            said.append(f'queue of {length} keys instead of {queue}: at most a quarter of the '
-                        f"images; the key encoder's momentum is {cfg.model['momentum']}")
+            said.append(
+                f'queue of {length} keys instead of {queue}: at most a quarter of the '
+                f"images; the key encoder's momentum is {cfg.model['momentum']}"
+            )
     return said

@@ -6,6 +6,7 @@ MMEngine then resolves ``type='mssl_plugins.X'`` under any ``default_scope``
 first use, so that no ``custom_imports`` is needed.  A child of mmpretrain's
 registry would not be found from mmdet or mmseg.
 """
+
 from mmengine import registry as root
 from mmengine.registry import Registry
 
@@ -17,7 +18,8 @@ def _child(parent: Registry, *locations: str) -> Registry:
         parent.name,
         parent=parent,
         scope=SCOPE,
-        locations=[f'{SCOPE}.{place}' for place in locations])
+        locations=[f'{SCOPE}.{place}' for place in locations],
+    )
 
 
 MODELS = _child(root.MODELS, 'models')

@@ -1,4 +1,5 @@
 """The config of a training run: a shipped or written one, with what the user asked for."""
+
 import inspect
 import os
 from pathlib import Path
@@ -17,29 +18,35 @@ from mssl_plugins.photos import Wishes
 from mssl_plugins.work_dir import last_checkpoint
 
 #: hooks that evaluate while training
-EVALUATION_HOOKS = ('mssl_plugins.KNNHook', )
+EVALUATION_HOOKS = ('mssl_plugins.KNNHook',)
 # Settings that MMEngine reads beside the arguments of its Runner, or that we read.
 FURTHER_SETTINGS = {
-    'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'activation_checkpointing',
-    'work_dir', 'compile'
+    'model_wrapper_cfg',
+    'sync_bn',
+    'find_unused_parameters',
+    'activation_checkpointing',
+    'work_dir',
+    'compile',
 }
 
 
-def build_run_config(config: str,
-                     work_dir: Optional[str] = None,
-                     resume: Optional[str] = None,
-                     data: Optional[str] = None,
-                     wishes: Wishes = Wishes(),
-                     load_from: Optional[str] = None,
-                     allow_missing: bool = False,
-                     amp: bool = False,
-                     validate: bool = True,
-                     auto_scale_lr: bool = False,
-                     pin_memory: bool = True,
-                     persistent_workers: bool = True,
-                     seed: Optional[int] = None,
-                     options: Optional[dict] = None,
-                     launcher: str = 'none') -> Config:
+def build_run_config(
+    config: str,
+    work_dir: Optional[str] = None,
+    resume: Optional[str] = None,
+    data: Optional[str] = None,
+    wishes: Wishes = Wishes(),
+    load_from: Optional[str] = None,
+    allow_missing: bool = False,
+    amp: bool = False,
+    validate: bool = True,
+    auto_scale_lr: bool = False,
+    pin_memory: bool = True,
+    persistent_workers: bool = True,
+    seed: Optional[int] = None,
+    options: Optional[dict] = None,
+    launcher: str = 'none',
+) -> Config:
     """The config of a run, ready for MMEngine's runner.
 
     Args:
@@ -97,8 +104,9 @@ def build_run_config(config: str,
         _use_bfloat16(cfg)
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
-            raise UserError('--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) '
-                            f'in {path}')
+            raise UserError(
+                f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {path}'
+            )
         cfg.auto_scale_lr.enable = True
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
@@ -107,15 +115,15 @@ def build_run_config(config: str,
         cfg.merge_from_dict(options)
     if survey:
         preflight.check_counts(
-            survey, wishes.max_bad, cfg.train_dataloader.batch_size * wishes.processes)
+            survey, wishes.max_bad, cfg.train_dataloader.batch_size * wishes.processes
+        )
     _find_start(cfg, resume)
     _complete(cfg, launcher, pin_memory, persistent_workers)
     # The runner copies the config into the work dir.  Under another name, so
     # that `mim`, which looks for a config by file name in the whole tree,
     # still finds one.
     cfg.setdefault('experiment_name', path.stem)
-    return Config(
-        cfg.to_dict(), cfg_text=cfg.text, filename=str(path.with_name('config.py')))
+    return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(path.with_name('config.py')))
 
 
 def drop_evaluation(cfg: Config) -> None:
@@ -128,15 +136,18 @@ def drop_evaluation(cfg: Config) -> None:
             cfg.default_hooks.pop(key)
 
 
-def _use_data(cfg: Config, path: Path, data: Optional[str], wishes: Wishes, resume: bool
-              ) -> Optional[preflight.Survey]:
+def _use_data(
+    cfg: Config, path: Path, data: Optional[str], wishes: Wishes, resume: bool
+) -> Optional[preflight.Survey]:
     """The user's images, and what they asked of the recipe."""
     if data is None:
         if photos.is_photo_recipe(cfg):
             raise UserError(f'{path.stem} is for your own images: name their folder with --data')
         if wishes.segments:
-            raise UserError("--segments goes with --data; of a config's own data it is the "
-                            '`segments` of mssl_plugins.LoadSegments')
+            raise UserError(
+                "--segments goes with --data; of a config's own data it is the "
+                '`segments` of mssl_plugins.LoadSegments'
+            )
         for line in photos.apply_wishes(cfg, wishes):
             print(line, flush=True)
     elif 'num_classes' in (cfg.model.get('head') or {}):  # a probe or fine-tuning
@@ -144,14 +155,19 @@ def _use_data(cfg: Config, path: Path, data: Optional[str], wishes: Wishes, resu
         photos.apply_wishes(cfg, wishes)
     else:
         return photos.use_folder(
-            cfg, data, wishes, resume,
-            lambda line: photos.first_process() and print(line, flush=True))
+            cfg,
+            data,
+            wishes,
+            resume,
+            lambda line: photos.first_process() and print(line, flush=True),
+        )
     return None
 
 
 def _allow_missing_segments(cfg: Config, path: Path) -> None:
-    loading = [node for node in each_dict(cfg._cfg_dict)
-               if node.get('type') == 'mssl_plugins.LoadSegments']
+    loading = [
+        node for node in each_dict(cfg._cfg_dict) if node.get('type') == 'mssl_plugins.LoadSegments'
+    ]
     if not loading:
         raise UserError(f'--allow-missing: {path} loads no segments')
     for node in loading:
@@ -201,6 +217,11 @@ def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: 
     if saving and saving.get('type') == 'CheckpointHook':
         saving.type = 'mssl_plugins.AtomicCheckpointHook'
     if launcher != 'none' and not on_gpu:
-        cfg.setdefault('model_wrapper_cfg', dict(
-            type='mssl_plugins.CPUDistributedDataParallel', broadcast_buffers=False,
-            find_unused_parameters=cfg.get('find_unused_parameters', False)))
+        cfg.setdefault(
+            'model_wrapper_cfg',
+            dict(
+                type='mssl_plugins.CPUDistributedDataParallel',
+                broadcast_buffers=False,
+                find_unused_parameters=cfg.get('find_unused_parameters', False),
+            ),
+        )

@@ -8,6 +8,7 @@ What OpenMMLab's ``train.py`` does, and:
 - a run that never begins leaves nothing behind, and no run spoils another's folder;
 - a run that is asked to stop saves first.
 """
+
 import gc
 import os
 import time
@@ -45,13 +46,21 @@ class _Begin(Hook):
         if not runner._resume or runner.rank:
             return
         if loop.iter >= loop.max_iters:
-            print(f'{runner._load_from} is finished: all {loop.max_iters} iterations are done',
-                  flush=True)
+            print(
+                f'{runner._load_from} is finished: all {loop.max_iters} iterations are done',
+                flush=True,
+            )
             return
-        epoch = (f' (epoch {loop.epoch + 1} of {loop.max_epochs})'
-                 if isinstance(loop, EpochBasedTrainLoop) else '')
-        print(f'going on from {runner._load_from}: {loop.iter} of {loop.max_iters} iterations '
-              f'are done{epoch}', flush=True)
+        epoch = (
+            f' (epoch {loop.epoch + 1} of {loop.max_epochs})'
+            if isinstance(loop, EpochBasedTrainLoop)
+            else ''
+        )
+        print(
+            f'going on from {runner._load_from}: {loop.iter} of {loop.max_iters} iterations '
+            f'are done{epoch}',
+            flush=True,
+        )
 
     def after_train_iter(self, *_, **__) -> None:
         """Notes it."""
@@ -80,6 +89,7 @@ class EstimateHook(Hook):
         stop (bool): End the run then. Defaults to False.
         steps (int): To time, after two that are not. Defaults to 10.
     """
+
     priority = 'LOWEST'
 
     def __init__(self, stop: bool = False, steps: int = 10) -> None:
@@ -104,12 +114,16 @@ class EstimateHook(Hook):
         epoch = step * len(runner.train_dataloader)
         runner.logger.info(
             f'{step:.3g} s a step: {duration(epoch)} an epoch, about '
-            f'{duration(step * (runner.max_iters - self.first))} for the run')
+            f'{duration(step * (runner.max_iters - self.first))} for the run'
+        )
         if self.stop:
             if runner.rank == 0:
-                print(f'checked: {duration(epoch)} an epoch, about '
-                      f'{duration(step * runner.max_iters)} for {runner.max_epochs} epochs; '
-                      'nothing is kept', flush=True)
+                print(
+                    f'checked: {duration(epoch)} an epoch, about '
+                    f'{duration(step * runner.max_iters)} for {runner.max_epochs} epochs; '
+                    'nothing is kept',
+                    flush=True,
+                )
             raise Checked
 
 
@@ -130,15 +144,22 @@ class TrainingRun:
             taken for a mistake in what was given.
     """
 
-    def __init__(self, cfg: Config, hooks: Sequence[Hook] = (), check: bool = False,
-                 verbose: bool = False) -> None:
+    def __init__(
+        self, cfg: Config, hooks: Sequence[Hook] = (), check: bool = False, verbose: bool = False
+    ) -> None:
         self.cfg, self.hooks, self.check, self.begun = cfg, hooks, check, False
         self.verbose = verbose
         self.place = WorkDir(cfg.work_dir) if first_process() else None
 
     @classmethod
-    def prepare(cls, hooks: Sequence[Hook] = (), check: bool = False, verbose: bool = False,
-                overwrite: bool = False, **options) -> 'TrainingRun':
+    def prepare(
+        cls,
+        hooks: Sequence[Hook] = (),
+        check: bool = False,
+        verbose: bool = False,
+        overwrite: bool = False,
+        **options,
+    ) -> 'TrainingRun':
         """A run from what a user asked for; a mistake leaves nothing behind.
 
         Args:
@@ -243,8 +264,13 @@ class TrainingRun:
         if self.place and self.place.old:
             runner.register_hook(_Overwrite(self.place), priority='VERY_HIGH')
         shown = [] if self.verbose else [ConsoleHook()]
-        for hook in (*self.hooks, *shown, EstimateHook(self.check), _Begin(self),
-                     StopHook(request)):
+        for hook in (
+            *self.hooks,
+            *shown,
+            EstimateHook(self.check),
+            _Begin(self),
+            StopHook(request),
+        ):
             runner.register_hook(hook, priority='LOWEST')
         runner.train()
 
@@ -257,4 +283,5 @@ def _check_batches(loader: DataLoader) -> None:
         raise UserError(
             f'{images} images a process, fewer than train_dataloader.batch_size='
             f'{loader.batch_size}, and drop_last=True leaves out what fills no batch: nothing to '
-            'train; give more images or a smaller --batch-size')
+            'train; give more images or a smaller --batch-size'
+        )

@@ -1,4 +1,5 @@
 """The folder of a run: one run at a time, no old run lost, nothing left of one that never began."""
+
 import errno
 import fcntl
 import os
@@ -60,11 +61,14 @@ class WorkDir:
                 owner = os.read(handle, 200).decode(errors='replace').strip()
                 os.close(handle)
                 if error.errno in (errno.EACCES, errno.EAGAIN):
-                    raise UserError(f'another run is training in {self.path} ({owner or "?"}): '
-                                    'wait for its end or name another --work-dir') from None
+                    raise UserError(
+                        f'another run is training in {self.path} ({owner or "?"}): '
+                        'wait for its end or name another --work-dir'
+                    ) from None
                 return
             if (self.path / LOCK).exists() and os.path.samestat(
-                    os.fstat(handle), os.stat(self.path / LOCK)):
+                os.fstat(handle), os.stat(self.path / LOCK)
+            ):
                 break
             os.close(handle)  # its owner took it away meanwhile
         os.ftruncate(handle, 0)
@@ -87,14 +91,19 @@ class WorkDir:
         Raises:
             UserError: If there is one and it may not be deleted.
         """
-        found = sorted(p for p in self.path.iterdir() if CHECKPOINTS.fullmatch(p.name)
-                       ) if self.path.is_dir() else []
+        found = (
+            sorted(p for p in self.path.iterdir() if CHECKPOINTS.fullmatch(p.name))
+            if self.path.is_dir()
+            else []
+        )
         if not found:
             return
         if not overwrite:
             last = last_checkpoint(self.path)
-            raise UserError(f'{self.path} holds a run ({Path(last or found[-1]).name}): go on '
-                            'with --resume, or delete it and start over with --overwrite')
+            raise UserError(
+                f'{self.path} holds a run ({Path(last or found[-1]).name}): go on '
+                'with --resume, or delete it and start over with --overwrite'
+            )
         self.old = found + [p for p in self.path.iterdir() if LOGS.fullmatch(p.name)]
 
     def forget_old(self) -> None:
@@ -110,7 +119,8 @@ class WorkDir:
         elif self.path.is_dir():
             for path in self.path.iterdir():
                 if path.name not in self.known and (
-                        LOGS.fullmatch(path.name) or path.name in ('config.py', 'images')):
+                    LOGS.fullmatch(path.name) or path.name in ('config.py', 'images')
+                ):
                     _delete(path)
         for parent in self.new[1:]:
             if parent.is_dir() and not any(parent.iterdir()):

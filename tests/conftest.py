@@ -1,4 +1,5 @@
 """What several test files share."""
+
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def _repeatable(monkeypatch):
     torch as it is: our tools forbid it to run a checkpoint's code."""
     monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
     import torch
+
     torch.manual_seed(0)
     torch.set_num_threads(1)  # a tool run by the test before may have set more
     np.random.seed(0)
@@ -39,8 +41,7 @@ def real_data():
     def find(name: str) -> Path:
         folder = Path(os.environ.get('MSSL_DATA', ROOT.parent / 'shared/data'))
         if not (folder / name).exists():
-            pytest.skip(f'no {name} in {folder}: name the folder of real '
-                        'images with MSSL_DATA')
+            pytest.skip(f'no {name} in {folder}: name the folder of real images with MSSL_DATA')
         return folder / name
 
     return find
@@ -50,6 +51,7 @@ def real_data():
 def image_folder(tmp_path_factory) -> Path:
     """24 random pictures of 32 px in two sub-folders."""
     from PIL import Image
+
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp('pictures')
     for label in 'ab':
@@ -77,9 +79,9 @@ def tiny_config(tmp_path, image_folder):
 
 @pytest.fixture
 def train(tmp_path):
-    """Trains as ``tools/train.py ARGUMENTS`` does; returns status and text.
-    """
+    """Trains as ``tools/train.py ARGUMENTS`` does; returns status and text."""
     from helpers.forked import Training
+
     return lambda *argv: Training(tmp_path, *argv).wait()
 
 
@@ -89,10 +91,12 @@ def run_python(tmp_path):
 
     def run(*args, env=None, cwd=tmp_path, timeout=600, python=sys.executable):
         return subprocess.run(
-            [str(python), *map(str, args)], cwd=cwd, timeout=timeout,
+            [str(python), *map(str, args)],
+            cwd=cwd,
+            timeout=timeout,
             env={**os.environ, 'PYTHONPATH': str(ROOT), **(env or {})},
-            text=True, capture_output=True)
+            text=True,
+            capture_output=True,
+        )
 
     return run
-
-

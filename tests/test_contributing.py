@@ -1,4 +1,5 @@
 """CONTRIBUTING.md's worked example, run as a reader would, outside the repository."""
+
 import re
 
 import pytest
@@ -19,8 +20,9 @@ def example(tmp_path_factory):
 
 
 def test_the_example_trains_by_name(example, run_python):
-    command = re.search(r'```bash\npython (-m mssl_plugins train .*)\n```',
-                        (ROOT / 'CONTRIBUTING.md').read_text())[1]
+    command = re.search(
+        r'```bash\npython (-m mssl_plugins train .*)\n```', (ROOT / 'CONTRIBUTING.md').read_text()
+    )[1]
     env = {'PYTHONPATH': f'{ROOT}:{example}'}
     done = run_python(*command.split(), cwd=example, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -30,6 +32,7 @@ def test_the_example_trains_by_name(example, run_python):
 
 def test_the_examples_test_passes(example, run_python):
     env = {'PYTHONPATH': f'{ROOT}:{example}'}
-    done = run_python('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_barlow_twins.py',
-                      cwd=example, env=env)
+    done = run_python(
+        '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_barlow_twins.py', cwd=example, env=env
+    )
     assert done.returncode == 0 and '1 passed' in done.stdout, done.stdout[-2000:]

@@ -1,4 +1,5 @@
 """Detection and segmentation with the real mmdet and mmseg, scored by pycocotools."""
+
 import json
 import math
 import multiprocessing
@@ -38,13 +39,15 @@ SMALL = dict(depth=18, stem_channels=8, base_channels=8)
 
 
 def vitdet(**kwargs):
-    return ViTDet(ARCH, **{**dict(img_size=32, patch_size=4, window_size=3, global_blocks=1),
-                           **kwargs})
+    return ViTDet(
+        ARCH, **{**dict(img_size=32, patch_size=4, window_size=3, global_blocks=1), **kwargs}
+    )
 
 
 def plain(**kwargs):
-    return ViT(ARCH, **{**dict(img_size=32, patch_size=4, out_type='featmap', final_norm=False),
-                        **kwargs})
+    return ViT(
+        ARCH, **{**dict(img_size=32, patch_size=4, out_type='featmap', final_norm=False), **kwargs}
+    )
 
 
 def randomize(module):
@@ -54,8 +57,10 @@ def randomize(module):
 
 
 def save(backbone, path, prefix='backbone.', **extra):
-    torch.save(dict(state_dict={**{prefix + k: v for k, v in backbone.state_dict().items()},
-                                **extra}), path)
+    torch.save(
+        dict(state_dict={**{prefix + k: v for k, v in backbone.state_dict().items()}, **extra}),
+        path,
+    )
     return path
 
 
@@ -67,7 +72,7 @@ def test_maps_of_any_size(size, grid):
     net = vitdet(out_indices=[0, 2])
     maps = net(torch.randn(2, 3, *size))
     assert [tuple(m.shape) for m in maps] == [(2, 16, *grid)] * 2
-    assert net.global_blocks == (2, ) and [b.attn.window for b in net.layers] == [3, 3, 0]
+    assert net.global_blocks == (2,) and [b.attn.window for b in net.layers] == [3, 3, 0]
 
 
 def by_loops(attention, x, grid):
@@ -76,19 +81,25 @@ def by_loops(attention, x, grid):
     side = [attention.window or n for n in grid]
     side = [min(s, n) for s, n in zip(side, grid)]
     heads, width = attention.num_heads, attention.head_dims
-    tables = [relative_table(t, s) for t, s in zip(
-        (attention.rel_pos_h, attention.rel_pos_w), side)]
+    tables = [
+        relative_table(t, s) for t, s in zip((attention.rel_pos_h, attention.rel_pos_w), side)
+    ]
     q, k, v = attention.qkv(x[0]).view(rows, columns, 3, heads, width).unbind(2)
     out = torch.zeros(rows, columns, heads, width, dtype=x.dtype)
     places = [(r, c) for r in range(rows) for c in range(columns)]
     for r, c in places:
-        inside = [(i, j) for i, j in places
-                  if i // side[0] == r // side[0] and j // side[1] == c // side[1]]
+        inside = [
+            (i, j)
+            for i, j in places
+            if i // side[0] == r // side[0] and j // side[1] == c // side[1]
+        ]
         for h in range(heads):
             logits = []
             for i, j in inside:
-                bias = q[r, c, h] @ tables[0][r % side[0], i % side[0]] \
+                bias = (
+                    q[r, c, h] @ tables[0][r % side[0], i % side[0]]
                     + q[r, c, h] @ tables[1][c % side[1], j % side[1]]
+                )
                 logits.append(q[r, c, h] @ k[i, j, h] / math.sqrt(width) + bias)
             weights = torch.stack(logits).softmax(0)
             out[r, c, h] = sum(w * v[i, j, h] for w, (i, j) in zip(weights, inside))
@@ -97,8 +108,11 @@ def by_loops(attention, x, grid):
 
 @pytest.mark.parametrize('window, grid', [(3, (5, 7)), (2, (4, 4)), (0, (3, 5)), (9, (4, 5))])
 def test_attention_equals_plain_loops(window, grid):
-    attention = randomize(vitdet(window_size=window or 1, global_blocks=0 if window else 3)
-                          ).layers[0].attn.double()
+    attention = (
+        randomize(vitdet(window_size=window or 1, global_blocks=0 if window else 3))
+        .layers[0]
+        .attn.double()
+    )
     x = torch.randn(1, grid[0] * grid[1], 16, dtype=torch.float64)
     with torch.no_grad():
         assert attention.window == window
@@ -114,8 +128,8 @@ def test_a_window_as_large_as_the_map_is_global():
         # the same 15 distances, the outer ones of a larger table never used
         for name, value in state.items():
             if name.endswith(('rel_pos_h', 'rel_pos_w')):
-                wide = torch.full((2 * window - 1, value.shape[1]), 9.)
-                wide[window - 8:window + 7] = value
+                wide = torch.full((2 * window - 1, value.shape[1]), 9.0)
+                wide[window - 8 : window + 7] = value
                 state[name] = wide
         inside.load_state_dict(state)
         inside.train(False)
@@ -153,7 +167,7 @@ def test_bfloat16_keeps_the_padding_out():
 
 
 def test_relative_table():
-    table = torch.arange(5.)[:, None]  # distances -2 .. 2 of 3 places
+    table = torch.arange(5.0)[:, None]  # distances -2 .. 2 of 3 places
     assert relative_table(table, 3)[..., 0].tolist() == [[2, 1, 0], [3, 2, 1], [4, 3, 2]]
     wide = relative_table(table, 5)[..., 0]  # 9 distances
     assert wide.shape == (5, 5) and wide[0, 0] == 2 and wide[4, 0] == 4 and wide[0, 4] == 0
@@ -168,9 +182,15 @@ def test_drop_path_drops_an_image_and_not_a_window():
     assert (out[~dropped] != 0).float().mean() > 0.99
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(global_blocks=[3]), '0 .. 2'), (dict(global_blocks=4), '0 .. 3'),
-    (dict(window_size=-1), 'at least 0'), (dict(with_cls_token=True), 'with_cls_token')])
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(global_blocks=[3]), '0 .. 2'),
+        (dict(global_blocks=4), '0 .. 3'),
+        (dict(window_size=-1), 'at least 0'),
+        (dict(with_cls_token=True), 'with_cls_token'),
+    ],
+)
 def test_mistakes_in_the_backbone(kwargs, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         vitdet(**kwargs)
@@ -178,12 +198,17 @@ def test_mistakes_in_the_backbone(kwargs, words):
 
 def test_pyramid():
     neck = SimpleFeaturePyramid(16, 8)
-    maps = neck((torch.randn(1, 16, 4, 6), ))
+    maps = neck((torch.randn(1, 16, 4, 6),))
     assert [tuple(m.shape[1:]) for m in maps] == [
-        (8, 16, 24), (8, 8, 12), (8, 4, 6), (8, 2, 3), (8, 1, 2)]
+        (8, 16, 24),
+        (8, 8, 12),
+        (8, 4, 6),
+        (8, 2, 3),
+        (8, 1, 2),
+    ]
     assert torch.equal(maps[4], maps[3][:, :, ::2, ::2])
     with pytest.raises(ValueError, match='scale'):
-        SimpleFeaturePyramid(16, scales=(3, ))
+        SimpleFeaturePyramid(16, scales=(3,))
 
 
 # -------------------------------------------------------------------- loading
@@ -239,8 +264,9 @@ class Detector(nn.Module):
 
 
 def three_stages():
-    return SmallImageResNet(**SMALL, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
-                            out_indices=(2, ))
+    return SmallImageResNet(
+        **SMALL, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)
+    )
 
 
 def test_res5_reaches_the_shared_head(tmp_path):
@@ -285,8 +311,9 @@ def test_any_missing_key_stops(tmp_path, lost):
 
 
 def test_missing_key_of_a_vit_stops(tmp_path):
-    state = {f'backbone.{k}': v for k, v in plain().state_dict().items()
-             if k != 'layers.1.ln2.bias'}
+    state = {
+        f'backbone.{k}': v for k, v in plain().state_dict().items() if k != 'layers.1.ln2.bias'
+    }
     torch.save(dict(state_dict=state), tmp_path / 'c.pth')
     with pytest.raises(ValueError, match='missing: layers.1.ln2.bias'):
         load_pretrained(nn.ModuleDict(dict(backbone=vitdet())), tmp_path / 'c.pth')
@@ -296,9 +323,14 @@ def test_missing_key_of_a_vit_stops(tmp_path):
 def test_layer_decay():
     model = nn.ModuleDict(dict(backbone=vitdet(), head=nn.Linear(16, 4)))
     wrapper = LayerDecayConstructor(
-        dict(optimizer=dict(type='AdamW', lr=1., weight_decay=0.1)),
-        dict(layer_decay_rate=0.5, norm_decay_mult=0., flat_decay_mult=0.,
-             custom_keys={k: dict(decay_mult=0.) for k in ('pos_embed', 'rel_pos')}))(model)
+        dict(optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.1)),
+        dict(
+            layer_decay_rate=0.5,
+            norm_decay_mult=0.0,
+            flat_decay_mult=0.0,
+            custom_keys={k: dict(decay_mult=0.0) for k in ('pos_embed', 'rel_pos')},
+        ),
+    )(model)
     groups = {id(g['params'][0]): g for g in wrapper.optimizer.param_groups}
     for name, parameter in model.named_parameters():
         group = groups[id(parameter)]
@@ -306,12 +338,13 @@ def test_layer_decay():
             depth = int(name.split('.')[2]) + 1
         else:
             depth = 4 if name.startswith('head.') else 0
-        assert group['lr'] == 0.5**(4 - depth), name
+        assert group['lr'] == 0.5 ** (4 - depth), name
         free = parameter.ndim == 1 or 'pos_embed' in name or 'rel_pos' in name
         assert group['weight_decay'] == (0 if free else 0.1), name
     with pytest.raises(TypeError, match='get_layer_depth'):
-        LayerDecayConstructor(dict(optimizer=dict(type='SGD', lr=1.)),
-                              dict(layer_decay_rate=0.5))(nn.ModuleDict(dict(head=nn.Linear(1, 1))))
+        LayerDecayConstructor(dict(optimizer=dict(type='SGD', lr=1.0)), dict(layer_decay_rate=0.5))(
+            nn.ModuleDict(dict(head=nn.Linear(1, 1)))
+        )
 
 
 # ----------------------------------------------------------------------- data
@@ -328,17 +361,31 @@ def test_layouts_hold_the_scenes(scenes):
     from mmdet.datasets import CocoDataset, XMLDataset
     from mmseg.datasets import BaseSegDataset
     from pycocotools.coco import COCO
-    source = Scenes(split='test', length=4, size=64, objects=(1, 3), scale=(0.3, 0.6),
-                    num_classes=4)
+
+    source = Scenes(
+        split='test', length=4, size=64, objects=(1, 3), scale=(0.3, 0.6), num_classes=4
+    )
     classes = source.metainfo['classes']
     data = scenes / 'data'
-    coco = CocoDataset(ann_file='annotations/val.json', data_root=str(data / 'scenes-coco'),
-                       data_prefix=dict(img='val/'), metainfo=dict(classes=classes), test_mode=True)
-    voc = XMLDataset(ann_file='ImageSets/Main/val.txt', data_root=str(data / 'scenes-voc'),
-                     data_prefix=dict(sub_data_root=''), metainfo=dict(classes=classes),
-                     test_mode=True)
-    seg = BaseSegDataset(data_root=str(data / 'scenes-seg'), data_prefix=dict(
-        img_path='img/val', seg_map_path='ann/val'), metainfo=dict(classes=('none', *classes)))
+    coco = CocoDataset(
+        ann_file='annotations/val.json',
+        data_root=str(data / 'scenes-coco'),
+        data_prefix=dict(img='val/'),
+        metainfo=dict(classes=classes),
+        test_mode=True,
+    )
+    voc = XMLDataset(
+        ann_file='ImageSets/Main/val.txt',
+        data_root=str(data / 'scenes-voc'),
+        data_prefix=dict(sub_data_root=''),
+        metainfo=dict(classes=classes),
+        test_mode=True,
+    )
+    seg = BaseSegDataset(
+        data_root=str(data / 'scenes-seg'),
+        data_prefix=dict(img_path='img/val', seg_map_path='ann/val'),
+        metainfo=dict(classes=('none', *classes)),
+    )
     api = COCO(str(data / 'scenes-coco/annotations/val.json'))
     for i, scene in enumerate(source):
         large = (scene['gt_bboxes'][:, 2:] - scene['gt_bboxes'][:, :2]).min(1) >= MIN_BOX_SIDE
@@ -352,20 +399,28 @@ def test_layouts_hold_the_scenes(scenes):
         masks = [api.annToMask(a) for a in api.loadAnns(api.getAnnIds(imgIds=i))]
         assert np.array_equal(masks, scene['gt_masks'][large])
         import cv2
+
         labels = cv2.imread(seg.get_data_info(i)['seg_map_path'], cv2.IMREAD_UNCHANGED)
         assert np.array_equal(labels > 0, scene['gt_masks'].any(0))
         assert set(np.unique(labels)) <= {0, *(scene['gt_bboxes_labels'] + 1)}
 
 
-@pytest.mark.parametrize('name, layout', [
-    ('faster-rcnn_r50-c4_8xb2-1x_own-voc', 'voc'), ('mask-rcnn_r50-c4_8xb2-1x_own-coco', 'coco'),
-    ('vitdet_vit-b16_32xb2-36e_own-coco', 'coco'), ('upernet_vit-b16_8xb2-100e_own-masks', 'seg')])
+@pytest.mark.parametrize(
+    'name, layout',
+    [
+        ('faster-rcnn_r50-c4_8xb2-1x_own-voc', 'voc'),
+        ('mask-rcnn_r50-c4_8xb2-1x_own-coco', 'coco'),
+        ('vitdet_vit-b16_32xb2-36e_own-coco', 'coco'),
+        ('upernet_vit-b16_8xb2-100e_own-masks', 'seg'),
+    ],
+)
 def test_a_folder_of_ones_own_is_read(scenes, monkeypatch, name, layout):
     """Path and classes in the environment; one image through the config's own transforms."""
     from mmengine.config import Config
     from mmengine.registry import DATASETS, DefaultScope
 
     from mssl_plugins.catalogue import find
+
     classes = Scenes(length=1, num_classes=4).metainfo['classes']
     classes = ('none', *classes) if layout == 'seg' else classes
     monkeypatch.setenv('OWN_DATA', str(scenes / f'data/scenes-{layout}'))
@@ -413,6 +468,7 @@ def _train(folder, argv):
     import os
 
     from helpers.forked import _body
+
     os.chdir(folder)
     _body(argv, folder / 'output.txt', folder)
 
@@ -420,7 +476,8 @@ def _train(folder, argv):
 def train(folder, *argv):
     """``tools/train.py ARGUMENTS`` in a fork, which has mmdet and mmseg already."""
     process = multiprocessing.get_context('fork').Process(
-        target=_train, args=(folder, [str(a) for a in argv]))
+        target=_train, args=(folder, [str(a) for a in argv])
+    )
     process.start()
     process.join(300)
     text = (folder / 'output.txt').read_text()
@@ -435,15 +492,34 @@ def scalars(work_dir):
     return values
 
 
-SHORT = ['train_cfg.max_iters=3', 'train_cfg.val_interval=3', 'default_hooks.logger.interval=1',
-         'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
-         'val_dataloader.num_workers=0', 'default_hooks.checkpoint.interval=3']
+SHORT = [
+    'train_cfg.max_iters=3',
+    'train_cfg.val_interval=3',
+    'default_hooks.logger.interval=1',
+    'train_dataloader.batch_size=2',
+    'train_dataloader.num_workers=0',
+    'val_dataloader.num_workers=0',
+    'default_hooks.checkpoint.interval=3',
+]
 RUNS = [
-    ('faster-rcnn_r18-c4_1xb4-200i_scenes-voc', 'resnet',
-     ['coco/bbox_mAP', 'coco/bbox_mAP_75', 'pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75'],
-     ['model.test_cfg.rcnn.score_thr=0.0']),
-    ('vitdet_vit-mini_1xb4-200i_scenes-coco', 'vit', ['coco/bbox_mAP', 'coco/segm_mAP', 'coco/segm_mAP_50'],  # noqa: E501
-     ['model.test_cfg.rcnn.score_thr=0.0']),
+    (
+        'faster-rcnn_r18-c4_1xb4-200i_scenes-voc',
+        'resnet',
+        [
+            'coco/bbox_mAP',
+            'coco/bbox_mAP_75',
+            'pascal_voc/mAP',
+            'pascal_voc/AP50',
+            'pascal_voc/AP75',
+        ],
+        ['model.test_cfg.rcnn.score_thr=0.0'],
+    ),
+    (
+        'vitdet_vit-mini_1xb4-200i_scenes-coco',
+        'vit',
+        ['coco/bbox_mAP', 'coco/segm_mAP', 'coco/segm_mAP_50'],  # noqa: E501
+        ['model.test_cfg.rcnn.score_thr=0.0'],
+    ),
     ('upernet_vit-mini_1xb4-200i_scenes-seg', 'vit', ['mIoU', 'mAcc'], []),
 ]
 
@@ -453,15 +529,26 @@ def pretrained(tmp_path_factory):
     """Checkpoints as this library writes them, of the small configs' backbones."""
     folder = tmp_path_factory.mktemp('pretrained')
     resnet = SmallImageResNet(18, pool=False, stem_stride=2, stem_channels=16, base_channels=16)
-    vit = ViT(dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
-              img_size=32, patch_size=4)
+    vit = ViT(
+        dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
+        img_size=32,
+        patch_size=4,
+    )
     return dict(resnet=save(resnet, folder / 'resnet.pth'), vit=save(vit, folder / 'vit.pth'))
 
 
 @pytest.mark.parametrize('name, family, figures, options', RUNS, ids=[r[0] for r in RUNS])
 def test_trains_and_is_scored(scenes, pretrained, name, family, figures, options):
-    status, text = train(scenes, name, '--work-dir', scenes / name, '--cfg-options', *SHORT,
-                         f'default_hooks.backbone.checkpoint={pretrained[family]}', *options)
+    status, text = train(
+        scenes,
+        name,
+        '--work-dir',
+        scenes / name,
+        '--cfg-options',
+        *SHORT,
+        f'default_hooks.backbone.checkpoint={pretrained[family]}',
+        *options,
+    )
     assert status == 0, text[-3000:]
     found = scalars(scenes / name)
     assert all(0 <= found[f] <= 100 for f in figures), found
@@ -480,8 +567,14 @@ def test_trains_and_is_scored(scenes, pretrained, name, family, figures, options
 
 def test_a_run_stops_at_the_wrong_checkpoint(scenes, pretrained):
     status, text = train(
-        scenes, RUNS[0][0], '--work-dir', scenes / 'wrong', '--cfg-options', *SHORT,
-        f"default_hooks.backbone.checkpoint={pretrained['vit']}")
+        scenes,
+        RUNS[0][0],
+        '--work-dir',
+        scenes / 'wrong',
+        '--cfg-options',
+        *SHORT,
+        f'default_hooks.backbone.checkpoint={pretrained["vit"]}',
+    )
     assert status == 1 and 'missing: conv1.weight' in text and not (scenes / 'wrong').exists()
 
 
@@ -556,21 +649,29 @@ def test_backbones_work_inside_plain_configs(tmp_path, run_python):
 
 def test_images_of_many_sizes_are_not_stacked(tmp_path):
     from mssl_plugins.run_config import build_run_config
+
     path = tmp_path / 'plain.py'
     path.write_text("_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'")
     cfg = build_run_config(str(path))
     assert cfg.train_dataloader.get('collate_fn', {}).get('type') != 'default_collate'
 
 
-@pytest.mark.parametrize('project, config', [
-    ('mmdet', 'vitdet_vit-mini_1xb4-200i_scenes-coco'), ('mmseg', 'upernet_vit-mini_1xb4-200i_camvid')])  # noqa: E501
+@pytest.mark.parametrize(
+    'project, config',
+    [
+        ('mmdet', 'vitdet_vit-mini_1xb4-200i_scenes-coco'),
+        ('mmseg', 'upernet_vit-mini_1xb4-200i_camvid'),
+    ],
+)  # noqa: E501
 def test_without_the_project_one_line_says_what_to_install(monkeypatch, project, config):
     import importlib.util
 
     from mssl_plugins import errors
     from mssl_plugins.run_config import build_run_config
+
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, 'find_spec',
-                        lambda name, *a: None if name == project else found(name, *a))
-    with pytest.raises(errors.UserError, match=rf"{project} is not installed: pip install .*dense"):
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name, *a: None if name == project else found(name, *a)
+    )
+    with pytest.raises(errors.UserError, match=rf'{project} is not installed: pip install .*dense'):
         build_run_config(config)

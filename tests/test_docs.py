@@ -1,4 +1,5 @@
 """The pages say what is: model index, links, commands."""
+
 import re
 import shlex
 import subprocess
@@ -44,8 +45,7 @@ def test_metafile_lists_every_config(metafile):
     models = data['Models']
     assert {m['In Collection'] for m in models} <= collections
     listed = [m['Config'] for m in models]
-    assert sorted(listed) == sorted(
-        str(p.relative_to(ROOT)) for p in metafile.parent.glob('*.py'))
+    assert sorted(listed) == sorted(str(p.relative_to(ROOT)) for p in metafile.parent.glob('*.py'))
     for model in models:
         assert model['Name'] == Path(model['Config']).stem
         entry = Config.fromfile(ROOT / model['Config']).catalogue
@@ -93,8 +93,11 @@ def commands():
     """Commands of blocks, and of tables and sentences where they begin with the program."""
     for page in PAGES:
         text = page.read_text()
-        lines = [line for block in re.findall(r'```(?:bash|shell)\n(.*?)```', text, re.S)
-                 for line in block.replace('\\\n', ' ').splitlines()]
+        lines = [
+            line
+            for block in re.findall(r'```(?:bash|shell)\n(.*?)```', text, re.S)
+            for line in block.replace('\\\n', ' ').splitlines()
+        ]
         lines += re.findall(
             r'`((?:python|bash|torchrun|mim) [^`]+)`', re.sub(r'```.*?```', '', text, flags=re.S)
         )
@@ -166,6 +169,7 @@ def shown_checkpoints():
 def meta_model(cfg, monkeypatch):
     """The network of a config at full size, without memory."""
     from mmengine.registry import MODELS, DefaultScope
+
     # mmpretrain reads numbers from a linspace, which a meta tensor has none of
     monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
     with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):
@@ -176,8 +180,11 @@ def config_of(folder, page):
     """The config that trains into ``work_dirs/<folder>``: of that name, or the page's."""
     if folder in EPOCHS:
         return catalogue.find(folder)
-    line = next(p.values[1] for p in commands()
-                if p.values[0] == page and f'--work-dir work_dirs/{folder}' in p.values[1])
+    line = next(
+        p.values[1]
+        for p in commands()
+        if p.values[0] == page and f'--work-dir work_dirs/{folder}' in p.values[1]
+    )
     return catalogue.find(re.search(r'train(?:\.py)? (\S+)', line)[1])
 
 
@@ -207,8 +214,11 @@ def test_checkpoints_of_the_pages_fit_their_commands(
         return
     pytest.importorskip(cfg.default_scope, reason='needs the extra [dense]')
     pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
-    report = load_pretrained(meta_model(cfg, monkeypatch), tmp_path / 'checkpoint.pth',
-                             'teacher' if 'source=teacher' in line else 'student')
+    report = load_pretrained(
+        meta_model(cfg, monkeypatch),
+        tmp_path / 'checkpoint.pth',
+        'teacher' if 'source=teacher' in line else 'student',
+    )
     assert len(report.matched) > 30
 
 
@@ -259,8 +269,10 @@ def test_the_tour_runs(tmp_path):
     block = re.search(
         r'## Thirty seconds\n\n```bash\n(.*?)```', (ROOT / 'README.md').read_text(), re.S
     )[1]
-    small = ('--cfg-options train_cfg.max_epochs=1 train_dataloader.dataset.length=128 '
-             'default_hooks.knn.bank.dataset.length=200 default_hooks.knn.test.dataset.length=50')
+    small = (
+        '--cfg-options train_cfg.max_epochs=1 train_dataloader.dataset.length=128 '
+        'default_hooks.knn.bank.dataset.length=200 default_hooks.knn.test.dataset.length=50'
+    )
     for line in block.strip().splitlines():
         if line.startswith('. '):
             continue  # the environment is this one
@@ -270,7 +282,9 @@ def test_the_tour_runs(tmp_path):
         if ' train ' in line:
             line += ' ' + small
         if 'tools/knn.py' in line:
-            line = line.replace(f"epoch_{EPOCHS['simclr_resnet18_1xb64-coslr-8e_scenes']}.pth", 'epoch_1.pth')  # noqa: E501
+            line = line.replace(
+                f'epoch_{EPOCHS["simclr_resnet18_1xb64-coslr-8e_scenes"]}.pth', 'epoch_1.pth'
+            )  # noqa: E501
         done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, line + done.stdout[-1000:] + done.stderr[-2000:]
     assert (tmp_path / 'mixmask.png').exists() and (tmp_path / 'views.png').exists()

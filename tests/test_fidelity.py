@@ -1,4 +1,5 @@
 """docs/fidelity.md: every value of ours that it quotes is that of the resolved config."""
+
 import re
 from pathlib import Path
 
@@ -11,8 +12,20 @@ PAGE = Path(__file__).parents[1] / 'docs/fidelity.md'
 SHORT = {'optimizer': 'optim_wrapper.optimizer', 'schedule': 'param_scheduler'}
 # what the page promises for every base and method
 ASPECTS = ('augmentation', 'initialization', 'optimizer', 'schedule', 'EMA', 'BatchNorm')
-METHODS = ('MoCo v1', 'MoCo v2', 'SimCLR', 'BYOL', 'SimSiam', 'DINO', 'MAE', 'MixMask', 'MST',
-           'MaskCo', 'ASL', 'Mask-guided')
+METHODS = (
+    'MoCo v1',
+    'MoCo v2',
+    'SimCLR',
+    'BYOL',
+    'SimSiam',
+    'DINO',
+    'MAE',
+    'MixMask',
+    'MST',
+    'MaskCo',
+    'ASL',
+    'Mask-guided',
+)
 
 
 def sections():
@@ -77,8 +90,11 @@ def test_no_base_and_no_aspect_is_left_out():
     titles = [title for title, *_ in sections()]
     assert all(any(t.startswith(m) for t in titles) for m in METHODS)
     for title, names, text in sections():
-        rows = [[cell.strip() for cell in line.strip('|').split(' | ')]
-                for line in text.splitlines() if line.startswith('| ')][2:]
+        rows = [
+            [cell.strip() for cell in line.strip('|').split(' | ')]
+            for line in text.splitlines()
+            if line.startswith('| ')
+        ][2:]
         assert all(len(row) == 4 for row in rows), title
         for aspect in ASPECTS:
             assert any(aspect in row[0] for row in rows), (title, aspect)
@@ -92,6 +108,7 @@ def test_a_wrong_value_is_noticed(resolved):
     """The check itself: another value, another path."""
     with pytest.raises(AssertionError):
         test_a_quoted_value_is_the_configs(
-            'mocov2_resnet50_4xb64-coslr-200e_in1k', 'views.0.scale', '(0.08, 1.0)', resolved)
+            'mocov2_resnet50_4xb64-coslr-200e_in1k', 'views.0.scale', '(0.08, 1.0)', resolved
+        )
     with pytest.raises((KeyError, AttributeError)):
         lookup(resolved('mocov2_resnet50_4xb64-coslr-200e_in1k'), 'model.no_such_key')

@@ -1,4 +1,5 @@
 """The habits of the house that a program can check: sizes, and nothing written twice."""
+
 import ast
 import tokenize
 from collections import defaultdict
@@ -23,28 +24,47 @@ def test_no_function_is_long():
             if isinstance(node, ast.FunctionDef):
                 first = node.body[0]
                 text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-                size = node.end_lineno - node.lineno + 1 - (
-                    first.end_lineno - first.lineno + 1 if text else 0)
+                size = (
+                    node.end_lineno
+                    - node.lineno
+                    + 1
+                    - (first.end_lineno - first.lineno + 1 if text else 0)
+                )
                 if size > BODY:
                     long.append(f'{path}:{node.lineno} {node.name}: {size} lines')
     assert not long, '\n'.join(long)
 
 
 def logic(path) -> List[Tuple[int, str]]:
-    """(line, text) of a file's statements: no comments, docstrings, imports, brackets alone."""
+    """(line, text) of a file's statements.
+
+    No comments, docstrings, imports, brackets alone, nor the arguments of a definition.
+    """
     with open(path, 'rb') as f:
         tokens = list(tokenize.tokenize(f.readline))
+    arguments = {
+        line
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for line in range(node.lineno, node.body[0].lineno)
+    }
     lines: Dict[int, List[str]] = defaultdict(list)
     for before, token in zip(tokens, tokens[1:]):
         text = token.string
         if token.type == tokenize.STRING and before.type in (
-                tokenize.NEWLINE, tokenize.INDENT, tokenize.NL, tokenize.ENCODING):
+            tokenize.NEWLINE,
+            tokenize.INDENT,
+            tokenize.NL,
+            tokenize.ENCODING,
+        ):
             continue  # a docstring
         if token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.OP, tokenize.STRING):
             lines[token.start[0]].append(text)
     kept = []
     for number, parts in sorted(lines.items()):
-        if parts[0] not in ('import', 'from', '@') and any(c.isalnum() for c in ''.join(parts)):
+        if number in arguments or parts[0] in ('import', 'from', '@'):
+            continue
+        if any(c.isalnum() for c in ''.join(parts)):
             kept.append((number, ' '.join(parts)))
     return kept
 
@@ -56,7 +76,7 @@ def copies(files) -> List[str]:
     for path in files:
         lines = logic(path)
         for i in range(len(lines) - COPY + 1):
-            block = tuple(text for _, text in lines[i:i + COPY])
+            block = tuple(text for _, text in lines[i : i + COPY])
             place = f'{path.name}:{lines[i][0]}'
             if block in seen and not seen[block].startswith(f'{path.name}:{lines[i][0]}'):
                 found.append(f'{seen[block]} and {place}: {block[0]}')

@@ -1,4 +1,5 @@
 """Imports run downwards: no circle, no arrow to a higher floor, no test that imports a test."""
+
 import ast
 import subprocess
 import sys
@@ -42,6 +43,7 @@ LATE = {
 
 class Arrow(NamedTuple):
     """An import of one module of the package by another."""
+
     source: str
     target: str
     line: int
@@ -66,7 +68,7 @@ FILES = modules()
 
 def resolve(module: str, name: str = '') -> str:
     """The module of the package that an import reaches."""
-    short = module[len(PACKAGE) + 1:]
+    short = module[len(PACKAGE) + 1 :]
     for full in ((f'{short}.{name}' if short else name), short):
         for candidate in (full, f'{full}.__init__'):
             if full and candidate in FILES:
@@ -77,14 +79,21 @@ def resolve(module: str, name: str = '') -> str:
 def imports(path: Path) -> Iterator[tuple]:
     """(module, name, line, inside a function) of every import in a file."""
     tree = ast.parse(path.read_text())
-    inner = {id(node) for f in ast.walk(tree)
-             if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-             for node in ast.walk(f)}
+    inner = {
+        id(node)
+        for f in ast.walk(tree)
+        if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for node in ast.walk(f)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield '.' * node.level + (node.module or ''), alias.name, node.lineno, \
-                    id(node) in inner
+                yield (
+                    '.' * node.level + (node.module or ''),
+                    alias.name,
+                    node.lineno,
+                    id(node) in inner,
+                )
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, '', node.lineno, id(node) in inner
@@ -120,7 +129,7 @@ def circle(edges: Dict[str, Set[str]]) -> List[str]:
 
     def walk(node, path):
         if node in path:
-            return path[path.index(node):] + [node]
+            return path[path.index(node) :] + [node]
         if node in done:
             return []
         for following in sorted(edges.get(node, ())):
@@ -138,8 +147,12 @@ def circle(edges: Dict[str, Set[str]]) -> List[str]:
 
 
 def test_relative_imports_are_not_used():
-    relative = [str(path) for path in FILES.values()
-                for module, *_ in imports(path) if module.startswith('.')]
+    relative = [
+        str(path)
+        for path in FILES.values()
+        for module, *_ in imports(path)
+        if module.startswith('.')
+    ]
     assert not relative
 
 
@@ -161,14 +174,18 @@ def test_no_circle_between_packages():
 
 
 def test_imports_run_downwards():
-    upward = [f'{arrow} (floor {floor_of(arrow.source)}, {floor_of(arrow.target)})'
-              for arrow in arrows() if floor_of(arrow.source) < floor_of(arrow.target)]
+    upward = [
+        f'{arrow} (floor {floor_of(arrow.source)}, {floor_of(arrow.target)})'
+        for arrow in arrows()
+        if floor_of(arrow.source) < floor_of(arrow.target)
+    ]
     assert not upward, '\n'.join(upward)
 
 
 def test_imports_inside_functions_have_a_reason():
-    late = [str(arrow) for arrow in arrows()
-            if arrow.late and arrow.source.split('.')[0] not in LATE]
+    late = [
+        str(arrow) for arrow in arrows() if arrow.late and arrow.source.split('.')[0] not in LATE
+    ]
     assert not late, '\n'.join(late)
 
 
@@ -176,8 +193,11 @@ def test_no_test_imports_a_test():
     found = []
     for path in sorted((ROOT / 'tests').rglob('*.py')):
         for module, name, line, _ in imports(path):
-            last = {part for part in (*module.split('.'), name)
-                    if part.startswith('test_') and list((ROOT / 'tests').rglob(f'{part}.py'))}
+            last = {
+                part
+                for part in (*module.split('.'), name)
+                if part.startswith('test_') and list((ROOT / 'tests').rglob(f'{part}.py'))
+            }
             if last or module == 'conftest':
                 found.append(f'{path.relative_to(ROOT)}:{line} imports {module}')
     assert not found, '\n'.join(found)
@@ -186,8 +206,11 @@ def test_no_test_imports_a_test():
 def test_the_page_shows_the_floors():
     page = (ROOT / 'docs/design.md').read_text()
     rows = [line for line in page.splitlines() if line.startswith('| ') and '`' in line]
-    shown = [[name.strip('` ') for name in row.split('|')[2].split(',')] for row in rows
-             if row.split('|')[1].strip().isdigit()]
+    shown = [
+        [name.strip('` ') for name in row.split('|')[2].split(',')]
+        for row in rows
+        if row.split('|')[1].strip().isdigit()
+    ]
     assert shown == FLOORS
 
 
@@ -199,16 +222,19 @@ def test_the_walk_sees_what_it_looks_for(tmp_path):
     file.write_text('import os.path\ndef f():\n    from mssl_plugins import errors\n')
     assert list(imports(file)) == [('os.path', '', 1, False), (PACKAGE, 'errors', 3, True)]
     assert floor_of('commands.train') > floor_of('evaluation.knn') > floor_of('errors')
-    assert resolve(PACKAGE, 'errors') == 'errors' and resolve(PACKAGE + '.models') == \
-        'models.__init__'
+    assert (
+        resolve(PACKAGE, 'errors') == 'errors' and resolve(PACKAGE + '.models') == 'models.__init__'
+    )
 
 
 @pytest.mark.parametrize('argv', [['list'], ['--help'], ['--version']], ids=lambda a: a[0])
 def test_the_command_line_starts_without_torch(argv):
     """What is loaded decides how long it takes (0.1 s), on any machine."""
-    code = ('import sys; from mssl_plugins.commands.main import main; '
-            f'status = main({argv!r}); '
-            'heavy = {"torch", "numpy", "mmengine", "mmcv", "matplotlib"} & set(sys.modules); '
-            'sys.exit(status or " ".join(sorted(heavy)) or None)')
+    code = (
+        'import sys; from mssl_plugins.commands.main import main; '
+        f'status = main({argv!r}); '
+        'heavy = {"torch", "numpy", "mmengine", "mmcv", "matplotlib"} & set(sys.modules); '
+        'sys.exit(status or " ".join(sorted(heavy)) or None)'
+    )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-500:]

@@ -1,4 +1,5 @@
 """The road from a messy folder to a backbone elsewhere, for every photo recipe."""
+
 import json
 import re
 
@@ -10,8 +11,11 @@ from helpers.messy import make_messy_folder
 from mssl_plugins import catalogue
 
 # one network a method: the smaller one, which `photos/METHOD` means
-RECIPES = sorted(c['name'] for c in catalogue.configs()
-                 if c['data'] == 'photos' and re.search('resnet18|vit-t16', c['name']))
+RECIPES = sorted(
+    c['name']
+    for c in catalogue.configs()
+    if c['data'] == 'photos' and re.search('resnet18|vit-t16', c['name'])
+)
 SIZE = '64'
 
 
@@ -24,6 +28,7 @@ def messy(tmp_path_factory):
 def segments(messy, tmp_path_factory):
     from mssl_plugins.segments.build import make
     from mssl_plugins.segments.image_set import find_images
+
     store = tmp_path_factory.mktemp('segments') / 'store'
     make(find_images(str(messy)), str(store), 'slic', shown=False)
     return store
@@ -34,8 +39,23 @@ def run(folder, *argv, quiet=True):
 
 
 def trained(tmp_path, messy, name, *argv):
-    return run(tmp_path, name, '--data', messy, '--size', SIZE, '--epochs', '1', '--batch-size',
-               '8', '--max-bad', '0.1', '--work-dir', tmp_path / 'run', *argv)
+    return run(
+        tmp_path,
+        name,
+        '--data',
+        messy,
+        '--size',
+        SIZE,
+        '--epochs',
+        '1',
+        '--batch-size',
+        '8',
+        '--max-bad',
+        '0.1',
+        '--work-dir',
+        tmp_path / 'run',
+        *argv,
+    )
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -59,10 +79,17 @@ def test_every_recipe_trains_and_is_monitored(name, tmp_path, messy, segments):
     assert 'linear rule' in done.text or 'batch' not in done.text
 
 
-@pytest.mark.parametrize('alias, stem', [
-    ('photos/mocov2', 'mocov2_resnet18'), ('photos/mixmask', 'mixmask_mocov2_resnet18'),
-    ('photos/dino', 'dino_vit-t16'), ('photos/mae', 'mae_vit-t16'),
-    ('photos/mask-guided', 'mask-guided_dino_vit-t16'), ('photos/maskco', 'maskco_resnet18')])
+@pytest.mark.parametrize(
+    'alias, stem',
+    [
+        ('photos/mocov2', 'mocov2_resnet18'),
+        ('photos/mixmask', 'mixmask_mocov2_resnet18'),
+        ('photos/dino', 'dino_vit-t16'),
+        ('photos/mae', 'mae_vit-t16'),
+        ('photos/mask-guided', 'mask-guided_dino_vit-t16'),
+        ('photos/maskco', 'maskco_resnet18'),
+    ],
+)
 def test_short_names(alias, stem):
     assert catalogue.find(alias).stem == f'{stem}_photos'
 
@@ -82,8 +109,21 @@ def test_segments_are_made_on_the_way(tmp_path, messy):
 
 
 def test_resuming_keeps_the_lists(tmp_path, messy):
-    argv = ('photos/simsiam', '--data', messy, '--size', SIZE, '--batch-size', '8', '--max-bad',
-            '0.1', '--work-dir', tmp_path / 'run', '--epochs', '2')
+    argv = (
+        'photos/simsiam',
+        '--data',
+        messy,
+        '--size',
+        SIZE,
+        '--batch-size',
+        '8',
+        '--max-bad',
+        '0.1',
+        '--work-dir',
+        tmp_path / 'run',
+        '--epochs',
+        '2',
+    )
     assert run(tmp_path, *argv).status == 0
     held_out = (tmp_path / 'run/images/held_out.txt').read_text()
     done = run(tmp_path, *argv, '--resume', tmp_path / 'run/epoch_2.pth')
@@ -93,31 +133,63 @@ def test_resuming_keeps_the_lists(tmp_path, messy):
 
 def test_two_processes(tmp_path, messy, run_python):
     done = run_python(
-        '-m', 'mssl_plugins', 'train', 'photos/mae', '--data', messy, '--size', SIZE, '--epochs',
-        '1', '--batch-size', '4', '--max-bad', '0.1', '--processes', '2', '--work-dir',
-        tmp_path / 'run')
+        '-m',
+        'mssl_plugins',
+        'train',
+        'photos/mae',
+        '--data',
+        messy,
+        '--size',
+        SIZE,
+        '--epochs',
+        '1',
+        '--batch-size',
+        '4',
+        '--max-bad',
+        '0.1',
+        '--processes',
+        '2',
+        '--work-dir',
+        tmp_path / 'run',
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'batch 8 (4 a process)' in done.stdout and (tmp_path / 'run/epoch_1.pth').is_file()
     assert done.stdout.count('epoch 1/1') == 1
 
 
-@pytest.mark.parametrize('argv, said', [
-    (['--epochs', '0'], '--epochs 0: must be 1 or more'),
-    (['--size', '70'], '--size 70: the network has patches of 16 px, so 64 or 80'),
-    (['--batch-size', '4000'], 'fewer than a batch of 4000'),
-    (['--segments', 'x'], 'this method takes no segments'),
-    (['--max-bad', '0'], 'files cannot be used, more than --max-bad 0'),
-    (['--from', '/no/such.pth'], 'no such checkpoint: /no/such.pth')])
+@pytest.mark.parametrize(
+    'argv, said',
+    [
+        (['--epochs', '0'], '--epochs 0: must be 1 or more'),
+        (['--size', '70'], '--size 70: the network has patches of 16 px, so 64 or 80'),
+        (['--batch-size', '4000'], 'fewer than a batch of 4000'),
+        (['--segments', 'x'], 'this method takes no segments'),
+        (['--max-bad', '0'], 'files cannot be used, more than --max-bad 0'),
+        (['--from', '/no/such.pth'], 'no such checkpoint: /no/such.pth'),
+    ],
+)
 def test_mistakes_are_one_line_and_leave_nothing(tmp_path, messy, argv, said):
-    done = run(tmp_path, 'photos/mae', '--data', messy, '--work-dir', tmp_path / 'run',
-               '--batch-size', '8', '--max-bad', '0.1', *argv)
+    done = run(
+        tmp_path,
+        'photos/mae',
+        '--data',
+        messy,
+        '--work-dir',
+        tmp_path / 'run',
+        '--batch-size',
+        '8',
+        '--max-bad',
+        '0.1',
+        *argv,
+    )
     assert done.status == 1 and said in done.error and '\n' not in done.error, done.text
     assert not (tmp_path / 'run').exists()
 
 
 def test_a_thumbnail_recipe_refuses_photos(tmp_path, messy):
     done = run(
-        tmp_path, 'mae_vit-mini_1xb256-coslr-12e_scenes', '--data', messy, '--max-bad', '0.1')
+        tmp_path, 'mae_vit-mini_1xb256-coslr-12e_scenes', '--data', messy, '--max-bad', '0.1'
+    )
     assert done.status == 1, done.text
     assert 'a recipe for 32 px' in done.error and 'train photos/mae --data' in done.error
 

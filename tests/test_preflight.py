@@ -1,4 +1,5 @@
 """What is said of a folder before it is trained on."""
+
 import numpy as np
 import pytest
 
@@ -17,12 +18,22 @@ def test_every_file_is_accounted_for(messy):
     files = {p.relative_to(messy).as_posix() for p in messy.rglob('*') if p.is_file()}
     assert {item.path for item in survey.found} == files
     assert {item.path: item.fault.split(' (')[0] for item in survey.faulty} == {
-        'cut.jpg': 'truncated', 'empty.jpg': 'empty', 'text.jpg': 'no image that can be decoded'}
+        'cut.jpg': 'truncated',
+        'empty.jpg': 'empty',
+        'text.jpg': 'no image that can be decoded',
+    }
     assert survey.duplicates == 1 and len(survey.used) == len(files) - 4
     said = '\n'.join(survey.lines())
-    for part in (f'{len(files)} image files, {len(files) - 4} to learn from', '16-bit gray',
-                 '8-bit CMYK', 'palette', '8-bit RGB with alpha', 'taken once',
-                 'not used: 1 truncated', '1 empty'):
+    for part in (
+        f'{len(files)} image files, {len(files) - 4} to learn from',
+        '16-bit gray',
+        '8-bit CMYK',
+        'palette',
+        '8-bit RGB with alpha',
+        'taken once',
+        'not used: 1 truncated',
+        '1 empty',
+    ):
         assert part in said, (part, said)
     low, middle, high = np.percentile(survey.sides(), (5, 50, 95)).round().astype(int)
     assert f'short side {low} / {middle} / {high} px' in said

@@ -1,4 +1,5 @@
 """Recipes fitted to another length, batch, size or folder, on the shipped configs."""
+
 import copy
 
 import pytest
@@ -29,21 +30,34 @@ def test_all_schedules_keep_their_fraction():
 
 
 def test_freezing_by_the_hooks_own_default_moves_too():
-    cfg = Config(dict(
-        train_cfg=dict(max_epochs=100), param_scheduler=[],
-        default_hooks=dict(a=dict(type='mssl_plugins.FreezeHook', names='head'), b=None),
-        custom_hooks=[dict(type='mssl_plugins.ScheduleHook', schedules=[
-            dict(target='t', start=0, end=1, begin=10, length=30),
-            dict(target='t', start=0, end=1, length=500, by_epoch=False)])]))
+    cfg = Config(
+        dict(
+            train_cfg=dict(max_epochs=100),
+            param_scheduler=[],
+            default_hooks=dict(a=dict(type='mssl_plugins.FreezeHook', names='head'), b=None),
+            custom_hooks=[
+                dict(
+                    type='mssl_plugins.ScheduleHook',
+                    schedules=[
+                        dict(target='t', start=0, end=1, begin=10, length=30),
+                        dict(target='t', start=0, end=1, length=500, by_epoch=False),
+                    ],
+                )
+            ],
+        )
+    )
     recipes.set_epochs(cfg, 10)
     assert cfg.default_hooks.a.length == pytest.approx(0.1)
     epochs, iterations = cfg.custom_hooks[0].schedules
-    assert (epochs.begin, epochs.length, iterations.length) == (1., 3., 500)
+    assert (epochs.begin, epochs.length, iterations.length) == (1.0, 3.0, 500)
 
 
 @pytest.mark.parametrize('epochs', [1, 2, 3, 7, 1000])
-@pytest.mark.parametrize('entry', [c for c in catalogue.configs() if c['data'] != 'photos'][::12],
-                         ids=lambda c: c['name'])
+@pytest.mark.parametrize(
+    'entry',
+    [c for c in catalogue.configs() if c['data'] != 'photos'][::12],
+    ids=lambda c: c['name'],
+)
 def test_every_cosine_ends_with_the_training(entry, epochs):
     cfg = config(entry['path'])
     if 'max_epochs' not in (cfg.get('train_cfg') or {}):
@@ -63,7 +77,7 @@ def test_rate_follows_the_batch():
     assert cfg.train_dataloader.batch_size == 32 and cfg.auto_scale_lr.base_batch_size == 64
     assert said == ['batch 64 (32 a process): learning rate 0.03 for 256 -> 0.0075 (linear rule)']
     assert recipes.set_lr(cfg, 0.1) == ['learning rate 0.1 instead of 0.0075']
-    for wrong in (0, -1., float('nan')):
+    for wrong in (0, -1.0, float('nan')):
         with pytest.raises(UserError, match='--lr'):
             recipes.set_lr(cfg, wrong)
 
@@ -94,9 +108,16 @@ def test_views_positions_and_decoder_follow_the_size():
         recipes.set_size(cfg, 16)
 
 
-@pytest.mark.parametrize('images, expected', [
-    (8, (800, 4, 4)), (295, (800, 32, 64)), (1000, (632, 64, 128)), (10_000, (200, 64, 2048)),
-    (1_281_167, (20, 64, 65536))])
+@pytest.mark.parametrize(
+    'images, expected',
+    [
+        (8, (800, 4, 4)),
+        (295, (800, 32, 64)),
+        (1000, (632, 64, 128)),
+        (10_000, (200, 64, 2048)),
+        (1_281_167, (20, 64, 65536)),
+    ],
+)
 def test_fit(images, expected):
     fit = recipes.fit(images, limit=64)
     assert (fit.epochs, fit.batch) == expected[:2]

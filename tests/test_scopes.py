@@ -1,4 +1,5 @@
 """``type='mssl_plugins.X'`` builds under every project's scope, with nothing imported by hand."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,15 @@ print('built', sorted(losses))
 """
 
 
-@pytest.mark.parametrize('scope, module', [
-    ('mmpretrain', 'mmpretrain'), ('mmdet', 'mmdet'), ('mmseg', 'mmseg'), ('mmengine', 'mmengine')])
+@pytest.mark.parametrize(
+    'scope, module',
+    [
+        ('mmpretrain', 'mmpretrain'),
+        ('mmdet', 'mmdet'),
+        ('mmseg', 'mmseg'),
+        ('mmengine', 'mmengine'),
+    ],
+)
 def test_builds_under_the_scope(scope, module):
     pytest.importorskip(module)
     done = subprocess.run(
@@ -43,4 +51,4 @@ def test_pre_training_needs_no_compiled_ops():
     """mmpretrain may import mmcv.ops where it is there; we never ask for it."""
     for file in (Path(__file__).parents[1] / 'mssl_plugins').rglob('*.py'):
         if 'mmcv.ops' in file.read_text():
-            assert file.name in ('errors.py', ), file  # names it in an error
+            assert file.name in ('errors.py',), file  # names it in an error

@@ -8,6 +8,7 @@ of the machine's speed meets both; the medians are quoted with the spread
 between the quartiles. The lines stand in ``tools/benchmarks/``, one file a
 topic; ``--only`` takes a topic, or a part of a line's name.
 """
+
 import argparse
 import importlib
 import json
@@ -25,8 +26,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
 from mssl_plugins.errors import UserError, run_cli  # noqa: E402
 
-TOPICS = sorted(p.stem for p in (ROOT / 'tools/benchmarks').glob('*.py') if p.stem != '__init__' and
-                'LINES' in p.read_text())
+TOPICS = sorted(
+    p.stem
+    for p in (ROOT / 'tools/benchmarks').glob('*.py')
+    if p.stem != '__init__' and 'LINES' in p.read_text()
+)
 PAGE = ROOT / 'docs' / 'benchmarks.md'
 # words of `beside` -> distributions whose versions are told
 PEERS = {
@@ -52,6 +56,7 @@ class Line(NamedTuple):
         threads (int, optional): torch threads, where the line sets them, as 1
             in a loader's worker. Defaults to None, those of ``--threads``.
     """
+
     what: str
     beside: str
     goal: float
@@ -92,9 +97,15 @@ def measure(line: Line) -> dict:
     ratio = statistics.median(ratios)
     met = ratio <= line.goal if line.at_most else ratio >= line.goal
     return dict(
-        what=line.what, ours=statistics.median(a), beside=line.beside, theirs=statistics.median(b),
-        ratio=ratio, spread=[ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
-        goal=f"{'at most' if line.at_most else 'at least'} {line.goal:g} x", met=met)
+        what=line.what,
+        ours=statistics.median(a),
+        beside=line.beside,
+        theirs=statistics.median(b),
+        ratio=ratio,
+        spread=[ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
+        goal=f'{"at most" if line.at_most else "at least"} {line.goal:g} x',
+        met=met,
+    )
 
 
 def select(only: Optional[List[str]]) -> List[Line]:
@@ -105,7 +116,7 @@ def select(only: Optional[List[str]]) -> List[Line]:
             if not only or any(o == topic or o.lower() in line.what.lower() for o in only):
                 found.append(line)
     if not found:
-        raise UserError(f"--only {' '.join(only)}: no such line; topics are {', '.join(TOPICS)}")
+        raise UserError(f'--only {" ".join(only)}: no such line; topics are {", ".join(TOPICS)}')
     return found
 
 

@@ -6,6 +6,7 @@ python tools/dense_data.py seg data/scenes-seg --train 1000 --size 128
 python tools/dense_data.py bccd data/bccd --source bccd_voc.tar.gz
 python tools/dense_data.py camvid data/camvid --source FOLDER_OF_NPZ
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -23,16 +24,19 @@ def main(argv: Optional[List[str]] = None) -> None:
     require('mmengine', 'mmcv', 'mmpretrain')
     from mssl_plugins.datasets.dense_layouts import PACKED, WRITERS, default_source, write_scenes
     from mssl_plugins.errors import unknown
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', help=f"{', '.join(WRITERS)} (scenes) or {', '.join(PACKED)}")
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('what', help=f'{", ".join(WRITERS)} (scenes) or {", ".join(PACKED)}')
     parser.add_argument('out', help='folder to write to')
     parser.add_argument('--train', type=int, default=400, help='scenes to train on. Default: 400')
     parser.add_argument('--val', type=int, default=100, help='held-out scenes. Default: 100')
     parser.add_argument('--size', type=int, default=64, help='side of a scene in px. Default: 64')
     parser.add_argument('--seed', type=int, default=0, help='seed of the scenes. Default: 0')
-    parser.add_argument('--source', help='packed BCCD or CamVid; default: $MSSL_DATA, then '
-                        '../shared/data')
+    parser.add_argument(
+        '--source', help='packed BCCD or CamVid; default: $MSSL_DATA, then ../shared/data'
+    )
     args = parser.parse_args(argv)
     if args.what in WRITERS:
         write_scenes(args.out, args.what, (args.train, args.val), size=args.size, seed=args.seed)

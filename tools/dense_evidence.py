@@ -10,6 +10,7 @@ seed.  Every run is one of ``tools/train.py`` with a shipped config; results are
 kept in ``docs/evidence/runs/dense-cpu/`` and judged by the statistics of
 ``tools/evidence.py``, whose page shows them.
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -27,11 +28,14 @@ from mssl_plugins.errors import run_cli, unknown  # noqa: E402
 def main(argv: Optional[List[str]] = None) -> None:
     """``tools/dense_evidence.py ARGUMENTS``."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arms', nargs='+', default=list(ARMS), help=f"of {', '.join(ARMS)}")
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--arms', nargs='+', default=list(ARMS), help=f'of {", ".join(ARMS)}')
     parser.add_argument('--minutes', type=float, help='stop after so many, to go on later')
-    parser.add_argument('--data', help='folder of bccd_voc.tar.gz and camvid_*.npz; default: '
-                        '$MSSL_DATA, then ../shared/data')
+    parser.add_argument(
+        '--data',
+        help='folder of bccd_voc.tar.gz and camvid_*.npz; default: $MSSL_DATA, then ../shared/data',
+    )
     parser.add_argument('--work-dir', default=str(ROOT / 'work_dirs/evidence/dense-cpu'))
     parser.add_argument('--report', action='store_true', help='only write docs/evidence.md')
     args = parser.parse_args(argv)
@@ -40,8 +44,10 @@ def main(argv: Optional[List[str]] = None) -> None:
             raise unknown(arm, ARMS, 'arm')
     if not args.report:
         from evidence_tool.dense_runner import run
+
         run(args, Kept(RUNS / 'dense-cpu'))
     from evidence_tool.report import report
+
     report()
 
 

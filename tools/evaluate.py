@@ -1,4 +1,5 @@
 """Measures a checkpoint by the papers' protocols: tools/evaluate.py CHECKPOINT --data DIR."""
+
 import sys
 from pathlib import Path
 

@@ -18,6 +18,7 @@ its last checkpoint; its result, what every test image contributed, is kept in
 methods' pages between ``<!-- evidence -->`` and ``<!-- /evidence -->`` are
 written from these files.
 """
+
 import sys
 from pathlib import Path
 

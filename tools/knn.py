@@ -1,4 +1,5 @@
 """Measures a frozen backbone with weighted k-NN: python tools/knn.py CHECKPOINT."""
+
 import sys
 from pathlib import Path
 

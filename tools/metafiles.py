@@ -1,4 +1,5 @@
 """Writes configs/*/metafile.yml and model-index.yml from the configs: python tools/metafiles.py."""
+
 import re
 import sys
 from pathlib import Path
@@ -16,36 +17,77 @@ from mssl_plugins.catalogue import configs  # noqa: E402
 
 # By folder: name, title and address of the paper, what trains it, backbones, the method's file.
 COLLECTIONS = dict(
-    asl=('ASL', 'Self-Supervised Representation Learning from Arbitrary Scenarios',
-         'https://openaccess.thecvf.com/content/CVPR2024/html/Li_Self-Supervised_Representation_'
-         'Learning_from_Arbitrary_Scenarios_CVPR_2024_paper.html',
-         ['AdamW', 'Linear warm-up', 'Cosine annealing'], ['ViT'], 'asl'),
-    dino=('DINO', 'Emerging Properties in Self-Supervised Vision Transformers',
-          'https://arxiv.org/abs/2104.14294', ['AdamW', 'Cosine annealing', 'Multi-crop'],
-          ['ViT', 'ResNet'], 'dino'),
-    mae=('MAE', 'Masked Autoencoders Are Scalable Vision Learners',
-         'https://arxiv.org/abs/2111.06377', ['AdamW', 'Linear warm-up', 'Cosine annealing'],
-         ['ViT'], 'mae'),
-    mask_guided=('Mask-guided attention bias',
-                 'SAM Helps SSL: Mask-guided Attention Bias for Self-supervised Learning',
-                 'https://bmvc2024.org/', ['AdamW', 'Cosine annealing', 'Multi-crop'], ['ViT'],
-                 'mask_guided'),
-    maskco=('MaskCo',
-            'Self-Supervised Visual Representations Learning by Contrastive Mask Prediction',
-            'https://arxiv.org/abs/2108.07954', ['SGD', 'Cosine annealing'], ['ResNet'], 'maskco'),
-    mixmask=('MixMask', 'MixMask: Revisiting Masking Strategy for Siamese ConvNets',
-             'https://arxiv.org/abs/2210.11456', ['SGD', 'Cosine annealing'], ['ResNet'],
-             'mixmask'),
-    mst=('MST', 'MST: Masked Self-Supervised Transformer for Visual Representation',
-         'https://arxiv.org/abs/2106.05656', ['AdamW', 'Cosine annealing', 'Multi-crop'], ['ViT'],
-         'mst'),
+    asl=(
+        'ASL',
+        'Self-Supervised Representation Learning from Arbitrary Scenarios',
+        'https://openaccess.thecvf.com/content/CVPR2024/html/Li_Self-Supervised_Representation_'
+        'Learning_from_Arbitrary_Scenarios_CVPR_2024_paper.html',
+        ['AdamW', 'Linear warm-up', 'Cosine annealing'],
+        ['ViT'],
+        'asl',
+    ),
+    dino=(
+        'DINO',
+        'Emerging Properties in Self-Supervised Vision Transformers',
+        'https://arxiv.org/abs/2104.14294',
+        ['AdamW', 'Cosine annealing', 'Multi-crop'],
+        ['ViT', 'ResNet'],
+        'dino',
+    ),
+    mae=(
+        'MAE',
+        'Masked Autoencoders Are Scalable Vision Learners',
+        'https://arxiv.org/abs/2111.06377',
+        ['AdamW', 'Linear warm-up', 'Cosine annealing'],
+        ['ViT'],
+        'mae',
+    ),
+    mask_guided=(
+        'Mask-guided attention bias',
+        'SAM Helps SSL: Mask-guided Attention Bias for Self-supervised Learning',
+        'https://bmvc2024.org/',
+        ['AdamW', 'Cosine annealing', 'Multi-crop'],
+        ['ViT'],
+        'mask_guided',
+    ),
+    maskco=(
+        'MaskCo',
+        'Self-Supervised Visual Representations Learning by Contrastive Mask Prediction',
+        'https://arxiv.org/abs/2108.07954',
+        ['SGD', 'Cosine annealing'],
+        ['ResNet'],
+        'maskco',
+    ),
+    mixmask=(
+        'MixMask',
+        'MixMask: Revisiting Masking Strategy for Siamese ConvNets',
+        'https://arxiv.org/abs/2210.11456',
+        ['SGD', 'Cosine annealing'],
+        ['ResNet'],
+        'mixmask',
+    ),
+    mst=(
+        'MST',
+        'MST: Masked Self-Supervised Transformer for Visual Representation',
+        'https://arxiv.org/abs/2106.05656',
+        ['AdamW', 'Cosine annealing', 'Multi-crop'],
+        ['ViT'],
+        'mst',
+    ),
 )
 DATA = {
-    'cifar10': 'CIFAR-10', 'cifar100': 'CIFAR-100', 'coco': 'COCO train2017',
-    'conceptual captions': 'Conceptual Captions', 'imagenet': 'ImageNet-1k',
-    'imagenet100': 'ImageNet-100', 'imagenet100+coco': 'ImageNet-100 and COCO train2017',
-    'openimages': 'OpenImages V4', 'photos': "The user's images", 'scenes': 'Embedded scenes',
-    'tiny': 'Tiny-ImageNet', 'tiny_imagenet_20c': 'Tiny-ImageNet (20 classes)'
+    'cifar10': 'CIFAR-10',
+    'cifar100': 'CIFAR-100',
+    'coco': 'COCO train2017',
+    'conceptual captions': 'Conceptual Captions',
+    'imagenet': 'ImageNet-1k',
+    'imagenet100': 'ImageNet-100',
+    'imagenet100+coco': 'ImageNet-100 and COCO train2017',
+    'openimages': 'OpenImages V4',
+    'photos': "The user's images",
+    'scenes': 'Embedded scenes',
+    'tiny': 'Tiny-ImageNet',
+    'tiny_imagenet_20c': 'Tiny-ImageNet (20 classes)',
 }
 
 
@@ -76,15 +118,23 @@ def model(entry: dict) -> dict:
     batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
     if batch is None:
         batch = cfg.train_dataloader.batch_size
-    reported = [{'Task': 'Image Classification', 'Dataset': DATA[entry['data']],
-                 'Metrics': {'Top 1 Accuracy': float(value)}}
-                for value in re.findall(r'^linear (\d+\.\d)$', entry['expected'])]
+    reported = [
+        {
+            'Task': 'Image Classification',
+            'Dataset': DATA[entry['data']],
+            'Metrics': {'Top 1 Accuracy': float(value)},
+        }
+        for value in re.findall(r'^linear (\d+\.\d)$', entry['expected'])
+    ]
     return {
         'Name': entry['name'],
         'In Collection': COLLECTIONS[collection_of(path)][0],
         'Metadata': {
-            'Method': entry['method'], 'Base': entry['base'], 'Epochs': entry['epochs'],
-            'Batch Size': batch, 'Training Data': DATA[entry['data']],
+            'Method': entry['method'],
+            'Base': entry['base'],
+            'Epochs': entry['epochs'],
+            'Batch Size': batch,
+            'Training Data': DATA[entry['data']],
             'Expected': entry['expected'],
         },
         'Results': reported or None,  # the paper's, not measured here
@@ -104,13 +154,17 @@ def build() -> Dict[Path, str]:
         readme = folder / 'README.md'
         page = str(readme.relative_to(ROOT)) if readme.is_file() else 'README.md'
         names = dict.fromkeys(collection_of(Path(e['path'])) for e in entries)
-        content = dict(Collections=[collection(name, page) for name in names],
-                       Models=[model(e) for e in entries])
+        content = dict(
+            Collections=[collection(name, page) for name in names],
+            Models=[model(e) for e in entries],
+        )
         files[folder / 'metafile.yml'] = (
             '# Written by tools/metafiles.py from the configs: change those.\n'
-            + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+            + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+        )
     files[ROOT / 'model-index.yml'] = yaml.safe_dump(
-        dict(Import=[str(path.relative_to(ROOT)) for path in files]), sort_keys=False)
+        dict(Import=[str(path.relative_to(ROOT)) for path in files]), sort_keys=False
+    )
     return files
 
 

@@ -1,4 +1,5 @@
 """Pre-trains what a config describes: python tools/train.py CONFIG."""
+
 import sys
 from pathlib import Path
 

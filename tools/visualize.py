@@ -1,4 +1,5 @@
 """The one place for pictures: ``python tools/visualize.py PICTURE --help``."""
+
 import sys
 from pathlib import Path
 

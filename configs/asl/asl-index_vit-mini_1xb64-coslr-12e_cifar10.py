@@ -6,4 +6,8 @@
 _base_ = '../mae/mae_vit-mini_1xb64-coslr-12e_cifar10.py'
 catalogue = dict(method='asl', base='mae', data='cifar10', epochs=12, expected='docs/evidence.md')
 
-model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5), contrast=dict(negatives='index'))
+model = dict(
+    type='mssl_plugins.ASL',
+    layer=dict(num_heads=4, drop_rate=0.5),
+    contrast=dict(negatives='index'),
+)

@@ -6,4 +6,8 @@
 _base_ = '../mae/mae_vit-s4_1xb512-coslr-200e_cifar10.py'
 catalogue = dict(method='asl', base='mae', data='cifar10', epochs=200, expected='docs/evidence.md')
 
-model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5), contrast=dict(negatives='index'))
+model = dict(
+    type='mssl_plugins.ASL',
+    layer=dict(num_heads=4, drop_rate=0.5),
+    contrast=dict(negatives='index'),
+)

@@ -7,7 +7,11 @@
 # Command: python tools/train.py configs/asl/asl-w2_vit-b16_8xb512-coslr-800e_coco.py
 _base_ = '../mae/mae_vit-b16_8xb512-coslr-800e_coco.py'
 catalogue = dict(
-    method='asl', base='mae', data='coco', epochs=800,
-    expected='linear 47.3 under AEE setting (weight 1: 48.6)')
+    method='asl',
+    base='mae',
+    data='coco',
+    epochs=800,
+    expected='linear 47.3 under AEE setting (weight 1: 48.6)',
+)
 
 model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5), weight=2.0)

@@ -6,7 +6,11 @@
 # Command: python tools/train.py configs/asl/asl_vit-b16_8xb512-coslr-800e_in100-coco.py
 _base_ = '../mae/mae_vit-b16_8xb512-coslr-800e_in100-coco.py'
 catalogue = dict(
-    method='asl', base='mae', data='imagenet100+coco', epochs=800,
-    expected='ImageNet-100 linear 79.6, fine-tuned 92.4')
+    method='asl',
+    base='mae',
+    data='imagenet100+coco',
+    epochs=800,
+    expected='ImageNet-100 linear 79.6, fine-tuned 92.4',
+)
 
 model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5))

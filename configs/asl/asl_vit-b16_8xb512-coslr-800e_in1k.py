@@ -6,7 +6,7 @@
 # Command: python tools/train.py configs/asl/asl_vit-b16_8xb512-coslr-800e_in1k.py
 _base_ = '../mae/mae_vit-b16_8xb512-coslr-800e_in1k.py'
 catalogue = dict(
-    method='asl', base='mae', data='imagenet', epochs=800,
-    expected='not in the supplement')
+    method='asl', base='mae', data='imagenet', epochs=800, expected='not in the supplement'
+)
 
 model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5))

@@ -6,7 +6,11 @@
 # Command: python tools/train.py configs/asl/asl_vit-b16_8xb512-coslr-800e_openimages.py
 _base_ = '../mae/mae_vit-b16_8xb512-coslr-800e_openimages.py'
 catalogue = dict(
-    method='asl', base='mae', data='openimages', epochs=800,
-    expected='ImageNet-100 linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU')
+    method='asl',
+    base='mae',
+    data='openimages',
+    epochs=800,
+    expected='ImageNet-100 linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU',
+)
 
 model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5))

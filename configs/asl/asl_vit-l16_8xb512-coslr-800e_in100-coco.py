@@ -5,7 +5,11 @@
 # Command: python tools/train.py configs/asl/asl_vit-l16_8xb512-coslr-800e_in100-coco.py
 _base_ = '../mae/mae_vit-l16_8xb512-coslr-800e_in100-coco.py'
 catalogue = dict(
-    method='asl', base='mae', data='imagenet100+coco', epochs=800,
-    expected='ImageNet-100 linear 85.1, fine-tuned 93.7')
+    method='asl',
+    base='mae',
+    data='imagenet100+coco',
+    epochs=800,
+    expected='ImageNet-100 linear 85.1, fine-tuned 93.7',
+)
 
 model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5))

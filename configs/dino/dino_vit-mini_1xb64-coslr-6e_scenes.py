@@ -10,10 +10,14 @@ catalogue = dict(method='dino', base='dino', data='scenes', epochs=6, expected='
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
-    dataset=dict(indices=4000, pipeline=[
-        dict(type='mssl_plugins.Views', views=[dict(view, flip=0.) for view in _base_.views]),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(
+        indices=4000,
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=[dict(view, flip=0.0) for view in _base_.views]),
+            dict(type='mssl_plugins.PackViews'),
+        ],
+    ),
+)
 default_hooks = dict(
     logger=dict(interval=20),
     knn=dict(
@@ -21,8 +25,20 @@ default_hooks = dict(
         interval=3,
         k=20,
         branch='teacher',
-        bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.bank.dataset, indices=4000)),
-        test=dict(_base_.knn.test, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.test.dataset, indices=2000))),
-    **_base_.hooks)
+        bank=dict(
+            _base_.knn.bank,
+            batch_size=500,
+            num_workers=0,
+            persistent_workers=False,
+            dataset=dict(_base_.knn.bank.dataset, indices=4000),
+        ),
+        test=dict(
+            _base_.knn.test,
+            batch_size=500,
+            num_workers=0,
+            persistent_workers=False,
+            dataset=dict(_base_.knn.test.dataset, indices=2000),
+        ),
+    ),
+    **_base_.hooks,
+)

@@ -6,10 +6,17 @@
 # Command: python tools/train.py configs/mae/mae-blur_vit-b16_8xb512-coslr-200e_in1k.py
 _base_ = 'mae_vit-b16_8xb512-coslr-200e_in1k.py'
 catalogue = dict(
-    method='mae', base='mae', data='imagenet', epochs=200,
-    expected='ImageNet-1K linear 58.2')
+    method='mae', base='mae', data='imagenet', epochs=200, expected='ImageNet-1K linear 58.2'
+)
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(_base_.view, blur=dict(sigma=(0.1, 2.0), p=0.5))]),
-    _base_.pack,
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(
+                type='mssl_plugins.Views',
+                views=[dict(_base_.view, blur=dict(sigma=(0.1, 2.0), p=0.5))],
+            ),
+            _base_.pack,
+        ]
+    )
+)

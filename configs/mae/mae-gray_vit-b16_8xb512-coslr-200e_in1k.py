@@ -6,10 +6,14 @@
 # Command: python tools/train.py configs/mae/mae-gray_vit-b16_8xb512-coslr-200e_in1k.py
 _base_ = 'mae_vit-b16_8xb512-coslr-200e_in1k.py'
 catalogue = dict(
-    method='mae', base='mae', data='imagenet', epochs=200,
-    expected='ImageNet-1K linear 57.4')
+    method='mae', base='mae', data='imagenet', epochs=200, expected='ImageNet-1K linear 57.4'
+)
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(_base_.view, gray=0.2)]),
-    _base_.pack,
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=[dict(_base_.view, gray=0.2)]),
+            _base_.pack,
+        ]
+    )
+)

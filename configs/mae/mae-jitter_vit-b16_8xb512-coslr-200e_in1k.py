@@ -6,10 +6,22 @@
 # Command: python tools/train.py configs/mae/mae-jitter_vit-b16_8xb512-coslr-200e_in1k.py
 _base_ = 'mae_vit-b16_8xb512-coslr-200e_in1k.py'
 catalogue = dict(
-    method='mae', base='mae', data='imagenet', epochs=200,
-    expected='ImageNet-1K linear 57.6')
+    method='mae', base='mae', data='imagenet', epochs=200, expected='ImageNet-1K linear 57.6'
+)
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(_base_.view, jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))]),
-    _base_.pack,
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(
+                type='mssl_plugins.Views',
+                views=[
+                    dict(
+                        _base_.view,
+                        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+                    )
+                ],
+            ),
+            _base_.pack,
+        ]
+    )
+)

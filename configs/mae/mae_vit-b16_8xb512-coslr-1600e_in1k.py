@@ -3,11 +3,14 @@
 # Expected: ImageNet-100 linear 85.3, fine-tuned 93.1
 # Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vit-b16_8xb512-coslr-1600e_in1k.py
-_base_ = [
-    '../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mae', base='mae', data='imagenet', epochs=1600,
-    expected='ImageNet-100 linear 85.3, fine-tuned 93.1')
+    method='mae',
+    base='mae',
+    data='imagenet',
+    epochs=1600,
+    expected='ImageNet-100 linear 85.3, fine-tuned 93.1',
+)
 
 epochs = 1600
 train_cfg = dict(max_epochs=epochs)

@@ -4,11 +4,16 @@
 # Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vit-b16_8xb512-coslr-800e_in100-coco.py
 _base_ = [
-    '../_base_/datasets/imagenet100_coco.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+    '../_base_/datasets/imagenet100_coco.py',
+    '../_base_/mae/vitb16.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(
-    method='mae', base='mae', data='imagenet100+coco', epochs=800,
-    expected='not in the supplement')
+    method='mae', base='mae', data='imagenet100+coco', epochs=800, expected='not in the supplement'
+)
 
 # 8 processes
-train_dataloader = dict(batch_size=512, dataset=dict(
-    datasets=[dict(pipeline=_base_.train_pipeline, **part) for part in _base_.parts]))
+train_dataloader = dict(
+    batch_size=512,
+    dataset=dict(datasets=[dict(pipeline=_base_.train_pipeline, **part) for part in _base_.parts]),
+)

@@ -3,11 +3,14 @@
 # Expected: ImageNet-100 linear 80.5, fine-tuned 92.7
 # Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vit-b16_8xb512-coslr-800e_in1k.py
-_base_ = [
-    '../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/imagenet.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mae', base='mae', data='imagenet', epochs=800,
-    expected='ImageNet-100 linear 80.5, fine-tuned 92.7')
+    method='mae',
+    base='mae',
+    data='imagenet',
+    epochs=800,
+    expected='ImageNet-100 linear 80.5, fine-tuned 92.7',
+)
 
 # 8 processes
 train_dataloader = dict(batch_size=512, dataset=dict(pipeline=_base_.train_pipeline))

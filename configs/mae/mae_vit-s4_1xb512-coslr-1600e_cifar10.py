@@ -3,11 +3,10 @@
 # Expected: not in the supplement
 # Cost: one GPU; not run here
 # Command: python tools/train.py configs/mae/mae_vit-s4_1xb512-coslr-1600e_cifar10.py
-_base_ = [
-    '../_base_/datasets/cifar10.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/cifar10.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mae', base='mae', data='cifar10', epochs=1600,
-    expected='not in the supplement')
+    method='mae', base='mae', data='cifar10', epochs=1600, expected='not in the supplement'
+)
 
 train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(pipeline=_base_.train_pipeline))
 default_hooks = dict(knn=_base_.knn)

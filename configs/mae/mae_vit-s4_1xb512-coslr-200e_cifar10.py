@@ -3,8 +3,7 @@
 # Expected: docs/evidence.md, GPU size, where it was run
 # Cost: one GPU; not run here
 # Command: python tools/train.py configs/mae/mae_vit-s4_1xb512-coslr-200e_cifar10.py
-_base_ = [
-    '../_base_/datasets/cifar10.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/cifar10.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
 catalogue = dict(method='mae', base='mae', data='cifar10', epochs=200, expected='docs/evidence.md')
 
 epochs = 200

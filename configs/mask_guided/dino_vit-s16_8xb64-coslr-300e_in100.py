@@ -4,16 +4,25 @@
 # Cost: 8 GPUs, 64 images each; not run here
 # Command: python tools/train.py configs/mask_guided/dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = [
-    '../_base_/datasets/imagenet100.py', '../_base_/mask_guided/dino_deit-s.py',
-    '../_base_/runtime.py']
+    '../_base_/datasets/imagenet100.py',
+    '../_base_/mask_guided/dino_deit-s.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(
-    method='dino', base='dino', data='imagenet100', epochs=300,
-    expected='fine-tuned 89.1 (second-hand)')
+    method='dino',
+    base='dino',
+    data='imagenet100',
+    epochs=300,
+    expected='fine-tuned 89.1 (second-hand)',
+)
 
 train_dataloader = dict(
     batch_size=64,  # a process, 8 of them
-    dataset=dict(pipeline=[
-        dict(type='mssl_plugins.Views', views=_base_.views),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=_base_.views),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    ),
+)
 default_hooks = dict(knn=dict(_base_.knn, branch='teacher'), **_base_.hooks)

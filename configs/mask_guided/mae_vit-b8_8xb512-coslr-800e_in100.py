@@ -3,20 +3,19 @@
 # Expected: linear 78.1 (second-hand, unverified; which ViT is unknown)
 # Cost: 8 GPUs, 512 images each; not run here
 # Command: python tools/train.py configs/mask_guided/mae_vit-b8_8xb512-coslr-800e_in100.py
-_base_ = [
-    '../_base_/datasets/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mae', base='mae', data='imagenet100', epochs=800,
-    expected='linear 78.1 (second-hand)')
+    method='mae', base='mae', data='imagenet100', epochs=800, expected='linear 78.1 (second-hand)'
+)
 
-model = dict(
-    mask_unit=2,
-    backbone=dict(patch_size=8),
-    neck=dict(num_patches=784, patch_size=8))
+model = dict(mask_unit=2, backbone=dict(patch_size=8), neck=dict(num_patches=784, patch_size=8))
 train_dataloader = dict(
     batch_size=512,  # a process, 8 of them
-    dataset=dict(pipeline=[
-        dict(type='mssl_plugins.Views', views=[_base_.view]),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=[_base_.view]),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    ),
+)
 default_hooks = dict(knn=_base_.knn)

@@ -6,17 +6,28 @@
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = 'dino_vit-s16_8xb64-coslr-300e_in100.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='imagenet100', epochs=300,
-    expected='keeps most of the gain (second-hand)')
+    method='mask-guided',
+    base='dino',
+    data='imagenet100',
+    epochs=300,
+    expected='keeps most of the gain (second-hand)',
+)
 
 model = dict(
     type='mssl_plugins.MaskGuidedDINODistill',
     num_segments=32,
     teacher=dict(
-        checkpoint='work_dirs/mask-guided_dino_vit-s16_8xb64-coslr-300e_in100/epoch_300.pth', branch='teacher'))
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100'),
-    *_base_.train_dataloader.dataset.pipeline,
-]))
+        checkpoint='work_dirs/mask-guided_dino_vit-s16_8xb64-coslr-300e_in100/epoch_300.pth',
+        branch='teacher',
+    ),
+)
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100'),
+            *_base_.train_dataloader.dataset.pipeline,
+        ]
+    )
+)
 decay = _base_.hooks.schedule.schedules[1]  # there is no momentum
 default_hooks = dict(schedule=dict(schedules=[decay]), knn=dict(branch='student'))

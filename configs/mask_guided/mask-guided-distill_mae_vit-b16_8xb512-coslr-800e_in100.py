@@ -6,8 +6,8 @@
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_mae_vit-b16_8xb512-coslr-800e_in100.py
 _base_ = 'mae_vit-b16_8xb512-coslr-800e_in100.py'
 catalogue = dict(
-    method='mask-guided', base='mae', data='imagenet100', epochs=800,
-    expected='no number known')
+    method='mask-guided', base='mae', data='imagenet100', epochs=800, expected='no number known'
+)
 
 model = dict(
     _delete_=True,
@@ -15,8 +15,15 @@ model = dict(
     num_segments=32,
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=_base_.model.backbone,
-    teacher=dict(checkpoint='work_dirs/mask-guided_mae_vit-b16_8xb512-coslr-800e_in100/epoch_800.pth'))
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100'),
-    *_base_.train_dataloader.dataset.pipeline,
-]))
+    teacher=dict(
+        checkpoint='work_dirs/mask-guided_mae_vit-b16_8xb512-coslr-800e_in100/epoch_800.pth'
+    ),
+)
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100'),
+            *_base_.train_dataloader.dataset.pipeline,
+        ]
+    )
+)

@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/mask_guided/mask-guided-init2_dino_vit-mini_1xb64-coslr-6e_cifar10.py
 _base_ = 'mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='cifar10', epochs=6,
-    expected='docs/evidence.md')
+    method='mask-guided', base='dino', data='cifar10', epochs=6, expected='docs/evidence.md'
+)
 
-model = dict(backbone=dict(mask_bias=dict(init=2.)))
+model = dict(backbone=dict(mask_bias=dict(init=2.0)))

@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/mask_guided/mask-guided-init2_dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = 'mask-guided_dino_vit-s16_8xb64-coslr-300e_in100.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='imagenet100', epochs=300,
-    expected='no number known')
+    method='mask-guided', base='dino', data='imagenet100', epochs=300, expected='no number known'
+)
 
-model = dict(backbone=dict(mask_bias=dict(init=2.)))
+model = dict(backbone=dict(mask_bias=dict(init=2.0)))

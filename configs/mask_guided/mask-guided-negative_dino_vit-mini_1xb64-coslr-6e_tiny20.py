@@ -5,7 +5,11 @@
 # Command: python tools/train.py configs/mask_guided/mask-guided-negative_dino_vit-mini_1xb64-coslr-6e_tiny20.py
 _base_ = 'mask-guided_dino_vit-mini_1xb64-coslr-6e_tiny20.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='tiny_imagenet_20c', epochs=6,
-    expected='docs/evidence.md')
+    method='mask-guided',
+    base='dino',
+    data='tiny_imagenet_20c',
+    epochs=6,
+    expected='docs/evidence.md',
+)
 
 model = dict(backbone=dict(mask_bias=dict(positive=False, negative=True)))

@@ -5,7 +5,11 @@
 # Command: python tools/train.py configs/mask_guided/mask-guided-negative_dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = 'mask-guided_dino_vit-s16_8xb64-coslr-300e_in100.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='imagenet100', epochs=300,
-    expected='less than the positive relation (second-hand)')
+    method='mask-guided',
+    base='dino',
+    data='imagenet100',
+    epochs=300,
+    expected='less than the positive relation (second-hand)',
+)
 
 model = dict(backbone=dict(mask_bias=dict(positive=False, negative=True)))

@@ -5,7 +5,11 @@
 # Command: python tools/train.py configs/mask_guided/mask-guided-negative_mae_vit-b16_8xb512-coslr-800e_in100.py
 _base_ = 'mask-guided_mae_vit-b16_8xb512-coslr-800e_in100.py'
 catalogue = dict(
-    method='mask-guided', base='mae', data='imagenet100', epochs=800,
-    expected='less than the positive relation (second-hand)')
+    method='mask-guided',
+    base='mae',
+    data='imagenet100',
+    epochs=800,
+    expected='less than the positive relation (second-hand)',
+)
 
 model = dict(backbone=dict(mask_bias=dict(positive=False, negative=True)))

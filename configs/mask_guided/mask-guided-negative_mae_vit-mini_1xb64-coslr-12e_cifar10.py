@@ -5,7 +5,7 @@
 # Command: python tools/train.py configs/mask_guided/mask-guided-negative_mae_vit-mini_1xb64-coslr-12e_cifar10.py
 _base_ = 'mask-guided_mae_vit-mini_1xb64-coslr-12e_cifar10.py'
 catalogue = dict(
-    method='mask-guided', base='mae', data='cifar10', epochs=12,
-    expected='docs/evidence.md')
+    method='mask-guided', base='mae', data='cifar10', epochs=12, expected='docs/evidence.md'
+)
 
 model = dict(backbone=dict(mask_bias=dict(positive=False, negative=True)))

@@ -4,32 +4,48 @@
 # Cost: 8 GPUs, 64 images each; not run here
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = [
-    '../_base_/datasets/imagenet100.py', '../_base_/mask_guided/dino_deit-s.py',
-    '../_base_/runtime.py']
+    '../_base_/datasets/imagenet100.py',
+    '../_base_/mask_guided/dino_deit-s.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(
-    method='mask-guided', base='dino', data='imagenet100', epochs=300,
-    expected='fine-tuned 89.5 (second-hand)')
+    method='mask-guided',
+    base='dino',
+    data='imagenet100',
+    epochs=300,
+    expected='fine-tuned 89.5 (second-hand)',
+)
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100')
 load_test = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100_val')
 model = dict(
     type='mssl_plugins.MaskGuidedDINO',
     num_segments=32,
-    backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.)))
+    backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.0)),
+)
 train_dataloader = dict(
     batch_size=64,  # a process, 8 of them
-    dataset=dict(pipeline=[
-        load,
-        dict(type='mssl_plugins.Views', views=_base_.views),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            load,
+            dict(type='mssl_plugins.Views', views=_base_.views),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    ),
+)
 default_hooks = dict(
     bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=100),
     knn=dict(  # f takes the image and its segments
         _base_.knn,
         branch='teacher',
-        bank=dict(_base_.knn.bank, dataset=dict(
-            _base_.knn.bank.dataset, pipeline=[load, *_base_.test_pipeline])),
-        test=dict(_base_.knn.test, dataset=dict(
-            _base_.knn.test.dataset, pipeline=[load_test, *_base_.test_pipeline]))),
-    **_base_.hooks)
+        bank=dict(
+            _base_.knn.bank,
+            dataset=dict(_base_.knn.bank.dataset, pipeline=[load, *_base_.test_pipeline]),
+        ),
+        test=dict(
+            _base_.knn.test,
+            dataset=dict(_base_.knn.test.dataset, pipeline=[load_test, *_base_.test_pipeline]),
+        ),
+    ),
+    **_base_.hooks,
+)

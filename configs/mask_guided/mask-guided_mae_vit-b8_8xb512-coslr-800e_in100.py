@@ -3,11 +3,14 @@
 # Expected: linear 81.3 (second-hand, unverified; which ViT is unknown)
 # Cost: 8 GPUs, 512 images each; not run here
 # Command: python tools/train.py configs/mask_guided/mask-guided_mae_vit-b8_8xb512-coslr-800e_in100.py
-_base_ = [
-    '../_base_/datasets/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mask-guided', base='mae', data='imagenet100', epochs=800,
-    expected='linear 81.3 (second-hand)')
+    method='mask-guided',
+    base='mae',
+    data='imagenet100',
+    epochs=800,
+    expected='linear 81.3 (second-hand)',
+)
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100')
 load_test = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100_val')
@@ -15,18 +18,29 @@ model = dict(
     type='mssl_plugins.MaskGuidedMAE',
     num_segments=32,
     mask_unit=2,
-    backbone=dict(patch_size=8, mask_bias=dict(positive=True, negative=False, init=0.)),
-    neck=dict(num_patches=784, patch_size=8))
+    backbone=dict(patch_size=8, mask_bias=dict(positive=True, negative=False, init=0.0)),
+    neck=dict(num_patches=784, patch_size=8),
+)
 train_dataloader = dict(
     batch_size=512,  # a process, 8 of them
-    dataset=dict(pipeline=[
-        load,
-        dict(type='mssl_plugins.Views', views=[_base_.view]),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
-default_hooks = dict(knn=dict(  # f takes the image and its segments
-    _base_.knn,
-    bank=dict(_base_.knn.bank, dataset=dict(
-        _base_.knn.bank.dataset, pipeline=[load, *_base_.test_pipeline])),
-    test=dict(_base_.knn.test, dataset=dict(
-        _base_.knn.test.dataset, pipeline=[load_test, *_base_.test_pipeline]))))
+    dataset=dict(
+        pipeline=[
+            load,
+            dict(type='mssl_plugins.Views', views=[_base_.view]),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    ),
+)
+default_hooks = dict(
+    knn=dict(  # f takes the image and its segments
+        _base_.knn,
+        bank=dict(
+            _base_.knn.bank,
+            dataset=dict(_base_.knn.bank.dataset, pipeline=[load, *_base_.test_pipeline]),
+        ),
+        test=dict(
+            _base_.knn.test,
+            dataset=dict(_base_.knn.test.dataset, pipeline=[load_test, *_base_.test_pipeline]),
+        ),
+    )
+)

@@ -5,7 +5,11 @@
 # Command: python tools/train.py configs/maskco/maskco-nomask_resnet18_1xb32-coslr-200e_tiny20.py
 _base_ = 'maskco_resnet18_1xb32-coslr-200e_tiny20.py'
 catalogue = dict(
-    method='maskco', base='maskco', data='tiny_imagenet_20c', epochs=200,
-    expected='docs/evidence.md')
+    method='maskco',
+    base='maskco',
+    data='tiny_imagenet_20c',
+    epochs=200,
+    expected='docs/evidence.md',
+)
 
 model = dict(fill='none')

@@ -5,7 +5,11 @@
 # Command: bash tools/dist_train.sh configs/maskco/maskco-nomph-nomask_resnet50_8xb32-coslr-200e_coco.py 8
 _base_ = 'maskco_resnet50_8xb32-coslr-200e_coco.py'
 catalogue = dict(
-    method='maskco', base='maskco', data='coco', epochs=200,
-    expected='VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1')
+    method='maskco',
+    base='maskco',
+    data='coco',
+    epochs=200,
+    expected='VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1',
+)
 
 model = dict(fill='none', neck=None)

@@ -5,7 +5,11 @@
 # Command: bash tools/dist_train.sh configs/maskco/maskco-nomph_resnet50_8xb32-coslr-200e_coco.py 8
 _base_ = 'maskco_resnet50_8xb32-coslr-200e_coco.py'
 catalogue = dict(
-    method='maskco', base='maskco', data='coco', epochs=200,
-    expected='VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5')
+    method='maskco',
+    base='maskco',
+    data='coco',
+    epochs=200,
+    expected='VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5',
+)
 
 model = dict(neck=None)

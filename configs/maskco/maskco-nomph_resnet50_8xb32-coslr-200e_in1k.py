@@ -5,7 +5,11 @@
 # Command: bash tools/dist_train.sh configs/maskco/maskco-nomph_resnet50_8xb32-coslr-200e_in1k.py 8
 _base_ = 'maskco_resnet50_8xb32-coslr-200e_in1k.py'
 catalogue = dict(
-    method='maskco', base='maskco', data='imagenet', epochs=200,
-    expected='no number printed in the supplement')
+    method='maskco',
+    base='maskco',
+    data='imagenet',
+    epochs=200,
+    expected='no number printed in the supplement',
+)
 
 model = dict(neck=None)

@@ -3,15 +3,26 @@
 # Expected: docs/evidence.md
 # Cost: not run here; one GPU
 # Command: python tools/train.py configs/maskco/maskco_resnet18_1xb32-coslr-200e_tiny20.py
-_base_ = ['../_base_/datasets/tiny_imagenet_20c.py', '../_base_/maskco/maskco_resnet18.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/tiny_imagenet_20c.py',
+    '../_base_/maskco/maskco_resnet18.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(
-    method='maskco', base='maskco', data='tiny_imagenet_20c', epochs=200,
-    expected='docs/evidence.md')
+    method='maskco',
+    base='maskco',
+    data='tiny_imagenet_20c',
+    epochs=200,
+    expected='docs/evidence.md',
+)
 
 train_dataloader = dict(
     batch_size=_base_.batch_size,
-    dataset=dict(pipeline=[
-        dict(_base_.boxes, views=[dict(num=2, size=_base_.image_size, **_base_.view)]),
-        _base_.pack,
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(_base_.boxes, views=[dict(num=2, size=_base_.image_size, **_base_.view)]),
+            _base_.pack,
+        ]
+    ),
+)
 default_hooks = dict(knn=_base_.knn)

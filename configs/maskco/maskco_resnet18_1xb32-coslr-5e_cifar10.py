@@ -3,10 +3,14 @@
 # Expected: docs/evidence.md
 # Cost: about 4 minutes on 2 CPU cores
 # Command: python tools/train.py configs/maskco/maskco_resnet18_1xb32-coslr-5e_cifar10.py
-_base_ = ['../_base_/datasets/cifar10.py', '../_base_/maskco/maskco_resnet18.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/cifar10.py',
+    '../_base_/maskco/maskco_resnet18.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(
-    method='maskco', base='maskco', data='cifar10', epochs=5,
-    expected='docs/evidence.md')
+    method='maskco', base='maskco', data='cifar10', epochs=5, expected='docs/evidence.md'
+)
 
 epochs = 5
 # cells of 4 px: a map of 8 x 8 from 32 px
@@ -14,23 +18,42 @@ epochs = 5
 model = dict(
     backbone=dict(stem_channels=32, base_channels=32, stem_stride=1),
     neck=dict(in_channels=256, hidden_channels=64),
-    head=dict(in_channels=256, hid_channels=256))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
+    head=dict(in_channels=256, hid_channels=256),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)
+]
 train_cfg = dict(max_epochs=epochs)
 images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
-    dataset=dict(indices=images, pipeline=[
-        dict(_base_.boxes, views=[dict(_base_.view, num=2, size=_base_.image_size)], stride=4),
-        _base_.pack,
-    ]))
+    dataset=dict(
+        indices=images,
+        pipeline=[
+            dict(_base_.boxes, views=[dict(_base_.view, num=2, size=_base_.image_size)], stride=4),
+            _base_.pack,
+        ],
+    ),
+)
 default_hooks = dict(
     knn=dict(
         _base_.knn,
         interval=5,
         k=20,
-        bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.bank.dataset, indices=images)),
-        test=dict(_base_.knn.test, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.test.dataset, indices=queries))))
+        bank=dict(
+            _base_.knn.bank,
+            batch_size=500,
+            num_workers=0,
+            persistent_workers=False,
+            dataset=dict(_base_.knn.bank.dataset, indices=images),
+        ),
+        test=dict(
+            _base_.knn.test,
+            batch_size=500,
+            num_workers=0,
+            persistent_workers=False,
+            dataset=dict(_base_.knn.test.dataset, indices=queries),
+        ),
+    )
+)

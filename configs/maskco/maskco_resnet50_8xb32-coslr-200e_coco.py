@@ -3,9 +3,17 @@
 # Expected: no number printed in the supplement
 # Cost: 8 GPUs of 32 images each in the paper, none named, no time given; not run here
 # Command: bash tools/dist_train.sh configs/maskco/maskco_resnet50_8xb32-coslr-200e_coco.py 8
-_base_ = ['../_base_/datasets/coco_images.py', '../_base_/maskco/maskco_resnet50.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/coco_images.py',
+    '../_base_/maskco/maskco_resnet50.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(
-    method='maskco', base='maskco', data='coco', epochs=200,
-    expected='no number printed in the supplement')
+    method='maskco',
+    base='maskco',
+    data='coco',
+    epochs=200,
+    expected='no number printed in the supplement',
+)
 
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=_base_.train_pipeline))

@@ -4,19 +4,32 @@
 # Cost: not run here
 # Command: python tools/train.py configs/mixmask/byol_resnet18_1xb512-steplr-200e_cifar10.py
 _base_ = [
-    '../_base_/datasets/cifar10.py', '../_base_/siamese/byol_resnet18.py',
-    '../_base_/schedules/adam_warmup_steplr_1000e.py', '../_base_/runtime.py']
-catalogue = dict(method='byol', base='byol', data='cifar10', epochs=200, expected='docs/evidence.md')
+    '../_base_/datasets/cifar10.py',
+    '../_base_/siamese/byol_resnet18.py',
+    '../_base_/schedules/adam_warmup_steplr_1000e.py',
+    '../_base_/runtime.py',
+]
+catalogue = dict(
+    method='byol', base='byol', data='cifar10', epochs=200, expected='docs/evidence.md'
+)
 
 epochs = 200
 train_cfg = dict(max_epochs=epochs)
 param_scheduler = [
-    _base_.warmup, dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2)]
+    _base_.warmup,
+    dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2),
+]
 
 train_dataloader = dict(
     batch_size=_base_.batch_size,
-    dataset=dict(pipeline=[
-        dict(type='mssl_plugins.Views', views=[dict(num=2, size=_base_.image_size, **_base_.view)]),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(
+                type='mssl_plugins.Views',
+                views=[dict(num=2, size=_base_.image_size, **_base_.view)],
+            ),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    ),
+)
 default_hooks = dict(knn=dict(_base_.knn, k=20), **_base_.hooks)

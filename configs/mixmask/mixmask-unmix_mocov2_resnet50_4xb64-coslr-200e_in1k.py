@@ -4,6 +4,12 @@
 # Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mixmask-unmix_mocov2_resnet50_4xb64-coslr-200e_in1k.py
 _base_ = 'mocov2_resnet50_4xb64-coslr-200e_in1k.py'
-catalogue = dict(method='mixmask-unmix', base='mocov2', data='imagenet', epochs=200, expected='linear 69.5')
+catalogue = dict(
+    method='mixmask-unmix', base='mocov2', data='imagenet', epochs=200, expected='linear 69.5'
+)
 
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='both', pattern='block', grid=8, ratio=0.5, unmix_prob=0.5))
+model = dict(
+    mixing=dict(
+        type='mssl_plugins.MixMask', mode='both', pattern='block', grid=8, ratio=0.5, unmix_prob=0.5
+    )
+)

@@ -4,6 +4,16 @@
 # Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/mixmask-unmix_simclr_resnet18_1xb512-steplr-1000e_cifar100.py
 _base_ = 'simclr_resnet18_1xb512-steplr-1000e_cifar100.py'
-catalogue = dict(method='mixmask-unmix', base='simclr', data='cifar100', epochs=1000, expected='above the baseline (supplement Fig. 1, no number printed)')
+catalogue = dict(
+    method='mixmask-unmix',
+    base='simclr',
+    data='cifar100',
+    epochs=1000,
+    expected='above the baseline (supplement Fig. 1, no number printed)',
+)
 
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='both', pattern='block', grid=4, ratio=0.5, unmix_prob=0.5))
+model = dict(
+    mixing=dict(
+        type='mssl_plugins.MixMask', mode='both', pattern='block', grid=4, ratio=0.5, unmix_prob=0.5
+    )
+)

@@ -4,6 +4,16 @@
 # Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/mixmask-unmix_simsiam_resnet18_1xb512-coslr-1000e_tiny-in.py
 _base_ = 'simsiam_resnet18_1xb512-coslr-1000e_tiny-in.py'
-catalogue = dict(method='mixmask-unmix', base='simsiam', data='tiny', epochs=1000, expected='above the baseline (supplement Fig. 1, no number printed)')
+catalogue = dict(
+    method='mixmask-unmix',
+    base='simsiam',
+    data='tiny',
+    epochs=1000,
+    expected='above the baseline (supplement Fig. 1, no number printed)',
+)
 
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='both', pattern='block', grid=8, ratio=0.5, unmix_prob=0.5))
+model = dict(
+    mixing=dict(
+        type='mssl_plugins.MixMask', mode='both', pattern='block', grid=8, ratio=0.5, unmix_prob=0.5
+    )
+)

@@ -4,6 +4,10 @@
 # Cost: see docs/evidence.md
 # Command: python tools/train.py configs/mixmask/mixmask_byol_resnet18_1xb64-coslr-8e_cifar10.py
 _base_ = 'byol_resnet18_1xb64-coslr-8e_cifar10.py'
-catalogue = dict(method='mixmask', base='byol', data='cifar10', epochs=8, expected='docs/evidence.md')
+catalogue = dict(
+    method='mixmask', base='byol', data='cifar10', epochs=8, expected='docs/evidence.md'
+)
 
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5))
+model = dict(
+    mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5)
+)

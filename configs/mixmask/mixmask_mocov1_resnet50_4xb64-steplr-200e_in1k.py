@@ -4,6 +4,10 @@
 # Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mixmask_mocov1_resnet50_4xb64-steplr-200e_in1k.py
 _base_ = 'mocov1_resnet50_4xb64-steplr-200e_in1k.py'
-catalogue = dict(method='mixmask', base='mocov1', data='imagenet', epochs=200, expected='no number known to us')
+catalogue = dict(
+    method='mixmask', base='mocov1', data='imagenet', epochs=200, expected='no number known to us'
+)
 
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=8, ratio=0.5))
+model = dict(
+    mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=8, ratio=0.5)
+)

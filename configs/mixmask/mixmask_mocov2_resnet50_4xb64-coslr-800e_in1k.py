@@ -4,9 +4,15 @@
 # Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mixmask_mocov2_resnet50_4xb64-coslr-800e_in1k.py
 _base_ = 'mocov2_resnet50_4xb64-coslr-200e_in1k.py'
-catalogue = dict(method='mixmask', base='mocov2', data='imagenet', epochs=800, expected='no number known to us')
+catalogue = dict(
+    method='mixmask', base='mocov2', data='imagenet', epochs=800, expected='no number known to us'
+)
 
 epochs = 800
 train_cfg = dict(max_epochs=epochs)
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=8, ratio=0.5))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)
+]
+model = dict(
+    mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=8, ratio=0.5)
+)

@@ -4,6 +4,14 @@
 # Cost: not run here
 # Command: python tools/train.py configs/mixmask/mixmask_simclr_resnet18_1xb512-steplr-200e_cifar10.py
 _base_ = 'simclr_resnet18_1xb512-steplr-200e_cifar10.py'
-catalogue = dict(method='mixmask', base='simclr', data='cifar10', epochs=200, expected='docs/evidence.md, GPU size, where it was run')
+catalogue = dict(
+    method='mixmask',
+    base='simclr',
+    data='cifar10',
+    epochs=200,
+    expected='docs/evidence.md, GPU size, where it was run',
+)
 
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5))
+model = dict(
+    mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5)
+)

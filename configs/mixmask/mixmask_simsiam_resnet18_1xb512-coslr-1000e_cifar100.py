@@ -4,6 +4,14 @@
 # Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/mixmask_simsiam_resnet18_1xb512-coslr-1000e_cifar100.py
 _base_ = 'simsiam_resnet18_1xb512-coslr-1000e_cifar100.py'
-catalogue = dict(method='mixmask', base='simsiam', data='cifar100', epochs=1000, expected='above the baseline (supplement Fig. 1, no number printed)')
+catalogue = dict(
+    method='mixmask',
+    base='simsiam',
+    data='cifar100',
+    epochs=1000,
+    expected='above the baseline (supplement Fig. 1, no number printed)',
+)
 
-model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5))
+model = dict(
+    mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=4, ratio=0.5)
+)

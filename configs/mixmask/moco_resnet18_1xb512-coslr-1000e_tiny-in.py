@@ -4,14 +4,29 @@
 # Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/moco_resnet18_1xb512-coslr-1000e_tiny-in.py
 _base_ = [
-    '../_base_/datasets/tiny_imagenet.py', '../_base_/siamese/moco_resnet18.py',
-    '../_base_/schedules/sgd_coslr_1000e.py', '../_base_/runtime.py']
-catalogue = dict(method='moco', base='moco', data='tiny', epochs=1000, expected='no number printed; supplement Fig. 1: below MixMask')
+    '../_base_/datasets/tiny_imagenet.py',
+    '../_base_/siamese/moco_resnet18.py',
+    '../_base_/schedules/sgd_coslr_1000e.py',
+    '../_base_/runtime.py',
+]
+catalogue = dict(
+    method='moco',
+    base='moco',
+    data='tiny',
+    epochs=1000,
+    expected='no number printed; supplement Fig. 1: below MixMask',
+)
 
 train_dataloader = dict(
     batch_size=_base_.batch_size,
-    dataset=dict(pipeline=[
-        dict(type='mssl_plugins.Views', views=[dict(num=2, size=_base_.image_size, **_base_.view)]),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(
+                type='mssl_plugins.Views',
+                views=[dict(num=2, size=_base_.image_size, **_base_.view)],
+            ),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    ),
+)
 default_hooks = dict(knn=_base_.knn, **_base_.hooks)

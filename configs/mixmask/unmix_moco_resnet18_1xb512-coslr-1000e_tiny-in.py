@@ -4,6 +4,12 @@
 # Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/unmix_moco_resnet18_1xb512-coslr-1000e_tiny-in.py
 _base_ = 'moco_resnet18_1xb512-coslr-1000e_tiny-in.py'
-catalogue = dict(method='unmix', base='moco', data='tiny', epochs=1000, expected='above the baseline (supplement Fig. 1, no number printed)')
+catalogue = dict(
+    method='unmix',
+    base='moco',
+    data='tiny',
+    epochs=1000,
+    expected='above the baseline (supplement Fig. 1, no number printed)',
+)
 
 model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='unmix', unmix_prob=0.5))

@@ -4,6 +4,8 @@
 # Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/unmix_mocov2_resnet50_4xb64-coslr-200e_in1k.py
 _base_ = 'mocov2_resnet50_4xb64-coslr-200e_in1k.py'
-catalogue = dict(method='unmix', base='mocov2', data='imagenet', epochs=200, expected='no number known to us')
+catalogue = dict(
+    method='unmix', base='mocov2', data='imagenet', epochs=200, expected='no number known to us'
+)
 
 model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='unmix', unmix_prob=0.5))

@@ -6,10 +6,13 @@
 _base_ = 'mst_vit-s16_16xb64-coslr-100e_in1k.py'
 catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='linear 61.0')
 
-model = dict(
-    strategy='random', p=0.15, replacement='bert', target='masked', lambda1=0.0)
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=_base_.views[:2]),  # no local crops
-    dict(type='mssl_plugins.PackViews'),
-]))
+model = dict(strategy='random', p=0.15, replacement='bert', target='masked', lambda1=0.0)
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=_base_.views[:2]),  # no local crops
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    )
+)
 default_hooks = dict(knn=dict(branch='student'))

@@ -3,27 +3,45 @@
 # Expected: docs/evidence.md
 # Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mst/mst_vit-mini_1xb64-coslr-6e_cifar10.py
-_base_ = ['../_base_/datasets/cifar10.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/datasets/cifar10.py',
+    '../_base_/dino/dino_vit-mini.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(method='mst', base='dino', data='cifar10', epochs=6, expected='docs/evidence.md')
 
 model = dict(
     type='mssl_plugins.MST',
     backbone=dict(mask_token=True),
-    neck=dict(type='mssl_plugins.PixelDecoder', in_channels=_base_.embed_dims,
-              patch_size=_base_.patch_size, widths=(64, 32)),
+    neck=dict(
+        type='mssl_plugins.PixelDecoder',
+        in_channels=_base_.embed_dims,
+        patch_size=_base_.patch_size,
+        widths=(64, 32),
+    ),
     head=dict(use_bn=True),
-    strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token',
-    target='image', lambda1=1.0, lambda2=0.6)
+    strategy='attention_low',
+    q=1 / 8,
+    p=1.0,
+    replacement='mask_token',
+    target='image',
+    lambda1=1.0,
+    lambda2=0.6,
+)
 sync_bn = 'torch'
 
 images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
-    dataset=dict(indices=images, pipeline=[
-        dict(type='mssl_plugins.Views', views=_base_.views),
-        dict(type='mssl_plugins.PackViews'),
-    ]))
+    dataset=dict(
+        indices=images,
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=_base_.views),
+            dict(type='mssl_plugins.PackViews'),
+        ],
+    ),
+)
 default_hooks = dict(
     logger=dict(interval=20),
     knn=dict(
@@ -31,8 +49,20 @@ default_hooks = dict(
         interval=3,
         k=20,
         branch='teacher',
-        bank=dict(_base_.knn.bank, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.bank.dataset, indices=images)),
-        test=dict(_base_.knn.test, batch_size=500, num_workers=0, persistent_workers=False,
-                  dataset=dict(_base_.knn.test.dataset, indices=queries))),
-    **_base_.hooks)
+        bank=dict(
+            _base_.knn.bank,
+            batch_size=500,
+            num_workers=0,
+            persistent_workers=False,
+            dataset=dict(_base_.knn.bank.dataset, indices=images),
+        ),
+        test=dict(
+            _base_.knn.test,
+            batch_size=500,
+            num_workers=0,
+            persistent_workers=False,
+            dataset=dict(_base_.knn.test.dataset, indices=queries),
+        ),
+    ),
+    **_base_.hooks,
+)

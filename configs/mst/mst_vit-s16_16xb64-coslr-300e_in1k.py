@@ -4,12 +4,33 @@
 # Cost: 16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here
 # Command: python tools/train.py configs/mst/mst_vit-s16_16xb64-coslr-300e_in1k.py
 _base_ = 'mst_vit-s16_16xb64-coslr-100e_in1k.py'
-catalogue = dict(method='mst', base='dino', data='imagenet', epochs=300, expected='linear 76.3, DINO linear 76.9, k-NN 75.0 / 74.8 / 72.9 / 71.8 at k = 10 / 20 / 100 / 200')
+catalogue = dict(
+    method='mst',
+    base='dino',
+    data='imagenet',
+    epochs=300,
+    expected='linear 76.3, DINO linear 76.9, k-NN 75.0 / 74.8 / 72.9 / 71.8 at k = 10 / 20 / 100 / 200',
+)
 
 epochs = 300
 param_scheduler = [
-    _base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=epochs - 10, end=epochs)]
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=epochs - 10, end=epochs),
+]
 train_cfg = dict(max_epochs=epochs)
-default_hooks = dict(temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[
-    dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=30,
-         per_epoch=True, inclusive=True)]))
+default_hooks = dict(
+    temperature=dict(
+        type='mssl_plugins.ScheduleHook',
+        schedules=[
+            dict(
+                target='criterion.teacher_temp',
+                start=0.04,
+                end=0.07,
+                curve='linear',
+                length=30,
+                per_epoch=True,
+                inclusive=True,
+            )
+        ],
+    )
+)

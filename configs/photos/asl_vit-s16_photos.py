@@ -2,7 +2,7 @@
 # Command: python -m mssl_plugins train asl_vit-s16_photos --data FOLDER
 _base_ = 'mae_vit-s16_photos.py'
 catalogue = dict(
-    method='asl', base='mae', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='asl', base='mae', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
 model = dict(type='mssl_plugins.ASL', layer=dict(num_heads=4, drop_rate=0.5))

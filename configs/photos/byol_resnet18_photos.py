@@ -6,12 +6,16 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='byol', base='byol', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='byol', base='byol', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
 model = dict(backbone=dict(depth=18), neck=dict(in_channels=512))
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=_base_.views),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=_base_.views),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    )
+)
 default_hooks = _base_.hooks

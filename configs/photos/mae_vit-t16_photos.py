@@ -6,16 +6,22 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mae', base='mae', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='mae', base='mae', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
 epochs, warmup = 200, 10
 model = _base_.vit_tiny
 warm, cosine = _base_.param_scheduler
 param_scheduler = [
-    dict(warm, end=warmup), dict(cosine, T_max=epochs - warmup, begin=warmup, end=epochs)]
+    dict(warm, end=warmup),
+    dict(cosine, T_max=epochs - warmup, begin=warmup, end=epochs),
+]
 train_cfg = dict(max_epochs=epochs)
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[_base_.view]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=[_base_.view]),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    )
+)

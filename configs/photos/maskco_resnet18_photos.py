@@ -6,11 +6,12 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='maskco', base='maskco', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='maskco', base='maskco', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
 model = dict(
     backbone=dict(depth=18),
     neck=dict(in_channels=512, hidden_channels=256),
-    head=dict(in_channels=512, hid_channels=512))
+    head=dict(in_channels=512, hid_channels=512),
+)
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=_base_.train_pipeline))

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='maskco', base='maskco', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='maskco', base='maskco', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=_base_.train_pipeline))

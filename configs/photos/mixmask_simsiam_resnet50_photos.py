@@ -2,8 +2,9 @@
 # Command: python -m mssl_plugins train mixmask_simsiam_resnet50_photos --data FOLDER
 _base_ = 'simsiam_resnet50_photos.py'
 catalogue = dict(
-    method='mixmask', base='simsiam', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='mixmask', base='simsiam', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
-model = dict(mixing=dict(
-    type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=8, ratio=0.5))
+model = dict(
+    mixing=dict(type='mssl_plugins.MixMask', mode='mixmask', pattern='block', grid=8, ratio=0.5)
+)

@@ -7,10 +7,16 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mocov2', base='mocov2', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='mocov2', base='mocov2', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=[dict(_base_.view, num=2, size=_base_.image_size)]),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(
+                type='mssl_plugins.Views', views=[dict(_base_.view, num=2, size=_base_.image_size)]
+            ),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    )
+)

@@ -6,11 +6,15 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='simsiam', base='simsiam', data='photos', epochs=200,
-    expected='docs/your-images.md')
+    method='simsiam', base='simsiam', data='photos', epochs=200, expected='docs/your-images.md'
+)
 
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='mssl_plugins.Views', views=_base_.views),
-    dict(type='mssl_plugins.PackViews'),
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=_base_.views),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    )
+)
 default_hooks = _base_.hooks

@@ -4,6 +4,7 @@ Weights tell sizes; how many heads attend, where a ResNet strides and by which
 epsilon norms divide, they do not.  Both together must build a network with
 exactly these weights.
 """
+
 import ast
 import json
 import math
@@ -29,9 +30,15 @@ KNOWN = dict(
     'interpolate_offset weight_init mask_ratio init_cfg type',
     resnet='depth in_channels stem_channels base_channels num_stages strides dilations '
     'out_indices style deep_stem avg_down frozen_stages norm_cfg norm_eval with_cp '
-    'zero_init_residual drop_path_rate pool stem_stride init_cfg type')
-DEPTHS = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50,
-          (True, (3, 4, 23, 3)): 101, (True, (3, 8, 36, 3)): 152}
+    'zero_init_residual drop_path_rate pool stem_stride init_cfg type',
+)
+DEPTHS = {
+    (False, (2, 2, 2, 2)): 18,
+    (False, (3, 4, 6, 3)): 34,
+    (True, (3, 4, 6, 3)): 50,
+    (True, (3, 4, 23, 3)): 101,
+    (True, (3, 8, 36, 3)): 152,
+}
 
 
 def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -> Dict[str, Any]:
@@ -49,9 +56,14 @@ def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -
     Raises:
         ValueError: If the text is no Python, or they hold more than literals.
     """
+
     def value(node):
-        if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' \
-                and not node.args and all(k.arg for k in node.keywords):
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, 'id', None) == 'dict'
+            and not node.args
+            and all(k.arg for k in node.keywords)
+        ):
             return {k.arg: value(k.value) for k in node.keywords}
         if isinstance(node, ast.Dict) and None not in node.keys:
             return {ast.literal_eval(k): value(v) for k, v in zip(node.keys, node.values)}
@@ -62,12 +74,13 @@ def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -
     try:
         return {
             node.targets[0].id: value(node.value)
-            for node in ast.parse(text).body if isinstance(node, ast.Assign)
-            and getattr(node.targets[0], 'id', None) in names
+            for node in ast.parse(text).body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in names
         }
     except (SyntaxError, ValueError, TypeError) as error:
-        raise ValueError("the checkpoint's own config cannot be read: name one with --config "
-                         f'({error})') from None
+        raise ValueError(
+            f"the checkpoint's own config cannot be read: name one with --config ({error})"
+        ) from None
 
 
 def read_hf_config(path: Path) -> Optional[dict]:
@@ -84,7 +97,8 @@ def read_hf_config(path: Path) -> Optional[dict]:
             type='VisionTransformer',
             arch=dict(num_heads=config['num_attention_heads']),
             img_size=config.get('image_size', 224),
-            norm_cfg=dict(eps=config.get('layer_norm_eps', 1e-12)))
+            norm_cfg=dict(eps=config.get('layer_norm_eps', 1e-12)),
+        )
     if config.get('model_type') == 'resnet':
         caffe = config.get('downsample_in_bottleneck', False)
         return dict(type='ResNet', style='caffe' if caffe else 'pytorch')
@@ -114,12 +128,16 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
     kind = str(given.get('type', '')).split('.')[-1]
     allowed = VITS if family == 'vit' else RESNETS
     if kind and kind not in allowed:
-        raise ValueError(f"the config's backbone is a {given['type']}, the weights are a "
-                         f"{'ViT' if family == 'vit' else 'ResNet'}'s ({', '.join(allowed)})")
+        raise ValueError(
+            f"the config's backbone is a {given['type']}, the weights are a "
+            f"{'ViT' if family == 'vit' else 'ResNet'}'s ({', '.join(allowed)})"
+        )
     strange = [k for k, v in given.items() if v and k not in KNOWN[family].split()]
     if strange:
-        raise ValueError(f"cannot tell what {', '.join(strange)} of the backbone's config mean "
-                         'for other libraries')
+        raise ValueError(
+            f"cannot tell what {', '.join(strange)} of the backbone's config mean "
+            'for other libraries'
+        )
     config = (_vit if family == 'vit' else _resnet)(weights, given, kind)
     # mmpretrain's ResNet cannot be built on the meta device, and is small.
     with torch.device('meta' if family == 'vit' else 'cpu'):
@@ -130,8 +148,10 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
     report = compare(own, weights)
     wrong = report._replace(missing=without_counters(report.missing)).differences()
     if wrong:
-        raise ValueError('the weights are not those of '
-                         f"{config['type'].split('.')[-1]}({_short(config)}): {'; '.join(wrong)}")
+        raise ValueError(
+            'the weights are not those of '
+            f'{config["type"].split(".")[-1]}({_short(config)}): {"; ".join(wrong)}'
+        )
     return config
 
 
@@ -152,7 +172,8 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     arch = dict(
         embed_dims=projection.shape[0],
         num_layers=1 + max(int(k.split('.')[1]) for k in weights if k.startswith('layers.')),
-        feedforward_channels=0 if first is None else first.shape[0])
+        feedforward_channels=0 if first is None else first.shape[0],
+    )
     named = given.get('arch', 'base' if kind else None)
     if isinstance(named, str):
         if named.lower() not in zoo:
@@ -161,14 +182,15 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     if named is None:
         named = next((a for a in zoo.values() if all(a[k] == v for k, v in arch.items())), None)
     if named is None:
-        raise ValueError(f'a ViT of {arch} has no standard number of heads: name its config with '
-                         '--config')
+        raise ValueError(
+            f'a ViT of {arch} has no standard number of heads: name its config with --config'
+        )
     wrong = [f'{k} {named[k]} instead of {v}' for k, v in arch.items() if named.get(k, v) != v]
     if wrong:
         raise ValueError(f"the config's ViT is another one than the weights': {', '.join(wrong)}")
     arch['num_heads'] = named['num_heads']
     if arch['embed_dims'] % arch['num_heads']:
-        raise ValueError(f"{arch['num_heads']} heads do not divide {arch['embed_dims']} channels")
+        raise ValueError(f'{arch["num_heads"]} heads do not divide {arch["embed_dims"]} channels')
 
     patch = _pair(tuple(projection.shape[2:]))
     with_cls = 'cls_token' in weights
@@ -177,21 +199,26 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     if size is None or math.prod(s // p for s, p in zip(_pair(size), patch)) != tokens:
         side = math.isqrt(max(tokens, 0))
         if side * side != tokens:
-            raise ValueError(f'{tokens} position embeddings of patches are no square: name the '
-                             'config, with img_size, with --config')
+            raise ValueError(
+                f'{tokens} position embeddings of patches are no square: name the '
+                'config, with img_size, with --config'
+            )
         size = tuple(side * p for p in patch)
     size = _pair(size)
     config = dict(
-        type='mmpretrain.VisionTransformer', arch=arch,
+        type='mmpretrain.VisionTransformer',
+        arch=arch,
         img_size=size[0] if size[0] == size[1] else list(size),
-        patch_size=patch[0] if patch[0] == patch[1] else list(patch))
+        patch_size=patch[0] if patch[0] == patch[1] else list(patch),
+    )
     eps = (given.get('norm_cfg') or {}).get('eps', 1e-6 if not given.get('norm_cfg') else 1e-5)
     optional = dict(
         with_cls_token=(with_cls, True),
         qkv_bias=('layers.0.attn.qkv.bias' in weights, True),
         final_norm=(given.get('final_norm', True) if kind else 'ln1.weight' in weights, True),
         pre_norm=('pre_norm.weight' in weights, False),
-        norm_cfg=(dict(type='LN', eps=eps), dict(type='LN', eps=1e-6)))
+        norm_cfg=(dict(type='LN', eps=eps), dict(type='LN', eps=1e-6)),
+    )
     config.update({k: v for k, (v, default) in optional.items() if v != default})
     if 'layers.0.attn.gamma1.weight' in weights:
         config['layer_scale_init_value'] = 1e-5  # replaced by the weights'
@@ -206,25 +233,30 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
 
 
 def _resnet(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
-    blocks = [{int(k.split('.')[1]) for k in weights if k.startswith(f'layer{i}.')}
-              for i in range(1, 5)]
+    blocks = [
+        {int(k.split('.')[1]) for k in weights if k.startswith(f'layer{i}.')} for i in range(1, 5)
+    ]
     bottleneck = 'layer1.0.conv3.weight' in weights
     depth = DEPTHS.get((bottleneck, tuple(map(len, blocks))))
     if depth is None:
-        raise ValueError(f'no ResNet of depth {", ".join(map(str, DEPTHS.values()))} has '
-                         f'{list(map(len, blocks))} blocks')
+        raise ValueError(
+            f'no ResNet of depth {", ".join(map(str, DEPTHS.values()))} has '
+            f'{list(map(len, blocks))} blocks'
+        )
     if not kind:
         stem = weights.get('conv1.weight')
         if stem is None or stem.shape[2] != 7:
-            raise ValueError('a ResNet with another stem than 7 x 7: name its config with '
-                             '--config')
+            raise ValueError('a ResNet with another stem than 7 x 7: name its config with --config')
         kind = 'ResNet'
     if given.get('deep_stem') and kind == 'ResNet':
         kind = 'ResNetV1d' if given.get('avg_down') else 'ResNetV1c'
     scope = 'mssl_plugins' if kind == 'SmallImageResNet' else 'mmpretrain'
     config = dict(type=f'{scope}.{kind}', depth=depth)
-    if kind == 'SmallImageResNet' and not given.get('pool', True) \
-            and given.get('stem_stride', 1) == 1:
+    if (
+        kind == 'SmallImageResNet'
+        and not given.get('pool', True)
+        and given.get('stem_stride', 1) == 1
+    ):
         config['type'] = 'mmpretrain.ResNet_CIFAR'
     elif kind == 'SmallImageResNet':
         config.update({k: given[k] for k in ('pool', 'stem_stride') if k in given})
@@ -234,7 +266,8 @@ def _resnet(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
         stem_channels=(None if stem is None else stem.shape[0], 64),
         strides=(list(given.get('strides', (1, 2, 2, 2))), [1, 2, 2, 2]),
         dilations=(list(given.get('dilations', (1, 1, 1, 1))), [1, 1, 1, 1]),
-        style=(given.get('style', 'pytorch'), 'pytorch'))
+        style=(given.get('style', 'pytorch'), 'pytorch'),
+    )
     config.update({k: v for k, (v, default) in optional.items() if v != default})
     eps = (given.get('norm_cfg') or {}).get('eps', 1e-5)
     if eps != 1e-5:

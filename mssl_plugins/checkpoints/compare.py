@@ -1,4 +1,5 @@
 """A checkpoint's tensors beside a model's: which match, lack, are more, differ in shape."""
+
 from typing import Iterable, List, Mapping, NamedTuple
 
 from torch import Tensor
@@ -20,6 +21,7 @@ class KeyReport(NamedTuple):
         reshaped (List[str]): In both, of different shapes, as sentences:
             "name (3,) instead of (4,)", the checkpoint's shape first.
     """
+
     matched: List[str]
     missing: List[str]
     unexpected: List[str]
@@ -30,13 +32,20 @@ class KeyReport(NamedTuple):
 
     def differences(self) -> List[str]:
         """What does not match, a line a kind."""
-        return [f'{title}: {some(keys)}'
-                for title, keys in (('missing', self.missing), ('of another shape', self.reshaped),
-                                    ('unexpected', self.unexpected)) if keys]
+        return [
+            f'{title}: {some(keys)}'
+            for title, keys in (
+                ('missing', self.missing),
+                ('of another shape', self.reshaped),
+                ('unexpected', self.unexpected),
+            )
+            if keys
+        ]
 
 
-def compare(own: Mapping[str, Tensor], given: Mapping[str, Tensor],
-            resized: Iterable[str] = ()) -> KeyReport:
+def compare(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor], resized: Iterable[str] = ()
+) -> KeyReport:
     """Compares a checkpoint's weights with a model's.
 
     Args:

@@ -5,6 +5,7 @@ here, never anything less strict: MMEngine falls back to it, and its own list
 of allowed names holds ``getattr``, with which a pickle gets at any attribute
 of what else is allowed.  safetensors files hold no code.
 """
+
 import os
 import re
 from collections import OrderedDict
@@ -51,10 +52,14 @@ def _allowed() -> List[tuple]:
         (_statistic, 'builtins.getattr'),
         (bytes, 'builtins.bytes'),  # of an empty array
         # A checkpoint names numpy's functions as the numpy that wrote it did.
-        *((getattr(core.multiarray, name), f'numpy.{place}.multiarray.{name}')
-          for name in ('_reconstruct', 'scalar')
-          for place in ('core', '_core')),
-        np.ndarray, np.dtype, *dtypes
+        *(
+            (getattr(core.multiarray, name), f'numpy.{place}.multiarray.{name}')
+            for name in ('_reconstruct', 'scalar')
+            for place in ('core', '_core')
+        ),
+        np.ndarray,
+        np.dtype,
+        *dtypes,
     ]
 
 
@@ -76,8 +81,8 @@ def _only_allowed() -> Iterator[None]:
 
 
 def load_checkpoint_safely(
-        path: Union[str, Path],
-        map_location: Union[str, torch.device] = 'cpu') -> dict:
+    path: Union[str, Path], map_location: Union[str, torch.device] = 'cpu'
+) -> dict:
     """Reads a checkpoint without running anything it may contain.
 
     Args:
@@ -105,27 +110,26 @@ def load_checkpoint_safely(
         if path.suffix == '.safetensors':
             return load_file(path, device=str(map_location))
         with _only_allowed():
-            checkpoint = torch.load(
-                path, map_location=map_location, weights_only=True)
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # many types, by what is wrong with the bytes
         text = str(error)
         # torch 2.6 and later: 'GLOBAL os.system', 'function <...>'; 2.1:
         # 'Unsupported class os.system'
         refused = re.search(
-            r"(?:GLOBAL|nsupported class|unrecognized function|but got"
-            r"|whose module) ([\w.<>' ]+?)(?: was not| which|\.?\s|\.?$)", text)
-        if refused and ('eights' in text or isinstance(error,
-                                                       UnpicklingError)):
+            r'(?:GLOBAL|nsupported class|unrecognized function|but got'
+            r"|whose module) ([\w.<>' ]+?)(?: was not| which|\.?\s|\.?$)",
+            text,
+        )
+        if refused and ('eights' in text or isinstance(error, UnpicklingError)):
             raise ValueError(
                 f'{path} is refused: it holds {refused.group(1)}, and reading '
                 'that could run code; where you trust the file, save it again '
-                'as tensors and plain Python types') from None
+                'as tensors and plain Python types'
+            ) from None
         reason = (text.strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f'{path} is no readable checkpoint: {reason}') from None
+        raise ValueError(f'{path} is no readable checkpoint: {reason}') from None
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not a '
-                         'dictionary of weights')
+        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not a dictionary of weights')
     return checkpoint
 
 
@@ -134,13 +138,31 @@ def load_checkpoint_safely(
 # DINO's, MoCo's and timm's checkpoints.
 CONTAINERS = ('state_dict', 'model', 'model_state_dict', 'module')
 PREFIXES = dict(
-    student=('backbone.', 'student.backbone.', 'encoder_q.0.', 'encoder_q.',
-             'base_encoder.', 'student.', 'model.', ''),
-    teacher=('teacher.module.backbone.', 'teacher.backbone.',
-             'teacher.module.0.', 'encoder_k.module.0.', 'target_net.module.0.',
-             'teacher.module.', 'encoder_k.module.backbone.',
-             'target_net.module.backbone.', 'encoder_k.0.', 'encoder_k.',
-             'momentum_encoder.', 'teacher.'))
+    student=(
+        'backbone.',
+        'student.backbone.',
+        'encoder_q.0.',
+        'encoder_q.',
+        'base_encoder.',
+        'student.',
+        'model.',
+        '',
+    ),
+    teacher=(
+        'teacher.module.backbone.',
+        'teacher.backbone.',
+        'teacher.module.0.',
+        'encoder_k.module.0.',
+        'target_net.module.0.',
+        'teacher.module.',
+        'encoder_k.module.backbone.',
+        'target_net.module.backbone.',
+        'encoder_k.0.',
+        'encoder_k.',
+        'momentum_encoder.',
+        'teacher.',
+    ),
+)
 
 
 def _weights(checkpoint: dict, branch: str) -> Dict[str, Tensor]:
@@ -148,27 +170,21 @@ def _weights(checkpoint: dict, branch: str) -> Dict[str, Tensor]:
     # DINO keeps student and teacher apart: {'student': {...}, 'teacher': ...}
     for name in (branch, *CONTAINERS):
         inner = checkpoint.get(name)
-        if isinstance(inner, dict) and any(
-                isinstance(v, (Tensor, dict)) for v in inner.values()):
-            if name == branch and not any(
-                    k.startswith(f'{branch}.') for k in inner):
+        if isinstance(inner, dict) and any(isinstance(v, (Tensor, dict)) for v in inner.values()):
+            if name == branch and not any(k.startswith(f'{branch}.') for k in inner):
                 inner = {f'{branch}.{_bare(k)}': v for k, v in inner.items()}
             return _weights(inner, branch)
-    return {
-        _bare(k): v
-        for k, v in checkpoint.items() if isinstance(v, Tensor)
-    }
+    return {_bare(k): v for k, v in checkpoint.items() if isinstance(v, Tensor)}
 
 
 def _bare(key: str) -> str:
     for wrapper in ('module.', '_orig_mod.'):
         if key.startswith(wrapper):
-            return _bare(key[len(wrapper):])
+            return _bare(key[len(wrapper) :])
     return key
 
 
-def find_backbone(checkpoint: dict,
-                  branch: str = 'student') -> 'OrderedDict[str, Tensor]':
+def find_backbone(checkpoint: dict, branch: str = 'student') -> 'OrderedDict[str, Tensor]':
     """The backbone's weights in a checkpoint, under the backbone's own keys.
 
     Args:
@@ -187,24 +203,24 @@ def find_backbone(checkpoint: dict,
         raise unknown(branch, PREFIXES, 'branch')
     weights = _weights(checkpoint, branch)
     if not weights:
-        raise ValueError('the checkpoint holds no weights; its entries are '
-                         f'{some(map(str, checkpoint))}')
+        raise ValueError(
+            f'the checkpoint holds no weights; its entries are {some(map(str, checkpoint))}'
+        )
     for prefix in PREFIXES[branch]:
-        found = OrderedDict((k[len(prefix):], v) for k, v in weights.items()
-                            if k.startswith(prefix))
+        found = OrderedDict(
+            (k[len(prefix) :], v) for k, v in weights.items() if k.startswith(prefix)
+        )
         # DINO wraps in `backbone.` once more.
         if any(k.startswith('backbone.') for k in found):
-            found = OrderedDict((k[9:], v) for k, v in found.items()
-                                if k.startswith('backbone.'))
+            found = OrderedDict((k[9:], v) for k, v in found.items() if k.startswith('backbone.'))
         if found:
             return found
-    raise ValueError(f'the checkpoint has no {branch} backbone; its keys are '
-                     f'{some(weights)}')
+    raise ValueError(f'the checkpoint has no {branch} backbone; its keys are {some(weights)}')
 
 
-def load_backbone(backbone: nn.Module,
-                  path: Union[str, Path],
-                  branch: str = 'student') -> KeyReport:
+def load_backbone(
+    backbone: nn.Module, path: Union[str, Path], branch: str = 'student'
+) -> KeyReport:
     """Loads a checkpoint's backbone into ``backbone``.
 
     Args:
@@ -230,7 +246,7 @@ def load_backbone(backbone: nn.Module,
     weights = for_backbone(find_backbone(load_checkpoint_safely(path), branch), own)
     optional = tuple(getattr(backbone, 'optional_keys', ()))
     # mmpretrain's transformers resize their position embeddings while loading.
-    resized = ('pos_embed', ) if hasattr(backbone, '_prepare_pos_embed') else ()
+    resized = ('pos_embed',) if hasattr(backbone, '_prepare_pos_embed') else ()
     report = compare(own, weights, (*resized, *optional))
     report = report._replace(missing=without_counters(report.missing))
     needed = [k for k in report.missing if not k.endswith(optional)]
@@ -239,8 +255,10 @@ def load_backbone(backbone: nn.Module,
     kinds = {k.split('.')[0] for k in own}
     deeper = any(k.split('.')[0] in kinds for k in report.unexpected)
     if needed or report.reshaped or deeper:
-        raise ValueError(f'{path} is of another architecture than this {type(backbone).__name__}; '
-                         + '; '.join(report._replace(missing=needed).differences()))
+        raise ValueError(
+            f'{path} is of another architecture than this {type(backbone).__name__}; '
+            + '; '.join(report._replace(missing=needed).differences())
+        )
     backbone.load_state_dict(weights, strict=False)
     return report
 

@@ -4,6 +4,7 @@
 ResNets, which torchvision, timm, mmdet and mmseg name alike.  What tables
 cannot say (Hugging Face keeps query, key and value apart) stands below them.
 """
+
 import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
@@ -73,22 +74,30 @@ RESNET: Table = [
 HF_RESNET: Table = [
     ('embedder.embedder.convolution.', 'conv1.'),
     ('embedder.embedder.normalization.', 'bn1.'),
-    *[(f'encoder.stages.{stage}.layers.{{}}.{theirs}', f'layer{stage + 1}.{{}}.{ours}')
-      for stage in range(4) for theirs, ours in (
-          *[(f'layer.{i}.convolution.', f'conv{i + 1}.') for i in range(3)],
-          *[(f'layer.{i}.normalization.', f'bn{i + 1}.') for i in range(3)],
-          ('shortcut.convolution.', 'downsample.0.'),
-          ('shortcut.normalization.', 'downsample.1.'))],
+    *[
+        (f'encoder.stages.{stage}.layers.{{}}.{theirs}', f'layer{stage + 1}.{{}}.{ours}')
+        for stage in range(4)
+        for theirs, ours in (
+            *[(f'layer.{i}.convolution.', f'conv{i + 1}.') for i in range(3)],
+            *[(f'layer.{i}.normalization.', f'bn{i + 1}.') for i in range(3)],
+            ('shortcut.convolution.', 'downsample.0.'),
+            ('shortcut.normalization.', 'downsample.1.'),
+        )
+    ],
 ]
 DETECTRON2_RESNET: Table = [
     ('stem.conv1.norm.', 'bn1.'),
     ('stem.conv1.', 'conv1.'),
-    *[(f'res{stage + 1}.{{}}.{theirs}', f'layer{stage}.{{}}.{ours}')
-      for stage in range(1, 5) for theirs, ours in (
-          *[(f'conv{i}.norm.', f'bn{i}.') for i in (1, 2, 3)],
-          *[(f'conv{i}.', f'conv{i}.') for i in (1, 2, 3)],
-          ('shortcut.norm.', 'downsample.1.'),
-          ('shortcut.', 'downsample.0.'))],
+    *[
+        (f'res{stage + 1}.{{}}.{theirs}', f'layer{stage}.{{}}.{ours}')
+        for stage in range(1, 5)
+        for theirs, ours in (
+            *[(f'conv{i}.norm.', f'bn{i}.') for i in (1, 2, 3)],
+            *[(f'conv{i}.', f'conv{i}.') for i in (1, 2, 3)],
+            ('shortcut.norm.', 'downsample.1.'),
+            ('shortcut.', 'downsample.0.'),
+        )
+    ],
 ]
 
 
@@ -101,6 +110,7 @@ class Naming(NamedTuple):
         table (list): (theirs, ours); None for MMPretrain's own.
         title (str): For messages.
     """
+
     signature: str
     table: Table
     title: str
@@ -111,38 +121,59 @@ NAMINGS = dict(
         mmpretrain=Naming('layers.0.attn.qkv.weight', None, "MMPretrain's ViT"),
         timm=Naming('blocks.0.attn.qkv.weight', VIT, "timm's ViT, which DINO and MAE name alike"),
         mmseg=Naming('layers.0.attn.attn.in_proj_weight', MMSEG_VIT, "MMSegmentation's ViT"),
-        hf=Naming('encoder.layer.0.attention.attention.query.weight', HF_VIT,
-                  "Hugging Face's ViTModel"),
-        torchvision=Naming('encoder.layers.encoder_layer_0.ln_1.weight', TORCHVISION_VIT,
-                           "torchvision's VisionTransformer")),
+        hf=Naming(
+            'encoder.layer.0.attention.attention.query.weight', HF_VIT, "Hugging Face's ViTModel"
+        ),
+        torchvision=Naming(
+            'encoder.layers.encoder_layer_0.ln_1.weight',
+            TORCHVISION_VIT,
+            "torchvision's VisionTransformer",
+        ),
+    ),
     resnet=dict(
         mmpretrain=Naming('layer1.0.conv1.weight', None, "torchvision's and OpenMMLab's ResNet"),
-        hf=Naming('encoder.stages.0.layers.0.layer.0.convolution.weight', HF_RESNET,
-                  "Hugging Face's ResNetModel"),
-        detectron2=Naming('res2.0.conv1.weight', DETECTRON2_RESNET, "Detectron2's ResNet")))
+        hf=Naming(
+            'encoder.stages.0.layers.0.layer.0.convolution.weight',
+            HF_RESNET,
+            "Hugging Face's ResNetModel",
+        ),
+        detectron2=Naming('res2.0.conv1.weight', DETECTRON2_RESNET, "Detectron2's ResNet"),
+    ),
+)
 
 # What stands before a backbone's keys in whole models of other libraries, and
 # what of them is no backbone.
 WRAPPERS = ('', 'vit.', 'resnet.', 'bottom_up.', 'timm_model.')
-OTHER_PARTS = ('head.', 'heads.', 'fc.', 'classifier.', 'pooler.', 'linear.', 'mask_token',
-               'embeddings.mask_token', 'decoder')
+OTHER_PARTS = (
+    'head.',
+    'heads.',
+    'fc.',
+    'classifier.',
+    'pooler.',
+    'linear.',
+    'mask_token',
+    'embeddings.mask_token',
+    'decoder',
+)
 
 
-def _rename(state_dict: Mapping[str, Tensor], pairs: Iterable[Tuple[str, str]],
-            what: str) -> Dict[str, Tensor]:
+def _rename(
+    state_dict: Mapping[str, Tensor], pairs: Iterable[Tuple[str, str]], what: str
+) -> Dict[str, Tensor]:
     rules = [(re.compile(re.escape(old).replace(r'\{\}', r'(\d+)')), new) for old, new in pairs]
     renamed, left = {}, []  # type: Dict[str, Tensor], List[str]
     for key, value in state_dict.items():
         for pattern, new in rules:
             match = pattern.match(key)
             if match:
-                renamed[new.format(*match.groups()) + key[match.end():]] = value
+                renamed[new.format(*match.groups()) + key[match.end() :]] = value
                 break
         else:
             left.append(key)
     if left:
-        raise ValueError(f'{len(left)} keys are not those of {what}, the first: '
-                         + ', '.join(left[:5]))
+        raise ValueError(
+            f'{len(left)} keys are not those of {what}, the first: ' + ', '.join(left[:5])
+        )
     return renamed
 
 
@@ -167,8 +198,12 @@ def _join(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     joint = {}
     for key, value in state_dict.items():
         if '.query.' in key:
-            value = torch.cat([state_dict[key.replace('.query.', f'.{name}.')]
-                               for name in ('query', 'key', 'value')])
+            value = torch.cat(
+                [
+                    state_dict[key.replace('.query.', f'.{name}.')]
+                    for name in ('query', 'key', 'value')
+                ]
+            )
             joint[key.replace('.query.', '.qkv.')] = value
         elif '.key.' not in key and '.value.' not in key:
             joint[key] = value
@@ -195,8 +230,9 @@ def recognise(keys: Iterable[str]) -> Tuple[str, str, str]:
                 if wrapper + naming.signature in keys:
                     return family, name, wrapper
     known = ', '.join(n.title for namings in NAMINGS.values() for n in namings.values())
-    raise ValueError(f'no ViT and no ResNet: the keys are {", ".join(sorted(keys)[:5])}, ...; '
-                     f'known are {known}')
+    raise ValueError(
+        f'no ViT and no ResNet: the keys are {", ".join(sorted(keys)[:5])}, ...; known are {known}'
+    )
 
 
 def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
@@ -215,7 +251,7 @@ def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
             MMPretrain's backbones lack (registers, attention pooling).
     """
     family, name, wrapper = recognise(state_dict)
-    body = _body({k[len(wrapper):]: v for k, v in state_dict.items() if k.startswith(wrapper)})
+    body = _body({k[len(wrapper) :]: v for k, v in state_dict.items() if k.startswith(wrapper)})
     naming = NAMINGS[family][name]
     if naming.table is None:
         return body
@@ -244,13 +280,15 @@ def from_ours(state_dict: Mapping[str, Tensor], family: str, name: str) -> Dict[
     body = _body(state_dict)
     if naming.table is None:
         return body
-    renamed = _rename(body, [(ours, theirs) for theirs, ours in naming.table],
-                      f'a plain {"ViT" if family == "vit" else "ResNet"} such as {naming.title}')
+    renamed = _rename(
+        body,
+        [(ours, theirs) for theirs, ours in naming.table],
+        f'a plain {"ViT" if family == "vit" else "ResNet"} such as {naming.title}',
+    )
     return _split(renamed) if (family, name) == ('vit', 'hf') else renamed
 
 
-def for_backbone(state_dict: Mapping[str, Tensor],
-                 own: Iterable[str]) -> Mapping[str, Tensor]:
+def for_backbone(state_dict: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:
     """Weights under the names of a backbone, as far as they are known.
 
     Args:

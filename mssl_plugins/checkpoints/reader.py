@@ -1,4 +1,5 @@
 """The backbone in a checkpoint of anybody: weights, config, method, branch."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -34,6 +35,7 @@ class Backbone(NamedTuple):
         source (dict): Where it comes from: method, branch, file, sha256,
             epoch, training config.
     """
+
     family: str
     weights: Dict[str, Tensor]
     config: dict
@@ -86,8 +88,9 @@ def default_branch(checkpoint: dict, method: Optional[str] = None) -> str:
     return 'teacher' if method in TEACHERS or published else 'student'
 
 
-def read(path: Union[str, Path], branch: Optional[str] = None,
-         config: Optional[str] = None) -> Backbone:
+def read(
+    path: Union[str, Path], branch: Optional[str] = None, config: Optional[str] = None
+) -> Backbone:
     """Reads a backbone from a checkpoint.
 
     Args:
@@ -119,8 +122,9 @@ def read(path: Union[str, Path], branch: Optional[str] = None,
         source['method'] = str(model['type']).split('.')[-1]
     exported = source.get('through') is not None
     if exported and branch not in (None, source['branch']):
-        raise ValueError(f"{path} is an export of the {source['branch']}: of the {branch} there "
-                         'is nothing in it')
+        raise ValueError(
+            f'{path} is an export of the {source["branch"]}: of the {branch} there is nothing in it'
+        )
     if branch is None:
         branch = source['branch'] or default_branch(checkpoint, source['method'])
     state = checkpoint.get('state_dict', checkpoint)
@@ -133,7 +137,8 @@ def read(path: Union[str, Path], branch: Optional[str] = None,
         raise ValueError(
             f"the {branch}'s backbone in {path} is of phase 1 of mask-guided training: it adds a "
             f'bias made of segmentation masks to its attention ({bias[0]}, ...), which no other '
-            'library does. Distil it into a plain ViT (phase 2) and export that')
+            'library does. Distil it into a plain ViT (phase 2) and export that'
+        )
     try:
         family = keys.recognise(weights)[0]
         weights = keys.to_ours(weights)
@@ -145,8 +150,14 @@ def read(path: Union[str, Path], branch: Optional[str] = None,
         weights['pos_embed'] = weights['pos_embed'][:, 1:]
     described = architecture.describe(family, weights, given or architecture.read_hf_config(path))
     images = {**(parts.get('data_preprocessor') or {}), **(model.get('data_preprocessor') or {})}
-    return Backbone(family, {k: v.detach() for k, v in weights.items()}, described,
-                    images.get('mean'), images.get('std'), {**source, 'branch': branch})
+    return Backbone(
+        family,
+        {k: v.detach() for k, v in weights.items()},
+        described,
+        images.get('mean'),
+        images.get('std'),
+        {**source, 'branch': branch},
+    )
 
 
 def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, dict]:
@@ -165,8 +176,9 @@ def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, 
     try:  # an export of an export keeps where the first came from
         known = json.loads((path.parent / METADATA).read_text())
         if known['weights'] == path.name:
-            parts = dict(model=dict(backbone=known['architecture']),
-                         data_preprocessor=known['images'])
+            parts = dict(
+                model=dict(backbone=known['architecture']), data_preprocessor=known['images']
+            )
             return {**source, **known['source'], 'through': known['target']}, parts
     except (OSError, ValueError, KeyError, TypeError):
         pass

@@ -1,4 +1,5 @@
 """Measures a checkpoint by the papers' protocols: tools/evaluate.py CHECKPOINT --data DIR."""
+
 import argparse
 from pathlib import Path
 
@@ -8,73 +9,145 @@ from mssl_plugins.errors import require
 def parse(argv=None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        prog='evaluate.py', description='k-NN, linear probes and fine-tuning of '
+        prog='evaluate.py',
+        description='k-NN, linear probes and fine-tuning of '
         'the backbone in any checkpoint: of this library, MMPretrain, timm, '
         'DINO, MAE, MoCo, torchvision. Features are computed once and kept; '
         'a second call goes on where the first was stopped.',
         epilog='--list shows the protocols. Several processes for frozen features: '
         'torchrun --nproc_per_node N tools/evaluate.py ... A mistake gets one '
-        'line; MSSL_TRACEBACK=1 shows where.')
-    add = parser.add_argument
-    add('checkpoint', nargs='?', help="a file, or 'random' for the untrained "
-        'backbone of --config')
-    add('--data', metavar='DIR', help='labelled images: train/ and val/ (or '
+        'line; MSSL_TRACEBACK=1 shows where.',
+    )
+    _add_images_and_network(parser.add_argument)
+    _add_protocol_settings(parser.add_argument)
+    return parser.parse_args(argv)
+
+
+def _add_images_and_network(add) -> None:
+    add('checkpoint', nargs='?', help="a file, or 'random' for the untrained backbone of --config")
+    add(
+        '--data',
+        metavar='DIR',
+        help='labelled images: train/ and val/ (or '
         'test/) with a sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as '
         'unpacked; DIR/NAME of packed DIR/NAME_train.npz; for dense protocols '
-        'DIR/img/{train,val} and label maps DIR/ann/{train,val}')
-    add('--ignore-label', type=int, nargs='+', default=(), metavar='N', help='labels of '
-        'the masks to leave out beside 255; of dense protocols')
-    add('--memory', type=int, default=102400, metavar='N', help='patches that dense '
-        'protocols look into at most; default: 102400')
-    add('--protocols', default='knn,linear', metavar='A,B', help="names, or "
-        "'frozen', 'finetune', 'all', 'dense'; default: knn,linear")
+        'DIR/img/{train,val} and label maps DIR/ann/{train,val}',
+    )
+    add(
+        '--ignore-label',
+        type=int,
+        nargs='+',
+        default=(),
+        metavar='N',
+        help='labels of the masks to leave out beside 255; of dense protocols',
+    )
+    add(
+        '--memory',
+        type=int,
+        default=102400,
+        metavar='N',
+        help='patches that dense protocols look into at most; default: 102400',
+    )
+    add(
+        '--protocols',
+        default='knn,linear',
+        metavar='A,B',
+        help="names, or 'frozen', 'finetune', 'all', 'dense'; default: knn,linear",
+    )
     add('--list', action='store_true', help='show the protocols')
     add('--out', metavar='FILE', help='write the rows as JSON')
-    add('--work-dir', metavar='DIR', default='work_dirs/evaluate', help='where '
+    add(
+        '--work-dir',
+        metavar='DIR',
+        default='work_dirs/evaluate',
+        help='where '
         'features, runs and results are kept, in a folder for each checkpoint and '
-        'data set; default: work_dirs/evaluate')
-    add('--config', help='a config, by path or name, that says what the weights '
-        'do not; default: the one in the checkpoint')
-    add('--branch', choices=['student', 'teacher'], help='which backbone; default: '
-        'the teacher of DINO and MST, else the student')
-    add('--size', type=int, metavar='PX', help="side of the input; default: the ViT's "
+        'data set; default: work_dirs/evaluate',
+    )
+    add(
+        '--config',
+        help='a config, by path or name, that says what the weights '
+        'do not; default: the one in the checkpoint',
+    )
+    add(
+        '--branch',
+        choices=['student', 'teacher'],
+        help='which backbone; default: the teacher of DINO and MST, else the student',
+    )
+    add(
+        '--size',
+        type=int,
+        metavar='PX',
+        help="side of the input; default: the ViT's "
         'own, else 224, or that of smaller images; of dense protocols the short side, '
-        "default: the images' own, or 512 x 512 where they differ")
+        "default: the images' own, or 512 x 512 where they differ",
+    )
     add('--resize', type=int, metavar='PX', help='short side before the centre is cut')
-    add('--classes', metavar='FILE', help='only these classes (ImageNet-100); of dense '
-        'protocols the names of all, one a line')
+    add(
+        '--classes',
+        metavar='FILE',
+        help='only these classes (ImageNet-100); of dense protocols the names of all, one a line',
+    )
+
+
+def _add_protocol_settings(add) -> None:
     add('--train-images', type=int, metavar='N', help='only so many, class by class')
     add('--test-images', type=int, metavar='N', help='likewise')
     add('--labels-1', metavar='FILE', help='the images of finetune-1; default: drawn')
     add('--labels-10', metavar='FILE', help='those of finetune-10')
-    add('--k', type=int, nargs='+', metavar='K', help='of k-NN; default: 10 20 100 200, '
-        'of patches 1 5 20')
+    add(
+        '--k',
+        type=int,
+        nargs='+',
+        metavar='K',
+        help='of k-NN; default: 10 20 100 200, of patches 1 5 20',
+    )
     add('--temperature', type=float, metavar='T', help='of k-NN; default: 0.07')
-    add('--lrs', type=float, nargs='+', metavar='LR', help='of the probes, for the '
-        "protocol's batch; default: the protocol's, or its sweep")
-    add('--views', type=int, default=0, metavar='V', help='probes see V augmented '
-        'views of each image in turn; default: 0, the centre view')
-    add('--epochs', type=int, metavar='N', help="instead of the protocols', their "
-        'schedules squeezed')
-    add('--finetune-batch', type=int, metavar='N', help="instead of the protocol's, "
-        'the rate scaled with it')
+    add(
+        '--lrs',
+        type=float,
+        nargs='+',
+        metavar='LR',
+        help="of the probes, for the protocol's batch; default: the protocol's, or its sweep",
+    )
+    add(
+        '--views',
+        type=int,
+        default=0,
+        metavar='V',
+        help='probes see V augmented views of each image in turn; default: 0, the centre view',
+    )
+    add(
+        '--epochs',
+        type=int,
+        metavar='N',
+        help="instead of the protocols', their schedules squeezed",
+    )
+    add(
+        '--finetune-batch',
+        type=int,
+        metavar='N',
+        help="instead of the protocol's, the rate scaled with it",
+    )
     add('--processes', type=int, default=1, metavar='N', help='of fine-tuning')
     add('--batch-size', type=int, default=64, metavar='N', help='of the features')
     add('--workers', type=int, default=0, metavar='N', help='processes that read images')
     add('--device', help='default: cuda if there is one')
     add('--bf16', action='store_true', help='run the network in bfloat16')
     add('--seed', type=int, default=0)
-    return parser.parse_args(argv)
 
 
 def _dense_data(args: argparse.Namespace, backbone):
     """Images with label maps; refuses what only images with one label have."""
     from mssl_plugins.evaluation.dense_data import DenseData
     from mssl_plugins.evaluation.dense_features import input_stride
+
     for name in ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs'):
         if getattr(args, name):
-            raise ValueError(f"--{name.replace('_', '-')} is for images with one label each, "
-                             'not for dense protocols')
+            raise ValueError(
+                f'--{name.replace("_", "-")} is for images with one label each, '
+                'not for dense protocols'
+            )
     stride = input_stride(backbone.model.backbone)
     return DenseData(args.data, stride, args.size, args.ignore_label, args.classes)
 
@@ -96,6 +169,7 @@ def main(argv=None) -> None:
     from mssl_plugins.evaluation.runner import Evaluation
     from mssl_plugins.evaluation.store import dump
     from mssl_plugins.files import write_atomically
+
     if args.list:
         print(listing())
         return
@@ -110,8 +184,16 @@ def main(argv=None) -> None:
         data = _dense_data(args, backbone)
     else:
         data = EvaluationData(
-            args.data, base / 'lists', args.size, args.resize, backbone.native, args.classes,
-            args.train_images, args.test_images, args.seed)
+            args.data,
+            base / 'lists',
+            args.size,
+            args.resize,
+            backbone.native,
+            args.classes,
+            args.train_images,
+            args.test_images,
+            args.seed,
+        )
     stem = Path(args.checkpoint).stem
     more = ('-bf16' if args.bf16 else '') + (f'-seed{args.seed}' if args.seed else '')
     work_dir = base / f'{stem}-{backbone.key}-{data.key}{more}'
@@ -119,18 +201,30 @@ def main(argv=None) -> None:
     if is_main_process():
         about = data.resolution if dense else f'input {data.size} px'
         counts = data.files if dense else data.labels
-        print(f"{args.checkpoint}: {backbone.source['branch']} backbone, "
-              f"{backbone.config['type'].split('.')[-1]}, {about}; "
-              f"{len(counts['train'])} training and {len(counts['test'])} test "
-              f'images of {data.num_classes} classes; kept in {work_dir}', flush=True)
+        print(
+            f'{args.checkpoint}: {backbone.source["branch"]} backbone, '
+            f'{backbone.config["type"].split(".")[-1]}, {about}; '
+            f'{len(counts["train"])} training and {len(counts["test"])} test '
+            f'images of {data.num_classes} classes; kept in {work_dir}',
+            flush=True,
+        )
     lists = {'finetune-1': args.labels_1, 'finetune-10': args.labels_10}
     options = EvaluationOptions(
-        epochs=args.epochs, rates=args.lrs, views=args.views, ks=args.k,
-        temperature=args.temperature, memory=args.memory,
-        finetune_batch=args.finetune_batch, processes=args.processes,
-        lists={k: v for k, v in lists.items() if v}, seed=args.seed, device=device,
+        epochs=args.epochs,
+        rates=args.lrs,
+        views=args.views,
+        ks=args.k,
+        temperature=args.temperature,
+        memory=args.memory,
+        finetune_batch=args.finetune_batch,
+        processes=args.processes,
+        lists={k: v for k, v in lists.items() if v},
+        seed=args.seed,
+        device=device,
         dtype=torch.bfloat16 if args.bf16 else torch.float32,
-        batch_size=args.batch_size, num_workers=args.workers)
+        batch_size=args.batch_size,
+        num_workers=args.workers,
+    )
     run = DenseEvaluation if dense else Evaluation
     rows = run(backbone, data, work_dir, options).run(names)
     if not is_main_process():
@@ -138,4 +232,3 @@ def main(argv=None) -> None:
     print(table(rows))
     if args.out:
         write_atomically(dump(rows), Path(args.out))
-

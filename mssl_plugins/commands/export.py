@@ -1,4 +1,5 @@
 """Writes a backbone for another library: tools/export.py CHECKPOINT --to TARGET OUT."""
+
 import argparse
 
 from mssl_plugins.errors import require
@@ -8,23 +9,32 @@ def main(argv=None) -> None:
     """Parses the command line, exports, says how to load it."""
     require('torch', 'mmengine', 'mmcv', 'mmpretrain', 'safetensors')
     from mssl_plugins.export import TARGETS, export
+
     parser = argparse.ArgumentParser(
-        prog='export.py', description="Writes a checkpoint's backbone as another library names "
+        prog='export.py',
+        description="Writes a checkpoint's backbone as another library names "
         'and reads it, with mssl_export.json: method, config, hash of the source, how to load '
         'it. The checkpoint may be any of this library or OpenMMLab, or weights of timm, DINO, '
         'MAE, torchvision or Hugging Face: `--to mmpretrain` is their way in.',
-        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.')
+        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.',
+    )
     parser.add_argument('checkpoint', help='a file, or the folder of an earlier export')
     parser.add_argument('out', metavar='OUT', help='the folder to make')
     parser.add_argument('--to', required=True, metavar='TARGET', help=', '.join(TARGETS))
-    parser.add_argument('--branch', metavar='BRANCH', help='student or teacher; default: the '
-                        'teacher of DINO and MST, else the network that learns')
-    parser.add_argument('--config', help='the config, by path or name, of weights that do not '
-                        'carry theirs and are of no standard size')
+    parser.add_argument(
+        '--branch',
+        metavar='BRANCH',
+        help='student or teacher; default: the '
+        'teacher of DINO and MST, else the network that learns',
+    )
+    parser.add_argument(
+        '--config',
+        help='the config, by path or name, of weights that do not '
+        'carry theirs and are of no standard size',
+    )
     parser.add_argument('--overwrite', action='store_true', help='replace an earlier export')
     args = parser.parse_args(argv)
     done = export(args.checkpoint, args.to, args.out, args.branch, args.config, args.overwrite)
     source, kind = done['source'], done['architecture']['type']
-    print(f"{args.out}: {kind}, {source['branch']} of {source['method'] or source['file']}")
+    print(f'{args.out}: {kind}, {source["branch"]} of {source["method"] or source["file"]}')
     print(done['load'].replace('OUT', args.out))
-

@@ -1,4 +1,5 @@
 """Writes a backbone's features of images: tools/extract.py CHECKPOINT OUT.npz."""
+
 import argparse
 import io
 from pathlib import Path
@@ -10,26 +11,33 @@ def main(argv=None) -> None:
     """Parses the command line, extracts, writes."""
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     import numpy as np
-    import torch
     from mmengine.dist import is_main_process
 
     from mssl_plugins.evaluation import inputs
-    from mssl_plugins.evaluation.features import extract_features
     from mssl_plugins.files import write_atomically
+
     parser = argparse.ArgumentParser(
-        prog='extract.py', description='Writes the frozen features of a set '
+        prog='extract.py',
+        description='Writes the frozen features of a set '
         'of images: `features` (N, D) float32, `labels` (N,) int64, -1 where '
         'there is none, and `paths` (N,), empty for images without a file.',
         epilog='Several processes: torchrun --nproc_per_node N '
         'tools/extract.py ... A mistake gets one line; MSSL_TRACEBACK=1 shows '
-        'where.')
+        'where.',
+    )
     inputs.add_arguments(parser)
     parser.add_argument('out', metavar='OUT.npz', help='where to')
-    parser.add_argument('--split', default='test', choices=['train', 'test'],
-                        help="which set of the config's KNNHook; default: "
-                        'test')
-    parser.add_argument('--data', metavar='DIR', help='a folder of images, in '
-                        'one sub-folder a class or without labels, instead')
+    parser.add_argument(
+        '--split',
+        default='test',
+        choices=['train', 'test'],
+        help="which set of the config's KNNHook; default: test",
+    )
+    parser.add_argument(
+        '--data',
+        metavar='DIR',
+        help='a folder of images, in one sub-folder a class or without labels, instead',
+    )
     args = parser.parse_args(argv)
 
     out = Path(args.out)
@@ -37,21 +45,22 @@ def main(argv=None) -> None:
         raise ValueError(f'the output must end in .npz, got {out}')
     device = inputs.start(args)
     model, loaded, cfg = inputs.find_model(args)
-    found = inputs.own_set(args, cfg, args.split) if args.data is None else inputs.folder_set(
-        args, model)
+    found = (
+        inputs.own_set(args, cfg, args.split)
+        if args.data is None
+        else inputs.folder_set(args, model)
+    )
     loader = inputs.build_data({'': found}, args.batch_size, args.workers)['']
     if is_main_process():
         print(f'{args.checkpoint}: {loaded}')
-    features, labels = extract_features(
-        model, loader, args.pool, device=device, progress=True,
-        dtype=torch.bfloat16 if args.bf16 else torch.float32)
+    features, labels = inputs.features(args, model, loader, device)
     if not is_main_process():
         return
     info = getattr(loader.dataset, 'get_data_info', lambda index: {})
     paths = [info(i).get('img_path') or '' for i in range(len(loader.dataset))]
     written = io.BytesIO()
-    np.savez(written, features=features.numpy(), labels=labels.numpy(),
-             paths=np.array(paths, dtype=str))
+    np.savez(
+        written, features=features.numpy(), labels=labels.numpy(), paths=np.array(paths, dtype=str)
+    )
     write_atomically(written.getvalue(), out)
     print(f'{len(features)} x {features.size(1)} features in {out}')
-

@@ -2,6 +2,7 @@
 
 There is no console script: `mim` would no longer find the package.
 """
+
 import argparse
 import json
 import sys
@@ -23,16 +24,19 @@ COMMANDS = dict(
     knn='measure a frozen backbone with weighted k-NN',
     make_segments='make the segments of a set of images, once',
     make_subset='draw a class-balanced part of a labelled set',
-    visualize='draw masks, views, attention, segments, reconstructions and curves')
+    visualize='draw masks, views, attention, segments, reconstructions and curves',
+)
 # They tell mistakes from failures by whether training has begun.
 TRAINING = ('train', 'quickstart')
 
 
 def _list(argv: List[str]) -> None:
     parser = argparse.ArgumentParser(
-        prog='python -m mssl_plugins list', description=COMMANDS['list'])
-    parser.add_argument('--json', action='store_true',
-                        help=f'objects with name, path, {", ".join(KEYS)}')
+        prog='python -m mssl_plugins list', description=COMMANDS['list']
+    )
+    parser.add_argument(
+        '--json', action='store_true', help=f'objects with name, path, {", ".join(KEYS)}'
+    )
     parser.add_argument('--method', help='only those of this method')
     args = parser.parse_args(argv)
     found = configs(args.method)
@@ -40,10 +44,7 @@ def _list(argv: List[str]) -> None:
         print(json.dumps(found, indent=2))
         return
     columns = ('name', *KEYS[1:])
-    rows = [columns] + [
-        tuple('' if e[c] is None else str(e[c]) for c in columns)
-        for e in found
-    ]
+    rows = [columns] + [tuple('' if e[c] is None else str(e[c]) for c in columns) for e in found]
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print('  '.join(c.ljust(w) for c, w in zip(row, widths)).rstrip())

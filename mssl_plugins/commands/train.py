@@ -1,4 +1,5 @@
 """Pre-trains what a config describes: python tools/train.py CONFIG."""
+
 import argparse
 import os
 import signal
@@ -13,65 +14,34 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line of ``tools/train.py``."""
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mmengine.config import DictAction
+
     parser = argparse.ArgumentParser(
         prog='train.py',
         description='Pre-trains what a config describes.',
-        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.')
-    parser.add_argument('config', help='path of a config, or the name of a '
-                        'shipped one (see `python -m mssl_plugins list`)')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go; '
-                        'default: work_dirs/<name of the config>')
+        epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.',
+    )
     parser.add_argument(
-        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='go on from this checkpoint, or from the last one of the work '
-        'dir if none is named')
-    parser.add_argument('--overwrite', action='store_true', help='delete the run in the work dir '
-                        'once this one has made a step; without it and --resume that is refused')
-    own = parser.add_argument_group('your own images and sizes')
-    own.add_argument('--data', metavar='DIR', help='train on this folder of images instead of the '
-                     "config's data (photos/METHOD are recipes for it); where it has train/ and "
-                     'val/ or test/ with a sub-folder a class, k-NN is measured on them; probes '
-                     'and fine-tuning need such classes, or CIFAR or Tiny-ImageNet as unpacked')
-    own.add_argument('--check', action='store_true', help='look at data and recipe, time a few '
-                     'steps, and stop')
-    own.add_argument('--epochs', type=int, metavar='N', help='warm-up, cosine, momentum, '
-                     'temperatures and freezing keep their fraction')
-    own.add_argument('--batch-size', type=int, metavar='N', help='images a process and step; the '
-                     'learning rate follows (linear rule)')
-    own.add_argument('--lr', type=float, help='learning rate for the batch as it is')
-    own.add_argument('--size', type=int, metavar='PX', help='side of the views')
-    own.add_argument('--segments', metavar='STORE', help='of mask-guided methods; default: made '
-                     'on the way')
-    own.add_argument('--from', dest='load_from', metavar='CHECKPOINT', help='start from these '
-                     'weights: of this library, timm, DINO, MAE, torchvision, Hugging Face')
-    own.add_argument('--max-bad', type=float, default=0.01, metavar='FRACTION', help='of files '
-                     'that may be unusable; default: 0.01')
-    own.add_argument('--min-size', type=int, default=0, metavar='PX', help='images with a '
-                     'shorter side are left out')
-    own.add_argument('--processes', type=int, default=1, metavar='N', help='train with N '
-                     'processes on this machine')
-    parser.add_argument('--allow-missing', action='store_true',
-                        help='train although some images have no segments: '
-                        'these get no attention bias')
-    parser.add_argument('--amp', action='store_true',
-                        help='train in bfloat16, on CPU or GPU')
-    parser.add_argument('--no-validate', action='store_true',
-                        help='no evaluation while training')
-    parser.add_argument('--auto-scale-lr', action='store_true',
-                        help='scale the learning rate with the real batch')
-    parser.add_argument('--no-pin-memory', action='store_true')
-    parser.add_argument('--no-persistent-workers', action='store_true')
-    parser.add_argument('--verbose', action='store_true', help="show MMEngine's log on the "
-                        'console, not in its file alone')
-    parser.add_argument('--seed', type=int, help='seed of the run')
+        'config',
+        help='path of a config, or the name of a shipped one (see `python -m mssl_plugins list`)',
+    )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override settings: optim_wrapper.optimizer.lr=0.1 '
-        'train_cfg.max_epochs=3 key="[a,b]"')
-    parser.add_argument('--launcher', default='none',
-                        choices=['none', 'pytorch', 'slurm', 'mpi'])
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
-                        help=argparse.SUPPRESS)
+        '--work-dir', help='where logs and checkpoints go; default: work_dirs/<name of the config>'
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint, or from the last one of the work dir if none is named',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='delete the run in the work dir '
+        'once this one has made a step; without it and --resume that is refused',
+    )
+    _add_own_images(parser.add_argument_group('your own images and sizes'))
+    _add_run_settings(parser, DictAction)
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.launcher == 'none' and int(os.environ.get('WORLD_SIZE', 1)) > 1:
@@ -79,18 +49,130 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return args
 
 
+def _add_own_images(own) -> None:
+    own.add_argument(
+        '--data',
+        metavar='DIR',
+        help='train on this folder of images instead of the '
+        "config's data (photos/METHOD are recipes for it); where it has train/ and "
+        'val/ or test/ with a sub-folder a class, k-NN is measured on them; probes '
+        'and fine-tuning need such classes, or CIFAR or Tiny-ImageNet as unpacked',
+    )
+    own.add_argument(
+        '--check', action='store_true', help='look at data and recipe, time a few steps, and stop'
+    )
+    own.add_argument(
+        '--epochs',
+        type=int,
+        metavar='N',
+        help='warm-up, cosine, momentum, temperatures and freezing keep their fraction',
+    )
+    own.add_argument(
+        '--batch-size',
+        type=int,
+        metavar='N',
+        help='images a process and step; the learning rate follows (linear rule)',
+    )
+    own.add_argument('--lr', type=float, help='learning rate for the batch as it is')
+    own.add_argument('--size', type=int, metavar='PX', help='side of the views')
+    own.add_argument(
+        '--segments', metavar='STORE', help='of mask-guided methods; default: made on the way'
+    )
+    own.add_argument(
+        '--from',
+        dest='load_from',
+        metavar='CHECKPOINT',
+        help='start from these '
+        'weights: of this library, timm, DINO, MAE, torchvision, Hugging Face',
+    )
+    own.add_argument(
+        '--max-bad',
+        type=float,
+        default=0.01,
+        metavar='FRACTION',
+        help='of files that may be unusable; default: 0.01',
+    )
+    own.add_argument(
+        '--min-size',
+        type=int,
+        default=0,
+        metavar='PX',
+        help='images with a shorter side are left out',
+    )
+    own.add_argument(
+        '--processes',
+        type=int,
+        default=1,
+        metavar='N',
+        help='train with N processes on this machine',
+    )
+
+
+def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
+    parser.add_argument(
+        '--allow-missing',
+        action='store_true',
+        help='train although some images have no segments: these get no attention bias',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in bfloat16, on CPU or GPU')
+    parser.add_argument('--no-validate', action='store_true', help='no evaluation while training')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the real batch'
+    )
+    parser.add_argument('--no-pin-memory', action='store_true')
+    parser.add_argument('--no-persistent-workers', action='store_true')
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help="show MMEngine's log on the console, not in its file alone",
+    )
+    parser.add_argument('--seed', type=int, help='seed of the run')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=options,
+        metavar='KEY=VALUE',
+        help='override settings: optim_wrapper.optimizer.lr=0.1 train_cfg.max_epochs=3 key="[a,b]"',
+    )
+    parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm', 'mpi'])
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
 def run_options(args: argparse.Namespace) -> dict:
     """What :func:`mssl_plugins.run_config.build_run_config` gets from a command line."""
-    given = dict(vars(args), options=args.cfg_options, validate=not args.no_validate,
-                 pin_memory=not args.no_pin_memory,
-                 persistent_workers=not args.no_persistent_workers)
+    given = dict(
+        vars(args),
+        options=args.cfg_options,
+        validate=not args.no_validate,
+        pin_memory=not args.no_pin_memory,
+        persistent_workers=not args.no_persistent_workers,
+    )
     from mssl_plugins.photos import Wishes
+
     processes = max(args.processes, int(os.environ.get('WORLD_SIZE', 1)))
     given['wishes'] = Wishes(
-        args.epochs, args.batch_size, args.size, args.lr, args.segments, args.max_bad,
-        args.min_size, processes, not args.no_validate)
-    for name in ('cfg_options', 'no_validate', 'no_pin_memory', 'no_persistent_workers',
-                 'local_rank', 'check', 'verbose', 'overwrite', 'processes', *Wishes._fields):
+        args.epochs,
+        args.batch_size,
+        args.size,
+        args.lr,
+        args.segments,
+        args.max_bad,
+        args.min_size,
+        processes,
+        not args.no_validate,
+    )
+    for name in (
+        'cfg_options',
+        'no_validate',
+        'no_pin_memory',
+        'no_persistent_workers',
+        'local_rank',
+        'check',
+        'verbose',
+        'overwrite',
+        'processes',
+        *Wishes._fields,
+    ):
         given.pop(name, None)
     return dict(given, validate=not args.no_validate)
 
@@ -100,8 +182,18 @@ def start_processes(argv: Sequence[str], processes: int) -> int:
 
     A signal that asks to stop is handed on: every process saves, then ends.
     """
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-               '--nproc_per_node', str(processes), '-m', 'mssl_plugins', 'train', *argv]
+    command = [
+        sys.executable,
+        '-m',
+        'torch.distributed.run',
+        '--standalone',
+        '--nproc_per_node',
+        str(processes),
+        '-m',
+        'mssl_plugins',
+        'train',
+        *argv,
+    ]
     asked = []
     process = subprocess.Popen(command, start_new_session=True)
 
@@ -140,8 +232,10 @@ def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
         if args.processes > 1 and 'WORLD_SIZE' not in os.environ:
             return start_processes(sys.argv[1:] if argv is None else argv, args.processes)
         from mssl_plugins.training import TrainingRun
+
         run = TrainingRun.prepare(
-            hooks, args.check, args.verbose, args.overwrite, **run_options(args))
+            hooks, args.check, args.verbose, args.overwrite, **run_options(args)
+        )
         run.train()
 
     return run_cli(body, lambda: run is None or not run.begun)

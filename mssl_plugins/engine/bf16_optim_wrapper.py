@@ -3,6 +3,7 @@
 mmengine's ``AmpOptimWrapper`` refuses a machine without an accelerator and
 scales the loss, which bfloat16 does not need.
 """
+
 import logging
 from contextlib import contextmanager
 

@@ -1,4 +1,5 @@
 """Data parallelism over processes on machines without a GPU."""
+
 from mmengine.logging import print_log
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from torch import nn
@@ -25,6 +26,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
             print_log(
                 'No GPU: SyncBatchNorm uses the statistics of each process',
                 logger='current',
-                level=30)
+                level=30,
+            )
             module = revert_sync_batchnorm(module)
         super().__init__(module, **kwargs)

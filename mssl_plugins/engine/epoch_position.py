@@ -1,4 +1,5 @@
 """Goes on inside an epoch: the batches that were seen are not loaded again."""
+
 import copy
 from typing import Callable, Iterator
 

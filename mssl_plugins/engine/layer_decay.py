@@ -3,6 +3,7 @@
 ASL's supplement, section 3.4 (0.65 for UperNet), after BEiT (arXiv
 2106.08254) and ViTDet (arXiv 2203.16527, section A.2).
 """
+
 from functools import partial
 from typing import Callable, List, Optional
 
@@ -32,15 +33,21 @@ class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
         TypeError: If the backbone does not know its depth.
     """
 
-    def add_params(self, params: List[dict], module: nn.Module, prefix: str = '',
-                   get_layer_depth: Optional[Callable] = None, **kwargs) -> None:
+    def add_params(
+        self,
+        params: List[dict],
+        module: nn.Module,
+        prefix: str = '',
+        get_layer_depth: Optional[Callable] = None,
+        **kwargs,
+    ) -> None:
         """Adds a group for each parameter, see mmpretrain's."""
         if get_layer_depth is None:
             backbone = getattr(module, 'backbone', None)
             if not hasattr(backbone, 'get_layer_depth'):
                 raise TypeError(
                     'layer decay needs a model whose backbone has get_layer_depth, a ViT for '
-                    f'example; {type(module).__name__} has {type(backbone).__name__}')
+                    f'example; {type(module).__name__} has {type(backbone).__name__}'
+                )
             get_layer_depth = partial(backbone.get_layer_depth, prefix='backbone.')
-        super().add_params(
-            params, module, prefix=prefix, get_layer_depth=get_layer_depth, **kwargs)
+        super().add_params(params, module, prefix=prefix, get_layer_depth=get_layer_depth, **kwargs)

@@ -2,6 +2,7 @@
 
 SIGTERM, SIGHUP and SIGUSR1 are how schedulers preempt, SIGINT is Ctrl-C.
 """
+
 import os
 import signal
 import threading
@@ -62,8 +63,9 @@ class StopRequest:
             return  # a worker
         again, self.signum = self.signum is not None, self.signum or signum
         if not self.training:
-            raise Stopped(f'stopped by {signal.Signals(signum).name} before the first step',
-                          status(signum))
+            raise Stopped(
+                f'stopped by {signal.Signals(signum).name} before the first step', status(signum)
+            )
         if again and signum == signal.SIGINT and 'WORLD_SIZE' not in os.environ:
             raise KeyboardInterrupt  # a second Ctrl-C does not wait
 
@@ -79,6 +81,7 @@ class StopHook(Hook):
     Raises:
         Stopped: After saving.
     """
+
     priority = 'LOWEST'
 
     def __init__(self, request: StopRequest) -> None:
@@ -102,10 +105,16 @@ class StopHook(Hook):
         if not asked or not stepped(runner) or done >= runner.max_iters:
             return
         hook = next((h for h in runner.hooks if isinstance(h, AtomicCheckpointHook)), None)
-        saved = f'saved {hook.save_interim(runner)}; {GO_ON}' if hook else (
-            'nothing is saved: the config has no AtomicCheckpointHook')
-        raise Stopped(f'stopped by {signal.Signals(asked).name} after iteration {done} of '
-                      f'{runner.max_iters}; {saved}', status(asked))
+        saved = (
+            f'saved {hook.save_interim(runner)}; {GO_ON}'
+            if hook
+            else ('nothing is saved: the config has no AtomicCheckpointHook')
+        )
+        raise Stopped(
+            f'stopped by {signal.Signals(asked).name} after iteration {done} of '
+            f'{runner.max_iters}; {saved}',
+            status(asked),
+        )
 
 
 class _Shielded:
@@ -120,7 +129,7 @@ class _Shielded:
 
     def __call__(self, worker: int) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=self._listen, args=(os.getppid(), ), daemon=True).start()
+        threading.Thread(target=self._listen, args=(os.getppid(),), daemon=True).start()
         if self.start is not None:
             self.start(worker)
 

@@ -1,4 +1,5 @@
 """The backbone that is measured: of a checkpoint, untrained, or none at all."""
+
 import hashlib
 import json
 from typing import Optional, Sequence
@@ -31,8 +32,13 @@ class FrozenBackbone:
             it, or one of another arch than the config's; names keys.
     """
 
-    def __init__(self, checkpoint: str, branch: Optional[str] = None,
-                 config: Optional[str] = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        checkpoint: str,
+        branch: Optional[str] = None,
+        config: Optional[str] = None,
+        seed: int = 0,
+    ) -> None:
         init_default_scope('mmpretrain')
         if checkpoint == 'random':
             found = self._random(config, seed)
@@ -46,8 +52,9 @@ class FrozenBackbone:
         self.model.backbone = MODELS.build(dict(self.config))
         self.model.backbone.load_state_dict(self.weights, strict=False)
         self.model.backbone.requires_grad_(False)
-        self.model.data_preprocessor = MODELS.build(dict(
-            type='mssl_plugins.ViewPreprocessor', mean=self.mean, std=self.std))
+        self.model.data_preprocessor = MODELS.build(
+            dict(type='mssl_plugins.ViewPreprocessor', mean=self.mean, std=self.std)
+        )
 
     @staticmethod
     def _random(config: Optional[str], seed: int) -> reader.Backbone:
@@ -59,27 +66,33 @@ class FrozenBackbone:
         given.pop('init_cfg', None)
         backbone = MODELS.build(dict(given))
         backbone.init_weights()
-        weights = naming.to_ours({k: v for k, v in backbone.state_dict().items()
-                                if not k.startswith('mask_bias.')})
+        weights = naming.to_ours(
+            {k: v for k, v in backbone.state_dict().items() if not k.startswith('mask_bias.')}
+        )
         family = naming.recognise(weights)[0]
         images = image_statistics(cfg)
         return reader.Backbone(
-            family, weights, architecture.describe(family, weights, given),
-            images.get('mean'), images.get('std'),
-            dict(sha256=f'random-{seed}', branch='student', file='random', method=None))
+            family,
+            weights,
+            architecture.describe(family, weights, given),
+            images.get('mean'),
+            images.get('std'),
+            dict(sha256=f'random-{seed}', branch='student', file='random', method=None),
+        )
 
     @property
     def key(self) -> str:
         """16 digits that tell the backbone, weights and all."""
-        text = json.dumps([self.source['sha256'], self.source['branch'],
-                           self.config, self.mean, self.std], sort_keys=True)
+        text = json.dumps(
+            [self.source['sha256'], self.source['branch'], self.config, self.mean, self.std],
+            sort_keys=True,
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def channels(self, size: int) -> int:
         """Dimensions of its usual features."""
         with frozen(self.model.backbone):
-            x = torch.zeros(1, 3, size, size, device=next(
-                self.model.backbone.parameters()).device)
+            x = torch.zeros(1, 3, size, size, device=next(self.model.backbone.parameters()).device)
             return read_layers(self.model.backbone, x, ['auto'])['auto'].shape[1]
 
 
@@ -97,8 +110,12 @@ class Pixels(nn.Module):
             Defaults to 64.
     """
 
-    def __init__(self, mean: Optional[Sequence[float]] = None,
-                 std: Optional[Sequence[float]] = None, size: int = 64) -> None:
+    def __init__(
+        self,
+        mean: Optional[Sequence[float]] = None,
+        std: Optional[Sequence[float]] = None,
+        size: int = 64,
+    ) -> None:
         super().__init__()
         self.size = size
         self.register_buffer('mean', torch.tensor(mean or MEAN).view(-1, 1, 1))

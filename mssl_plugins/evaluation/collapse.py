@@ -6,6 +6,7 @@ spread evenly over the sphere and 0 when all are the same.
 ``effective_rank``: Roy and Vetterli, "The effective rank" (EUSIPCO 2007); on
 self-supervised features known as RankMe (Garrido et al., ICML 2023).
 """
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,8 +14,7 @@ from torch.nn import functional as F
 
 def _check(features: Tensor) -> Tensor:
     if features.ndim != 2 or not features.numel():
-        raise ValueError('features must be (N, D) and not empty, got '
-                         f'{tuple(features.shape)}')
+        raise ValueError(f'features must be (N, D) and not empty, got {tuple(features.shape)}')
     if not torch.isfinite(features).all():
         raise ValueError('features hold NaN or infinite values')
     return features.double()
@@ -33,7 +33,7 @@ def feature_std(features: Tensor) -> float:
         evenly over the sphere, 0 = collapsed to one direction.
     """
     x = F.normalize(_check(features), dim=1)
-    return float(x.std(0, unbiased=False).mean() * x.size(1)**0.5)
+    return float(x.std(0, unbiased=False).mean() * x.size(1) ** 0.5)
 
 
 @torch.no_grad()
@@ -57,6 +57,6 @@ def effective_rank(features: Tensor, center: bool = False) -> float:
     gram = x.t() @ x if x.size(0) > x.size(1) else x @ x.t()
     sigma = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
     if sigma.sum() == 0:
-        return 0.
+        return 0.0
     p = sigma / sigma.sum()
     return float(torch.special.entr(p).sum().exp())

@@ -1,4 +1,5 @@
 """Labelled images for an evaluation: sets, drawn parts, transforms."""
+
 import hashlib
 import json
 import os
@@ -30,7 +31,7 @@ def data_hash(dataset) -> str:
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         path = info.get('img_path')
-        digest.update(f"{path} {info.get('gt_label')}\n".encode())
+        digest.update(f'{path} {info.get("gt_label")}\n'.encode())
         if isinstance(info.get('img'), np.ndarray):
             digest.update(info['img'].tobytes())
         elif path and not os.path.isfile(path):  # inside a bundle
@@ -42,8 +43,12 @@ def data_hash(dataset) -> str:
     return digest.hexdigest()[:16]
 
 
-def input_size(image: np.ndarray, size: Optional[int] = None, resize: Optional[int] = None,
-               native: Optional[int] = None) -> Tuple[int, int]:
+def input_size(
+    image: np.ndarray,
+    size: Optional[int] = None,
+    resize: Optional[int] = None,
+    native: Optional[int] = None,
+) -> Tuple[int, int]:
     """Sides in px: of a network's input, and the short one before the center is cut.
 
     Args:
@@ -66,9 +71,14 @@ def input_size(image: np.ndarray, size: Optional[int] = None, resize: Optional[i
 def center_view(size: int, resize: Optional[int] = None) -> List[dict]:
     """The deterministic transform, as of :func:`input_size`'s sides."""
     return [
-        dict(type='mssl_plugins.CenterView', size=size, resize=resize or resize_for(size),
-             interpolation=INTERPOLATION),
-        dict(type='mssl_plugins.PackViews')]
+        dict(
+            type='mssl_plugins.CenterView',
+            size=size,
+            resize=resize or resize_for(size),
+            interpolation=INTERPOLATION,
+        ),
+        dict(type='mssl_plugins.PackViews'),
+    ]
 
 
 class EvaluationData:
@@ -93,19 +103,31 @@ class EvaluationData:
         ValueError: If labels are missing, or the two sets' classes differ.
     """
 
-    def __init__(self, folder: str, work_dir: Path, size: Optional[int] = None,
-                 resize: Optional[int] = None, native: Optional[int] = None,
-                 classes: Optional[str] = None,
-                 train_images: Optional[int] = None,
-                 test_images: Optional[int] = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str,
+        work_dir: Path,
+        size: Optional[int] = None,
+        resize: Optional[int] = None,
+        native: Optional[int] = None,
+        classes: Optional[str] = None,
+        train_images: Optional[int] = None,
+        test_images: Optional[int] = None,
+        seed: int = 0,
+    ) -> None:
         if not Path(folder).exists() and not list(
-                Path(folder).parent.glob(f'{Path(folder).name}_*.npz')):
+            Path(folder).parent.glob(f'{Path(folder).name}_*.npz')
+        ):
             raise FileNotFoundError(f'no such data: {folder}')
         self.specs = {
-            split: dict(type='mssl_plugins.LabelledImages',
-                        data_root=os.path.abspath(folder), split=name,
-                        **(dict(classes=os.path.abspath(classes)) if classes else {}))
-            for split, name in (('train', 'train'), ('test', 'val'))}
+            split: dict(
+                type='mssl_plugins.LabelledImages',
+                data_root=os.path.abspath(folder),
+                split=name,
+                **(dict(classes=os.path.abspath(classes)) if classes else {}),
+            )
+            for split, name in (('train', 'train'), ('test', 'val'))
+        }
         self.work_dir, self.seed = work_dir, seed
         self.sets = {k: self._build(v) for k, v in self.specs.items()}
         self.labels = {k: torch.from_numpy(labels_of(v)) for k, v in self.sets.items()}
@@ -125,8 +147,7 @@ class EvaluationData:
         # Without a pipeline only labels are read: neither worth decoding images
         # nor packing the list for workers.
         used = bool(pipeline)
-        return DATASETS.build(dict(
-            spec, pipeline=list(pipeline), cache=used, serialize_data=used))
+        return DATASETS.build(dict(spec, pipeline=list(pipeline), cache=used, serialize_data=used))
 
     def _check_classes(self) -> None:
         names = {k: getattr(v, 'CLASSES', None) for k, v in self.sets.items()}
@@ -134,15 +155,17 @@ class EvaluationData:
         if names['train'] and names['test'] and tuple(names['train']) != tuple(names['test']):
             only = sorted(set(names['train']) ^ set(names['test']))
             raise ValueError(
-                f"the training set has {len(names['train'])} classes, the test set "
-                f"{len(names['test'])}; in one of them only: "
-                f"{', '.join(only[:5]) or 'none, the order differs'}")
+                f'the training set has {len(names["train"])} classes, the test set '
+                f'{len(names["test"])}; in one of them only: '
+                f'{", ".join(only[:5]) or "none, the order differs"}'
+            )
         strange = sorted(seen['test'] - seen['train'])
         if strange:
             raise ValueError(
-                f"the training set has {len(seen['train'])} classes, the test set "
-                f"{len(seen['test'])}: no training image has the label(s) "
-                f"{', '.join(map(str, strange[:5]))}")
+                f'the training set has {len(seen["train"])} classes, the test set '
+                f'{len(seen["test"])}: no training image has the label(s) '
+                f'{", ".join(map(str, strange[:5]))}'
+            )
         if len(seen['train']) < 2:
             raise ValueError('the training set has one class only: nothing to tell apart')
         self.num_classes = len(names['train'] or ()) or max(seen['train']) + 1
@@ -152,8 +175,9 @@ class EvaluationData:
         each = count // len(set(self.labels[split].tolist()))
         if not each:
             raise ValueError(f'{count} images are less than one a class')
-        chosen = balanced(self.labels[split].numpy(),
-                          fraction=count / len(self.labels[split]), seed=self.seed)
+        chosen = balanced(
+            self.labels[split].numpy(), fraction=count / len(self.labels[split]), seed=self.seed
+        )
         lines = '\n'.join(list_lines(self.sets[split], chosen)) + '\n'
         stamp = hashlib.sha256(lines.encode()).hexdigest()[:8]
         path = self.work_dir / f'{name or split}-{len(chosen)}-{stamp}.txt'
@@ -195,11 +219,15 @@ class EvaluationData:
     def augmented(self):
         """The training set, cropped and flipped at random."""
         view = dict(num=1, size=self.size, flip=0.5)
-        view.update(dict(crop='pad', padding=self.size // 8) if self.whole else
-                    dict(scale=(0.08, 1.0), interpolation='bicubic'))
-        return self._build(self.specs['train'], [
-            dict(type='mssl_plugins.Views', views=[view]),
-            dict(type='mssl_plugins.PackViews')])
+        view.update(
+            dict(crop='pad', padding=self.size // 8)
+            if self.whole
+            else dict(scale=(0.08, 1.0), interpolation='bicubic')
+        )
+        return self._build(
+            self.specs['train'],
+            [dict(type='mssl_plugins.Views', views=[view]), dict(type='mssl_plugins.PackViews')],
+        )
 
     @property
     def key(self) -> str:
@@ -222,16 +250,19 @@ def use_data(cfg, folder: str) -> None:
     """
     data = EvaluationData(folder, Path('.'))
     knn = knn_hook(cfg) or {}
-    for loader, split in ((cfg.train_dataloader, 'train'), (cfg.val_dataloader, 'test'),
-                          (cfg.test_dataloader, 'test'), (knn.get('bank'), 'train'),
-                          (knn.get('test'), 'test')):
+    for loader, split in (
+        (cfg.train_dataloader, 'train'),
+        (cfg.val_dataloader, 'test'),
+        (cfg.test_dataloader, 'test'),
+        (knn.get('bank'), 'train'),
+        (knn.get('test'), 'test'),
+    ):
         if loader:
-            kept = {k: v for k, v in loader.dataset.items()
-                    if k in ('pipeline', 'list_file')}
+            kept = {k: v for k, v in loader.dataset.items() if k in ('pipeline', 'list_file')}
             loader.dataset = dict(data.specs[split], **kept)
     cfg.model.head.num_classes = data.num_classes
     if cfg.get('data_preprocessor'):
         cfg.data_preprocessor.num_classes = data.num_classes
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg[name].get('topk') and data.num_classes < 5:
-            cfg[name].topk = (1, )
+            cfg[name].topk = (1,)

@@ -28,8 +28,10 @@ def read_mask(path: Path) -> np.ndarray:
     with Image.open(path) as file:
         mask = np.asarray(file)
     if mask.ndim != 2 or mask.dtype.kind not in 'uib':
-        raise ValueError(f'{path} is no label map: one whole number a pixel is needed, got '
-                         f'{mask.dtype} of shape {mask.shape}')
+        raise ValueError(
+            f'{path} is no label map: one whole number a pixel is needed, got '
+            f'{mask.dtype} of shape {mask.shape}'
+        )
     return mask.astype(np.int64)
 
 
@@ -99,8 +101,14 @@ class DenseData:
             is no class.
     """
 
-    def __init__(self, folder: str, stride: int, size: Optional[int] = None,
-                 ignore: Sequence[int] = (), classes: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        stride: int,
+        size: Optional[int] = None,
+        ignore: Sequence[int] = (),
+        classes: Optional[str] = None,
+    ) -> None:
         self.folder = Path(folder)
         self.ignore = sorted({IGNORED, *ignore})
         self.files = {'train': self._pairs('train'), 'test': self._pairs('val')}
@@ -122,15 +130,18 @@ class DenseData:
             if not folder.is_dir():
                 raise FileNotFoundError(
                     f'no {folder}: images with label maps lie in DIR/img/train, DIR/img/val, '
-                    'DIR/ann/train and DIR/ann/val')
+                    'DIR/ann/train and DIR/ann/val'
+                )
         found = sorted(f for f in images.iterdir() if f.suffix.lower() in EXTENSIONS)
         if not found:
             raise FileNotFoundError(f'no image in {images}')
         pairs = [(f, masks / f'{f.stem}.png') for f in found]
         missing = [m for _, m in pairs if not m.is_file()]
         if missing:
-            raise FileNotFoundError(f'{len(missing)} of {len(pairs)} images of {images} have no '
-                                    f'mask, the first would be {missing[0]}')
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(pairs)} images of {images} have no '
+                f'mask, the first would be {missing[0]}'
+            )
         return pairs
 
     def _survey(self, split: str) -> List[Set[int]]:
@@ -143,8 +154,10 @@ class DenseData:
                 if opened.getexif().get(0x0112, 1) > 4:  # lies on its side
                     width, height = height, width
             if mask.shape != (height, width):
-                raise ValueError(f'{file} is {mask.shape[1]} x {mask.shape[0]} px, its image '
-                                 f'{width} x {height} px: a mask needs the size of its image')
+                raise ValueError(
+                    f'{file} is {mask.shape[1]} x {mask.shape[0]} px, its image '
+                    f'{width} x {height} px: a mask needs the size of its image'
+                )
             self.sizes[split].append(mask.shape)
             found.append(set(np.unique(mask).tolist()) - set(self.ignore))
         return found
@@ -153,7 +166,7 @@ class DenseData:
         """The numbers that are classes, in order."""
         count = len(self.names) + len(self.ignore) if self.names else largest + 1
         kept = [i for i in range(count) if i not in self.ignore]
-        return kept[:len(self.names)] if self.names else kept
+        return kept[: len(self.names)] if self.names else kept
 
     def _check(self, split: str, found: List[Set[int]]) -> None:
         for (_, file), labels in zip(self.files[split], found):
@@ -162,14 +175,14 @@ class DenseData:
                 where = 'named' if self.names else 'in the training masks'
                 raise ValueError(
                     f'{file} has the label {strange[0]}, beyond the {self.num_classes} classes '
-                    f'{where}; --ignore-label leaves a label out, --classes names the classes')
+                    f'{where}; --ignore-label leaves a label out, --classes names the classes'
+                )
 
     def _input_shape(self, stride: int, size: Optional[int]) -> Tuple[int, int]:
         every = {s for sizes in self.sizes.values() for s in sizes}
-        height, width = every.pop() if len(every) == 1 else (size or SQUARE, ) * 2
-        scale = size / min(height, width) if size else 1.
-        return tuple(max(1, int(side * scale / stride + 0.5)) * stride
-                     for side in (height, width))
+        height, width = every.pop() if len(every) == 1 else (size or SQUARE,) * 2
+        scale = size / min(height, width) if size else 1.0
+        return tuple(max(1, int(side * scale / stride + 0.5)) * stride for side in (height, width))
 
     def images(self, split: str) -> Dataset:
         """The images at the input's size."""
@@ -193,7 +206,11 @@ class DenseData:
     @property
     def key(self) -> str:
         """16 digits that tell images, masks, classes and input size."""
-        files = [(os.path.abspath(f), f.stat().st_size, f.stat().st_mtime_ns)
-                 for pairs in self.files.values() for pair in pairs for f in pair]
+        files = [
+            (os.path.abspath(f), f.stat().st_size, f.stat().st_mtime_ns)
+            for pairs in self.files.values()
+            for pair in pairs
+            for f in pair
+        ]
         text = json.dumps([files, self.shape, self.kept])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

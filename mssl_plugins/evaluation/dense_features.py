@@ -41,9 +41,12 @@ def grids(backbone: nn.Module, shape: Tuple[int, int]) -> Dict[str, Tuple[int, i
         return {kinds[0]: (shape[0] // patch, shape[1] // patch)}
     found = {}
     stages = [getattr(backbone, f'layer{i}') for i in (3, 4)]
-    handles = [stage.register_forward_hook(
-        lambda module, args, out, kind=kind: found.update({kind: tuple(out.shape[2:])}))
-        for kind, stage in zip(kinds, stages)]
+    handles = [
+        stage.register_forward_hook(
+            lambda module, args, out, kind=kind: found.update({kind: tuple(out.shape[2:])})
+        )
+        for kind, stage in zip(kinds, stages)
+    ]
     with frozen(backbone):
         x = torch.zeros(1, 3, *shape, device=next(backbone.parameters()).device)
         read_layers(backbone, x, kinds)
@@ -62,8 +65,9 @@ class DenseFeatures:
         grid (tuple[int, int]): (h, w) patches of an image.
     """
 
-    def __init__(self, store: FeatureStore, data: DenseData, kind: str,
-                 grid: Tuple[int, int]) -> None:
+    def __init__(
+        self, store: FeatureStore, data: DenseData, kind: str, grid: Tuple[int, int]
+    ) -> None:
         self.store, self.data, self.kind, self.grid = store, data, kind, grid
         self.patches = grid[0] * grid[1]
 
@@ -91,7 +95,7 @@ class DenseFeatures:
         for part in self.store.parts('test', self.kind):
             mine = share(len(part))
             numbers = range(begin + mine.start, begin + mine.stop)
-            yield numbers, part[mine.start:mine.stop].unflatten(1, (self.patches, -1)).float()
+            yield numbers, part[mine.start : mine.stop].unflatten(1, (self.patches, -1)).float()
             begin += len(part)
 
 

@@ -22,8 +22,9 @@ NEIGHBORS, TEMPERATURE = 30, 0.02  # hummingbird's
 KS, KNN_TEMPERATURE = (1, 5, 20), 0.07  # of patch-knn
 
 
-def choose_patches(distributions: Sequence[Tensor], memory: int, seed: int,
-                   balanced: bool) -> List[Tensor]:
+def choose_patches(
+    distributions: Sequence[Tensor], memory: int, seed: int, balanced: bool
+) -> List[Tensor]:
     """Which patches of the training images are looked into.
 
     An image gives ``memory // images`` of its labelled patches, at least one,
@@ -56,8 +57,9 @@ def choose_patches(distributions: Sequence[Tensor], memory: int, seed: int,
     return chosen
 
 
-def retrieve(queries: Tensor, keys: Tensor, values: Tensor, ks: Sequence[int],
-             temperature: float) -> Iterator[Dict[int, Tensor]]:
+def retrieve(
+    queries: Tensor, keys: Tensor, values: Tensor, ks: Sequence[int], temperature: float
+) -> Iterator[Dict[int, Tensor]]:
     """Distributions of the nearest keys, averaged with softmax(cosine / T).
 
     It is the cross-attention of hummingbird over the k nearest keys, and the
@@ -89,7 +91,7 @@ def retrieve(queries: Tensor, keys: Tensor, values: Tensor, ks: Sequence[int],
             weight = (similarity[:, :k] / temperature).softmax(1)
             scores[k] = (weight[:, None] @ found[:, :k])[:, 0]
         for i in range(0, len(similarity), patches):
-            yield {k: s[i:i + patches] for k, s in scores.items()}
+            yield {k: s[i : i + patches] for k, s in scores.items()}
 
 
 def bank_of(features, memory: int, seed: int, balanced: bool) -> Tuple[Tensor, Tensor]:

@@ -35,32 +35,45 @@ class DenseEvaluation:
         ValueError: For a backbone without a map.
     """
 
-    def __init__(self, backbone: FrozenBackbone, data: DenseData, work_dir: Path,
-                 options: Optional[EvaluationOptions] = None) -> None:
+    def __init__(
+        self,
+        backbone: FrozenBackbone,
+        data: DenseData,
+        work_dir: Path,
+        options: Optional[EvaluationOptions] = None,
+    ) -> None:
         self.data, self.options = data, options or EvaluationOptions()
         self.grids = grids(backbone.model.backbone, data.shape)
         o = self.options
         self.results = Results(Path(work_dir) / 'results.json')
         self.store = FeatureStore(
-            Path(work_dir) / 'features', backbone.model, batch_size=o.batch_size,
-            num_workers=o.num_workers, part=PART, device=o.device, dtype=o.dtype)
+            Path(work_dir) / 'features',
+            backbone.model,
+            batch_size=o.batch_size,
+            num_workers=o.num_workers,
+            part=PART,
+            device=o.device,
+            dtype=o.dtype,
+        )
 
     def _setting(self, name: str, kind: str, k: int = 0) -> str:
         grid = self.grids[kind]
         there = len(self.data.files['train']) * grid[0] * grid[1]
         how = dict(
             {'patch-knn': f'k={k}, T={self._knn_temperature}', 'patch-logistic': 'C=1'},
-            hummingbird=f'k={k}, T={dense_protocols.TEMPERATURE}')[name]
-        return (f'{kind}, {how}, memory {min(there, self.options.memory)}, '
-                f'{self.data.resolution}')
+            hummingbird=f'k={k}, T={dense_protocols.TEMPERATURE}',
+        )[name]
+        return f'{kind}, {how}, memory {min(there, self.options.memory)}, {self.data.resolution}'
 
     @property
     def _knn_temperature(self) -> float:
         return self.options.temperature or dense_protocols.KNN_TEMPERATURE
 
     def _ks(self, name: str) -> List[int]:
-        return dict({'patch-knn': list(self.options.ks or dense_protocols.KS)},
-                    hummingbird=[dense_protocols.NEIGHBORS]).get(name, [0])
+        return dict(
+            {'patch-knn': list(self.options.ks or dense_protocols.KS)},
+            hummingbird=[dense_protocols.NEIGHBORS],
+        ).get(name, [0])
 
     def settings(self, name: str) -> List[str]:
         """The settings that a protocol's rows will have, before it runs."""
@@ -76,32 +89,51 @@ class DenseEvaluation:
             list[dict]: ``protocol, setting, metric, value`` (mIoU in %),
             ``seconds``.
         """
-        todo = [(n, k) for n in names for k in self.grids if not self.results.has(
-            n, [self._setting(n, k, number) for number in self._ks(n)])]
+        todo = [
+            (n, k)
+            for n in names
+            for k in self.grids
+            if not self.results.has(n, [self._setting(n, k, number) for number in self._ks(n)])
+        ]
         if todo:
             extract(self.store, self.data, list(dict.fromkeys(kind for _, kind in todo)))
         for name, kind in todo:
             began = time.time()
             values = self._score(name, kind)
-            self.results.add([
-                result_row(name, self._setting(name, kind, k), value, time.time() - began, 'mIoU')
-                for k, value in values.items()])
-        return [r for n in names for s in self.settings(n) for r in self.results.rows
-                if (r['protocol'], r['setting']) == (n, s)]
+            self.results.add(
+                [
+                    result_row(
+                        name, self._setting(name, kind, k), value, time.time() - began, 'mIoU'
+                    )
+                    for k, value in values.items()
+                ]
+            )
+        return [
+            r
+            for n in names
+            for s in self.settings(n)
+            for r in self.results.rows
+            if (r['protocol'], r['setting']) == (n, s)
+        ]
 
     def _scores(self, name: str, kind: str) -> Iterator[Tuple[int, Dict[int, Tensor]]]:
         """Number and k -> (P, C) of each test image that is this process's."""
         features = DenseFeatures(self.store, self.data, kind, self.grids[kind])
         keys, values = dense_protocols.bank_of(
-            features, self.options.memory, self.options.seed, name == 'hummingbird')
+            features, self.options.memory, self.options.seed, name == 'hummingbird'
+        )
         keys, values = keys.to(self.options.device), values.to(self.options.device)
         probe = self._fit(keys, values) if name == 'patch-logistic' else None
-        temperature = (dense_protocols.TEMPERATURE if name == 'hummingbird'
-                       else self._knn_temperature)
+        temperature = (
+            dense_protocols.TEMPERATURE if name == 'hummingbird' else self._knn_temperature
+        )
         for numbers, part in features.test():
             part = part.to(self.options.device)
-            found = ({0: probe.scores(image)[:, 0]} for image in part) if probe else (
-                dense_protocols.retrieve(part, keys, values, self._ks(name), temperature))
+            found = (
+                ({0: probe.scores(image)[:, 0]} for image in part)
+                if probe
+                else (dense_protocols.retrieve(part, keys, values, self._ks(name), temperature))
+            )
             yield from zip(numbers, found)
 
     def _fit(self, keys: Tensor, values: Tensor) -> LinearProbes:
@@ -112,8 +144,9 @@ class DenseEvaluation:
             probe = logistic_regression(keys, values, classes, progress=bar.to)
         else:
             d = keys.size(1)
-            probe = LinearProbes(torch.empty(d, 1, classes), torch.empty(1, classes),
-                                 torch.empty(d), torch.empty(d))
+            probe = LinearProbes(
+                torch.empty(d, 1, classes), torch.empty(1, classes), torch.empty(d), torch.empty(d)
+            )
         bar.close()
         for value in (probe.weight, probe.bias, probe.mean, probe.scale):
             broadcast(value)

@@ -4,6 +4,7 @@ What k-NN (MST section 4, MixMask Fig. 1) and frozen-feature probes start from.
 Nothing of the network changes: no gradient, BatchNorm statistics and every
 module's train/eval flag as before, and no random number of the caller is used.
 """
+
 import random
 from contextlib import contextmanager
 from functools import partial
@@ -31,10 +32,17 @@ from mssl_plugins.models.unwrap import unwrap
 
 # What of a data loader's config is used here; every sample is taken once, in
 # order and spread over the processes, whatever sampler the config names.
-LOADER_KEYS = ('batch_size', 'num_workers', 'collate_fn', 'pin_memory',
-               'prefetch_factor')
-IGNORED_KEYS = ('sampler', 'batch_sampler', 'drop_last', 'persistent_workers',
-                'worker_init_fn', 'shuffle', 'timeout', 'num_batch_per_epoch')
+LOADER_KEYS = ('batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'prefetch_factor')
+IGNORED_KEYS = (
+    'sampler',
+    'batch_sampler',
+    'drop_last',
+    'persistent_workers',
+    'worker_init_fn',
+    'shuffle',
+    'timeout',
+    'num_batch_per_epoch',
+)
 
 
 @contextmanager
@@ -62,8 +70,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def find_backbone_module(model: nn.Module,
-                         branch: str = 'student') -> nn.Module:
+def find_backbone_module(model: nn.Module, branch: str = 'student') -> nn.Module:
     """The backbone that is measured.
 
     Args:
@@ -85,20 +92,26 @@ def find_backbone_module(model: nn.Module,
     if branch == 'student':
         return student
     for name, module in model.named_modules():
-        if type(module) is type(student) and module is not student and \
-                not name.startswith('backbone.'):
+        if (
+            type(module) is type(student)
+            and module is not student
+            and not name.startswith('backbone.')
+        ):
             owner = model
             for part in name.split('.'):
                 owner = getattr(owner, part)
                 if hasattr(owner, 'sync'):  # a MomentumTeacher
                     owner.sync()
             return module
-    raise ValueError(f'{type(model).__name__} has no teacher, that is no '
-                     f'second {type(student).__name__}: use branch=\'student\'')
+    raise ValueError(
+        f'{type(model).__name__} has no teacher, that is no '
+        f"second {type(student).__name__}: use branch='student'"
+    )
 
 
-def make_loader(data: Union[Dataset, DataLoader, dict],
-                indices: Optional[Sequence[int]] = None) -> DataLoader:
+def make_loader(
+    data: Union[Dataset, DataLoader, dict], indices: Optional[Sequence[int]] = None
+) -> DataLoader:
     """A loader over given samples, in the given order.
 
     Args:
@@ -122,8 +135,7 @@ def make_loader(data: Union[Dataset, DataLoader, dict],
         data = options.pop('dataset')
         for key in options:
             if key not in LOADER_KEYS + IGNORED_KEYS:
-                raise unknown(key, LOADER_KEYS + IGNORED_KEYS,
-                              'key of a data loader')
+                raise unknown(key, LOADER_KEYS + IGNORED_KEYS, 'key of a data loader')
         options = {k: v for k, v in options.items() if k in LOADER_KEYS}
         if isinstance(data, dict):
             data = DATASETS.build(data)
@@ -131,8 +143,10 @@ def make_loader(data: Union[Dataset, DataLoader, dict],
         options = {k: getattr(data, k) for k in LOADER_KEYS}
         data = data.dataset
     if not (hasattr(data, '__getitem__') and hasattr(data, '__len__')):
-        raise TypeError('features need a dataset with a length, a data loader '
-                        f'over one, or a config, got {type(data).__name__}')
+        raise TypeError(
+            'features need a dataset with a length, a data loader '
+            f'over one, or a config, got {type(data).__name__}'
+        )
     collate = options.pop('collate_fn', None) or _collate
     if isinstance(collate, dict):
         kwargs = {k: v for k, v in collate.items() if not k.startswith('_')}
@@ -147,7 +161,8 @@ def make_loader(data: Union[Dataset, DataLoader, dict],
         collate_fn=collate,
         # An own generator: a loader otherwise draws from the global one.
         generator=torch.Generator(),
-        **options)
+        **options,
+    )
 
 
 def _collate(batch):
@@ -163,8 +178,7 @@ def _unpack(batch) -> Tuple[dict, Tensor]:
     if not isinstance(batch, dict):
         if isinstance(batch, Tensor):
             batch = [batch]
-        labels = batch[1] if len(batch) > 1 else torch.full(
-            (len(batch[0]), ), -1)
+        labels = batch[1] if len(batch) > 1 else torch.full((len(batch[0]),), -1)
         return dict(inputs=batch[0]), torch.as_tensor(labels).long()
     labels = []
     samples = batch.get('data_samples')
@@ -173,8 +187,7 @@ def _unpack(batch) -> Tuple[dict, Tensor]:
         label = getattr(sample, 'gt_label', None)
         label = torch.as_tensor(-1 if label is None else label)
         if label.numel() != 1:
-            raise ValueError('one label an image is needed, got '
-                             f'{label.numel()}: {label.tolist()}')
+            raise ValueError(f'one label an image is needed, got {label.numel()}: {label.tolist()}')
         labels.append(int(label))
     return batch, torch.tensor(labels)
 
@@ -187,13 +200,14 @@ def _first(inputs):
 
 
 def extract_features(
-        model: nn.Module,
-        data: Union[Dataset, DataLoader, dict],
-        pool: str = 'auto',
-        branch: str = 'student',
-        device: Optional[Union[str, torch.device]] = None,
-        dtype: torch.dtype = torch.float32,
-        progress: bool = False) -> Tuple[Tensor, Tensor]:
+    model: nn.Module,
+    data: Union[Dataset, DataLoader, dict],
+    pool: str = 'auto',
+    branch: str = 'student',
+    device: Optional[Union[str, torch.device]] = None,
+    dtype: torch.dtype = torch.float32,
+    progress: bool = False,
+) -> Tuple[Tensor, Tensor]:
     """Features and labels of every sample, in the dataset's order.
 
     In a process group each process takes its share of the samples, none twice,
@@ -237,16 +251,19 @@ def extract_features(
     total = len(loader.dataset)
     # No process without a sample: all take part in what is gathered.
     if total < get_world_size():
-        raise ValueError(f'{total} samples are too few for '
-                         f'{get_world_size()} process(es)')
+        raise ValueError(f'{total} samples are too few for {get_world_size()} process(es)')
     mine = share(total)
     loader = make_loader(loader, mine)
     preprocess = getattr(model, 'data_preprocessor', None)
     bar = ProgressBar('features', len(mine), progress and is_main_process())
 
     features, labels, done = None, torch.empty(len(mine), dtype=torch.long), 0
-    with preserved_rng(), frozen(model), output_type(backbone, pool), \
-            torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with (
+        preserved_rng(),
+        frozen(model),
+        output_type(backbone, pool),
+        torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
+    ):
         for batch in loader:
             batch, batch_labels = _unpack(batch)
             context = {}
@@ -254,18 +271,18 @@ def extract_features(
                 ready = preprocess(batch, False)
                 x = _first(ready['inputs'])
                 if hasattr(model, 'backbone_kwargs'):  # segments, where the samples have them
-                    context = model.backbone_kwargs(
-                        ready.get('data_samples'), 0, required=False)
+                    context = model.backbone_kwargs(ready.get('data_samples'), 0, required=False)
             else:
                 x = _first(batch['inputs'])
                 x = torch.stack(list(x)) if isinstance(x, (list, tuple)) else x
                 x = x.to(device).float()
             out = pool_output(
-                forward_backbone(backbone, x, **context), pool, extra_tokens(backbone))
+                forward_backbone(backbone, x, **context), pool, extra_tokens(backbone)
+            )
             if features is None:
                 features = torch.empty(len(mine), out.size(1))
-            features[done:done + len(out)] = out.cpu()
-            labels[done:done + len(out)] = batch_labels.cpu()
+            features[done : done + len(out)] = out.cpu()
+            labels[done : done + len(out)] = batch_labels.cpu()
             done += len(out)
             bar.update(len(out))
     return gather_rows(features), gather_rows(labels)

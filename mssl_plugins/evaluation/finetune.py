@@ -1,4 +1,5 @@
 """Fine-tuning by a shipped config, in a process of its own."""
+
 import hashlib
 import math
 import os
@@ -35,8 +36,14 @@ class FineTuning:
         FileNotFoundError: If the user's list of images is missing.
     """
 
-    def __init__(self, name: str, backbone: FrozenBackbone, data: EvaluationData,
-                 work_dir: Path, options: EvaluationOptions) -> None:
+    def __init__(
+        self,
+        name: str,
+        backbone: FrozenBackbone,
+        data: EvaluationData,
+        work_dir: Path,
+        options: EvaluationOptions,
+    ) -> None:
         self.name, self.protocol = name, PROTOCOLS[name]
         self.backbone, self.data, self.work_dir = backbone, data, work_dir
         self.options, self.list = options, options.lists.get(name)
@@ -89,13 +96,16 @@ class FineTuning:
         weights = self.work_dir / 'backbone.pth'
         weights.parent.mkdir(parents=True, exist_ok=True)
         torch.save({f'backbone.{k}': v for k, v in found.weights.items()}, weights)
-        backbone['init_cfg'] = dict(type='Pretrained', checkpoint=str(weights.absolute()),
-                                    prefix='backbone.')
+        backbone['init_cfg'] = dict(
+            type='Pretrained', checkpoint=str(weights.absolute()), prefix='backbone.'
+        )
         cfg.model.backbone = backbone
-        cfg.model.head.update(num_classes=self.data.num_classes,
-                              in_channels=found.channels(self.data.size))
-        cfg.data_preprocessor.update(num_classes=self.data.num_classes, mean=found.mean,
-                                     std=found.std)
+        cfg.model.head.update(
+            num_classes=self.data.num_classes, in_channels=found.channels(self.data.size)
+        )
+        cfg.data_preprocessor.update(
+            num_classes=self.data.num_classes, mean=found.mean, std=found.std
+        )
 
     def _put_data(self, cfg: Config) -> None:
         data, workers = self.data, self.options.num_workers
@@ -103,11 +113,10 @@ class FineTuning:
         train, val = cfg.train_dataloader, cfg.val_dataloader
         train.dataset = dict(spec, pipeline=self._pipeline(train.dataset.pipeline))
         val.dataset = dict(data.specs['test'], pipeline=self._pipeline(val.dataset.pipeline))
-        train.update(batch_size=math.ceil(self.batch / self.options.processes),
-                     num_workers=workers)
+        train.update(batch_size=math.ceil(self.batch / self.options.processes), num_workers=workers)
         val.update(num_workers=workers)
         cfg.test_dataloader = val
-        cfg.val_evaluator.topk = (1, )
+        cfg.val_evaluator.topk = (1,)
         cfg.test_evaluator = cfg.val_evaluator
 
     def _pipeline(self, pipeline: Sequence[dict]) -> List[dict]:
@@ -118,8 +127,7 @@ class FineTuning:
             if kind == 'RandomResizedCrop':
                 step['scale'] = size
                 if self.data.whole:  # small images, as CIFAR's: pad and crop
-                    step = dict(type='mmpretrain.RandomCrop', crop_size=size,
-                                padding=size // 8)
+                    step = dict(type='mmpretrain.RandomCrop', crop_size=size, padding=size // 8)
             elif kind == 'ResizeEdge':
                 step['scale'] = self.data.resize
             elif kind == 'CenterCrop':
@@ -148,13 +156,13 @@ class FineTuning:
         try:
             status = self._train(folder)
         finally:
-            seconds = time.time() - began + (
-                float(spent.read_text()) if spent.is_file() else 0)
+            seconds = time.time() - began + (float(spent.read_text()) if spent.is_file() else 0)
             spent.write_text(str(seconds))
         if status:
             last = [line for line in (folder / 'output.txt').read_text().splitlines() if line][-1:]
-            raise ValueError(f'{name} ended with status {status}: '
-                             f'{"".join(last)} (see {folder}/output.txt)')
+            raise ValueError(
+                f'{name} ended with status {status}: {"".join(last)} (see {folder}/output.txt)'
+            )
         value = _last(folder, 'accuracy/top1')
         if value is None:
             raise ValueError(f'{name} logged no accuracy: see {folder}/output.txt')
@@ -166,12 +174,29 @@ class FineTuning:
         """``tools/train.py`` on the config in the folder; its exit status."""
         command = [sys.executable]
         if self.options.processes > 1:
-            command += ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node',
-                        str(self.options.processes)]
-        command += [str(root() / 'tools/train.py'), str(folder / 'finetune.py'),
-                    '--work-dir', str(folder), '--resume', 'auto']
-        env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [
-            str(Path(__file__).resolve().parents[2]), os.environ.get('PYTHONPATH')])))
+            command += [
+                '-m',
+                'torch.distributed.run',
+                '--standalone',
+                '--nproc_per_node',
+                str(self.options.processes),
+            ]
+        command += [
+            str(root() / 'tools/train.py'),
+            str(folder / 'finetune.py'),
+            '--work-dir',
+            str(folder),
+            '--resume',
+            'auto',
+        ]
+        env = dict(
+            os.environ,
+            PYTHONPATH=os.pathsep.join(
+                filter(
+                    None, [str(Path(__file__).resolve().parents[2]), os.environ.get('PYTHONPATH')]
+                )
+            ),
+        )
         if str(self.options.device).startswith('cpu'):
             env['CUDA_VISIBLE_DEVICES'] = ''
         bar = ProgressBar(self.name, self.epochs)

@@ -7,7 +7,7 @@ from typing import Dict, Optional, Tuple
 import torch
 from mmengine.config import Config
 from mmengine.dist import init_dist
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mssl_plugins.checkpoints.architecture import model_in
@@ -21,7 +21,7 @@ from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, with
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels
 from mssl_plugins.evaluation.data import EvaluationData, center_view, input_size
-from mssl_plugins.evaluation.features import make_loader
+from mssl_plugins.evaluation.features import extract_features, make_loader
 from mssl_plugins.registry import DATASETS, TRANSFORMS
 
 RANDOM, PIXELS = 'random', 'pixels'
@@ -227,6 +227,12 @@ def build_data(
             f'{", ".join(only[:5]) or "none, the order differs"}'
         )
     return loaders
+
+
+def features(args, model: nn.Module, loader: DataLoader, device: str) -> Tuple[Tensor, Tensor]:
+    """Frozen features (N, D) float32 and labels (N,) as a command line asks for them."""
+    dtype = torch.bfloat16 if args.bf16 else torch.float32
+    return extract_features(model, loader, args.pool, device=device, progress=True, dtype=dtype)
 
 
 def add_arguments(parser) -> None:

@@ -16,6 +16,7 @@ groups before it would hold a key that precedes it.
 Ties: of equally similar keys the earlier one is nearer, of classes with equal
 votes the lower label wins.
 """
+
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import torch
@@ -33,29 +34,34 @@ SIMILARITIES = 2**26
 KEY_BLOCK = 2**16
 
 
-def _check(queries: Tensor, keys: Tensor, key_labels: Tensor, ks: Sequence[int],
-           temperature: float, weighting: str) -> None:
+def _check(
+    queries: Tensor,
+    keys: Tensor,
+    key_labels: Tensor,
+    ks: Sequence[int],
+    temperature: float,
+    weighting: str,
+) -> None:
     for name, x in (('queries', queries), ('keys', keys)):
         if x.ndim != 2:
-            raise ValueError(
-                f'{name} must be (N, D) features, got {tuple(x.shape)}')
+            raise ValueError(f'{name} must be (N, D) features, got {tuple(x.shape)}')
         # Extremes carry NaN and infinity on, a tenth of isfinite()'s time.
         if x.numel() and not torch.isfinite(torch.stack(x.float().aminmax())).all():
             raise ValueError(f'{name} hold NaN or infinite values')
     if queries.size(1) != keys.size(1):
-        raise ValueError(f'queries have {queries.size(1)} dimensions, '
-                         f'keys {keys.size(1)}')
+        raise ValueError(f'queries have {queries.size(1)} dimensions, keys {keys.size(1)}')
     if key_labels.shape != keys.shape[:1]:
-        raise ValueError(f'{len(keys)} keys need as many labels, got a tensor '
-                         f'of shape {tuple(key_labels.shape)}')
+        raise ValueError(
+            f'{len(keys)} keys need as many labels, got a tensor of shape {tuple(key_labels.shape)}'
+        )
     if len(key_labels) and key_labels.min() < 0:
-        raise ValueError('labels must be 0 or more, got '
-                         f'{int(key_labels.min())}: is the bank labelled?')
+        raise ValueError(
+            f'labels must be 0 or more, got {int(key_labels.min())}: is the bank labelled?'
+        )
     if not ks or min(ks) < 1:
         raise ValueError(f'k must be 1 or more, got {list(ks)}')
     if max(ks) > len(keys):
-        raise ValueError(f'k = {max(ks)} is larger than the bank of '
-                         f'{len(keys)} keys')
+        raise ValueError(f'k = {max(ks)} is larger than the bank of {len(keys)} keys')
     if weighting not in WEIGHTINGS:
         raise unknown(weighting, WEIGHTINGS, 'k-NN weighting')
     if not temperature > 0:
@@ -69,8 +75,8 @@ def _rank(sim: Tensor, index: Tensor) -> Tensor:
     """
     # Adding 0 turns -0.0 into 0.0; the xor makes the bits of negative floats
     # ascend with their value.
-    bits = sim.add_(0.).view(torch.int32)
-    bits ^= (bits >> 31).bitwise_and_(0x7fffffff)
+    bits = sim.add_(0.0).view(torch.int32)
+    bits ^= (bits >> 31).bitwise_and_(0x7FFFFFFF)
     rank = bits.long()
     rank <<= 32
     rank -= index
@@ -78,10 +84,10 @@ def _rank(sim: Tensor, index: Tensor) -> Tensor:
 
 
 def _unrank(rank: Tensor) -> Tuple[Tensor, Tensor]:
-    bits = (rank + 0xffffffff) >> 32  # index is below 2^32: rounds up to bits
+    bits = (rank + 0xFFFFFFFF) >> 32  # index is below 2^32: rounds up to bits
     index = (bits << 32) - rank
     bits = bits.int()
-    bits = bits ^ ((bits >> 31) & 0x7fffffff)
+    bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     return bits.view(torch.float32), index
 
 
@@ -107,7 +113,7 @@ class _Bank:
             norms = keys.norm(dim=1, keepdim=True).clamp_min_(1e-12)
         self.blocks = []
         for begin in range(0, len(keys), KEY_BLOCK):
-            block = keys[begin:begin + KEY_BLOCK]
+            block = keys[begin : begin + KEY_BLOCK]
             # n / size maxima and k * size candidates: balanced at the root.
             size = 1
             while size < 32 and 2 * size**2 * k <= len(block):
@@ -118,10 +124,10 @@ class _Bank:
             # over whole rows: position m * groups + j is key j * size + m.
             # Padding stays as it is: search() overwrites its similarities.
             members = block.new_empty(size, groups, block.size(1))
-            norm = norms[begin:begin + KEY_BLOCK]
+            norm = norms[begin : begin + KEY_BLOCK]
             for m in range(size):
                 part = block[m::size]
-                torch.div(part, norm[m::size], out=members[m, :len(part)])
+                torch.div(part, norm[m::size], out=members[m, : len(part)])
             self.blocks.append((begin, len(block), members.flatten(0, 1), size))
         self.widest = max(len(keys) for _, _, keys, _ in self.blocks)
         self.buffer = None
@@ -131,7 +137,7 @@ class _Bank:
         size = len(queries) * self.widest
         if self.buffer is None or len(self.buffer) < size:
             self.buffer = keys.new_empty(size)
-        out = self.buffer[:len(queries) * len(keys)]
+        out = self.buffer[: len(queries) * len(keys)]
         return torch.mm(queries, keys.t(), out=out.view(len(queries), -1))
 
     @torch.no_grad()
@@ -143,8 +149,8 @@ class _Bank:
             groups = len(keys) // size
             sim = sim.view(-1, size, groups)
             full, rest = divmod(count, size)  # groups without padding, keys of the next
-            sim[:, rest:, full:full + 1] = -torch.inf
-            sim[:, :, full + 1:] = -torch.inf
+            sim[:, rest:, full : full + 1] = -torch.inf
+            sim[:, :, full + 1 :] = -torch.inf
             index = torch.arange(groups, device=sim.device)
             index = index.expand(len(sim), -1)
             if size > 1 and groups > self.k:
@@ -159,11 +165,9 @@ class _Bank:
         return best
 
 
-def nearest(queries: Tensor,
-            keys: Tensor,
-            k: int,
-            normalize: bool = True,
-            chunk: Optional[int] = None) -> Iterator[Tuple[Tensor, Tensor]]:
+def nearest(
+    queries: Tensor, keys: Tensor, k: int, normalize: bool = True, chunk: Optional[int] = None
+) -> Iterator[Tuple[Tensor, Tensor]]:
     """The k nearest keys of every query, chunk by chunk.
 
     Args:
@@ -188,8 +192,9 @@ def nearest(queries: Tensor,
         yield bank.search(F.normalize(part, dim=1) if normalize else part)
 
 
-def _votes(sim: Tensor, labels: Tensor, num_classes: int, temperature: float,
-           weighting: str) -> Tensor:
+def _votes(
+    sim: Tensor, labels: Tensor, num_classes: int, temperature: float, weighting: str
+) -> Tensor:
     """(c, C) float64 votes; the nearest key's weight is 1."""
     weight = torch.ones_like(sim, dtype=torch.float64)
     if weighting == 'exp':
@@ -200,15 +205,17 @@ def _votes(sim: Tensor, labels: Tensor, num_classes: int, temperature: float,
 
 
 @torch.no_grad()
-def knn_scores(queries: Tensor,
-               keys: Tensor,
-               key_labels: Tensor,
-               num_classes: Optional[int] = None,
-               k: int = 20,
-               temperature: float = 0.07,
-               weighting: str = 'exp',
-               normalize: bool = True,
-               chunk: Optional[int] = None) -> Tensor:
+def knn_scores(
+    queries: Tensor,
+    keys: Tensor,
+    key_labels: Tensor,
+    num_classes: Optional[int] = None,
+    k: int = 20,
+    temperature: float = 0.07,
+    weighting: str = 'exp',
+    normalize: bool = True,
+    chunk: Optional[int] = None,
+) -> Tensor:
     """Votes of the k nearest keys for every class.
 
     Args:
@@ -240,8 +247,11 @@ def knn_scores(queries: Tensor,
         _votes(sim, key_labels[index], num_classes, temperature, weighting)
         for sim, index in nearest(queries, keys, k, normalize, chunk)
     ]
-    return torch.cat(scores) if scores else torch.zeros(
-        0, num_classes, dtype=torch.float64, device=keys.device)
+    return (
+        torch.cat(scores)
+        if scores
+        else torch.zeros(0, num_classes, dtype=torch.float64, device=keys.device)
+    )
 
 
 def knn_predict(*args, **kwargs) -> Tensor:
@@ -254,15 +264,17 @@ def knn_predict(*args, **kwargs) -> Tensor:
 
 
 @torch.no_grad()
-def knn_accuracy(queries: Tensor,
-                 query_labels: Tensor,
-                 keys: Tensor,
-                 key_labels: Tensor,
-                 ks: Sequence[int] = (10, 20, 100, 200),
-                 temperature: float = 0.07,
-                 weighting: str = 'exp',
-                 normalize: bool = True,
-                 chunk: Optional[int] = None) -> Dict[int, float]:
+def knn_accuracy(
+    queries: Tensor,
+    query_labels: Tensor,
+    keys: Tensor,
+    key_labels: Tensor,
+    ks: Sequence[int] = (10, 20, 100, 200),
+    temperature: float = 0.07,
+    weighting: str = 'exp',
+    normalize: bool = True,
+    chunk: Optional[int] = None,
+) -> Dict[int, float]:
     """Top-1 accuracy for several k from one search.
 
     In a process group every process gives the same tensors, searches for its
@@ -290,12 +302,14 @@ def knn_accuracy(queries: Tensor,
     key_labels, query_labels = key_labels.long(), query_labels.long()
     _check(queries, keys, key_labels, ks, temperature, weighting)
     if query_labels.shape != queries.shape[:1] or not len(queries):
-        raise ValueError(f'{len(queries)} queries need at least one label and '
-                         f'as many, got {tuple(query_labels.shape)}')
+        raise ValueError(
+            f'{len(queries)} queries need at least one label and '
+            f'as many, got {tuple(query_labels.shape)}'
+        )
     if query_labels.min() < 0:
-        raise ValueError('labels must be 0 or more, got '
-                         f'{int(query_labels.min())}: are the queries '
-                         'labelled?')
+        raise ValueError(
+            f'labels must be 0 or more, got {int(query_labels.min())}: are the queries labelled?'
+        )
     num_classes = _num_classes(None, key_labels)
     total = len(queries)
     mine = share(total)
@@ -306,8 +320,7 @@ def knn_accuracy(queries: Tensor,
     for sim, index in nearest(queries, keys, ks[-1], normalize, chunk):
         labels, end = key_labels[index], begin + len(sim)
         for i, k in enumerate(ks):
-            votes = _votes(sim[:, :k], labels[:, :k], num_classes, temperature,
-                           weighting)
+            votes = _votes(sim[:, :k], labels[:, :k], num_classes, temperature, weighting)
             right[i] += (votes.argmax(1) == query_labels[begin:end]).sum()
         begin = end
     all_reduce(right)

@@ -4,6 +4,7 @@
 ``lidar``: Thilak et al., "LiDAR" (ICLR 2024, arXiv 2312.04000).
 RankMe is :func:`mssl_plugins.evaluation.collapse.effective_rank`.
 """
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,8 +14,10 @@ ROWS = 2048  # of a block of pairs: 2,048 x 2,048 distances are 32 MiB in float6
 
 def _views(views: Tensor) -> Tensor:
     if views.ndim != 3 or views.size(1) < 2 or not views.numel():
-        raise ValueError('features of at least two views an image are needed, (N, V, D), got '
-                         f'{tuple(views.shape)}')
+        raise ValueError(
+            'features of at least two views an image are needed, (N, V, D), got '
+            f'{tuple(views.shape)}'
+        )
     if not torch.isfinite(views).all():
         raise ValueError('features hold NaN or infinite values')
     return views.double()
@@ -40,7 +43,7 @@ def alignment(views: Tensor) -> float:
 
 
 @torch.no_grad()
-def uniformity(features: Tensor, t: float = 2.) -> float:
+def uniformity(features: Tensor, t: float = 2.0) -> float:
     """How evenly the images' directions cover the sphere.
 
     Args:
@@ -52,8 +55,9 @@ def uniformity(features: Tensor, t: float = 2.) -> float:
         features are one, towards -2 t when they spread.
     """
     if features.ndim != 2 or len(features) < 2:
-        raise ValueError(f'features of two or more images are needed, (N, D), got '
-                         f'{tuple(features.shape)}')
+        raise ValueError(
+            f'features of two or more images are needed, (N, D), got {tuple(features.shape)}'
+        )
     x = F.normalize(features.double(), dim=1)
     total = x.new_zeros(())
     for rows in x.split(ROWS):
@@ -95,6 +99,6 @@ def lidar(views: Tensor, delta: float = 1e-4, epsilon: float = 1e-8) -> float:
     whiten = vectors * values.rsqrt()  # (D, D): columns scaled
     eigenvalues = torch.linalg.eigvalsh(whiten.t() @ sigma_b @ whiten).clamp_min(0)
     if eigenvalues.sum() == 0:
-        return 0.
+        return 0.0
     p = eigenvalues / eigenvalues.sum() + epsilon
     return float(torch.special.entr(p).sum().exp())

@@ -1,4 +1,5 @@
 """Accuracy of the classifiers on several layers (MaskCo's supplement, A.3)."""
+
 from typing import Sequence
 
 import torch

@@ -1,4 +1,5 @@
 """What may differ from the protocols' own settings."""
+
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Sequence
 
@@ -55,4 +56,4 @@ class EvaluationOptions:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
-                raise ValueError(f"{name.replace('_', ' ')} must be {least} or more, got {value}")
+                raise ValueError(f'{name.replace("_", " ")} must be {least} or more, got {value}')

@@ -11,6 +11,7 @@ without affine does not depend on the classifier: so all rates of a sweep are
 one matrix product of (batch, D) with (D, rates x classes), and the gradient of
 softmax and cross-entropy, p - onehot(y), is written down rather than taped.
 """
+
 import math
 from dataclasses import dataclass, replace
 from typing import Callable, List, Optional, Sequence, Tuple, Union
@@ -57,7 +58,7 @@ class Recipe:
     lr: float
     optimizer: str = 'SGD'
     momentum: float = 0.9
-    weight_decay: float = 0.
+    weight_decay: float = 0.0
     nesterov: bool = False
     milestones: Tuple[int, ...] = ()
     gamma: float = 0.1
@@ -70,9 +71,11 @@ class Recipe:
         if self.optimizer not in OPTIMIZERS:
             raise unknown(self.optimizer, OPTIMIZERS, 'optimiser of a probe')
         if self.epochs < 1 or self.batch_size < 1 or not self.lr > 0:
-            raise ValueError('epochs, batch size and learning rate must be '
-                             f'positive, got {self.epochs}, {self.batch_size} '
-                             f'and {self.lr}')
+            raise ValueError(
+                'epochs, batch size and learning rate must be '
+                f'positive, got {self.epochs}, {self.batch_size} '
+                f'and {self.lr}'
+            )
 
     def factor(self, step: int, steps: int) -> float:
         """The rate of an iteration over ``lr``, as MMEngine's schedulers.
@@ -91,8 +94,7 @@ class Recipe:
             scale = (1 + math.cos(math.pi * at / max(total, 1))) / 2
         if step < warm:
             # MMEngine's LinearLR reaches 1 in its last iteration.
-            scale *= self.warmup_factor + (1 - self.warmup_factor) * step / max(
-                warm - 1, 1)
+            scale *= self.warmup_factor + (1 - self.warmup_factor) * step / max(warm - 1, 1)
         return scale
 
     def batch_for(self, images: int) -> int:
@@ -106,8 +108,11 @@ class Recipe:
         """The same schedule squeezed into another length."""
         ratio = epochs / self.epochs
         return replace(
-            self, epochs=epochs, warmup=int(self.warmup * ratio),
-            milestones=tuple(max(1, round(m * ratio)) for m in self.milestones))
+            self,
+            epochs=epochs,
+            warmup=int(self.warmup * ratio),
+            milestones=tuple(max(1, round(m * ratio)) for m in self.milestones),
+        )
 
 
 def recipe_of(cfg) -> Recipe:
@@ -125,8 +130,11 @@ def recipe_of(cfg) -> Recipe:
     """
     optimizer = dict(cfg.optim_wrapper.optimizer)
     kind = optimizer.pop('type').split('.')[-1]
-    found = dict(epochs=cfg.train_cfg.max_epochs,
-                 batch_size=cfg.auto_scale_lr.base_batch_size, optimizer=kind)
+    found = dict(
+        epochs=cfg.train_cfg.max_epochs,
+        batch_size=cfg.auto_scale_lr.base_batch_size,
+        optimizer=kind,
+    )
     for key in ('lr', 'momentum', 'weight_decay', 'nesterov'):
         if key in optimizer:
             found[key] = optimizer.pop(key)
@@ -138,8 +146,11 @@ def recipe_of(cfg) -> Recipe:
         elif schedule.type == 'MultiStepLR':
             found.update(milestones=tuple(schedule.milestones), gamma=schedule.gamma)
         elif schedule.type != 'CosineAnnealingLR' or schedule.get('eta_min', 0):
-            raise unknown(schedule.type, ['LinearLR', 'MultiStepLR', 'CosineAnnealingLR'],
-                          'schedule of a probe')
+            raise unknown(
+                schedule.type,
+                ['LinearLR', 'MultiStepLR', 'CosineAnnealingLR'],
+                'schedule of a probe',
+            )
     neck = cfg.model.get('neck')
     if neck is not None:
         found['batch_norm'] = neck.get('eps', 1e-6)
@@ -174,8 +185,7 @@ class LinearProbes:
         flat = torch.addmm(self.bias.flatten(), x, self.weight.flatten(1))
         return flat.view(len(x), *self.bias.shape)
 
-    def accuracy(self, features: Tensor, labels: Tensor,
-                 chunk: int = 4096) -> List[float]:
+    def accuracy(self, features: Tensor, labels: Tensor, chunk: int = 4096) -> List[float]:
         """Fraction of right answers of each classifier."""
         right = torch.zeros(len(self.bias), dtype=torch.long)
         for x, y in zip(features.split(chunk), labels.split(chunk)):
@@ -196,26 +206,32 @@ def check_features(features: Tensor, labels: Tensor, what: str) -> None:
             not finite.
     """
     if features.ndim != 2 or len(features) != len(labels) or not len(labels):
-        raise ValueError(f'the {what} needs (N, D) features and N labels, got '
-                         f'{tuple(features.shape)} and {tuple(labels.shape)}')
+        raise ValueError(
+            f'the {what} needs (N, D) features and N labels, got '
+            f'{tuple(features.shape)} and {tuple(labels.shape)}'
+        )
     missing = int((labels < 0).sum())
     if missing:
-        raise ValueError(f'{missing} of {len(labels)} images of the {what} '
-                         'have no label: put them into one sub-folder a class, '
-                         'or name a list with labels')
+        raise ValueError(
+            f'{missing} of {len(labels)} images of the {what} '
+            'have no label: put them into one sub-folder a class, '
+            'or name a list with labels'
+        )
     if not all(torch.isfinite(part).all() for part in features.split(4096)):
         raise ValueError(f'features of the {what} hold NaN or infinite values')
 
 
 @torch.no_grad()
-def train_probes(features: Sequence[Tensor],
-                 labels: Tensor,
-                 num_classes: int,
-                 recipe: Recipe,
-                 rates: Optional[Sequence[float]] = None,
-                 seed: int = 0,
-                 progress: Optional[Callable[[int], None]] = None,
-                 device: Union[str, torch.device] = 'cpu') -> LinearProbes:
+def train_probes(
+    features: Sequence[Tensor],
+    labels: Tensor,
+    num_classes: int,
+    recipe: Recipe,
+    rates: Optional[Sequence[float]] = None,
+    seed: int = 0,
+    progress: Optional[Callable[[int], None]] = None,
+    device: Union[str, torch.device] = 'cpu',
+) -> LinearProbes:
     """Trains one linear classifier for each learning rate.
 
     Args:
@@ -243,8 +259,7 @@ def train_probes(features: Sequence[Tensor],
     for view in views:
         check_features(view, labels, 'training set')
     if int(labels.max()) >= num_classes:
-        raise ValueError(f'label {int(labels.max())} does not fit '
-                         f'{num_classes} classes')
+        raise ValueError(f'label {int(labels.max())} does not fit {num_classes} classes')
     n, d = views[0].shape
     batch = recipe.batch_for(n)
     rates = torch.tensor(rates or [recipe.lr], device=device)
@@ -262,13 +277,12 @@ def train_probes(features: Sequence[Tensor],
         order = torch.randperm(n, generator=generator)
         view = views[epoch % len(views)]
         for i in range(steps):
-            index = order[i * batch:(i + 1) * batch]
+            index = order[i * batch : (i + 1) * batch]
             if recipe.batch_norm is not None and len(index) < 2 and n > 1:
                 continue  # one image has no statistics
             x, y = view[index].to(device).float(), labels[index].to(device)
             if recipe.batch_norm is not None:
-                x = F.batch_norm(x, mean, var, training=True, momentum=0.1,
-                                 eps=recipe.batch_norm)
+                x = F.batch_norm(x, mean, var, training=True, momentum=0.1, eps=recipe.batch_norm)
             grad = torch.addmm(bias.flatten(), x, weight.flatten(1))
             grad = grad.view(len(x), r, c).softmax(2)
             grad[torch.arange(len(x)), :, y] -= 1
@@ -282,16 +296,17 @@ def train_probes(features: Sequence[Tensor],
     finite = torch.isfinite(weight).all(2).all(0)
     if not finite.any():
         raise FloatingPointError(
-            f'the linear probe diverged at every rate, {rates.tolist()}: give '
-            'smaller ones')
+            f'the linear probe diverged at every rate, {rates.tolist()}: give smaller ones'
+        )
     probes = LinearProbes(weight, bias)
     if recipe.batch_norm is not None:
         probes.mean, probes.scale = mean, (var + recipe.batch_norm).rsqrt()
     return probes
 
 
-def _step(recipe: Recipe, value: Tensor, grad: Tensor, momentum: Tensor,
-          lr: Tensor, adapt: bool) -> None:
+def _step(
+    recipe: Recipe, value: Tensor, grad: Tensor, momentum: Tensor, lr: Tensor, adapt: bool
+) -> None:
     """One step of SGD or LARS, in place, each rate (dim -2) by itself."""
     if recipe.optimizer == 'LARS':
         # The rate goes into the momentum, as in mmpretrain's LARS.
@@ -300,12 +315,11 @@ def _step(recipe: Recipe, value: Tensor, grad: Tensor, momentum: Tensor,
             size = value.square().sum(dims).sqrt()
             slope = grad.square().sum(dims).sqrt()
             ratio = LARS_ETA * size / (slope + recipe.weight_decay * size + LARS_EPS)
-            ratio = torch.where((size > 0) & (slope > 0), ratio, 1.)
+            ratio = torch.where((size > 0) & (slope > 0), ratio, 1.0)
             lr = lr * ratio.view(1, -1, 1)
         grad.add_(value, alpha=recipe.weight_decay).mul_(lr)
         momentum.mul_(recipe.momentum).add_(grad)
-        value.sub_(grad.add_(momentum, alpha=recipe.momentum)
-                   if recipe.nesterov else momentum)
+        value.sub_(grad.add_(momentum, alpha=recipe.momentum) if recipe.nesterov else momentum)
         return
     if recipe.weight_decay:
         grad.add_(value, alpha=recipe.weight_decay)
@@ -317,13 +331,14 @@ def _step(recipe: Recipe, value: Tensor, grad: Tensor, momentum: Tensor,
         value.addcmul_(momentum, lr.expand_as(value), value=-1)
 
 
-def logistic_regression(features: Tensor,
-                        labels: Tensor,
-                        num_classes: int,
-                        strength: float = 1.0,
-                        max_iter: int = 500,
-                        progress: Optional[Callable[[int], None]] = None
-                        ) -> LinearProbes:
+def logistic_regression(
+    features: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    strength: float = 1.0,
+    max_iter: int = 500,
+    progress: Optional[Callable[[int], None]] = None,
+) -> LinearProbes:
     """Multinomial logistic regression by L-BFGS on standardised features.
 
     The probe without a rate to choose, not one of the papers': minimises
@@ -349,13 +364,18 @@ def logistic_regression(features: Tensor,
     n, d = features.shape
     mean = features.float().mean(0)
     std = features.float().std(0, unbiased=False)
-    scale = torch.where(std > 1e-8, std.reciprocal(), 1.)  # a dead dimension stays
+    scale = torch.where(std > 1e-8, std.reciprocal(), 1.0)  # a dead dimension stays
     x = (features.float() - mean) * scale
     weight = torch.zeros(d, num_classes, requires_grad=True)
     bias = torch.zeros(num_classes, requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=max_iter, tolerance_grad=1e-5,
-        tolerance_change=1e-9, history_size=10, line_search_fn='strong_wolfe')
+        [weight, bias],
+        max_iter=max_iter,
+        tolerance_grad=1e-5,
+        tolerance_change=1e-9,
+        history_size=10,
+        line_search_fn='strong_wolfe',
+    )
     calls = 0
 
     def closure() -> Tensor:

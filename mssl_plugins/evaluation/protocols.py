@@ -5,6 +5,7 @@ which also holds its numbers.  Probes and k-NN are run on features that are
 computed once (:mod:`mssl_plugins.evaluation.runner`); fine-tuning runs the
 config through ``tools/train.py`` (:mod:`mssl_plugins.evaluation.finetune`).
 """
+
 from typing import Dict, List, NamedTuple, Optional
 
 from mssl_plugins.errors import unknown
@@ -28,7 +29,7 @@ class Protocol(NamedTuple):
     source: str
     kind: str
     configs: Dict[str, Optional[str]]
-    labels: float = 1.
+    labels: float = 1.0
 
 
 def _both(name: Optional[str]) -> Dict[str, Optional[str]]:
@@ -36,49 +37,93 @@ def _both(name: Optional[str]) -> Dict[str, Optional[str]]:
 
 
 PROTOCOLS = {
-    'knn': Protocol('weighted k-NN', 'MST, section 4', 'knn',
-                    _both('vit-s16_knn-mst_in1k')),
-    'linear': Protocol('linear, last layer', 'MST, section 5', 'probe',
-                       _both('vit-s16_8xb128-linear-mst-coslr-100e_in1k')),
-    'moco-linear': Protocol('linear, pooled last layer, lr 30', 'MixMask, Table 2',
-                            'probe', _both('resnet50_4xb64-linear-moco-steplr-100e_in1k')),
-    'mae-linear': Protocol('linear, LARS and BatchNorm',
-                           'mask-guided attention, Table 4; ASL, Table 1', 'probe',
-                           _both('vit-b16_8xb2048-linear-mae-coslr-90e_in1k')),
-    'dino-linear': Protocol('linear, last 4 blocks',
-                            'mask-guided attention, Table 3; MST, section 5', 'probe',
-                            _both('vit-s16_8xb32-linear-dino-coslr-100e_in1k')),
-    'multilayer': Protocol('linear, conv1 to conv5', 'MaskCo, A.3', 'layers',
-                           dict(resnet='resnet50_8xb32-multilayer-maskco-steplr-90e_in1k')),
-    'logistic': Protocol('logistic regression, L-BFGS', 'ours', 'logistic',
-                         _both('vit-s16_8xb128-linear-mst-coslr-100e_in1k')),
+    'knn': Protocol('weighted k-NN', 'MST, section 4', 'knn', _both('vit-s16_knn-mst_in1k')),
+    'linear': Protocol(
+        'linear, last layer',
+        'MST, section 5',
+        'probe',
+        _both('vit-s16_8xb128-linear-mst-coslr-100e_in1k'),
+    ),
+    'moco-linear': Protocol(
+        'linear, pooled last layer, lr 30',
+        'MixMask, Table 2',
+        'probe',
+        _both('resnet50_4xb64-linear-moco-steplr-100e_in1k'),
+    ),
+    'mae-linear': Protocol(
+        'linear, LARS and BatchNorm',
+        'mask-guided attention, Table 4; ASL, Table 1',
+        'probe',
+        _both('vit-b16_8xb2048-linear-mae-coslr-90e_in1k'),
+    ),
+    'dino-linear': Protocol(
+        'linear, last 4 blocks',
+        'mask-guided attention, Table 3; MST, section 5',
+        'probe',
+        _both('vit-s16_8xb32-linear-dino-coslr-100e_in1k'),
+    ),
+    'multilayer': Protocol(
+        'linear, conv1 to conv5',
+        'MaskCo, A.3',
+        'layers',
+        dict(resnet='resnet50_8xb32-multilayer-maskco-steplr-90e_in1k'),
+    ),
+    'logistic': Protocol(
+        'logistic regression, L-BFGS',
+        'ours',
+        'logistic',
+        _both('vit-s16_8xb128-linear-mst-coslr-100e_in1k'),
+    ),
     'finetune-100': Protocol(
-        'fine-tuning', "mask-guided attention, Table 5 (DINO's); MixMask, Table 3",
-        'finetune', dict(vit='vit-s16_4xb64-finetune-100-dino-coslr-100e_in1k',
-                         resnet='resnet50_4xb64-finetune-100-mixmask-steplr-20e_in1k')),
+        'fine-tuning',
+        "mask-guided attention, Table 5 (DINO's); MixMask, Table 3",
+        'finetune',
+        dict(
+            vit='vit-s16_4xb64-finetune-100-dino-coslr-100e_in1k',
+            resnet='resnet50_4xb64-finetune-100-mixmask-steplr-20e_in1k',
+        ),
+    ),
     'mae-finetune-100': Protocol(
-        "fine-tuning, MAE's", 'mask-guided attention, Table 6; ASL, Table 2',
-        'finetune', dict(vit='vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k')),
+        "fine-tuning, MAE's",
+        'mask-guided attention, Table 6; ASL, Table 2',
+        'finetune',
+        dict(vit='vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k'),
+    ),
     'finetune-10': Protocol(
-        'fine-tuning, 10 % of the labels', 'Semi-ViT; MixMask, Table 3', 'finetune',
-        dict(vit='vit-s16_8xb64-finetune-10-semivit-coslr-100e_in1k',
-             resnet='resnet50_4xb64-finetune-10-mixmask-steplr-20e_in1k'), 0.1),
+        'fine-tuning, 10 % of the labels',
+        'Semi-ViT; MixMask, Table 3',
+        'finetune',
+        dict(
+            vit='vit-s16_8xb64-finetune-10-semivit-coslr-100e_in1k',
+            resnet='resnet50_4xb64-finetune-10-mixmask-steplr-20e_in1k',
+        ),
+        0.1,
+    ),
     'finetune-1': Protocol(
-        'fine-tuning, 1 % of the labels', 'Semi-ViT; MixMask, Table 3', 'finetune',
-        dict(vit='vit-s16_8xb64-finetune-1-semivit-coslr-100e_in1k',
-             resnet='resnet50_4xb64-finetune-1-mixmask-steplr-20e_in1k'), 0.01),
+        'fine-tuning, 1 % of the labels',
+        'Semi-ViT; MixMask, Table 3',
+        'finetune',
+        dict(
+            vit='vit-s16_8xb64-finetune-1-semivit-coslr-100e_in1k',
+            resnet='resnet50_4xb64-finetune-1-mixmask-steplr-20e_in1k',
+        ),
+        0.01,
+    ),
     'patch-knn': Protocol('weighted k-NN of patches', 'ours', 'dense', _both(None)),
-    'patch-logistic': Protocol('logistic regression of patches, L-BFGS', 'ours', 'dense',
-                               _both(None)),
-    'hummingbird': Protocol('in-context retrieval of patches', 'arXiv 2306.01667', 'dense',
-                            _both(None)),
+    'patch-logistic': Protocol(
+        'logistic regression of patches, L-BFGS', 'ours', 'dense', _both(None)
+    ),
+    'hummingbird': Protocol(
+        'in-context retrieval of patches', 'arXiv 2306.01667', 'dense', _both(None)
+    ),
 }
 # Images have one label each, or one label a pixel: 'all' is all of the first.
 GROUPS = dict(
     all=[n for n, p in PROTOCOLS.items() if p.kind != 'dense'],
     frozen=[n for n, p in PROTOCOLS.items() if p.kind not in ('dense', 'finetune')],
     finetune=[n for n, p in PROTOCOLS.items() if p.kind == 'finetune'],
-    dense=[n for n, p in PROTOCOLS.items() if p.kind == 'dense'])
+    dense=[n for n, p in PROTOCOLS.items() if p.kind == 'dense'],
+)
 
 
 def choose(names: str, family: str) -> List[str]:
@@ -103,10 +148,13 @@ def choose(names: str, family: str) -> List[str]:
         elif name not in PROTOCOLS:
             raise unknown(name, [*PROTOCOLS, *GROUPS], 'protocol')
         elif family not in PROTOCOLS[name].configs:
-            needs = ', '.join('a ResNet' if f == 'resnet' else 'a ViT'
-                              for f in PROTOCOLS[name].configs)
-            raise ValueError(f"protocol '{name}' is for {needs}; the checkpoint "
-                             f"holds a {'ViT' if family == 'vit' else 'ResNet'}")
+            needs = ', '.join(
+                'a ResNet' if f == 'resnet' else 'a ViT' for f in PROTOCOLS[name].configs
+            )
+            raise ValueError(
+                f"protocol '{name}' is for {needs}; the checkpoint "
+                f'holds a {"ViT" if family == "vit" else "ResNet"}'
+            )
         else:
             chosen.append(name)
     if not chosen:
@@ -114,6 +162,8 @@ def choose(names: str, family: str) -> List[str]:
     kinds = {PROTOCOLS[n].kind == 'dense' for n in chosen}
     if len(kinds) > 1:
         dense = [n for n in chosen if PROTOCOLS[n].kind == 'dense']
-        raise ValueError(f'{", ".join(dense)} need label maps, the other protocols one label '
-                         'an image: measure them in two commands')
+        raise ValueError(
+            f'{", ".join(dense)} need label maps, the other protocols one label '
+            'an image: measure them in two commands'
+        )
     return list(dict.fromkeys(chosen))

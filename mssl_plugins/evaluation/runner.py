@@ -1,4 +1,5 @@
 """Runs protocols on one backbone and one data set; what was measured is kept."""
+
 import time
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
@@ -30,14 +31,24 @@ class Evaluation:
             own settings.
     """
 
-    def __init__(self, backbone: FrozenBackbone, data: EvaluationData, work_dir: Path,
-                 options: Optional[EvaluationOptions] = None) -> None:
+    def __init__(
+        self,
+        backbone: FrozenBackbone,
+        data: EvaluationData,
+        work_dir: Path,
+        options: Optional[EvaluationOptions] = None,
+    ) -> None:
         self.backbone, self.data, self.work_dir = backbone, data, Path(work_dir)
         self.options = o = options or EvaluationOptions()
         self.results = Results(self.work_dir / 'results.json')
         self.store = FeatureStore(
-            self.work_dir / 'features', backbone.model, batch_size=o.batch_size,
-            num_workers=o.num_workers, device=o.device, dtype=o.dtype)
+            self.work_dir / 'features',
+            backbone.model,
+            batch_size=o.batch_size,
+            num_workers=o.num_workers,
+            device=o.device,
+            dtype=o.dtype,
+        )
         self.kinds = kinds_of(backbone.model.backbone)
         self._configs = {}
 
@@ -66,14 +77,16 @@ class Evaluation:
         bank, given = len(self.data.labels['train']), self.options.ks
         if given is not None:
             if max(given) > bank:
-                raise ValueError(f'k = {max(given)} is larger than the bank of '
-                                 f'{bank} training images')
+                raise ValueError(
+                    f'k = {max(given)} is larger than the bank of {bank} training images'
+                )
             return list(given)
         ks = self._config('knn').ks
         fitting = [k for k in ks if k <= bank]
         if not fitting:
-            raise ValueError(f'k = {min(ks)} is larger than the bank of {bank} '
-                             'training images: give --k')
+            raise ValueError(
+                f'k = {min(ks)} is larger than the bank of {bank} training images: give --k'
+            )
         return fitting
 
     def _temperature(self, name: str) -> float:
@@ -104,8 +117,9 @@ class Evaluation:
             return [self.finetuning(name).setting]
         _, rates, about = self._probe(name)
         if kind == 'layers':
-            return [f'{layer}, lr={rate:g}, {about}'
-                    for rate in rates for layer in self._kinds(name)]
+            return [
+                f'{layer}, lr={rate:g}, {about}' for rate in rates for layer in self._kinds(name)
+            ]
         read = self._kinds(name)[0]
         settings = [f'{read}, lr={rate:g}, {about}' for rate in rates]
         if len(rates) > 1:
@@ -124,27 +138,40 @@ class Evaluation:
         """
         settings = {n: self.settings(n) for n in names}  # mistakes come first
         if get_world_size() > 1 and any(PROTOCOLS[n].kind == 'finetune' for n in names):
-            raise ValueError('fine-tuning starts its own processes: leave torchrun '
-                             'away and give --processes')
+            raise ValueError(
+                'fine-tuning starts its own processes: leave torchrun away and give --processes'
+            )
         todo = [n for n in names if not self.results.has(n, settings[n])]
         for name in names:
             if name not in todo and is_main_process():
                 print(f'{name}: measured before')
         self._extract([n for n in todo if PROTOCOLS[n].kind != 'finetune'])
-        run = dict(knn=self._run_knn, logistic=self._run_logistic, probe=self._run_probe,
-                   layers=self._run_layers, finetune=self._run_finetune)
+        run = dict(
+            knn=self._run_knn,
+            logistic=self._run_logistic,
+            probe=self._run_probe,
+            layers=self._run_layers,
+            finetune=self._run_finetune,
+        )
         for name in sorted(todo, key=lambda n: PROTOCOLS[n].kind != 'knn'):
             kind = PROTOCOLS[name].kind
             if kind == 'knn' or is_main_process():  # k-NN is shared out
                 self.results.add(run[kind](name))
-        return [r for n in names for s in settings[n] for r in self.results.rows
-                if (r['protocol'], r['setting']) == (n, s)]
+        return [
+            r
+            for n in names
+            for s in settings[n]
+            for r in self.results.rows
+            if (r['protocol'], r['setting']) == (n, s)
+        ]
 
     def _extract(self, names: Sequence[str]) -> None:
         kinds = list(dict.fromkeys(k for n in names for k in self._kinds(n)))
-        probed = list(dict.fromkeys(
-            k for n in names if PROTOCOLS[n].kind in ('probe', 'layers')
-            for k in self._kinds(n)))
+        probed = list(
+            dict.fromkeys(
+                k for n in names if PROTOCOLS[n].kind in ('probe', 'layers') for k in self._kinds(n)
+            )
+        )
         if not kinds:
             return
         began = time.time()
@@ -154,8 +181,7 @@ class Evaluation:
             self.store.add(f'train.v{view}', self.data.augmented(), probed, view)
         seconds = time.time() - began
         if is_main_process() and seconds > 1:
-            print(f'features of {sum(map(len, self.data.labels.values()))} images: '
-                  f'{seconds:.1f} s')
+            print(f'features of {sum(map(len, self.data.labels.values()))} images: {seconds:.1f} s')
 
     def _pairs(self, kind: str):
         return self.store.pair('train', kind), self.store.pair('test', kind)
@@ -178,14 +204,23 @@ class Evaluation:
         value = probe.accuracy(*test)[0]
         return [result_row(name, f'{kind}, C=1', value, time.time() - began)]
 
-    def _train_probe(self, name: str, kind: str, recipe: Recipe,
-                     rates: Sequence[float]) -> List[float]:
+    def _train_probe(
+        self, name: str, kind: str, recipe: Recipe, rates: Sequence[float]
+    ) -> List[float]:
         (bank, labels), test = self._pairs(kind)
         if self.options.views:
             bank = [self.store.get(f'train.v{v}', kind) for v in range(self.options.views)]
         bar = ProgressBar(f'{name}, {kind}', recipe.epochs, is_main_process())
-        probes = train_probes(bank, labels, self.data.num_classes, recipe, rates,
-                              self.options.seed, bar.to, self.options.device)
+        probes = train_probes(
+            bank,
+            labels,
+            self.data.num_classes,
+            recipe,
+            rates,
+            self.options.seed,
+            bar.to,
+            self.options.device,
+        )
         return probes.accuracy(*test)
 
     def _run_probe(self, name: str) -> List[dict]:
@@ -194,8 +229,10 @@ class Evaluation:
         began = time.time()
         values = self._train_probe(name, kind, recipe, rates)
         seconds = time.time() - began
-        rows = [result_row(name, f'{kind}, lr={rate:g}, {about}', value, seconds)
-                for rate, value in zip(rates, values)]
+        rows = [
+            result_row(name, f'{kind}, lr={rate:g}, {about}', value, seconds)
+            for rate, value in zip(rates, values)
+        ]
         if len(rates) > 1:
             rows.append(result_row(name, self.settings(name)[-1], max(values), seconds))
         return rows

@@ -4,6 +4,7 @@ Features lie in a folder named after the checkpoint's and the data's content,
 in parts of a few thousand images, each file complete whenever it is there: a
 second call computes only what is missing.
 """
+
 import io
 import json
 import time
@@ -55,18 +56,24 @@ class FeatureStore:
         part (int, optional): Images a file. Defaults to None: 2000.
     """
 
-    def __init__(self, folder, model: nn.Module, batch_size: int = 64,
-                 num_workers: int = 0, part: Optional[int] = None, **options) -> None:
+    def __init__(
+        self,
+        folder,
+        model: nn.Module,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        part: Optional[int] = None,
+        **options,
+    ) -> None:
         self.part = part or PART
         self.folder, self.model, self.options = Path(folder), model, options
         self.loader = dict(batch_size=batch_size, num_workers=num_workers)
-        self.seconds = 0.
+        self.seconds = 0.0
 
     def _file(self, kind: str, split: str, begin: int) -> Path:
         return self.folder / f'{split}-{kind}-{begin:08d}.npy'
 
-    def add(self, split: str, dataset, kinds: Sequence[str],
-            view: int = -1) -> None:
+    def add(self, split: str, dataset, kinds: Sequence[str], view: int = -1) -> None:
         """Computes what is missing; every process of a group takes part.
 
         Args:
@@ -85,22 +92,22 @@ class FeatureStore:
             if not missing:
                 bar.start_at(end)
                 continue
-            self._compute(split, Subset(whole, range(begin, end)), missing,
-                          begin, bar)
+            self._compute(split, Subset(whole, range(begin, end)), missing, begin, bar)
             bar.to(end)
         barrier()  # the main process has written everything
         self.seconds += time.time() - began
 
-    def _compute(self, split: str, part: Dataset, kinds: List[str], begin: int,
-                 bar: ProgressBar) -> None:
+    def _compute(
+        self, split: str, part: Dataset, kinds: List[str], begin: int, bar: ProgressBar
+    ) -> None:
         features = MultiFeature(self.model.backbone, kinds)
-        handle = features.register_forward_hook(
-            lambda module, args, out: bar.update(len(out)))
+        handle = features.register_forward_hook(lambda module, args, out: bar.update(len(out)))
         model = nn.Module()
         model.backbone = features
         model.data_preprocessor = self.model.data_preprocessor
         values, labels = extract_features(
-            model, dict(dataset=part, **self.loader), pool='last', **self.options)
+            model, dict(dataset=part, **self.loader), pool='last', **self.options
+        )
         handle.remove()
         if not is_main_process():
             return
@@ -155,17 +162,22 @@ class Results:
         """Adds rows, in the place of those of the same setting and metric."""
         names = ('protocol', 'setting', 'metric')
         new = {tuple(r[n] for n in names) for r in rows}
-        self.rows = [r for r in self.rows
-                     if tuple(r[n] for n in names) not in new] + list(rows)
+        self.rows = [r for r in self.rows if tuple(r[n] for n in names) not in new] + list(rows)
         if is_main_process():
             write_atomically(dump(self.rows), self.path)
 
 
-def result_row(protocol: str, setting: str, value: float, seconds: float,
-               metric: str = 'top1') -> Dict:
+def result_row(
+    protocol: str, setting: str, value: float, seconds: float, metric: str = 'top1'
+) -> Dict:
     """A row of results: the fraction ``value`` in %."""
-    return dict(protocol=protocol, setting=setting, metric=metric,
-                value=round(100 * value, 3), seconds=round(seconds, 1))
+    return dict(
+        protocol=protocol,
+        setting=setting,
+        metric=metric,
+        value=round(100 * value, 3),
+        seconds=round(seconds, 1),
+    )
 
 
 def dump(rows: Sequence[Dict]) -> bytes:

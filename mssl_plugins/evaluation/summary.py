@@ -1,4 +1,5 @@
 """The figures that are logged of a bank of features and its queries."""
+
 from typing import Dict, Sequence, Tuple
 
 from torch import Tensor
@@ -7,11 +8,13 @@ from mssl_plugins.evaluation.collapse import effective_rank, feature_std
 from mssl_plugins.evaluation.knn import knn_accuracy
 
 
-def summarize(bank: Tuple[Tensor, Tensor],
-              test: Tuple[Tensor, Tensor],
-              ks: Sequence[int],
-              temperature: float,
-              rows: int = 10000) -> Dict[str, float]:
+def summarize(
+    bank: Tuple[Tensor, Tensor],
+    test: Tuple[Tensor, Tensor],
+    ks: Sequence[int],
+    temperature: float,
+    rows: int = 10000,
+) -> Dict[str, float]:
     """k-NN accuracy and measures of collapse under their logged names.
 
     Args:
@@ -31,5 +34,5 @@ def summarize(bank: Tuple[Tensor, Tensor],
     return {
         **{f'knn/top1_k{k}': v for k, v in top1.items()},
         'collapse/std': feature_std(some),
-        'collapse/erank': effective_rank(some)
+        'collapse/erank': effective_rank(some),
     }

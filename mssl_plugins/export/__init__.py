@@ -1,4 +1,5 @@
 """Backbones for other libraries, and theirs for ours."""
+
 from mssl_plugins.export.package import export
 from mssl_plugins.export.targets import TARGETS
 

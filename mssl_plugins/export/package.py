@@ -1,4 +1,5 @@
 """Writes an exported backbone: a folder that is complete whenever it is there."""
+
 import json
 import os
 import re
@@ -20,9 +21,14 @@ LOCAL_PATH = re.compile(
 )
 
 
-def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],
-           branch: Optional[str] = None, config: Optional[str] = None,
-           overwrite: bool = False) -> dict:
+def export(
+    checkpoint: Union[str, Path],
+    target: str,
+    out: Union[str, Path],
+    branch: Optional[str] = None,
+    config: Optional[str] = None,
+    overwrite: bool = False,
+) -> dict:
     """Writes the backbone of a checkpoint for another library.
 
     Args:
@@ -55,9 +61,15 @@ def export(checkpoint: Union[str, Path], target: str, out: Union[str, Path],
     backbone = read(checkpoint, branch, config)
     package = TARGETS[target](backbone)
     metadata = dict(
-        target=target, weights=package.file, model=package.model, load=package.load,
-        architecture=backbone.config, images=dict(mean=backbone.mean, std=backbone.std),
-        source=_public(backbone.source), written_by=f'mssl_plugins {__version__}')
+        target=target,
+        weights=package.file,
+        model=package.model,
+        load=package.load,
+        architecture=backbone.config,
+        images=dict(mean=backbone.mean, std=backbone.std),
+        source=_public(backbone.source),
+        written_by=f'mssl_plugins {__version__}',
+    )
     _write(out, package, metadata)
     return json.loads((out / METADATA).read_text())
 
@@ -75,8 +87,9 @@ def _check_free(out: Path, overwrite: bool) -> None:
     if not (out / METADATA).is_file():
         raise ValueError(f'{out} exists and is no export: name a new folder')
     if not overwrite:
-        raise ValueError(f'{out} holds an export already: name a new folder, or replace it with '
-                         '--overwrite')
+        raise ValueError(
+            f'{out} holds an export already: name a new folder, or replace it with --overwrite'
+        )
 
 
 def _write(out: Path, package: Package, metadata: dict) -> None:
@@ -89,8 +102,9 @@ def _write(out: Path, package: Package, metadata: dict) -> None:
     try:
         # Chunks of one tensor share memory, channels-last ones have strides:
         # neither should be written.
-        weights = {k: v.clone(memory_format=torch.contiguous_format)
-                   for k, v in package.weights.items()}
+        weights = {
+            k: v.clone(memory_format=torch.contiguous_format) for k, v in package.weights.items()
+        }
         for name, content in {**package.extra, METADATA: metadata}.items():
             (part / name).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
         if package.file.endswith('.safetensors'):

@@ -3,6 +3,7 @@
 Each takes a :class:`~mssl_plugins.checkpoints.reader.Backbone` and gives a
 :class:`Package`, or says why the library has no such network.
 """
+
 from typing import Any, Callable, Dict, NamedTuple
 
 import torch
@@ -11,6 +12,14 @@ from torch import Tensor
 from mssl_plugins.checkpoints import naming as keys
 from mssl_plugins.checkpoints.images import INTERPOLATION, crop_fraction, resize_for
 from mssl_plugins.checkpoints.reader import Backbone
+from mssl_plugins.export.checks import (
+    check_resnet,
+    check_vit,
+    no_such_network,
+    norm_eps,
+    pair,
+    with_bias,
+)
 
 SAFETENSORS, TORCH = 'model.safetensors', 'backbone.pth'
 
@@ -27,75 +36,13 @@ class Package(NamedTuple):
             the weights themselves.
         extra (Dict[str, dict]): Further JSON files by name.
     """
+
     file: str
     weights: Dict[str, Tensor]
     model: Any
     load: str
     around: Callable = dict
     extra: Dict[str, dict] = {}
-
-
-def _no(target: str, why: str) -> ValueError:
-    return ValueError(f'{target} has no such network: {why}; MMPretrain has (--to mmpretrain)')
-
-
-def _eps(b: Backbone) -> float:
-    default = 1e-6 if b.family == 'vit' else 1e-5
-    return b.config.get('norm_cfg', {}).get('eps', default)
-
-
-def _grid_pair(size):
-    return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def _check_vit(b: Backbone, target: str, scale: bool = False, pre: bool = False,
-               cls: bool = True, eps: bool = True) -> dict:
-    """The arguments of a ViT; refuses parts the target lacks."""
-    c = b.config
-    if 'layer_scale_init_value' in c and not scale:
-        raise _no(target, 'its ViT scales no layers (gamma1, gamma2)')
-    if c.get('pre_norm') and not pre:
-        raise _no(target, 'its ViT has no norm before the blocks')
-    if not c.get('with_cls_token', True) and cls:
-        raise _no(target, 'its ViT always has a class token')
-    if _eps(b) != 1e-6 and eps:
-        raise _no(target, f"its ViT's norms divide by sqrt(var + 1e-6), these by {_eps(b):g}")
-    if c.get('out_type') == 'avg_featmap' and not pre:
-        raise _no(target, 'its ViT has no norm after pooling (ln2)')
-    patch = _grid_pair(c['patch_size'])
-    if patch[0] != patch[1]:
-        raise _no(target, f'its patches are square, these are {patch[0]} x {patch[1]}')
-    return c['arch']
-
-
-def _check_resnet(b: Backbone, target: str, widths: bool = False, caffe: bool = False) -> None:
-    """Refuses what differs from torchvision's ResNet."""
-    c, kind = b.config, b.config['type'].split('.')[-1]
-    if kind in ('ResNet_CIFAR', 'SmallImageResNet'):
-        raise _no(target, 'its ResNets begin with a 7 x 7 convolution of stride 2 and a max-pool, '
-                  f'this one ({kind}) with a 3 x 3 one')
-    if kind != 'ResNet':
-        raise _no(target, f'this one ({kind}) begins with three 3 x 3 convolutions')
-    for name in ('strides', 'dilations'):
-        if name in c:
-            raise _no(target, f'the stages of this one have {name} {c[name]}')
-    if ('base_channels' in c or 'stem_channels' in c) and not widths:
-        raise _no(target, 'its ResNets have 64 channels in stem and first stage, this one '
-                  f"{c.get('stem_channels', 64)} and {c.get('base_channels', 64)}")
-    if c.get('style', 'pytorch') != 'pytorch' and not caffe:
-        raise _no(target, 'its bottlenecks stride in the 3 x 3 convolution, these in the 1 x 1 '
-                  'one (style=caffe)')
-    if _eps(b) != 1e-5:
-        raise _no(target, f'its norms divide by sqrt(var + 1e-5), these by {_eps(b):g}')
-
-
-def _with_bias(b: Backbone) -> Dict[str, Tensor]:
-    """Weights with a bias of zero where query, key and value have none."""
-    weights = dict(b.weights)
-    for key, value in b.weights.items():
-        if key.endswith('.attn.qkv.weight'):
-            weights.setdefault(key[:-6] + 'bias', value.new_zeros(len(value)))
-    return weights
 
 
 def _init_cfg(prefix: bool) -> dict:
@@ -108,8 +55,13 @@ def _openmmlab(model: dict, weights: Dict[str, Tensor], prefix: bool) -> Package
     if prefix:
         weights = {f'backbone.{k}': v for k, v in weights.items()}
     line = ', '.join(f'{k}={v!r}' for k, v in model['init_cfg'].items() if k != 'type')
-    return Package(TORCH, weights, model, f"backbone.init_cfg = dict(type='Pretrained', {line})",
-                   lambda w: dict(meta={}, state_dict=w))
+    return Package(
+        TORCH,
+        weights,
+        model,
+        f"backbone.init_cfg = dict(type='Pretrained', {line})",
+        lambda w: dict(meta={}, state_dict=w),
+    )
 
 
 def mmpretrain(b: Backbone) -> Package:
@@ -141,53 +93,73 @@ def mmseg(b: Backbone) -> Package:
     """Keys without prefix: mmseg's ViT reads no other file."""
     if b.family == 'resnet':
         return _openmmlab(_dense_resnet(b, 'mmseg'), b.weights, False)
-    arch, c = _check_vit(b, 'mmseg', pre=True, cls=False, eps=False), b.config
+    arch, c = check_vit(b, 'mmseg', pre=True, cls=False, eps=False), b.config
     if c.get('out_type') == 'avg_featmap':
-        raise _no('mmseg', 'its ViT has no norm after pooling (ln2)')
+        raise no_such_network('mmseg', 'its ViT has no norm after pooling (ln2)')
     ratio, rest = divmod(arch['feedforward_channels'], arch['embed_dims'])
     if rest:
-        raise _no('mmseg', 'its MLPs are a whole number of times as wide as the network')
-    weights = _with_bias(b)
+        raise no_such_network(
+            'mmseg', 'its MLPs are a whole number of times as wide as the network'
+        )
+    weights = with_bias(b)
     cls = c.get('with_cls_token', True)
     if not cls:  # mmseg has one always, and takes it off before the blocks
         weights['cls_token'] = weights['pos_embed'].new_zeros(1, 1, arch['embed_dims'])
         weights['pos_embed'] = torch.cat([weights['cls_token'], weights['pos_embed']], 1)
     model = dict(
-        type='mmseg.VisionTransformer', img_size=b.size, patch_size=_grid_pair(c['patch_size'])[0],
-        embed_dims=arch['embed_dims'], num_layers=arch['num_layers'],
-        num_heads=arch['num_heads'], mlp_ratio=ratio, with_cls_token=cls,
-        norm_cfg=dict(type='LN', eps=_eps(b)), final_norm=c.get('final_norm', True),
+        type='mmseg.VisionTransformer',
+        img_size=b.size,
+        patch_size=pair(c['patch_size'])[0],
+        embed_dims=arch['embed_dims'],
+        num_layers=arch['num_layers'],
+        num_heads=arch['num_heads'],
+        mlp_ratio=ratio,
+        with_cls_token=cls,
+        norm_cfg=dict(type='LN', eps=norm_eps(b)),
+        final_norm=c.get('final_norm', True),
         pre_norm=c.get('pre_norm', False),
-        patch_bias='patch_embed.projection.bias' in b.weights)
+        patch_bias='patch_embed.projection.bias' in b.weights,
+    )
     return _openmmlab(model, keys.from_ours(weights, 'vit', 'mmseg'), False)
 
 
 def timm(b: Backbone) -> Package:
     """A folder for ``timm.create_model('local-dir:OUT', pretrained=True)``."""
-    pretrained = dict(input_size=[3, *b.size], num_classes=0, interpolation=INTERPOLATION,
-                      crop_pct=crop_fraction(b.size[0]), crop_mode='center')
+    pretrained = dict(
+        input_size=[3, *b.size],
+        num_classes=0,
+        interpolation=INTERPOLATION,
+        crop_pct=crop_fraction(b.size[0]),
+        crop_mode='center',
+    )
     if b.mean and b.std:
         pretrained.update(mean=[v / 255 for v in b.mean], std=[v / 255 for v in b.std])
     if b.family == 'resnet':
-        _check_resnet(b, 'timm')
-        name, args, naming = f"resnet{b.config['depth']}", {}, 'mmpretrain'
+        check_resnet(b, 'timm')
+        name, args, naming = f'resnet{b.config["depth"]}', {}, 'mmpretrain'
         pretrained.update(first_conv='conv1', classifier='fc')
     else:
         c, naming = b.config, 'timm'
-        arch = _check_vit(b, 'timm', scale=True, pre=True, cls=False)
+        arch = check_vit(b, 'timm', scale=True, pre=True, cls=False)
         dim, hidden = arch['embed_dims'], arch['feedforward_channels']
         cls, pooled = c.get('with_cls_token', True), c.get('out_type') == 'avg_featmap'
         final = c.get('final_norm', True)
         if pooled and final:
-            raise _no('timm', 'its ViT has a norm before or after pooling, not both')
+            raise no_such_network('timm', 'its ViT has a norm before or after pooling, not both')
         ratio = hidden / dim if int(dim * (hidden / dim)) == hidden else (hidden + 0.5) / dim
         size = {192: 'tiny', 384: 'small', 1024: 'large'}.get(dim, 'base')
         name = f'vit_{size}_patch16_224'
         args = dict(
-            img_size=list(b.size), patch_size=_grid_pair(c['patch_size'])[0], embed_dim=dim,
-            depth=arch['num_layers'], num_heads=arch['num_heads'], mlp_ratio=ratio,
-            class_token=cls, global_pool='token' if cls and not pooled else 'avg',
-            fc_norm=pooled)
+            img_size=list(b.size),
+            patch_size=pair(c['patch_size'])[0],
+            embed_dim=dim,
+            depth=arch['num_layers'],
+            num_heads=arch['num_heads'],
+            mlp_ratio=ratio,
+            class_token=cls,
+            global_pool='token' if cls and not pooled else 'avg',
+            fc_norm=pooled,
+        )
         if 'layers.0.attn.qkv.bias' not in b.weights:
             args['qkv_bias'] = False
         if 'layer_scale_init_value' in c:
@@ -195,88 +167,124 @@ def timm(b: Backbone) -> Package:
         if c.get('pre_norm'):
             args['pre_norm'] = True
         if ('patch_embed.projection.bias' in b.weights) == bool(c.get('pre_norm')):
-            raise _no('timm', 'its patch embedding has a bias unless a norm follows')
+            raise no_such_network('timm', 'its patch embedding has a bias unless a norm follows')
         if not final and not pooled:
             args['final_norm'] = False
-        pretrained.update(first_conv='patch_embed.proj', classifier='head',
-                          fixed_input_size=True)
-    config = dict(architecture=name, num_classes=0,
-                  num_features=b.weights['pos_embed'].shape[-1] if b.family == 'vit'
-                  else b.weights['layer4.0.downsample.0.weight'].shape[0],
-                  pretrained_cfg=pretrained)
+        pretrained.update(first_conv='patch_embed.proj', classifier='head', fixed_input_size=True)
+    config = dict(
+        architecture=name,
+        num_classes=0,
+        num_features=b.weights['pos_embed'].shape[-1]
+        if b.family == 'vit'
+        else b.weights['layer4.0.downsample.0.weight'].shape[0],
+        pretrained_cfg=pretrained,
+    )
     if args:
         config.update(global_pool=args['global_pool'], model_args=args)
-    return Package(SAFETENSORS, keys.from_ours(b.weights, b.family, naming), config,
-                   "timm.create_model('local-dir:OUT', pretrained=True)",
-                   extra={'config.json': config})
+    return Package(
+        SAFETENSORS,
+        keys.from_ours(b.weights, b.family, naming),
+        config,
+        "timm.create_model('local-dir:OUT', pretrained=True)",
+        extra={'config.json': config},
+    )
 
 
 def hf(b: Backbone) -> Package:
     """A folder for ``transformers``' ``from_pretrained``."""
     if b.family == 'resnet':
-        _check_resnet(b, 'hf', widths=True, caffe=True)
+        check_resnet(b, 'hf', widths=True, caffe=True)
         c, bottleneck = b.config, 'layer1.0.conv3.weight' in b.weights
         last = 'conv3' if bottleneck else 'conv2'
         config = dict(
-            architectures=['ResNetModel'], model_type='resnet', num_channels=3,
+            architectures=['ResNetModel'],
+            model_type='resnet',
+            num_channels=3,
             embedding_size=c.get('stem_channels', 64),
             hidden_sizes=[len(b.weights[f'layer{i}.0.{last}.weight']) for i in range(1, 5)],
-            depths=[len({k.split('.')[1] for k in b.weights if k.startswith(f'layer{i}.')})
-                    for i in range(1, 5)],
-            layer_type='bottleneck' if bottleneck else 'basic', hidden_act='relu',
+            depths=[
+                len({k.split('.')[1] for k in b.weights if k.startswith(f'layer{i}.')})
+                for i in range(1, 5)
+            ],
+            layer_type='bottleneck' if bottleneck else 'basic',
+            hidden_act='relu',
             downsample_in_first_stage=False,
-            downsample_in_bottleneck=c.get('style', 'pytorch') == 'caffe')
+            downsample_in_bottleneck=c.get('style', 'pytorch') == 'caffe',
+        )
         load = "transformers.ResNetModel.from_pretrained('OUT')"
     else:
-        arch, c = _check_vit(b, 'hf', eps=False), b.config
+        arch, c = check_vit(b, 'hf', eps=False), b.config
         if not c.get('final_norm', True):
-            raise _no('hf', 'its ViT always ends in a norm')
+            raise no_such_network('hf', 'its ViT always ends in a norm')
         config = dict(
-            architectures=['ViTModel'], model_type='vit', num_channels=3,
-            hidden_size=arch['embed_dims'], num_hidden_layers=arch['num_layers'],
+            architectures=['ViTModel'],
+            model_type='vit',
+            num_channels=3,
+            hidden_size=arch['embed_dims'],
+            num_hidden_layers=arch['num_layers'],
             num_attention_heads=arch['num_heads'],
-            intermediate_size=arch['feedforward_channels'], hidden_act='gelu',
-            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-            layer_norm_eps=_eps(b), qkv_bias='layers.0.attn.qkv.bias' in b.weights,
+            intermediate_size=arch['feedforward_channels'],
+            hidden_act='gelu',
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            layer_norm_eps=norm_eps(b),
+            qkv_bias='layers.0.attn.qkv.bias' in b.weights,
             image_size=b.size[0] if b.size[0] == b.size[1] else list(b.size),
-            patch_size=_grid_pair(c['patch_size'])[0])
+            patch_size=pair(c['patch_size'])[0],
+        )
         load = "transformers.ViTModel.from_pretrained('OUT', add_pooling_layer=False)"
     extra = {'config.json': config}
     if b.mean and b.std:
         extra['preprocessor_config.json'] = dict(
-            image_processor_type='BitImageProcessor', do_resize=True, resample=3,
-            size=dict(shortest_edge=resize_for(b.size[0])), do_center_crop=True,
-            crop_size=dict(height=b.size[0], width=b.size[1]), do_rescale=True,
-            rescale_factor=1 / 255, do_normalize=True,
-            image_mean=[v / 255 for v in b.mean], image_std=[v / 255 for v in b.std])
-    return Package(SAFETENSORS, keys.from_ours(b.weights, b.family, 'hf'), config, load,
-                   extra=extra)
+            image_processor_type='BitImageProcessor',
+            do_resize=True,
+            resample=3,
+            size=dict(shortest_edge=resize_for(b.size[0])),
+            do_center_crop=True,
+            crop_size=dict(height=b.size[0], width=b.size[1]),
+            do_rescale=True,
+            rescale_factor=1 / 255,
+            do_normalize=True,
+            image_mean=[v / 255 for v in b.mean],
+            image_std=[v / 255 for v in b.std],
+        )
+    return Package(
+        SAFETENSORS, keys.from_ours(b.weights, b.family, 'hf'), config, load, extra=extra
+    )
 
 
 def torchvision(b: Backbone) -> Package:
     """A state dict for the class without its classifier."""
     if b.family == 'resnet':
-        _check_resnet(b, 'torchvision')
-        model = dict(builder=f"resnet{b.config['depth']}", remove='fc')
+        check_resnet(b, 'torchvision')
+        model = dict(builder=f'resnet{b.config["depth"]}', remove='fc')
         naming = 'mmpretrain'
-        build = f"m = torchvision.models.{model['builder']}(); m.fc = torch.nn.Identity()"
+        build = f'm = torchvision.models.{model["builder"]}(); m.fc = torch.nn.Identity()'
     else:
-        arch, naming = _check_vit(b, 'torchvision'), 'torchvision'
+        arch, naming = check_vit(b, 'torchvision'), 'torchvision'
         if b.size[0] != b.size[1]:
-            raise _no('torchvision', f'its ViT takes square images, this one {b.size}')
+            raise no_such_network('torchvision', f'its ViT takes square images, this one {b.size}')
         if not b.config.get('final_norm', True):
-            raise _no('torchvision', 'its ViT always ends in a norm')
+            raise no_such_network('torchvision', 'its ViT always ends in a norm')
         model = dict(
-            builder='VisionTransformer', image_size=b.size[0],
-            patch_size=_grid_pair(b.config['patch_size'])[0], num_layers=arch['num_layers'],
-            num_heads=arch['num_heads'], hidden_dim=arch['embed_dims'],
-            mlp_dim=arch['feedforward_channels'], remove='heads')
+            builder='VisionTransformer',
+            image_size=b.size[0],
+            patch_size=pair(b.config['patch_size'])[0],
+            num_layers=arch['num_layers'],
+            num_heads=arch['num_heads'],
+            hidden_dim=arch['embed_dims'],
+            mlp_dim=arch['feedforward_channels'],
+            remove='heads',
+        )
         args = ', '.join(f'{k}={v}' for k, v in model.items() if k not in ('builder', 'remove'))
-        build = (f'm = torchvision.models.VisionTransformer({args}); '
-                 'm.heads = torch.nn.Identity()')
-    weights = _with_bias(b) if b.family == 'vit' else b.weights
-    return Package(TORCH, keys.from_ours(weights, b.family, naming), model,
-                   f"{build}; m.load_state_dict(torch.load('OUT/{TORCH}', weights_only=True))")
+        build = f'm = torchvision.models.VisionTransformer({args}); m.heads = torch.nn.Identity()'
+    weights = with_bias(b) if b.family == 'vit' else b.weights
+    return Package(
+        TORCH,
+        keys.from_ours(weights, b.family, naming),
+        model,
+        f"{build}; m.load_state_dict(torch.load('OUT/{TORCH}', weights_only=True))",
+    )
 
 
 def detectron2(b: Backbone) -> Package:
@@ -286,35 +294,61 @@ def detectron2(b: Backbone) -> Package:
     matched, by the end of its name, with norms of the pyramid.
     """
     if b.family == 'resnet':
-        _check_resnet(b, 'detectron2', widths=b.config['depth'] > 34, caffe=True)
+        check_resnet(b, 'detectron2', widths=b.config['depth'] > 34, caffe=True)
         c, naming = b.config, 'detectron2'
-        model = dict(RESNETS=dict(
-            DEPTH=c['depth'], STRIDE_IN_1X1=c.get('style', 'pytorch') == 'caffe',
-            STEM_OUT_CHANNELS=c.get('stem_channels', 64),
-            RES2_OUT_CHANNELS=len(b.weights['layer1.0.conv3.weight'])
-            if c['depth'] > 34 else 64))
+        model = dict(
+            RESNETS=dict(
+                DEPTH=c['depth'],
+                STRIDE_IN_1X1=c.get('style', 'pytorch') == 'caffe',
+                STEM_OUT_CHANNELS=c.get('stem_channels', 64),
+                RES2_OUT_CHANNELS=len(b.weights['layer1.0.conv3.weight'])
+                if c['depth'] > 34
+                else 64,
+            )
+        )
         if 'base_channels' in c:
             model['RESNETS']['WIDTH_PER_GROUP'] = c['base_channels']
         if b.mean and b.std:
             model.update(PIXEL_MEAN=b.mean, PIXEL_STD=b.std)
     else:
-        arch, naming = _check_vit(b, 'detectron2', cls=False, eps=False), 'timm'
+        arch, naming = check_vit(b, 'detectron2', cls=False, eps=False), 'timm'
         if b.size[0] != b.size[1]:
-            raise _no('detectron2', f'its ViT was made for square images, this one for {b.size}')
-        model = dict(ViT=dict(
-            patch_size=_grid_pair(b.config['patch_size'])[0], embed_dim=arch['embed_dims'],
-            depth=arch['num_layers'], num_heads=arch['num_heads'],
-            mlp_ratio=arch['feedforward_channels'] / arch['embed_dims'],
-            qkv_bias='layers.0.attn.qkv.bias' in b.weights, norm_eps=_eps(b),
-            pretrain_img_size=b.size[0],
-            pretrain_use_cls_token=b.config.get('with_cls_token', True)))
-    weights = {k: v for k, v in keys.from_ours(b.weights, b.family, naming).items()
-               if not k.startswith('norm.')
-               and not k.endswith('num_batches_tracked')}  # its frozen norms have none
+            raise no_such_network(
+                'detectron2', f'its ViT was made for square images, this one for {b.size}'
+            )
+        model = dict(
+            ViT=dict(
+                patch_size=pair(b.config['patch_size'])[0],
+                embed_dim=arch['embed_dims'],
+                depth=arch['num_layers'],
+                num_heads=arch['num_heads'],
+                mlp_ratio=arch['feedforward_channels'] / arch['embed_dims'],
+                qkv_bias='layers.0.attn.qkv.bias' in b.weights,
+                norm_eps=norm_eps(b),
+                pretrain_img_size=b.size[0],
+                pretrain_use_cls_token=b.config.get('with_cls_token', True),
+            )
+        )
+    weights = {
+        k: v
+        for k, v in keys.from_ours(b.weights, b.family, naming).items()
+        if not k.startswith('norm.') and not k.endswith('num_batches_tracked')
+    }  # its frozen norms have none
     return Package(
-        TORCH, weights, model, f'MODEL.WEIGHTS: OUT/{TORCH} with INPUT.FORMAT: RGB',
-        lambda w: dict(model=w, __author__='mssl_plugins', matching_heuristics=True))
+        TORCH,
+        weights,
+        model,
+        f'MODEL.WEIGHTS: OUT/{TORCH} with INPUT.FORMAT: RGB',
+        lambda w: dict(model=w, __author__='mssl_plugins', matching_heuristics=True),
+    )
 
 
-TARGETS = dict(mmpretrain=mmpretrain, mmdet=mmdet, mmseg=mmseg, timm=timm, hf=hf,
-               torchvision=torchvision, detectron2=detectron2)
+TARGETS = dict(
+    mmpretrain=mmpretrain,
+    mmdet=mmdet,
+    mmseg=mmseg,
+    timm=timm,
+    hf=hf,
+    torchvision=torchvision,
+    detectron2=detectron2,
+)

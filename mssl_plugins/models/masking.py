@@ -5,6 +5,7 @@ the batch shares one.  A mask is a function of torch's seed and not of the
 device.  What takes the place of the masked is in
 :mod:`mssl_plugins.models.replacement`.
 """
+
 import math
 from typing import Optional, Tuple, Union
 
@@ -18,11 +19,10 @@ from mssl_plugins.errors import unknown
 
 def generator() -> np.random.Generator:
     """A numpy generator, seeded from torch's CPU generator."""
-    return np.random.default_rng(int(torch.randint(2**62, (1, ))))
+    return np.random.default_rng(int(torch.randint(2**62, (1,))))
 
 
-def block_grid(grid: int, ratio: float, rng: np.random.Generator,
-               tries: int = 10) -> np.ndarray:
+def block_grid(grid: int, ratio: float, rng: np.random.Generator, tries: int = 10) -> np.ndarray:
     """Block pattern of MixMask: rectangles of *unmasked* cells.
 
     Blocks are added until ``int(ratio * grid**2)`` cells are unmasked or no
@@ -52,7 +52,7 @@ def block_grid(grid: int, ratio: float, rng: np.random.Generator,
             if not (0 < h < grid and 0 < w < grid):
                 continue
             top, left = rng.integers(grid - h + 1), rng.integers(grid - w + 1)
-            block = masked[top:top + h, left:left + w]  # a view
+            block = masked[top : top + h, left : left + w]  # a view
             if 1 <= block.sum() <= remaining:
                 remaining -= int(block.sum())
                 block[:] = False
@@ -92,7 +92,8 @@ def check_grid(pattern: str, grid: int, ratio: float) -> None:
         raise ValueError(
             f'grid {grid} leaves no room for a {pattern} mask: the least is '
             f'{least} (8 in the paper)'
-            + ("; pattern 'discrete' works with grid 2" if grid == 2 else ''))
+            + ("; pattern 'discrete' works with grid 2" if grid == 2 else '')
+        )
     if pattern == 'block' and int(ratio * grid**2) < 1:
         raise ValueError(f'ratio {ratio} of {grid} x {grid} cells is none')
 
@@ -114,11 +115,13 @@ def grid_mask(pattern: str, grid: int, ratio: float, size: Tuple[int, int]) -> T
     return F.interpolate(cells, size=size, mode='nearest').bool()
 
 
-def random_keep(batch: int,
-                grid: Tuple[int, int],
-                ratio: float,
-                unit: int = 1,
-                device: Union[str, torch.device] = 'cpu') -> Tuple[Tensor, Tensor]:
+def random_keep(
+    batch: int,
+    grid: Tuple[int, int],
+    ratio: float,
+    unit: int = 1,
+    device: Union[str, torch.device] = 'cpu',
+) -> Tuple[Tensor, Tensor]:
     """Uniformly random token masks, the same number of tokens in each image.
 
     MAE (arXiv 2111.06377), section 3.
@@ -142,14 +145,18 @@ def random_keep(batch: int,
     """
     rows, columns = grid
     if unit < 1 or rows % unit or columns % unit:
-        raise ValueError(f'mask cells of {unit} x {unit} tokens do not tile {rows} x {columns} '
-                         'tokens: rows and columns must be divisible by the unit')
+        raise ValueError(
+            f'mask cells of {unit} x {unit} tokens do not tile {rows} x {columns} '
+            'tokens: rows and columns must be divisible by the unit'
+        )
     rows, columns = rows // unit, columns // unit
     cells = rows * columns
     kept = round(cells * (1 - ratio))
     if not 0 < kept < cells:
-        raise ValueError(f'mask ratio {ratio} of {cells} cells keeps {kept}: '
-                         'at least one must be kept and one masked')
+        raise ValueError(
+            f'mask ratio {ratio} of {cells} cells keeps {kept}: '
+            'at least one must be kept and one masked'
+        )
     noise = torch.rand(batch, cells, device='cpu').to(device)  # the same on any device
     mask = torch.ones(batch, cells, dtype=torch.bool, device=device)
     mask.scatter_(1, noise.argsort(1)[:, :kept], False)
@@ -185,11 +192,13 @@ def check_strategy(strategy: str, q: float, p: float) -> None:
             raise ValueError(f'{name} of the token mask must lie in [0, 1], got {value}')
 
 
-def token_mask(strategy: str,
-               attention: Tensor,
-               q: float = 1 / 8,
-               p: float = 1.0,
-               generator: Optional[torch.Generator] = None) -> Tensor:
+def token_mask(
+    strategy: str,
+    attention: Tensor,
+    q: float = 1 / 8,
+    p: float = 1.0,
+    generator: Optional[torch.Generator] = None,
+) -> Tensor:
     """Token masks of MST: by rank of attention, thinned out at random.
 
     MST (arXiv 2106.05656); the formula is our reading of it: eligible are the

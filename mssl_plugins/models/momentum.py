@@ -4,6 +4,7 @@ MoCo section 3.2, BYOL section 3.1 and DINO section 3.1 share the rule
 ``teacher = m * teacher + (1 - m) * student``.  Here ``m`` is the papers'
 momentum (0.996 -> 1), not mmengine's ``1 - m``.
 """
+
 import copy
 import warnings
 
@@ -42,11 +43,12 @@ class MomentumTeacher(nn.Module):
         if not 0 <= momentum <= 1:
             raise ValueError(
                 f'momentum must lie in [0, 1], got {momentum}; it is the '
-                "papers' m (0.996 -> 1), not 1 - m")
+                "papers' m (0.996 -> 1), not 1 - m"
+            )
         self.momentum = momentum
         self.module = copy.deepcopy(student).requires_grad_(False)
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
-        self._student = (student, )  # a tuple: no child module
+        self._student = (student,)  # a tuple: no child module
         self._checked = False
         self._idle = 0
 
@@ -73,7 +75,8 @@ class MomentumTeacher(nn.Module):
         torch._foreach_lerp_(
             list(self.module.parameters()),
             [p.detach() for p in self._student[0].parameters()],
-            1 - self.momentum)
+            1 - self.momentum,
+        )
         self.steps += 1
         self._idle = 0
 
@@ -88,5 +91,6 @@ class MomentumTeacher(nn.Module):
                 warnings.warn(
                     f'the momentum teacher was used {self.PATIENCE} times and '
                     "never updated: add dict(type='mssl_plugins.TeacherHook') "
-                    'to custom_hooks')
+                    'to custom_hooks'
+                )
         return self.module(*args, **kwargs)

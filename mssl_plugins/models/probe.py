@@ -4,6 +4,7 @@ Whatever the backbone is: no gradient, always in evaluation mode, so that its
 parameters and BatchNorm statistics never change.  What is read from it is
 :mod:`mssl_plugins.models.readout`' (last layer, last 4 blocks, conv1-conv5).
 """
+
 from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -32,8 +33,7 @@ class ProbeClassifier(ImageClassifier):
         ValueError: At the first step, if the backbone has no such features.
     """
 
-    def __init__(self, *args, features: Union[str, Sequence[str]] = 'auto',
-                 **kwargs) -> None:
+    def __init__(self, *args, features: Union[str, Sequence[str]] = 'auto', **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.features = [features] if isinstance(features, str) else list(features)
         self.backbone.requires_grad_(False)
@@ -69,17 +69,23 @@ class MultiLayerHead(BaseModule):
         std (float): Of the initial weights. Defaults to 0.01.
     """
 
-    def __init__(self, num_classes: int, in_channels: Sequence[int],
-                 names: Sequence[str] = CONVS, std: float = 0.01,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: Sequence[int],
+        names: Sequence[str] = CONVS,
+        std: float = 0.01,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg)
         if len(names) != len(in_channels):
-            raise ValueError(f'{len(names)} layers ({", ".join(names)}) need '
-                             f'as many in_channels, got {list(in_channels)}')
+            raise ValueError(
+                f'{len(names)} layers ({", ".join(names)}) need '
+                f'as many in_channels, got {list(in_channels)}'
+            )
         self.names = list(names)
         self.num_classes = num_classes
-        self.norms = nn.ModuleList(
-            nn.BatchNorm1d(c, affine=False) for c in in_channels)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(c, affine=False) for c in in_channels)
         self.fcs = nn.ModuleList(nn.Linear(c, num_classes) for c in in_channels)
         for fc in self.fcs:
             nn.init.normal_(fc.weight, std=std)
@@ -89,20 +95,22 @@ class MultiLayerHead(BaseModule):
         """(B, D) of each layer -> (B, num_classes) of each."""
         for name, fc, x in zip(self.names, self.fcs, feats):
             if x.shape[1] != fc.in_features:
-                raise ValueError(f'{name} has {x.shape[1]} dimensions, in_channels '
-                                 f'says {fc.in_features}')
+                raise ValueError(
+                    f'{name} has {x.shape[1]} dimensions, in_channels says {fc.in_features}'
+                )
         return [fc(norm(x)) for fc, norm, x in zip(self.fcs, self.norms, feats)]
 
-    def loss(self, feats: Tuple[Tensor, ...],
-             data_samples: List[DataSample], **kwargs) -> dict:
+    def loss(self, feats: Tuple[Tensor, ...], data_samples: List[DataSample], **kwargs) -> dict:
         """The classifiers' cross-entropies, one entry each."""
         target = torch.cat([s.gt_label for s in data_samples]).to(feats[0].device)
-        return {f'loss_{name}': F.cross_entropy(scores, target)
-                for name, scores in zip(self.names, self(feats))}
+        return {
+            f'loss_{name}': F.cross_entropy(scores, target)
+            for name, scores in zip(self.names, self(feats))
+        }
 
-    def predict(self, feats: Tuple[Tensor, ...],
-                data_samples: Optional[List[DataSample]] = None
-                ) -> List[DataSample]:
+    def predict(
+        self, feats: Tuple[Tensor, ...], data_samples: Optional[List[DataSample]] = None
+    ) -> List[DataSample]:
         """``layer_labels`` (layers,) of every sample; the last is ``pred_label``."""
         labels = torch.stack([s.argmax(1) for s in self(feats)], 1).cpu()
         data_samples = data_samples or [DataSample() for _ in labels]

@@ -10,6 +10,7 @@
 - ``patches``: every patch token of a ViT after the last norm, row by row;
   ``map4``, ``map5``: every cell of a ResNet's conv4 and conv5
 """
+
 import re
 from contextlib import contextmanager
 from inspect import Parameter, signature
@@ -28,8 +29,12 @@ MAPS = dict(map4='conv4', map5='conv5')
 # padding), and the side of what comes out (MaskCo A.3).  Maps of other sides
 # are averaged to that side, or kept where they are smaller (our choice).
 POOLING = dict(
-    conv1=(112, (10, 10, 4), 12), conv2=(56, (16, 8, 0), 6),
-    conv3=(28, (13, 5, 0), 4), conv4=(14, (8, 3, 0), 3), conv5=(7, (6, 1, 0), 2))
+    conv1=(112, (10, 10, 4), 12),
+    conv2=(56, (16, 8, 0), 6),
+    conv3=(28, (13, 5, 0), 4),
+    conv4=(14, (8, 3, 0), 3),
+    conv5=(7, (6, 1, 0), 2),
+)
 
 
 def extra_tokens(backbone: nn.Module) -> int:
@@ -67,8 +72,10 @@ def pool_output(out, pool: str = 'auto', extra: int = 0) -> Tensor:
     if pool == 'last' or out.ndim == 2:
         return out.flatten(1)
     if pool == 'cls' and (out.ndim != 3 or not extra):
-        raise ValueError("pool='cls' needs a class token, got an output of "
-                         f"shape {tuple(out.shape)}: use pool='avg'")
+        raise ValueError(
+            "pool='cls' needs a class token, got an output of "
+            f"shape {tuple(out.shape)}: use pool='avg'"
+        )
     if out.ndim == 3:
         if extra and pool != 'avg':
             return out[:, 0]
@@ -128,8 +135,11 @@ def pool_map(x: Tensor, name: str) -> Tensor:
 
 def is_transformer(backbone: nn.Module) -> bool:
     """Whether it is a plain ViT of mmpretrain's or ours."""
-    return isinstance(getattr(backbone, 'layers', None), nn.ModuleList) and \
-        hasattr(backbone, 'patch_embed') and hasattr(backbone, 'pos_embed')
+    return (
+        isinstance(getattr(backbone, 'layers', None), nn.ModuleList)
+        and hasattr(backbone, 'patch_embed')
+        and hasattr(backbone, 'pos_embed')
+    )
 
 
 def is_resnet(backbone: nn.Module) -> bool:
@@ -157,16 +167,17 @@ def dense_kinds(backbone: nn.Module) -> List[str]:
         return ['patches']
     if is_resnet(backbone):
         return list(MAPS)
-    raise ValueError('dense features need a ViT or a ResNet, whose output keeps a map; a '
-                     f'{type(backbone).__name__} has none')
+    raise ValueError(
+        'dense features need a ViT or a ResNet, whose output keeps a map; a '
+        f'{type(backbone).__name__} has none'
+    )
 
 
 def _stem(backbone: nn.Module) -> nn.Module:
     """The module whose output is conv1: before any max-pool."""
     stem = backbone.relu if hasattr(backbone, 'relu') else backbone.stem
     # SmallImageResNet keeps ReLU and max-pool in one.
-    return stem[0] if hasattr(backbone, 'relu') and isinstance(
-        stem, nn.Sequential) else stem
+    return stem[0] if hasattr(backbone, 'relu') and isinstance(stem, nn.Sequential) else stem
 
 
 def _check(backbone: nn.Module, kinds: Sequence[str]) -> None:
@@ -179,18 +190,20 @@ def _check(backbone: nn.Module, kinds: Sequence[str]) -> None:
             raise ValueError(f'features of {kind} need a ResNet, got a {name}')
         if kind in MAPS or kind == 'patches':
             if kind not in dense_kinds(backbone):
-                raise ValueError(f"'{kind}' needs a {'ResNet' if kind in MAPS else 'ViT'}, "
-                                 f'got a {name}')
+                raise ValueError(
+                    f"'{kind}' needs a {'ResNet' if kind in MAPS else 'ViT'}, got a {name}"
+                )
         elif kind == 'cls' or blocks:
             if not is_transformer(backbone) or not extra_tokens(backbone):
-                raise ValueError(f"'{kind}' needs a ViT with a class token, "
-                                 f'got a {name}')
+                raise ValueError(f"'{kind}' needs a ViT with a class token, got a {name}")
             if blocks and not 1 <= int(blocks[1]) <= len(backbone.layers):
-                raise ValueError(f"'{kind}': this {name} has "
-                                 f'{len(backbone.layers)} blocks')
+                raise ValueError(f"'{kind}': this {name} has {len(backbone.layers)} blocks")
         elif kind not in CONVS:
-            raise unknown(kind, ['auto', 'avg', 'cls', 'blocks4', *CONVS, 'patches', *MAPS],
-                          'kind of features')
+            raise unknown(
+                kind,
+                ['auto', 'avg', 'cls', 'blocks4', *CONVS, 'patches', *MAPS],
+                'kind of features',
+            )
 
 
 @contextmanager
@@ -201,6 +214,7 @@ def _outputs_of(modules: Dict[str, nn.Module]) -> Iterator[Dict[str, Tensor]]:
     def note(name):
         def hook(module, args, out):
             found.setdefault(name, out[0] if isinstance(out, tuple) else out)
+
         return hook
 
     handles = [m.register_forward_hook(note(n)) for n, m in modules.items()]
@@ -211,8 +225,7 @@ def _outputs_of(modules: Dict[str, nn.Module]) -> Iterator[Dict[str, Tensor]]:
             handle.remove()
 
 
-def read_layers(backbone: nn.Module, x: Tensor,
-                kinds: Sequence[str]) -> Dict[str, Tensor]:
+def read_layers(backbone: nn.Module, x: Tensor, kinds: Sequence[str]) -> Dict[str, Tensor]:
     """Several kinds of features from one forward pass.
 
     Gradients and train/eval mode are the caller's.
@@ -235,18 +248,15 @@ def read_layers(backbone: nn.Module, x: Tensor,
     hooked: Dict[str, nn.Module] = {}
     if is_transformer(backbone):
         depth = max([1, *(int(k[6:]) for k in wanted if k[:6] == 'blocks')])
-        hooked = {str(i): layer for i, layer in enumerate(
-            list(backbone.layers)[-depth:])}
+        hooked = {str(i): layer for i, layer in enumerate(list(backbone.layers)[-depth:])}
     elif wanted & {*CONVS, *MAPS}:
-        hooked = {f'conv{i + 1}': getattr(backbone, f'layer{i}')
-                  for i in range(1, 5)}
+        hooked = {f'conv{i + 1}': getattr(backbone, f'layer{i}') for i in range(1, 5)}
         hooked['conv1'] = _stem(backbone)
     with _outputs_of(hooked) as seen:
         if is_transformer(backbone):
             forward_backbone(backbone, x)
             # whatever `out_type` says: tokens come from the blocks themselves
-            found = _of_tokens(backbone, [seen[str(i)] for i in range(depth)],
-                               wanted)
+            found = _of_tokens(backbone, [seen[str(i)] for i in range(depth)], wanted)
         else:
             with output_type(backbone, 'auto'):
                 out = forward_backbone(backbone, x)
@@ -258,8 +268,7 @@ def read_layers(backbone: nn.Module, x: Tensor,
     return {given: found[kind] for given, kind in real.items()}
 
 
-def _of_tokens(backbone: nn.Module, blocks: List[Tensor],
-               wanted) -> Dict[str, Tensor]:
+def _of_tokens(backbone: nn.Module, blocks: List[Tensor], wanted) -> Dict[str, Tensor]:
     norm = backbone.ln1 if getattr(backbone, 'final_norm', False) else nn.Identity()
     extra = extra_tokens(backbone)
     found = {}
@@ -270,8 +279,7 @@ def _of_tokens(backbone: nn.Module, blocks: List[Tensor],
             found[kind] = norm(blocks[-1])[:, extra:].float().flatten(1)
         else:
             n = 1 if kind == 'cls' else int(kind[6:])
-            found[kind] = torch.cat(
-                [norm(b)[:, 0].float() for b in blocks[-n:]], 1)
+            found[kind] = torch.cat([norm(b)[:, 0].float() for b in blocks[-n:]], 1)
     return found
 
 

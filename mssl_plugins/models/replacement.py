@@ -2,6 +2,7 @@
 
 The masks themselves are in :mod:`mssl_plugins.models.masking`.
 """
+
 from typing import Optional
 
 import torch
@@ -41,10 +42,9 @@ def fill_pixels(images: Tensor, mask: Tensor, fill: str) -> Tensor:
     return torch.where(mask, value, images)
 
 
-def bert_replacement(patches: Tensor,
-                     mask: Tensor,
-                     mask_token: Tensor,
-                     generator: Optional[torch.Generator] = None) -> Tensor:
+def bert_replacement(
+    patches: Tensor, mask: Tensor, mask_token: Tensor, generator: Optional[torch.Generator] = None
+) -> Tensor:
     """What BERT (arXiv 1810.04805, section 3.1) puts in the place of masked tokens.
 
     80 % the mask token, 10 % a random token of the batch, 10 % what was there.

@@ -1,4 +1,5 @@
 """The model inside its data-parallel wrapper."""
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 

@@ -1,4 +1,5 @@
 """What a mask hides, with the attention it came from (MST, section 11)."""
+
 import argparse
 from typing import List, Optional, Sequence, Tuple
 
@@ -20,13 +21,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/pictures/masks.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
-    parser.add_argument('--strategies', nargs='+', metavar='NAME', help="of MST, each in a column, "
-                        "hiding as many patches as the config's own, which is the default")
+    parser.add_argument(
+        '--strategies',
+        nargs='+',
+        metavar='NAME',
+        help='of MST, each in a column, '
+        "hiding as many patches as the config's own, which is the default",
+    )
     parser.add_argument('--seed', type=int, default=0, help='of random masks. Default: 0')
 
 
-def picture(images: np.ndarray, masks: Sequence[np.ndarray], names: Sequence[str],
-            attention: Optional[np.ndarray] = None, tile: int = 160) -> np.ndarray:
+def picture(
+    images: np.ndarray,
+    masks: Sequence[np.ndarray],
+    names: Sequence[str],
+    attention: Optional[np.ndarray] = None,
+    tile: int = 160,
+) -> np.ndarray:
     """One row an image: itself, its attention, and what each mask leaves.
 
     Args:
@@ -52,8 +63,9 @@ def picture(images: np.ndarray, masks: Sequence[np.ndarray], names: Sequence[str
 @torch.no_grad()
 def teacher_attention(model, view: Tensor, samples: Optional[list] = None) -> Tensor:
     """(B, L): of MST's teacher, as its masks are made from."""
-    return model.teacher([view], [model.backbone_kwargs(samples, 0)], stat_views=1,
-                         attention=True, logits=False).attention[0]
+    return model.teacher(
+        [view], [model.backbone_kwargs(samples, 0)], stat_views=1, attention=True, logits=False
+    ).attention[0]
 
 
 def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]:
@@ -73,17 +85,19 @@ def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]
     """
     if (name == 'random') == (strategy == 'random'):
         return q, p
-    return (q, q * p) if name == 'random' else (p, 1.)
+    return (q, q * p) if name == 'random' else (p, 1.0)
 
 
 def run(args: argparse.Namespace) -> None:
     """Shows which patches each strategy masks."""
     from mssl_plugins.models.masking import check_strategy, token_mask
     from mssl_plugins.models.selfsup.mst import MST
+
     for name in args.strategies or ():
-        check_strategy(name, 0., 0.)
-    model = whole_model(args.config, args.checkpoint, ['reconstruct'],
-                        'configs/mst, configs/mae and configs/asl do')
+        check_strategy(name, 0.0, 0.0)
+    model = whole_model(
+        args.config, args.checkpoint, ['reconstruct'], 'configs/mst, configs/mae and configs/asl do'
+    )
     if args.strategies and not isinstance(model, MST):
         raise ValueError(f'--strategies is for MST, {args.config} is {type(model).__name__}')
     images = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
@@ -97,8 +111,10 @@ def run(args: argparse.Namespace) -> None:
         return
     attention = teacher_attention(model, x, samples)
     names: List[str] = list(args.strategies or [model.strategy])
-    masks = [token_mask(name, attention, *amounts(name, model.strategy, model.q, model.p))
-             for name in names]
+    masks = [
+        token_mask(name, attention, *amounts(name, model.strategy, model.q, model.p))
+        for name in names
+    ]
     masks = [model.pixels(mask, x)[:, 0].cpu().numpy() for mask in masks]
     grid = attention.unflatten(1, model.grid(x)).cpu().numpy()
     save_image(args.out, picture(images, masks, names, grid))

@@ -119,11 +119,13 @@ def run(args: argparse.Namespace) -> None:
         images = [read_square(f, sampler.size) for f in find_images(args.images, args.rows)]
     else:
         from mssl_plugins.datasets.scenes import Scenes
+
         scenes = Scenes(split='test', length=args.rows, size=sampler.size, seed=args.seed)
         images = [scenes[i]['img'] for i in range(len(scenes))]
     images = np.stack(images)
     boxes = sampler.sample(
-        np.random.default_rng(args.seed), (0, 0, sampler.size, sampler.size), len(images))
+        np.random.default_rng(args.seed), (0, 0, sampler.size, sampler.size), len(images)
+    )
     torch.manual_seed(args.seed)  # of a fill with noise
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=x))['inputs']

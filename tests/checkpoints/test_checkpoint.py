@@ -1,4 +1,5 @@
 """Strangers' checkpoints run no code; backbones are found in anybody's."""
+
 import os
 import pickle
 from collections import OrderedDict
@@ -20,7 +21,7 @@ class Attack:
         self.path = str(path)
 
     def __reduce__(self):
-        return os.mkdir, (self.path, )
+        return os.mkdir, (self.path,)
 
 
 class GetAttribute:
@@ -38,7 +39,8 @@ def test_a_stranger_runs_no_code(tmp_path, where):
         top=attack,
         state_dict=dict(state_dict=dict(weight=attack)),
         meta=dict(state_dict=dict(weight=torch.ones(2)), meta=attack),
-        log=dict(message_hub=dict(log_scalars={'a': _log(attack)})))[where]
+        log=dict(message_hub=dict(log_scalars={'a': _log(attack)})),
+    )[where]
     path = tmp_path / 'evil.pth'
     torch.save(checkpoint, path)
     with pytest.raises(ValueError, match=r'evil.pth is refused: .*mkdir'):
@@ -84,20 +86,27 @@ def test_an_environment_variable_does_not_change_it(tmp_path, monkeypatch):
 
 pairs = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6),
-    reason='torch before 2.6 cannot allow the logs')
+    reason='torch before 2.6 cannot allow the logs',
+)
 
 
 @pairs
 def test_stock_checkpoints_are_read(tmp_path):
     """What MMEngine's runner writes: logs, numpy scalars and arrays."""
     path = tmp_path / 'epoch_1.pth'
-    log = HistoryBuffer([1., 2., 3.], [1, 1, 2])
-    torch.save(dict(
-        state_dict=OrderedDict(a=torch.ones(2)),
-        message_hub=dict(
-            log_scalars={'train/loss': log},
-            runtime_info=dict(epoch=np.int64(3), lr=np.float64(0.1),
-                              curve=np.arange(3, dtype=np.float32)))), path)
+    log = HistoryBuffer([1.0, 2.0, 3.0], [1, 1, 2])
+    torch.save(
+        dict(
+            state_dict=OrderedDict(a=torch.ones(2)),
+            message_hub=dict(
+                log_scalars={'train/loss': log},
+                runtime_info=dict(
+                    epoch=np.int64(3), lr=np.float64(0.1), curve=np.arange(3, dtype=np.float32)
+                ),
+            ),
+        ),
+        path,
+    )
     methods = dict(HistoryBuffer._statistics_methods)
     allowed = set(torch.serialization.get_safe_globals())
     hub = load_checkpoint_safely(path)['message_hub']
@@ -131,9 +140,12 @@ def test_unreadable_files_are_named(tmp_path):
         load_checkpoint_safely(tmp_path / 'none.pth')
     whole = tmp_path / 'whole.pth'
     torch.save(dict(x=torch.ones(1000)), whole)
-    for name, content in (('empty.pth', b''), ('text.pth', b'hello'),
-                          ('cut.pth', whole.read_bytes()[:2000]),
-                          ('cut.safetensors', b'12')):
+    for name, content in (
+        ('empty.pth', b''),
+        ('text.pth', b'hello'),
+        ('cut.pth', whole.read_bytes()[:2000]),
+        ('cut.safetensors', b'12'),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f'{name} is no readable'):
             load_checkpoint_safely(tmp_path / name)
@@ -149,13 +161,11 @@ class Net(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, width, 1)
         self.bn = nn.BatchNorm2d(width)
-        self.blocks = nn.ModuleList(
-            nn.Conv2d(width, width, 1) for _ in range(blocks))
+        self.blocks = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(blocks))
 
 
 def weights(net, prefix='', **others):
-    return OrderedDict(
-        {f'{prefix}{k}': v for k, v in net.state_dict().items()}, **others)
+    return OrderedDict({f'{prefix}{k}': v for k, v in net.state_dict().items()}, **others)
 
 
 def layouts(student, teacher):
@@ -163,28 +173,43 @@ def layouts(student, teacher):
     fc = torch.ones(2)
 
     def merge(a, b, pa, pb):
-        return {**weights(student, a), **weights(teacher, b), f'{pa}fc': fc,
-                f'{pb}fc': fc}
+        return {**weights(student, a), **weights(teacher, b), f'{pa}fc': fc, f'{pb}fc': fc}
 
     return dict(
-        moco_here=dict(state_dict=merge(
-            'backbone.', 'encoder_k.module.0.', 'neck.', 'encoder_k.module.1.')),
-        byol_here=dict(state_dict=merge(
-            'backbone.', 'target_net.module.0.', 'neck.',
-            'target_net.module.1.')),
-        dino_here=dict(state_dict=merge(
-            'backbone.', 'teacher.module.backbone.', 'head.',
-            'teacher.module.neck.')),
-        distributed=dict(state_dict=merge(
-            'module.backbone.', 'module.teacher.backbone.', 'module.head.',
-            'module.teacher.head.')),
-        moco_official=dict(epoch=3, state_dict=merge(
-            'module.base_encoder.', 'module.momentum_encoder.',
-            'module.predictor.', 'module.queue.')),
+        moco_here=dict(
+            state_dict=merge('backbone.', 'encoder_k.module.0.', 'neck.', 'encoder_k.module.1.')
+        ),
+        byol_here=dict(
+            state_dict=merge('backbone.', 'target_net.module.0.', 'neck.', 'target_net.module.1.')
+        ),
+        dino_here=dict(
+            state_dict=merge(
+                'backbone.', 'teacher.module.backbone.', 'head.', 'teacher.module.neck.'
+            )
+        ),
+        distributed=dict(
+            state_dict=merge(
+                'module.backbone.',
+                'module.teacher.backbone.',
+                'module.head.',
+                'module.teacher.head.',
+            )
+        ),
+        moco_official=dict(
+            epoch=3,
+            state_dict=merge(
+                'module.base_encoder.',
+                'module.momentum_encoder.',
+                'module.predictor.',
+                'module.queue.',
+            ),
+        ),
         dino_official=dict(
             epoch=3,
             student=weights(student, 'module.backbone.', **{'module.head': fc}),
-            teacher=weights(teacher, 'backbone.', **{'head': fc})))
+            teacher=weights(teacher, 'backbone.', **{'head': fc}),
+        ),
+    )
 
 
 @pytest.mark.parametrize('name', sorted(layouts(Net(), Net())))
@@ -200,9 +225,15 @@ def test_backbones_are_found(name):
         assert not any('.' in key for key in extra) and len(extra) <= 1
 
 
-@pytest.mark.parametrize('wrap', [
-    lambda w: w, lambda w: dict(model=w), lambda w: dict(state_dict=w),
-    lambda w: {f'_orig_mod.module.{k}': v for k, v in w.items()}])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda w: w,
+        lambda w: dict(model=w),
+        lambda w: dict(state_dict=w),
+        lambda w: {f'_orig_mod.module.{k}': v for k, v in w.items()},
+    ],
+)
 def test_plain_backbones_are_found(wrap):
     net = Net()
     assert list(find_backbone(wrap(weights(net)))) == list(net.state_dict())
@@ -223,11 +254,13 @@ def test_loading_gives_a_report(tmp_path, suffix):
     theirs, ours = Net(), Net()
     theirs.bn.running_mean += 3
     path = tmp_path / f'a.{suffix}'
-    content = weights(theirs, 'backbone.', **{
-        'backbone.fc.weight': torch.ones(2, 4), 'neck.a': torch.ones(1)})
+    content = weights(
+        theirs, 'backbone.', **{'backbone.fc.weight': torch.ones(2, 4), 'neck.a': torch.ones(1)}
+    )
     del content['backbone.bn.num_batches_tracked']
     save_file(content, path) if suffix == 'safetensors' else torch.save(
-        dict(state_dict=content), path)
+        dict(state_dict=content), path
+    )
     report = load_backbone(ours, path)
     assert report.unexpected == ['fc.weight'] and report.missing == []
     assert len(report.matched) == len(ours.state_dict()) - 1
@@ -236,14 +269,16 @@ def test_loading_gives_a_report(tmp_path, suffix):
         assert torch.equal(ours.state_dict()[key], value)
 
 
-@pytest.mark.parametrize('other,message', [
-    (Net(width=5), r'of another shape: stem.weight \(5, 3, 1, 1\) instead of'),
-    (Net(blocks=2), 'unexpected: blocks.1.weight'),
-    (Net(blocks=0), 'missing: blocks.0.weight'),
-    (nn.Linear(2, 2), 'missing: stem.weight.* and .* more; unexpected: weight')
-])
-def test_another_architecture_is_refused_and_nothing_changes(
-        tmp_path, other, message):
+@pytest.mark.parametrize(
+    'other,message',
+    [
+        (Net(width=5), r'of another shape: stem.weight \(5, 3, 1, 1\) instead of'),
+        (Net(blocks=2), 'unexpected: blocks.1.weight'),
+        (Net(blocks=0), 'missing: blocks.0.weight'),
+        (nn.Linear(2, 2), 'missing: stem.weight.* and .* more; unexpected: weight'),
+    ],
+)
+def test_another_architecture_is_refused_and_nothing_changes(tmp_path, other, message):
     net = Net()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     torch.save(weights(other), tmp_path / 'a.pth')

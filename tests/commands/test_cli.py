@@ -1,5 +1,5 @@
-"""The command line: what it lists, what it trains, what it says of mistakes.
-"""
+"""The command line: what it lists, what it trains, what it says of mistakes."""
+
 import json
 import os
 import shutil
@@ -16,12 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # ------------------------------------------------------------------- listing
 def test_every_config_is_listed_and_described():
-    found = {Path(entry['path']).resolve(): entry
-             for entry in catalogue.configs()}
+    found = {Path(entry['path']).resolve(): entry for entry in catalogue.configs()}
     files = {
-        path.resolve()
-        for path in (ROOT / 'configs').rglob('*.py')
-        if '_base_' not in path.parts
+        path.resolve() for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
     }
     assert found.keys() == files and files
     for entry in found.values():
@@ -33,10 +30,12 @@ def test_every_config_is_listed_and_described():
 
 def test_catalogue_says_what_the_config_does():
     from mmengine.config import Config
+
     for entry in catalogue.configs():
         cfg = Config.fromfile(entry['path'])
         assert {k: entry[k] for k in catalogue.KEYS} == {
-            k: cfg.catalogue.get(k) for k in catalogue.KEYS}, entry['name']
+            k: cfg.catalogue.get(k) for k in catalogue.KEYS
+        }, entry['name']
         if 'max_iters' in cfg.train_cfg:  # detection counts iterations
             assert cfg.catalogue.iterations == cfg.train_cfg.max_iters, entry['name']
         else:
@@ -44,22 +43,20 @@ def test_catalogue_says_what_the_config_does():
 
 
 def test_list_as_json_and_as_table(run_python):
-    done = run_python('-m', 'mssl_plugins', 'list', '--json', '--method',
-                      'mixmask')
+    done = run_python('-m', 'mssl_plugins', 'list', '--json', '--method', 'mixmask')
     found = json.loads(done.stdout)
-    assert found and all(
-        list(e) == ['name', 'path', *catalogue.KEYS] for e in found)
+    assert found and all(list(e) == ['name', 'path', *catalogue.KEYS] for e in found)
     assert {e['method'] for e in found} == {'mixmask'}
     table = run_python('-m', 'mssl_plugins', 'list').stdout.splitlines()
     assert len(table) == 1 + len(catalogue.configs())
-    assert all(any(line.startswith(e['name']) for line in table)
-               for e in found)
+    assert all(any(line.startswith(e['name']) for line in table) for e in found)
 
 
 def test_listing_needs_no_openmmlab(run_python, tmp_path):
     for name in ('mmengine', 'mmcv', 'mmpretrain', 'torch'):
         (tmp_path / f'{name}.py').write_text(
-            f'raise ModuleNotFoundError("no {name}", name="{name}")')
+            f'raise ModuleNotFoundError("no {name}", name="{name}")'
+        )
     env = {'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT}'}
     assert run_python('-m', 'mssl_plugins', 'list', env=env).returncode == 0
 
@@ -67,14 +64,23 @@ def test_listing_needs_no_openmmlab(run_python, tmp_path):
 def test_without_openmmlab_one_line_says_what_to_install(tmp_path):
     """An interpreter that sees this library alone."""
     done = subprocess.run(
-        [sys.executable, '-S', '-c',
-         'import sys; sys.path.insert(0, sys.argv[1]); import mssl_plugins;'
-         'from mssl_plugins.commands.train import main; sys.exit(main(["x"]))',
-         str(ROOT)], text=True, capture_output=True, cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if k != 'PYTHONPATH'})
+        [
+            sys.executable,
+            '-S',
+            '-c',
+            'import sys; sys.path.insert(0, sys.argv[1]); import mssl_plugins;'
+            'from mssl_plugins.commands.train import main; sys.exit(main(["x"]))',
+            str(ROOT),
+        ],
+        text=True,
+        capture_output=True,
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k != 'PYTHONPATH'},
+    )
     assert done.returncode == 1
-    assert done.stderr == ("error: torch is not installed: pip install "
-                           "'mssl-plugins-openmmlab[onedl]'\n")
+    assert done.stderr == (
+        "error: torch is not installed: pip install 'mssl-plugins-openmmlab[onedl]'\n"
+    )
 
 
 # --------------------------------------------------------------------- names
@@ -92,13 +98,17 @@ def test_unknown_names_get_the_nearest():
         catalogue.configs('mixmsk')
 
 
-@pytest.mark.parametrize('argv, said', [
-    (['trian'], "did you mean 'train'"),
-    (['list', '--method', 'mixmsk'], "did you mean 'mixmask'"),
-    (['train', 'no_such_config'], "no config 'no_such_config'"),
-])
+@pytest.mark.parametrize(
+    'argv, said',
+    [
+        (['trian'], "did you mean 'train'"),
+        (['list', '--method', 'mixmsk'], "did you mean 'mixmask'"),
+        (['train', 'no_such_config'], "no config 'no_such_config'"),
+    ],
+)
 def test_mistakes_are_one_line(argv, said, capsys):
     from mssl_plugins.commands.main import main
+
     assert main(argv) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith('error: ')
@@ -108,43 +118,54 @@ def test_mistakes_are_one_line(argv, said, capsys):
 # ------------------------------------------------------------------ training
 def test_trains_and_resumes(tmp_path, tiny_config, train):
     config, run = tiny_config(), tmp_path / 'run'
-    assert train(config, '--work-dir', run, '--cfg-options',
-                 'train_cfg.max_epochs=2').status == 0
+    assert train(config, '--work-dir', run, '--cfg-options', 'train_cfg.max_epochs=2').status == 0
     assert (run / 'epoch_2.pth').is_file()
     # the copy has another name: `mim` finds configs by theirs
     assert [p.name for p in run.glob('*.py')] == ['config.py']
     moved = run.rename(tmp_path / 'moved')
-    done = train(config, '--work-dir', moved, '--resume', '--seed', 3,
-                 '--cfg-options', 'train_cfg.max_epochs=3')
+    done = train(
+        config,
+        '--work-dir',
+        moved,
+        '--resume',
+        '--seed',
+        3,
+        '--cfg-options',
+        'train_cfg.max_epochs=3',
+    )
     assert done.status == 0 and 'resumed epoch: 2' in done.text
     assert [p.name for p in moved.glob('*.pth')] == ['epoch_3.pth']
 
 
 def test_amp_is_bfloat16_without_an_accelerator(tmp_path, tiny_config, train):
-    done = train(tiny_config(), '--work-dir', tmp_path / 'run', '--amp',
-                 '--cfg-options', 'train_cfg.max_epochs=1')
+    done = train(
+        tiny_config(),
+        '--work-dir',
+        tmp_path / 'run',
+        '--amp',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+    )
     assert done.status == 0
     assert 'BF16OptimWrapper' in (tmp_path / 'run/config.py').read_text()
 
 
-@pytest.mark.parametrize('options, said', [
-    ('model.type=mssl_plugins.MoCoo', "did you mean 'mssl_plugins.MoCo'"),
-    ('model.backbone.type=mmpretrain.ResNett',
-     "did you mean 'mmpretrain.ResNet'"),
-    ('default_hooks.seed.type=mssl_plugins.SedHook',
-     "did you mean 'mssl_plugins.SeedHook'"),
-    ('modle.queue_len=3', "did you mean 'model'"),
-    ('model.queue_length=3', 'queue_length'),
-    ('train_dataloader.dataset.data_prefix=/no/such/folder',
-     '/no/such/folder'),
-    ('load_from=/no/such/file.pth', 'no such checkpoint'),
-    ('model.mixing.grid=2', 'grid 2'),
-    ('train_dataloader.batch_size=1', 'at least 2 per process, got 1'),
-])
-def test_wrong_setting_is_one_line_and_leaves_nothing(
-        tmp_path, tiny_config, train, options, said):
-    done = train(tiny_config(), '--work-dir', tmp_path / 'new/run',
-                 '--cfg-options', options)
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        ('model.type=mssl_plugins.MoCoo', "did you mean 'mssl_plugins.MoCo'"),
+        ('model.backbone.type=mmpretrain.ResNett', "did you mean 'mmpretrain.ResNet'"),
+        ('default_hooks.seed.type=mssl_plugins.SedHook', "did you mean 'mssl_plugins.SeedHook'"),
+        ('modle.queue_len=3', "did you mean 'model'"),
+        ('model.queue_length=3', 'queue_length'),
+        ('train_dataloader.dataset.data_prefix=/no/such/folder', '/no/such/folder'),
+        ('load_from=/no/such/file.pth', 'no such checkpoint'),
+        ('model.mixing.grid=2', 'grid 2'),
+        ('train_dataloader.batch_size=1', 'at least 2 per process, got 1'),
+    ],
+)
+def test_wrong_setting_is_one_line_and_leaves_nothing(tmp_path, tiny_config, train, options, said):
+    done = train(tiny_config(), '--work-dir', tmp_path / 'new/run', '--cfg-options', options)
     assert done.status == 1 and said in done.error, done.text[-2000:]
     assert 'Traceback' not in done.text and done.error.count('\n') == 0
     assert not (tmp_path / 'new').exists()
@@ -177,12 +198,13 @@ def test_images_that_cannot_be_read_stop_the_run(tmp_path, tiny_config, train, w
 def test_allow_missing_trains_without_some_segments(tmp_path, tiny_config, train, image_folder):
     from mssl_plugins.segments.build import make
     from mssl_plugins.segments.image_set import find_images
+
     segments = tmp_path / 'segments'
     make(find_images(str(image_folder / 'a')), str(segments), 'slic', workers=0, shown=False)
-    config = tiny_config(f'''
+    config = tiny_config(f"""
         train_dataloader['dataset']['pipeline'][0] = dict(
             type='mssl_plugins.LoadSegments', segments={str(segments)!r})
-        ''')
+        """)
     options = ['--cfg-options', 'train_cfg.max_epochs=1']
     done = train(config, '--work-dir', tmp_path / 'all', '--data', image_folder / 'a', *options)
     assert done.status == 0, done.text[-2000:]
@@ -204,8 +226,7 @@ def test_failed_start_keeps_an_earlier_run(tmp_path, tiny_config, train):
     run = tmp_path / 'run'
     run.mkdir()
     (run / 'epoch_9.pth').write_text('mine')
-    done = train(tiny_config(), '--work-dir', run, '--cfg-options',
-                 'model.type=Nonsense')
+    done = train(tiny_config(), '--work-dir', run, '--cfg-options', 'model.type=Nonsense')
     assert done.status == 1
     assert [p.name for p in run.iterdir()] == ['epoch_9.pth']
 
@@ -226,22 +247,31 @@ def test_two_processes_without_a_gpu(tmp_path, tiny_config, run_python):
         model['queue_len'] = 32
         """)
     done = run_python(
-        '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2,
-        ROOT / 'tools/train.py', config, '--work-dir', tmp_path / 'run',
-        '--cfg-options', 'train_cfg.max_epochs=2',
-        'train_dataloader.batch_size=4', env={'CUDA_VISIBLE_DEVICES': '-1'})
+        '-m',
+        'torch.distributed.run',
+        '--standalone',
+        '--nproc_per_node',
+        2,
+        ROOT / 'tools/train.py',
+        config,
+        '--work-dir',
+        tmp_path / 'run',
+        '--cfg-options',
+        'train_cfg.max_epochs=2',
+        'train_dataloader.batch_size=4',
+        env={'CUDA_VISIBLE_DEVICES': '-1'},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / 'run/epoch_2.pth').is_file()
-    assert 'CPUDistributedDataParallel' in (
-        tmp_path / 'run/config.py').read_text()
+    assert 'CPUDistributedDataParallel' in (tmp_path / 'run/config.py').read_text()
 
 
 def test_launcher_without_its_environment(tmp_path, tiny_config, train):
     import torch
+
     if torch.cuda.is_available():
         pytest.skip('MMEngine opens the group where there is a GPU')
-    done = train(tiny_config(), '--launcher', 'slurm', '--work-dir',
-                 tmp_path / 'run')
+    done = train(tiny_config(), '--launcher', 'slurm', '--work-dir', tmp_path / 'run')
     assert done.status == 1 and 'SLURM_PROCID' in done.error
 
 

@@ -3,6 +3,7 @@
 A run killed at any moment goes on as if it had not been; a loss that is not
 finite stops it; a stranger's checkpoint is data.
 """
+
 import os
 import random
 import time
@@ -42,8 +43,7 @@ def check_whole(work_dir: Path) -> None:
 def test_killed_run_goes_on_exactly(tmp_path, tiny_config):
     config = tiny_config(LARGE)
     straight, broken = tmp_path / 'straight', tmp_path / 'broken'
-    assert Training(tmp_path, config, '--work-dir',
-                    straight).wait().status == 0
+    assert Training(tmp_path, config, '--work-dir', straight).wait().status == 0
     wanted = losses(straight)
     assert sorted(wanted) == list(range(1, 19))
     assert all(len(values) == 1 for values in wanted.values())
@@ -65,20 +65,21 @@ def test_killed_run_goes_on_exactly(tmp_path, tiny_config):
             killed += 1
             while_saving += bool(parts())
         check_whole(broken)
-    assert Training(tmp_path, config, '--work-dir', broken,
-                    '--resume').wait().status == 0
+    assert Training(tmp_path, config, '--work-dir', broken, '--resume').wait().status == 0
     assert killed >= 3 and while_saving >= 1, (killed, while_saving)
     assert losses(broken) == wanted
     # and nothing is left over
     assert [p.name for p in broken.glob('*.pth')] == ['epoch_6.pth']
     assert not list(broken.glob('.*'))
-    ends = [torch.load(d / 'epoch_6.pth', weights_only=True)['state_dict']
-            for d in (straight, broken)]
+    ends = [
+        torch.load(d / 'epoch_6.pth', weights_only=True)['state_dict'] for d in (straight, broken)
+    ]
     assert all(torch.equal(a, b) for a, b in zip(*(e.values() for e in ends)))
 
 
 def test_old_checkpoint_goes_after_the_new_one_is_there(tmp_path):
     from mssl_plugins.files import write_atomically
+
     path = tmp_path / 'sub' / 'a.pth'
     write_atomically(b'old', path)
 
@@ -90,8 +91,7 @@ def test_old_checkpoint_goes_after_the_new_one_is_there(tmp_path):
     assert os.listdir(path.parent) == ['a.pth']
 
 
-def test_nan_stops_before_the_weights_are_touched(tmp_path, tiny_config,
-                                                  train):
+def test_nan_stops_before_the_weights_are_touched(tmp_path, tiny_config, train):
     # a temperature of 0 from the third epoch on
     config = tiny_config("""
         default_hooks['schedule']['schedules'] += [dict(
@@ -115,7 +115,7 @@ class Evil:
         self.mark = mark
 
     def __reduce__(self):
-        return os.system, (f'touch {self.mark}', )
+        return os.system, (f'touch {self.mark}',)
 
 
 @pytest.mark.parametrize('how', ['--resume', '--cfg-options'])
@@ -131,39 +131,56 @@ def test_stranger_checkpoint_runs_no_code(tmp_path, tiny_config, train, how):
     assert not mark.exists() and not (tmp_path / 'run').exists()
 
 
-def test_config_inside_a_checkpoint_is_not_executed(tmp_path, tiny_config,
-                                                    train):
-    first = train(tiny_config(), '--work-dir', tmp_path / 'run',
-                  '--cfg-options', 'train_cfg.max_epochs=1')
+def test_config_inside_a_checkpoint_is_not_executed(tmp_path, tiny_config, train):
+    first = train(
+        tiny_config(), '--work-dir', tmp_path / 'run', '--cfg-options', 'train_cfg.max_epochs=1'
+    )
     assert first.status == 0
     mark, path = tmp_path / 'mark', tmp_path / 'run' / 'epoch_1.pth'
     checkpoint = torch.load(path, weights_only=True)
     checkpoint['meta']['config'] = f'import os; os.system("touch {mark}")'
     torch.save(checkpoint, path)
-    ended = train(tiny_config(), '--work-dir', tmp_path / 'run', '--resume',
-                  '--cfg-options', 'train_cfg.max_epochs=2')
+    ended = train(
+        tiny_config(),
+        '--work-dir',
+        tmp_path / 'run',
+        '--resume',
+        '--cfg-options',
+        'train_cfg.max_epochs=2',
+    )
     assert ended.status == 0, ended.text[-2000:]
     assert not mark.exists()
 
 
-def test_checkpoint_of_another_architecture_is_refused(tmp_path, tiny_config,
-                                                       train):
+def test_checkpoint_of_another_architecture_is_refused(tmp_path, tiny_config, train):
     saved = tmp_path / 'run' / 'epoch_1.pth'
-    assert train(tiny_config(), '--work-dir', saved.parent, '--cfg-options',
-                 'train_cfg.max_epochs=1').status == 0
-    other = tiny_config("""
+    assert (
+        train(
+            tiny_config(), '--work-dir', saved.parent, '--cfg-options', 'train_cfg.max_epochs=1'
+        ).status
+        == 0
+    )
+    other = tiny_config(
+        """
         model['backbone']['depth'] = 50
         model['neck']['in_channels'] = 128
-        """, 'other')
-    for arguments in (['--cfg-options', f'load_from={saved}'],
-                      ['--resume', saved]):
+        """,
+        'other',
+    )
+    for arguments in (['--cfg-options', f'load_from={saved}'], ['--resume', saved]):
         ended = train(other, '--work-dir', tmp_path / 'new', *arguments)
         assert ended.status == 1 and 'does not fit this MoCo' in ended.error
         assert not (tmp_path / 'new').exists()
     # the head alone may differ when weights are loaded, not when resuming
     other = tiny_config("model['neck']['hid_channels'] = 16", 'other')
-    ended = train(other, '--work-dir', tmp_path / 'new', '--cfg-options',
-                  f'load_from={saved}', 'train_cfg.max_epochs=1')
+    ended = train(
+        other,
+        '--work-dir',
+        tmp_path / 'new',
+        '--cfg-options',
+        f'load_from={saved}',
+        'train_cfg.max_epochs=1',
+    )
     assert ended.status == 0
     ended = train(other, '--work-dir', tmp_path / 'new', '--resume', saved)
     assert ended.status == 1 and 'neck' in ended.error

@@ -1,4 +1,5 @@
 """Runs that are asked to stop, a full disk, runs that share a folder; resuming inside an epoch."""
+
 import fcntl
 import logging
 import os
@@ -19,10 +20,13 @@ LOG = """
     log_processor = dict(window_size=1)
     visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 """
-LONG = LOG + """
+LONG = (
+    LOG
+    + """
     train_cfg['max_epochs'] = 400
     default_hooks['checkpoint']['interval'] = 1000
 """
+)
 # What OpenMMLab's transforms draw comes from the global generators.
 STOCK = """
     train_dataloader['dataset']['pipeline'].insert(
@@ -50,11 +54,15 @@ def same_weights(a: dict, b: dict) -> bool:
 @pytest.mark.parametrize('workers', [0, 2])
 @pytest.mark.parametrize('extra', ['', STOCK])
 def test_checkpoint_inside_an_epoch_resumes_exactly(tmp_path, tiny_config, train, workers, extra):
-    config = tiny_config(LOG + extra + f"""
+    config = tiny_config(
+        LOG
+        + extra
+        + f"""
     train_cfg['max_epochs'] = 2
     train_dataloader.update(num_workers={workers}, batch_size=4)
     default_hooks['checkpoint'].update(by_epoch=False, interval=4, max_keep_ckpts=-1)
-    """)  # 6 batches an epoch
+    """
+    )  # 6 batches an epoch
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     assert train(config, '--work-dir', whole).status == 0
     wanted = losses(whole)
@@ -69,11 +77,14 @@ def test_checkpoint_inside_an_epoch_resumes_exactly(tmp_path, tiny_config, train
 
 
 def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
-    config = tiny_config(LOG + """
+    config = tiny_config(
+        LOG
+        + """
     train_cfg['max_epochs'] = 150
     train_dataloader['num_workers'] = 2
     default_hooks['checkpoint']['interval'] = 1000
-    """)
+    """
+    )
     broken, straight = tmp_path / 'broken', tmp_path / 'straight'
     done = 0
     for name, status in (('SIGTERM', 143), ('SIGHUP', 143), ('SIGUSR1', 143), ('SIGINT', 130)):
@@ -129,15 +140,20 @@ def test_full_disk_names_path_and_last_checkpoint(tmp_path, tiny_config):
 
 def test_checkpoint_by_the_clock(tmp_path, tiny_config, train):
     folder = tmp_path / 'run'
-    config = tiny_config(LOG + """
+    config = tiny_config(
+        LOG
+        + """
     train_cfg['max_epochs'] = 2
     default_hooks['checkpoint'].update(minutes=1e-9, interval=5, save_last=False)
-    """)
+    """
+    )
     assert train(config, '--work-dir', folder).status == 0
     assert [p.name for p in folder.glob('*.pth')] == ['interim.pth']
     assert last(folder)['meta']['iter'] == 6
-    config.write_text(config.read_text() + "default_hooks['checkpoint']['save_last'] = True\n"
-                      "train_cfg['max_epochs'] = 3\n")
+    config.write_text(
+        config.read_text() + "default_hooks['checkpoint']['save_last'] = True\n"
+        "train_cfg['max_epochs'] = 3\n"
+    )
     ended = train(config, '--work-dir', folder, '--resume')
     assert ended.status == 0 and '6 of 9 iterations are done' in ended.text
     assert [p.name for p in folder.glob('*.pth')] == ['epoch_3.pth']  # which replaces it
@@ -184,10 +200,13 @@ def test_old_run_is_not_lost(tmp_path, tiny_config, train):
 
 
 def test_resuming_deletes_only_its_own_files(tmp_path, tiny_config, train):
-    folder, config = tmp_path / 'run', tiny_config("""
+    folder, config = (
+        tmp_path / 'run',
+        tiny_config("""
     train_cfg['max_epochs'] = 2
     default_hooks['checkpoint']['max_keep_ckpts'] = 2
-    """)
+    """),
+    )
     assert train(config, '--work-dir', folder, '--epochs', 1).status == 0
     mine, tree = tmp_path / 'mine.pth', tmp_path / 'tree'
     mine.write_text('mine')
@@ -201,8 +220,9 @@ def test_resuming_deletes_only_its_own_files(tmp_path, tiny_config, train):
     (folder / 'epoch_').mkdir()  # so that a path through it would be found
     (folder / 'epoch_7.pth').write_text('mine')
     torch.save(checkpoint, path)
-    ended = train(config, '--work-dir', folder, '--resume', '--cfg-options',
-                  'train_cfg.max_epochs=3')
+    ended = train(
+        config, '--work-dir', folder, '--resume', '--cfg-options', 'train_cfg.max_epochs=3'
+    )
     assert ended.status == 0, ended.text[-2000:]
     assert mine.exists() and (tree / 'a').exists() and (folder / 'epoch_7.pth').exists()
     assert not path.exists() and (folder / 'epoch_3.pth').exists()
@@ -210,8 +230,15 @@ def test_resuming_deletes_only_its_own_files(tmp_path, tiny_config, train):
     other = tmp_path / 'other'
     other.mkdir()
     (other / 'epoch_2.pth').write_text('mine')
-    ended = train(config, '--work-dir', other, '--resume', folder / 'epoch_3.pth',
-                  '--cfg-options', 'train_cfg.max_epochs=5')
+    ended = train(
+        config,
+        '--work-dir',
+        other,
+        '--resume',
+        folder / 'epoch_3.pth',
+        '--cfg-options',
+        'train_cfg.max_epochs=5',
+    )
     assert ended.status == 0, ended.text[-2000:]
     assert (other / 'epoch_2.pth').read_text() == 'mine'
 
@@ -220,22 +247,37 @@ def test_best_checkpoint_outside_is_not_deleted(tmp_path):
     folder = tmp_path / 'run'
     folder.mkdir()
     for given, wanted in (
-            (str(tmp_path / 'mine'), None), (str(folder / 'notes.pth'), None),
-            ('/moved/best_a_epoch_3.pth', str(folder / 'best_a_epoch_3.pth'))):
+        (str(tmp_path / 'mine'), None),
+        (str(folder / 'notes.pth'), None),
+        ('/moved/best_a_epoch_3.pth', str(folder / 'best_a_epoch_3.pth')),
+    ):
         hub = MessageHub.get_instance(f'best-{given}')
         hub.update_info('best_ckpt', given)
         hook = AtomicCheckpointHook(save_best='a', rule='greater')
-        hook.before_train(SimpleNamespace(
-            work_dir=str(folder), message_hub=hub, _resume=True, epoch=3, iter=9,
-            _load_from=str(folder / 'epoch_3.pth'), logger=logging.getLogger('test')))
+        hook.before_train(
+            SimpleNamespace(
+                work_dir=str(folder),
+                message_hub=hub,
+                _resume=True,
+                epoch=3,
+                iter=9,
+                _load_from=str(folder / 'epoch_3.pth'),
+                logger=logging.getLogger('test'),
+            )
+        )
         assert hook.best_ckpt_path == wanted
 
 
-@pytest.mark.parametrize('options, said', [
-    (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs is 0: nothing to train'),
-    (['train_dataloader.batch_size=25'], '24 images a process, fewer than '
-     'train_dataloader.batch_size=25, and drop_last=True'),
-])
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs is 0: nothing to train'),
+        (
+            ['train_dataloader.batch_size=25'],
+            '24 images a process, fewer than train_dataloader.batch_size=25, and drop_last=True',
+        ),
+    ],
+)
 def test_nothing_to_train_is_no_success(tmp_path, tiny_config, train, options, said):
     ended = train(tiny_config(), '--work-dir', tmp_path / 'run', '--cfg-options', *options)
     assert ended.status == 1 and said in ended.error, ended.text[-2000:]

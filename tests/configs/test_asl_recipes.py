@@ -1,4 +1,5 @@
 """Every pre-training number of ASL's supplement against the shipped configs."""
+
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,15 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mssl_plugins.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LARGE = ['vit-b16_8xb512-coslr-800e_coco', 'vit-b16_8xb512-coslr-800e_in100-coco',
-         'vit-b16_8xb512-coslr-4000e_in100-coco', 'vit-b16_8xb512-coslr-800e_in1k',
-         'vit-b16_8xb512-coslr-1600e_in1k', 'vit-b16_8xb512-coslr-800e_openimages',
-         'vit-l16_8xb512-coslr-800e_in100-coco']
+LARGE = [
+    'vit-b16_8xb512-coslr-800e_coco',
+    'vit-b16_8xb512-coslr-800e_in100-coco',
+    'vit-b16_8xb512-coslr-4000e_in100-coco',
+    'vit-b16_8xb512-coslr-800e_in1k',
+    'vit-b16_8xb512-coslr-1600e_in1k',
+    'vit-b16_8xb512-coslr-800e_openimages',
+    'vit-l16_8xb512-coslr-800e_in100-coco',
+]
 SMALL = ['vit-s4_1xb512-coslr-1600e_cifar10', 'vit-s4_1xb512-coslr-1600e_cifar100']
 ASL = sorted(CONFIGS.glob('asl/*.py'))
 MAE = sorted(CONFIGS.glob('mae/*.py'))
@@ -37,7 +43,7 @@ def view(cfg):
     for part in dataset.get('datasets', [dataset]):
         views, pack = part.pipeline
         assert (views.type, pack.type) == ('mssl_plugins.Views', 'mssl_plugins.PackViews')
-        group, = views.views
+        (group,) = views.views
         assert group.num == 1
     return group
 
@@ -55,20 +61,20 @@ def mae_views(group):
 def optimizer(cfg, lr, betas):
     assert cfg.optim_wrapper.type == 'mssl_plugins.BF16OptimWrapper'
     o = cfg.optim_wrapper.optimizer
-    assert (o.type, o.weight_decay, o.betas) == ('AdamW', .05, betas)
+    assert (o.type, o.weight_decay, o.betas) == ('AdamW', 0.05, betas)
     assert o.lr == pytest.approx(lr, rel=1e-12)
 
 
 def networks(method, cfg, dim, arch, decoder, patch, tokens):
     model = cfg.model
-    assert model.type == f"mssl_plugins.{'ASL' if method == 'asl' else 'MAE'}"
-    assert model.mask_ratio == .75 and model.norm_pix
+    assert model.type == f'mssl_plugins.{"ASL" if method == "asl" else "MAE"}'
+    assert model.mask_ratio == 0.75 and model.norm_pix
     assert (model.backbone.patch_size, model.neck.num_patches) == (patch, tokens)
     with torch.device('meta'):
         built = MODELS.build(dict(model))
     a = built.backbone.arch_settings
     assert (a['num_layers'], a['embed_dims'], a['num_heads']) == arch
-    assert built.grid == (tokens**.5, tokens**.5) == built.neck.grid
+    assert built.grid == (tokens**0.5, tokens**0.5) == built.neck.grid
     neck = model.neck
     assert (neck.decoder_depth, neck.decoder_embed_dim, neck.decoder_num_heads) == decoder
     assert neck.embed_dim == dim
@@ -76,7 +82,7 @@ def networks(method, cfg, dim, arch, decoder, patch, tokens):
         layer = built.layer
         assert (layer.embed_dims, layer.attn.num_heads) == (dim, 4)
         rates = {m.p for m in layer.modules() if isinstance(m, torch.nn.Dropout)}
-        assert rates == {.5} and layer.attn.attn_drop == 0  # not on attention weights: ours
+        assert rates == {0.5} and layer.attn.attn_drop == 0  # not on attention weights: ours
 
 
 @pytest.mark.parametrize('method', ['mae', 'asl'])
@@ -86,7 +92,7 @@ def test_large_scale(method, name):
     cfg = load(method, name)
     base, settings, _ = name.split('_')
     schedule(cfg, 40, int(settings.split('-')[-1][:-1]))
-    optimizer(cfg, 1.5e-4 * 4096 / 256, (.9, .95))
+    optimizer(cfg, 1.5e-4 * 4096 / 256, (0.9, 0.95))
     assert cfg.base_lr == 1.5e-4
     assert cfg.auto_scale_lr.base_batch_size == 4096 == 8 * cfg.train_dataloader.batch_size
     assert mae_views(view(cfg)) == set()
@@ -96,7 +102,7 @@ def test_large_scale(method, name):
     else:
         networks(method, cfg, 1024, (24, 1024, 16), (8, 512, 16), 16, 14 * 14)
     if method == 'asl':
-        assert cfg.model.get('weight', 1.) == 1.
+        assert cfg.model.get('weight', 1.0) == 1.0
 
 
 @pytest.mark.parametrize('method', ['mae', 'asl'])
@@ -105,20 +111,25 @@ def test_small_scale(method, name):
     """Section 2.2; MAE's decoder is the same."""
     cfg = load(method, name)
     schedule(cfg, 10, 1600)
-    optimizer(cfg, 1e-3 * 512 / 256, (.9, .999))
+    optimizer(cfg, 1e-3 * 512 / 256, (0.9, 0.999))
     assert cfg.base_lr == 1e-3
     assert cfg.train_dataloader.batch_size == 512 == cfg.auto_scale_lr.base_batch_size
     group = view(cfg)
-    assert (group.size, group.crop, group.flip) == (32, 'pad', .5)
+    assert (group.size, group.crop, group.flip) == (32, 'pad', 0.5)
     assert set(group) == {'num', 'size', 'crop', 'padding', 'flip'}
     networks(method, cfg, 384, (12, 384, 6), (8, 384, 6), 4, 8 * 8)
     assert name.split('_')[-1] in cfg.train_dataloader.dataset.data_root
 
 
 @pytest.mark.parametrize('method', ['mae', 'asl'])
-@pytest.mark.parametrize('name, images, printed', [
-    ('vit-b16_8xb512-coslr-800e_in1k', 1281167, 249), ('vit-b16_8xb512-coslr-1600e_in1k', 1281167, 499),  # noqa: E501
-    ('vit-b16_8xb512-coslr-4000e_in100-coco', 126689 + 118287, 236)])
+@pytest.mark.parametrize(
+    'name, images, printed',
+    [
+        ('vit-b16_8xb512-coslr-800e_in1k', 1281167, 249),
+        ('vit-b16_8xb512-coslr-1600e_in1k', 1281167, 499),  # noqa: E501
+        ('vit-b16_8xb512-coslr-4000e_in100-coco', 126689 + 118287, 236),
+    ],
+)
 def test_table3_iterations_come_out(method, name, images, printed):
     """Thousands of iterations at batch 4096 with incomplete batches dropped."""
     cfg = load(method, name)
@@ -127,40 +138,62 @@ def test_table3_iterations_come_out(method, name, images, printed):
     assert abs(iterations / 1000 - printed) < 1
 
 
-@pytest.mark.parametrize('weight, accuracy', [(.1, 47.0), (.5, 48.0), (1., 48.6), (2., 47.3)])
+@pytest.mark.parametrize('weight, accuracy', [(0.1, 47.0), (0.5, 48.0), (1.0, 48.6), (2.0, 47.3)])
 def test_section9_weights(weight, accuracy):
     """The best, 1, is the default; its figure stands in the other configs."""
     tail = '' if weight == 1 else f'-w{weight:g}'.replace('.', '')
     cfg = load('asl', 'vit-b16_8xb512-coslr-800e_coco', tail)
-    assert cfg.model.get('weight', 1.) == weight
+    assert cfg.model.get('weight', 1.0) == weight
     if weight == 1:
-        assert all('(weight 1: 48.6)' in load('asl', 'vit-b16_8xb512-coslr-800e_coco', other).catalogue.expected  # noqa: E501
-                   for other in ('-w01', '-w05', '-w2'))
+        assert all(
+            '(weight 1: 48.6)'
+            in load('asl', 'vit-b16_8xb512-coslr-800e_coco', other).catalogue.expected  # noqa: E501
+            for other in ('-w01', '-w05', '-w2')
+        )
     else:
         assert f'linear {accuracy} ' in cfg.catalogue.expected
     schedule(cfg, 40, 800)
 
 
-@pytest.mark.parametrize('name, accuracy, added', [
-    ('', 58.8, set()), ('-jitter', 57.6, {'jitter'}), ('-gray', 57.4, {'gray'}),
-    ('-blur', 58.2, {'blur'}), ('-solarize', 55.8, {'solarize'})])
+@pytest.mark.parametrize(
+    'name, accuracy, added',
+    [
+        ('', 58.8, set()),
+        ('-jitter', 57.6, {'jitter'}),
+        ('-gray', 57.4, {'gray'}),
+        ('-blur', 58.2, {'blur'}),
+        ('-solarize', 55.8, {'solarize'}),
+    ],
+)
 def test_table5_augmentations(name, accuracy, added):
     cfg = load('mae', 'vit-b16_8xb512-coslr-200e_in1k', name)
     schedule(cfg, 40, 200)
     assert cfg.catalogue.expected == f'ImageNet-1K linear {accuracy}'
     assert mae_views(view(cfg)) == added
     assert cfg.train_dataloader.dataset.data_root.endswith('imagenet/train')
-    optimizer(cfg, 1.5e-4 * 4096 / 256, (.9, .95))
+    optimizer(cfg, 1.5e-4 * 4096 / 256, (0.9, 0.95))
 
 
-@pytest.mark.parametrize('method, name, words', [
-    ('mae', 'vit-b16_8xb512-coslr-800e_in1k', 'linear 80.5, fine-tuned 92.7'),  # Table 3
-    ('mae', 'vit-b16_8xb512-coslr-1600e_in1k', 'linear 85.3, fine-tuned 93.1'),
-    ('asl', 'vit-b16_8xb512-coslr-4000e_in100-coco', 'linear 85.9, fine-tuned 94.2'),
-    ('asl', 'vit-b16_8xb512-coslr-800e_in100-coco', 'linear 79.6, fine-tuned 92.4'),  # Table 4
-    ('asl', 'vit-l16_8xb512-coslr-800e_in100-coco', 'linear 85.1, fine-tuned 93.7'),
-    ('asl', 'vit-b16_8xb512-coslr-800e_openimages', 'linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU'),  # section 8  # noqa: E501
-    ('mae', 'vit-b16_8xb512-coslr-800e_openimages', 'linear 83.5, COCO 49.9 AP, ADE20K 47.8 mIoU')])
+@pytest.mark.parametrize(
+    'method, name, words',
+    [
+        ('mae', 'vit-b16_8xb512-coslr-800e_in1k', 'linear 80.5, fine-tuned 92.7'),  # Table 3
+        ('mae', 'vit-b16_8xb512-coslr-1600e_in1k', 'linear 85.3, fine-tuned 93.1'),
+        ('asl', 'vit-b16_8xb512-coslr-4000e_in100-coco', 'linear 85.9, fine-tuned 94.2'),
+        ('asl', 'vit-b16_8xb512-coslr-800e_in100-coco', 'linear 79.6, fine-tuned 92.4'),  # Table 4
+        ('asl', 'vit-l16_8xb512-coslr-800e_in100-coco', 'linear 85.1, fine-tuned 93.7'),
+        (
+            'asl',
+            'vit-b16_8xb512-coslr-800e_openimages',
+            'linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU',
+        ),  # section 8  # noqa: E501
+        (
+            'mae',
+            'vit-b16_8xb512-coslr-800e_openimages',
+            'linear 83.5, COCO 49.9 AP, ADE20K 47.8 mIoU',
+        ),
+    ],
+)
 def test_tables_3_and_4_and_section_8_expectations(method, name, words):
     assert words in load(method, name).catalogue.expected
 
@@ -192,13 +225,19 @@ def test_what_decays_is_what_decays_in_mae(path):
     with torch.device('meta'):
         model = MODELS.build(dict(cfg.model))
     wrapper = build_optim_wrapper(model, dict(cfg.optim_wrapper, type='OptimWrapper'))
-    decay = {id(p): group['weight_decay'] for group in wrapper.optimizer.param_groups
-             for p in group['params']}
-    free = {name for name, p in model.named_parameters() if p.requires_grad
-            and (len(p.shape) == 1 or name.endswith('.bias'))}
+    decay = {
+        id(p): group['weight_decay']
+        for group in wrapper.optimizer.param_groups
+        for p in group['params']
+    }
+    free = {
+        name
+        for name, p in model.named_parameters()
+        if p.requires_grad and (len(p.shape) == 1 or name.endswith('.bias'))
+    }
     for name, p in model.named_parameters():
         if p.requires_grad:
-            assert decay[id(p)] == (0 if name in free else .05), name
+            assert decay[id(p)] == (0 if name in free else 0.05), name
     assert free and not free & {'backbone.cls_token', 'neck.mask_token'}
     assert (
         not model.backbone.pos_embed.requires_grad
@@ -216,5 +255,5 @@ def test_concatenated_image_sets_run(image_folder, tmp_path):
     both = ROOT_DATASETS.build(cfg.train_dataloader.dataset)
     assert len(both) == 12 + 24
     for sample in (both[0], both[-1]):
-        view, = sample['inputs']
+        (view,) = sample['inputs']
         assert view.shape == (3, 224, 224) and view.dtype == torch.uint8

@@ -1,4 +1,5 @@
 """The dense benchmarks' configs: they build at full size, and hold the papers' numbers."""
+
 import re
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,13 @@ pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/tes
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / 'configs/benchmarks/detection').glob('*.py')) + sorted(
-    (ROOT / 'configs/benchmarks/segmentation').glob('*.py'))
-VOC, COCO1, COCO2 = ('faster-rcnn_r50-c4_8xb2-24k_voc0712', 'mask-rcnn_r50-c4_8xb2-1x_coco',
-                     'mask-rcnn_r50-c4_8xb2-2x_coco')
+    (ROOT / 'configs/benchmarks/segmentation').glob('*.py')
+)
+VOC, COCO1, COCO2 = (
+    'faster-rcnn_r50-c4_8xb2-24k_voc0712',
+    'mask-rcnn_r50-c4_8xb2-1x_coco',
+    'mask-rcnn_r50-c4_8xb2-2x_coco',
+)
 OWN_C4 = ('faster-rcnn_r50-c4_8xb2-1x_own-voc', 'mask-rcnn_r50-c4_8xb2-1x_own-coco')
 VITDET = ('vitdet_vit-b16_16xb4-100e_coco', 'vitdet_vit-l16_16xb4-100e_coco')
 UPERNET = ('upernet_vit-b16_8xb2-100e_ade20k', 'upernet_vit-l16_8xb2-100e_ade20k')
@@ -38,8 +43,11 @@ def groups(cfg, model):
     """name of each parameter -> (learning rate, weight decay), as the optimizer has them."""
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     names = {id(p): n for n, p in model.named_parameters()}
-    found = {names[id(p)]: (group['lr'], group['weight_decay'])
-             for group in wrapper.optimizer.param_groups for p in group['params']}
+    found = {
+        names[id(p)]: (group['lr'], group['weight_decay'])
+        for group in wrapper.optimizer.param_groups
+        for p in group['params']
+    }
     assert set(found) == set(names.values())  # none is left out
     return found
 
@@ -68,33 +76,57 @@ def test_length_and_header(path):
         assert cfg.train_dataloader.sampler.type == 'InfiniteSampler'
         assert max(s.get('end', 0) for s in cfg.param_scheduler) in (0, 100, 1000, length)
     head = path.read_text().split('\n_base_')[0]
-    for word in ('# Paper: ', '# Expected: ', '# Cost: ', '# Command: ', 'tools/train.py',
-                 f'/{path.name}'):
+    for word in (
+        '# Paper: ',
+        '# Expected: ',
+        '# Cost: ',
+        '# Command: ',
+        'tools/train.py',
+        f'/{path.name}',
+    ):
         assert word in head, word
     depth = 0
     files = [path]
     while files:  # bases of bases
         depth += 1
-        files = [(f.parent / b).resolve() for f in files for b in re.findall(
-            r"'([\w./-]+\.py)'", re.search(r'_base_ = (\[.*?\]|[^\n]*)', f.read_text(), re.S)[1])
-            if (f.parent / b).exists()] if any('_base_ =' in f.read_text() for f in files) else []
+        files = (
+            [
+                (f.parent / b).resolve()
+                for f in files
+                for b in re.findall(
+                    r"'([\w./-]+\.py)'",
+                    re.search(r'_base_ = (\[.*?\]|[^\n]*)', f.read_text(), re.S)[1],
+                )
+                if (f.parent / b).exists()
+            ]
+            if any('_base_ =' in f.read_text() for f in files)
+            else []
+        )
         files = [f for f in files if '_base_ =' in f.read_text()]
     assert depth <= 2
 
 
 def test_length_in_epochs_is_that_of_the_iterations():
-    for name, images in ((VOC, 5011 + 11540), (COCO1, 117266), (COCO2, 117266),
-                         ('setr-pup_vit-s16_8xb1-80k_cityscapes', 2975)):
+    for name, images in (
+        (VOC, 5011 + 11540),
+        (COCO1, 117266),
+        (COCO2, 117266),
+        ('setr-pup_vit-s16_8xb1-80k_cityscapes', 2975),
+    ):
         cfg = load(name)
         epochs = cfg.catalogue.iterations * cfg.auto_scale_lr.base_batch_size / images
         assert cfg.catalogue.epochs == int(epochs)
 
 
 # ---------------------------------------------------- MaskCo A.3, MixMask 2
-@pytest.mark.parametrize('name, iterations, steps, warmup, shorter', [
-    (VOC, 24000, [18000, 22000], 100, range(480, 801, 32)),
-    (COCO1, 90000, [60000, 80000], 1000, range(640, 801, 32)),
-    (COCO2, 180000, [120000, 160000], 1000, range(640, 801, 32))])
+@pytest.mark.parametrize(
+    'name, iterations, steps, warmup, shorter',
+    [
+        (VOC, 24000, [18000, 22000], 100, range(480, 801, 32)),
+        (COCO1, 90000, [60000, 80000], 1000, range(640, 801, 32)),
+        (COCO2, 180000, [120000, 160000], 1000, range(640, 801, 32)),
+    ],
+)
 def test_c4_schedule(name, iterations, steps, warmup, shorter):
     cfg = load(name)
     assert cfg.train_cfg.max_iters == iterations
@@ -119,7 +151,10 @@ def test_c4_network(name, monkeypatch):
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
     assert all(p.requires_grad for p in model.parameters())
     assert [n for n, _ in model.backbone.named_children() if n.startswith('layer')] == [
-        'layer1', 'layer2', 'layer3']
+        'layer1',
+        'layer2',
+        'layer3',
+    ]
     rpn, rcnn = cfg.model.train_cfg.rpn_proposal, cfg.model.train_cfg.rcnn
     assert (rpn.nms_pre, rpn.max_per_img) == (12000, 2000)
     assert (cfg.model.test_cfg.rpn.nms_pre, cfg.model.test_cfg.rpn.max_per_img) == (6000, 1000)
@@ -136,10 +171,17 @@ def test_c4_norms_do_not_decay(name, monkeypatch):
     """Detectron2's SOLVER: WEIGHT_DECAY 1e-4, WEIGHT_DECAY_NORM 0, biases as weights."""
     cfg = load(name)
     model = build(cfg, monkeypatch)
-    norms = {f'{n}.{part}' for n, m in model.named_modules()
-             if isinstance(m, torch.nn.SyncBatchNorm) for part in ('weight', 'bias')}
-    assert {'backbone.bn1.weight', 'roi_head.shared_head.norm.bias',
-            'roi_head.shared_head.layer4.2.bn3.weight'} <= norms
+    norms = {
+        f'{n}.{part}'
+        for n, m in model.named_modules()
+        if isinstance(m, torch.nn.SyncBatchNorm)
+        for part in ('weight', 'bias')
+    }
+    assert {
+        'backbone.bn1.weight',
+        'roi_head.shared_head.norm.bias',
+        'roi_head.shared_head.layer4.2.bn3.weight',
+    } <= norms
     for key, (lr, decay) in groups(cfg, model).items():
         assert lr == 0.02, key
         assert decay == (0 if key in norms else 1e-4), key
@@ -148,7 +190,9 @@ def test_c4_norms_do_not_decay(name, monkeypatch):
 def test_voc_data_and_both_measures():
     cfg = load(VOC)
     assert [d.ann_file for d in cfg.train_dataloader.dataset.datasets] == [
-        'VOC2007/ImageSets/Main/trainval.txt', 'VOC2012/ImageSets/Main/trainval.txt']
+        'VOC2007/ImageSets/Main/trainval.txt',
+        'VOC2012/ImageSets/Main/trainval.txt',
+    ]
     assert cfg.val_dataloader.dataset.ann_file == 'VOC2007/ImageSets/Main/test.txt'
     voc, coco = cfg.val_evaluator
     assert (voc.type, voc.eval_mode) == ('VOCMetric', '11points')
@@ -157,13 +201,15 @@ def test_voc_data_and_both_measures():
 
 
 # -------------------------------------------------------------- ASL 3.3, 3.4
-@pytest.mark.parametrize('name, arch, heads', [
-    (VITDET[0], (768, 12), 12), (VITDET[1], (1024, 24), 16)])
+@pytest.mark.parametrize(
+    'name, arch, heads', [(VITDET[0], (768, 12), 12), (VITDET[1], (1024, 24), 16)]
+)
 def test_vitdet(name, arch, heads, monkeypatch):
     cfg = load(name)
     assert cfg.train_cfg == dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
     assert cfg.optim_wrapper.optimizer == dict(
-        type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=0.1)
+        type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=0.1
+    )
     assert cfg.optim_wrapper.constructor == 'mssl_plugins.LayerDecayConstructor'
     assert cfg.auto_scale_lr.base_batch_size == 64
     warm, cosine = cfg.param_scheduler
@@ -214,12 +260,16 @@ def test_vitdet_layer_decay_is_the_variant(size, rate, monkeypatch):
 
 def test_half_cosine_ends_at_zero():
     from mmengine.registry import PARAM_SCHEDULERS
+
     cfg = load(VITDET[0])
-    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), dict(
-        optimizer=dict(type='SGD', lr=8e-5)))
+    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=8e-5)))
     per_epoch = 8
-    schedulers = [PARAM_SCHEDULERS.build(dict(s), default_args=dict(
-        optimizer=wrapper, epoch_length=per_epoch)) for s in cfg.param_scheduler]
+    schedulers = [
+        PARAM_SCHEDULERS.build(
+            dict(s), default_args=dict(optimizer=wrapper, epoch_length=per_epoch)
+        )
+        for s in cfg.param_scheduler
+    ]
     rates = []
     for _ in range(100 * per_epoch):
         rates.append(wrapper.param_groups[0]['lr'])
@@ -230,8 +280,10 @@ def test_half_cosine_ends_at_zero():
     assert rates[2 + 399] == pytest.approx(4e-5, rel=1e-2) and rates[-1] < 1e-9
 
 
-@pytest.mark.parametrize('name, arch, blocks', [
-    (UPERNET[0], (768, 12), [3, 5, 7, 11]), (UPERNET[1], (1024, 24), [7, 11, 15, 23])])
+@pytest.mark.parametrize(
+    'name, arch, blocks',
+    [(UPERNET[0], (768, 12), [3, 5, 7, 11]), (UPERNET[1], (1024, 24), [7, 11, 15, 23])],
+)
 def test_upernet(name, arch, blocks, monkeypatch):
     cfg = load(name)
     assert cfg.train_cfg.max_epochs == 100 and cfg.optim_wrapper.optimizer.type == 'AdamW'
@@ -252,19 +304,25 @@ def test_msts_networks_and_that_the_protocol_is_ours(monkeypatch):
     for cfg in (setr, coco):
         backbone = build(cfg, monkeypatch).backbone
         assert (backbone.embed_dims, backbone.num_layers) == (384, 12)
-        assert backbone.layers[0].attn.num_heads == 6 and 'ours' in Path(
-            cfg.filename).read_text().split('_base_')[0]
+        assert (
+            backbone.layers[0].attn.num_heads == 6
+            and 'ours' in Path(cfg.filename).read_text().split('_base_')[0]
+        )
         assert 'another protocol' in cfg.catalogue.expected
     head = setr.model.decode_head
     assert (head.type, head.num_convs, head.up_scale, head.num_classes) == ('SETRUPHead', 4, 2, 19)
 
 
 # ------------------------------------------------------------------ one's own
-@pytest.mark.parametrize('name, heads', [
-    ('faster-rcnn_r50-c4_8xb2-1x_own-voc', ['bbox_head']),
-    ('mask-rcnn_r50-c4_8xb2-1x_own-coco', ['bbox_head', 'mask_head']),
-    ('vitdet_vit-b16_32xb2-36e_own-coco', ['bbox_head', 'mask_head']),
-    ('upernet_vit-b16_8xb2-100e_own-masks', ['decode_head', 'auxiliary_head'])])
+@pytest.mark.parametrize(
+    'name, heads',
+    [
+        ('faster-rcnn_r50-c4_8xb2-1x_own-voc', ['bbox_head']),
+        ('mask-rcnn_r50-c4_8xb2-1x_own-coco', ['bbox_head', 'mask_head']),
+        ('vitdet_vit-b16_32xb2-36e_own-coco', ['bbox_head', 'mask_head']),
+        ('upernet_vit-b16_8xb2-100e_own-masks', ['decode_head', 'auxiliary_head']),
+    ],
+)
 def test_own_data_by_path_and_classes(name, heads, monkeypatch):
     monkeypatch.setenv('OWN_DATA', '/some where/of mine')
     monkeypatch.setenv('OWN_CLASSES', 'cat, hot dog,bird')

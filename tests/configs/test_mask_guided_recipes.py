@@ -2,6 +2,7 @@
 
 Tables 3 to 6 are evaluation protocols, see configs/benchmarks.
 """
+
 import ast
 from pathlib import Path
 
@@ -27,8 +28,12 @@ def load(name):
 
 
 def schedules(cfg):
-    return {s.target: s for hook in cfg.default_hooks.values()
-            if hook.type == 'mssl_plugins.ScheduleHook' for s in hook.schedules}
+    return {
+        s.target: s
+        for hook in cfg.default_hooks.values()
+        if hook.type == 'mssl_plugins.ScheduleHook'
+        for s in hook.schedules
+    }
 
 
 def relation(name):
@@ -36,7 +41,7 @@ def relation(name):
     if not name.startswith('mask-guided') or 'distill' in name:
         return None
     negative = 'negative' in name
-    return dict(positive=not negative, negative=negative, init=2. if 'init2' in name else 0.)
+    return dict(positive=not negative, negative=negative, init=2.0 if 'init2' in name else 0.0)
 
 
 @pytest.mark.parametrize('name', DINO)
@@ -50,7 +55,11 @@ def test_table_1(name):
     assert (warm.type, warm.end, warm.convert_to_iter_based) == ('LinearLR', 10, True)
     epochs = cfg.train_cfg.max_epochs
     assert (cosine.type, cosine.begin, cosine.end, cosine.T_max) == (
-        'CosineAnnealingLR', 10, epochs, epochs - 10)
+        'CosineAnnealingLR',
+        10,
+        epochs,
+        epochs - 10,
+    )
     moving = schedules(cfg)
     decay = moving['optimizer.weight_decay']
     assert (decay.start, decay.end, decay.curve) == (0.04, 0.4, 'cosine') and 'length' not in decay
@@ -58,7 +67,8 @@ def test_table_1(name):
     temperature = Schedule(**moving['criterion.teacher_temp'])
     values = [temperature.value(10 * e + 7, 10, 10 * epochs) for e in range(epochs)]
     assert values == pytest.approx(  # DINO's formula
-        np.concatenate([np.linspace(0.04, 0.07, 30), np.full(epochs - 30, 0.07)]))
+        np.concatenate([np.linspace(0.04, 0.07, 30), np.full(epochs - 30, 0.07)])
+    )
     if 'distill' in name:  # the teacher stands still
         assert 'teacher.momentum' not in moving
     else:
@@ -98,8 +108,12 @@ def test_table_2(name):
     epochs = cfg.train_cfg.max_epochs
     assert (warm.type, warm.end) == ('LinearLR', 40)
     assert (cosine.type, cosine.begin, cosine.end, cosine.T_max) == (
-        'CosineAnnealingLR', 40, epochs, epochs - 40)
-    view, = cfg.train_dataloader.dataset.pipeline[-2].views
+        'CosineAnnealingLR',
+        40,
+        epochs,
+        epochs - 40,
+    )
+    (view,) = cfg.train_dataloader.dataset.pipeline[-2].views
     assert view.get('crop', 'random_resized') == 'random_resized'
     assert not {'jitter', 'gray', 'blur', 'solarize'} & set(view)
     assert epochs == 800  # our choice
@@ -108,17 +122,29 @@ def test_table_2(name):
         patch = 8 if 'vit-b8' in name else 16
         assert cfg.model.backbone.patch_size == cfg.model.neck.patch_size == patch
         assert cfg.model.get('mask_unit', 1) == 16 // patch  # A.2: 2 x 2 tokens at ViT/8
-        assert cfg.model.neck.num_patches == (224 // patch)**2
+        assert cfg.model.neck.num_patches == (224 // patch) ** 2
 
 
 def test_every_column_ships():
     """DINO and MAE alone and with the bias of either relation; phase 2; ViT/8."""
-    stems = {f'{a}_vit-s16_8xb64-coslr-300e_in100' for a in (
-        'dino', 'mask-guided_dino', 'mask-guided-negative_dino', 'mask-guided-init2_dino',
-        'mask-guided-distill_dino')}
-    stems |= {f'{a}_vit-b16_8xb512-coslr-800e_in100' for a in (
-        'mae', 'mask-guided_mae', 'mask-guided-negative_mae', 'mask-guided-distill_mae')}
-    stems |= {'mae_vit-b8_8xb512-coslr-800e_in100', 'mask-guided_mae_vit-b8_8xb512-coslr-800e_in100'}  # noqa: E501
+    stems = {
+        f'{a}_vit-s16_8xb64-coslr-300e_in100'
+        for a in (
+            'dino',
+            'mask-guided_dino',
+            'mask-guided-negative_dino',
+            'mask-guided-init2_dino',
+            'mask-guided-distill_dino',
+        )
+    }
+    stems |= {
+        f'{a}_vit-b16_8xb512-coslr-800e_in100'
+        for a in ('mae', 'mask-guided_mae', 'mask-guided-negative_mae', 'mask-guided-distill_mae')
+    }
+    stems |= {
+        'mae_vit-b8_8xb512-coslr-800e_in100',
+        'mask-guided_mae_vit-b8_8xb512-coslr-800e_in100',
+    }  # noqa: E501
     assert set(IN100) == stems
 
 
@@ -143,7 +169,8 @@ def test_what_the_name_says(name):
     for part in ('bank', 'test'):
         pipeline = cfg.default_hooks.knn[part].dataset.pipeline
         assert [t.type.split('.')[1] for t in pipeline] == ['LoadSegments'] * bool(
-            guided and not scenes) + ['CenterView', 'PackViews']
+            guided and not scenes
+        ) + ['CenterView', 'PackViews']
         files.append(pipeline[0].get('segments'))
     if guided and not scenes:
         train = cfg.train_dataloader.dataset.pipeline[0].segments
@@ -158,7 +185,8 @@ def test_phase_2_starts_where_phase_1_ends(name):
     phase1 = name.replace('-distill', '')
     before = load(phase1)
     assert cfg.model.teacher.checkpoint == (
-        f'work_dirs/{phase1}/epoch_{before.train_cfg.max_epochs}.pth')
+        f'work_dirs/{phase1}/epoch_{before.train_cfg.max_epochs}.pth'
+    )
     # the same settings as in phase 1 (A.1)
     for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'):
         assert cfg.get(key) == before.get(key), key
@@ -173,14 +201,23 @@ def test_a_config_says_what_it_costs_and_gives(name):
     for line, word in zip(lines[1:5], ('Paper', 'Expected', 'Cost', 'Command')):
         assert line.startswith(f'# {word}: ')
     assert lines[4].endswith(f'configs/mask_guided/{name}.py')
-    values = {getattr(n.targets[0], 'id', None): n.value for n in ast.parse(text).body
-              if isinstance(n, ast.Assign)}
+    values = {
+        getattr(n.targets[0], 'id', None): n.value
+        for n in ast.parse(text).body
+        if isinstance(n, ast.Assign)
+    }
     assert {k.arg for k in values['catalogue'].keywords} == {
-        'method', 'base', 'data', 'epochs', 'expected'}
+        'method',
+        'base',
+        'data',
+        'epochs',
+        'expected',
+    }
     cfg = load(name)
     assert cfg.catalogue.epochs == cfg.train_cfg.max_epochs
     assert cfg.catalogue.method == (
-        'mask-guided' if name.startswith('mask-guided') else cfg.catalogue.base)
+        'mask-guided' if name.startswith('mask-guided') else cfg.catalogue.base
+    )
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -203,25 +240,35 @@ def test_a_config_builds_at_full_size(name):
     bias = [k for k, p in model.named_parameters() if 'mask_bias' in k and p.requires_grad]
     letters = {k.split('.')[-2] for k in bias}
     given = relation(name) or {}
-    assert letters == {letter for letter, key in (('a', 'positive'), ('b', 'negative'))
-                       if given.get(key)}
+    assert letters == {
+        letter for letter, key in (('a', 'positive'), ('b', 'negative')) if given.get(key)
+    }
     assert all(k.startswith('backbone.') for k in bias)
 
 
-@pytest.mark.parametrize('name', ['mask-guided_dino_vit-s16_8xb64-coslr-300e_in100',
-                                  'mask-guided_mae_vit-b16_8xb512-coslr-800e_in100',
-                                  'mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10',
-                                  'mask-guided_mae_vit-mini_1xb64-coslr-12e_cifar10'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mask-guided_dino_vit-s16_8xb64-coslr-300e_in100',
+        'mask-guided_mae_vit-b16_8xb512-coslr-800e_in100',
+        'mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10',
+        'mask-guided_mae_vit-mini_1xb64-coslr-12e_cifar10',
+    ],
+)
 def test_no_decay_pulls_the_bias_to_zero(name):
     cfg = load(name)
     cfg.model.backbone.arch = dict(
-        embed_dims=cfg.model.backbone.get('embed_dims', 24), num_layers=2, num_heads=2,
-        feedforward_channels=8)
+        embed_dims=cfg.model.backbone.get('embed_dims', 24),
+        num_layers=2,
+        num_heads=2,
+        feedforward_channels=8,
+    )
     if 'head' in cfg.model:
         cfg.model.head.update(in_channels=24, out_channels=8, hidden_channels=8)
     else:
-        cfg.model.neck.update(embed_dim=24, decoder_embed_dim=16, decoder_depth=1,
-                              decoder_num_heads=2)
+        cfg.model.neck.update(
+            embed_dim=24, decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2
+        )
     model = MODELS.build(cfg.model)
     cfg.optim_wrapper.type = 'OptimWrapper'
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
@@ -236,9 +283,14 @@ def test_no_decay_pulls_the_bias_to_zero(name):
 
 def test_on_scenes_the_baseline_is_asked_the_same_queries():
     """The embedded scenes: DINO, MST and the bias are measured on the same images."""
-    knns = [Config.fromfile(CONFIGS / f).default_hooks.knn for f in (
-        'dino/dino_vit-mini_1xb64-coslr-6e_scenes.py', 'mst/mst_vit-mini_1xb64-coslr-6e_scenes.py',
-        'mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes.py')]
+    knns = [
+        Config.fromfile(CONFIGS / f).default_hooks.knn
+        for f in (
+            'dino/dino_vit-mini_1xb64-coslr-6e_scenes.py',
+            'mst/mst_vit-mini_1xb64-coslr-6e_scenes.py',
+            'mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes.py',
+        )
+    ]
     for part in ('bank', 'test'):
         assert len({(k[part].dataset.indices, k[part].dataset.length) for k in knns}) == 1
     assert len({k.k for k in knns}) == len({k.temperature for k in knns}) == 1

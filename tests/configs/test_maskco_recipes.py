@@ -1,4 +1,5 @@
 """Every number of MaskCo's specification and supplement against the shipped configs."""
+
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_recipe(name):
         0.9,
         1e-4,
     )
-    schedule, = cfg.param_scheduler
+    (schedule,) = cfg.param_scheduler
     assert schedule.type == 'CosineAnnealingLR' and schedule.T_max == 200
     model = cfg.model
     assert (model.momentum, model.temperature, model.shuffle_bn) == (0.999, 0.2, True)
@@ -65,7 +66,7 @@ def test_recipe(name):
             512,
             2048,
         )
-    view, = views.views
+    (view,) = views.views
     assert (view.num, view.size, view.scale) == (2, 224, (0.2, 1.0))
     assert plain(view.jitter) == dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
     assert (
@@ -95,16 +96,25 @@ def test_same_hyper_parameters_on_all_sets(data, variant):
 
 
 def test_pre_training_sets_need_no_labels():
-    coco, cc = (load(f'maskco_resnet50_8xb32-coslr-200e_{d}').train_dataloader.dataset for d in ('coco', 'cc'))  # noqa: E501
+    coco, cc = (
+        load(f'maskco_resnet50_8xb32-coslr-200e_{d}').train_dataloader.dataset
+        for d in ('coco', 'cc')
+    )  # noqa: E501
     assert coco.type == cc.type == 'mssl_plugins.ImageFolder'
     assert coco.labels is False and cc.labels is False and cc.list_file
 
 
 VARIANTS = {
-    'maskco': {}, 'maskco-in': dict(intra=True), 'maskco-nomask': dict(fill='none'),
-    'maskco-nomph': dict(neck=None), 'maskco-nomph-nomask': dict(fill='none', neck=None),
-    'maskco-conv': dict(kind='conv'), 'maskco-querymph': dict(mph_on_key=False),
-    'maskco-noise': dict(fill='noise'), 'maskco-imagemean': dict(fill='image_mean')}
+    'maskco': {},
+    'maskco-in': dict(intra=True),
+    'maskco-nomask': dict(fill='none'),
+    'maskco-nomph': dict(neck=None),
+    'maskco-nomph-nomask': dict(fill='none', neck=None),
+    'maskco-conv': dict(kind='conv'),
+    'maskco-querymph': dict(mph_on_key=False),
+    'maskco-noise': dict(fill='noise'),
+    'maskco-imagemean': dict(fill='image_mean'),
+}
 
 
 def changed(model, neck={}, kind='transformer', **change):
@@ -138,11 +148,16 @@ def test_mph_is_part_of_both_networks(name):
 
 # Table 1: the other methods' rows are the page's
 TABLE_1 = {
-    'random weights': (11.4, 16.2, 13.5, 9.1, 6.5), 'supervised': (15.2, 34.0, 47.9, 67.6, 76.2),
-    'relative position': (14.8, 31.3, 45.8, 49.3, 40.2), 'rotation': (12.9, 34.3, 44.9, 55.0, 49.1),
-    'NPID': (14.3, 31.2, 40.7, 54.5, 56.6), 'MoCo v2': (14.7, 32.8, 45.0, 61.6, 66.7),
-    'SimCLR': (17.1, 31.4, 41.4, 54.4, 61.6), 'BYOL': (15.5, 34.5, 47.2, 62.8, 71.6),
-    'MaskCo': (15.4, 33.6, 45.8, 59.6, 65.1)}
+    'random weights': (11.4, 16.2, 13.5, 9.1, 6.5),
+    'supervised': (15.2, 34.0, 47.9, 67.6, 76.2),
+    'relative position': (14.8, 31.3, 45.8, 49.3, 40.2),
+    'rotation': (12.9, 34.3, 44.9, 55.0, 49.1),
+    'NPID': (14.3, 31.2, 40.7, 54.5, 56.6),
+    'MoCo v2': (14.7, 32.8, 45.0, 61.6, 66.7),
+    'SimCLR': (17.1, 31.4, 41.4, 54.4, 61.6),
+    'BYOL': (15.5, 34.5, 47.2, 62.8, 71.6),
+    'MaskCo': (15.4, 33.6, 45.8, 59.6, 65.1),
+}
 
 
 @pytest.mark.parametrize('method', TABLE_1)
@@ -154,11 +169,21 @@ def test_table_1(method):
         assert words in catalogue('maskco_resnet50_8xb32-coslr-200e_in1k')['expected']
 
 
-@pytest.mark.parametrize('name, fill, expected', [
-    ('maskco-nomph_resnet50_8xb32-coslr-200e_coco', 'mean',
-     'VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5'),
-    ('maskco-nomph-nomask_resnet50_8xb32-coslr-200e_coco', 'none',
-     'VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1')])
+@pytest.mark.parametrize(
+    'name, fill, expected',
+    [
+        (
+            'maskco-nomph_resnet50_8xb32-coslr-200e_coco',
+            'mean',
+            'VOC AP / AP50 / AP75 56.2 / 81.4 / 62.6, linear conv4 55.3, conv5 38.5',
+        ),
+        (
+            'maskco-nomph-nomask_resnet50_8xb32-coslr-200e_coco',
+            'none',
+            'VOC AP / AP50 / AP75 54.1 / 79.5 / 59.5, linear conv4 51.8, conv5 51.1',
+        ),
+    ],
+)
 def test_table_2(name, fill, expected):
     assert catalogue(name)['expected'] == expected
     assert load(name).model.fill == fill and load(name).model.neck is None

@@ -4,6 +4,7 @@ A row that prints None is not in the table: it comes from the code that the
 table builds on.  A row with ``shipped`` differs from what is printed, ``why``
 says for what reason.
 """
+
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -17,6 +18,7 @@ SAME = object()
 
 class Row(NamedTuple):
     """One number of a table; a dict gives it by data set."""
+
     what: str
     printed: Any
     read: Callable
@@ -35,21 +37,32 @@ def optimizer(key):
 
 def view(key):
     """Of the one group of two views."""
+
     def read(cfg):
         views, pack = cfg.train_dataloader.dataset.pipeline
         assert (views.type, pack.type) == ('mssl_plugins.Views', 'mssl_plugins.PackViews')
-        group, = views.views
+        (group,) = views.views
         value = group.get(key)
         return tuple(value) if isinstance(value, (list, tuple)) else value
+
     return read
 
 
 def scheduled(cfg):
     """Parameter schedules as plain tuples."""
-    keys = dict(LinearLR=('start_factor', 'end'), MultiStepLR=('milestones', 'gamma'),
-                CosineAnnealingLR=('begin', 'T_max'))
-    return [(s.type, 'epoch' if s.get('by_epoch', True) else 'iteration',
-             *(s.get(key, 0) for key in keys[s.type])) for s in cfg.param_scheduler]
+    keys = dict(
+        LinearLR=('start_factor', 'end'),
+        MultiStepLR=('milestones', 'gamma'),
+        CosineAnnealingLR=('begin', 'T_max'),
+    )
+    return [
+        (
+            s.type,
+            'epoch' if s.get('by_epoch', True) else 'iteration',
+            *(s.get(key, 0) for key in keys[s.type]),
+        )
+        for s in cfg.param_scheduler
+    ]
 
 
 def pool(cfg):
@@ -61,7 +74,7 @@ def pool(cfg):
     ]
 
 
-JITTER = dict(brightness=.4, contrast=.4, saturation=.4, hue=.1, p=.8)
+JITTER = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
 DECAY_5E4 = (
     'the table prints both 5e-4 as weight decay and 1e-6 as "Adam l2"; Adam\'s weight decay is '
     'that L2 term, and the code the table builds on has 1e-6'
@@ -75,8 +88,16 @@ SMALL = [
     Row('flip', None, view('flip'), 0.5),
     Row('jitter', None, view('jitter'), JITTER),
     Row('blur', None, view('blur'), None),
-    Row('k-NN', None, lambda c: (c.default_hooks.knn.interval, c.default_hooks.knn.k,
-                                 c.default_hooks.knn.temperature), (1, 200, 0.1)),
+    Row(
+        'k-NN',
+        None,
+        lambda c: (
+            c.default_hooks.knn.interval,
+            c.default_hooks.knn.k,
+            c.default_hooks.knn.temperature,
+        ),
+        (1, 200, 0.1),
+    ),
 ]
 SIMCLR_AND_BYOL = [
     *SMALL,
@@ -87,8 +108,12 @@ SIMCLR_AND_BYOL = [
     Row('proj layers', 2, lambda c: c.model.neck.num_layers),
     Row('proj dim', 1024, lambda c: c.model.neck.hid_channels),
     Row('embed-dim', dict(cifar100=64, tiny=128), lambda c: c.model.neck.out_channels),
-    Row('warm-up and steps', None, scheduled,
-        [('LinearLR', 'iteration', 1 / 500, 500), ('MultiStepLR', 'epoch', [950, 975], 0.2)]),
+    Row(
+        'warm-up and steps',
+        None,
+        scheduled,
+        [('LinearLR', 'iteration', 1 / 500, 500), ('MultiStepLR', 'epoch', [950, 975], 0.2)],
+    ),
     Row('crop', None, view('scale'), (0.2, 1.0)),
     Row('resizing', None, view('interpolation'), 'bicubic'),
     Row('gray', None, view('gray'), 0.1),
@@ -236,7 +261,9 @@ def table_1():
                 if mode == 'unmix' and base != 'moco':
                     continue
                 lr = 'steplr' if base in ('simclr', 'byol') else 'coslr'
-                name = f'{prefix}{base}_resnet18_1xb512-{lr}-1000e_' + data.replace('tiny', 'tiny-in')  # noqa: E501
+                name = f'{prefix}{base}_resnet18_1xb512-{lr}-1000e_' + data.replace(
+                    'tiny', 'tiny-in'
+                )  # noqa: E501
                 for row in [*rows, mixing(mode, grid)]:
                     yield pytest.param(name, data, row, id=f'{name}-{row.what}')
 
@@ -271,12 +298,14 @@ PRETRAINING = [
 
 def table_2():
     for prefix, mode in VARIANTS.items():
-        for epochs in (200, 800) if mode in ('mixmask', 'both') else (200, ):
+        for epochs in (200, 800) if mode in ('mixmask', 'both') else (200,):
             name = f'{prefix}mocov2_resnet50_4xb64-coslr-{epochs}e_in1k'
             for row in [
-                    *PRETRAINING, mixing(mode, 8),
-                    Row('epochs', epochs, lambda c: c.train_cfg.max_epochs),
-                    Row('lr schedule', [('CosineAnnealingLR', 'epoch', 0, epochs)], scheduled)]:
+                *PRETRAINING,
+                mixing(mode, 8),
+                Row('epochs', epochs, lambda c: c.train_cfg.max_epochs),
+                Row('lr schedule', [('CosineAnnealingLR', 'epoch', 0, epochs)], scheduled),
+            ]:
                 yield pytest.param(name, 'imagenet', row, id=f'{name}-{row.what}')
 
 
@@ -317,8 +346,13 @@ MOCO_V1 = [
 
 
 @pytest.mark.parametrize('row', MOCO_V1, ids=lambda row: row.what)
-@pytest.mark.parametrize('name, mode', [('mocov1_resnet50_4xb64-steplr-200e_in1k', None),
-                                        ('mixmask_mocov1_resnet50_4xb64-steplr-200e_in1k', 'mixmask')])  # noqa: E501
+@pytest.mark.parametrize(
+    'name, mode',
+    [
+        ('mocov1_resnet50_4xb64-steplr-200e_in1k', None),
+        ('mixmask_mocov1_resnet50_4xb64-steplr-200e_in1k', 'mixmask'),
+    ],
+)  # noqa: E501
 def test_moco_v1(name, mode, row):
     check(load(name), 'imagenet', row)
     check(load(name), 'imagenet', mixing(mode, 8))
@@ -389,10 +423,13 @@ def test_table_2_linear_probe(name, row):
     assert cfg.train_dataloader.batch_size == batch
 
 
-@pytest.mark.parametrize('labels, stem, classifier', [
-    ('1', .002, .5), ('10', .002, .5), ('100', .001, .05)])
+@pytest.mark.parametrize(
+    'labels, stem, classifier', [('1', 0.002, 0.5), ('10', 0.002, 0.5), ('100', 0.001, 0.05)]
+)
 def test_table_3_finetuning(labels, stem, classifier):
-    cfg = load(f'resnet50_4xb64-finetune-{labels}-mixmask-steplr-20e_in1k', 'benchmarks/classification')  # noqa: E501
+    cfg = load(
+        f'resnet50_4xb64-finetune-{labels}-mixmask-steplr-20e_in1k', 'benchmarks/classification'
+    )  # noqa: E501
     for row in (
         Row('backbone', 50, lambda c: c.model.backbone.depth),
         Row('optimizer', 'SGD', optimizer('type')),

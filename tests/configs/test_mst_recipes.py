@@ -1,4 +1,5 @@
 """Every number of MST's specification and supplement against the shipped configs."""
+
 import ast
 from pathlib import Path
 
@@ -20,8 +21,12 @@ def load(name):
 
 
 def schedules(cfg):
-    return {s.target: s for hook in cfg.default_hooks.values()
-            if hook.type == 'mssl_plugins.ScheduleHook' for s in hook.schedules}
+    return {
+        s.target: s
+        for hook in cfg.default_hooks.values()
+        if hook.type == 'mssl_plugins.ScheduleHook'
+        for s in hook.schedules
+    }
 
 
 @pytest.mark.parametrize('file', DEIT, ids=lambda f: f.stem)
@@ -43,9 +48,17 @@ def test_section7_and_recipe(file):
     warm, cosine = cfg.param_scheduler
     assert (warm.type, warm.end, warm.convert_to_iter_based) == ('LinearLR', 10, True)
     assert (cosine.type, cosine.begin, cosine.end, cosine.T_max, cosine.eta_min) == (
-        'CosineAnnealingLR', 10, epochs, epochs - 10, 1e-6)
+        'CosineAnnealingLR',
+        10,
+        epochs,
+        epochs - 10,
+        1e-6,
+    )
     moving = schedules(cfg)
-    for target, start, end in (('teacher.momentum', 0.996, 1), ('optimizer.weight_decay', .04, .4)):
+    for target, start, end in (
+        ('teacher.momentum', 0.996, 1),
+        ('optimizer.weight_decay', 0.04, 0.4),
+    ):
         s = moving[target]
         assert (s.start, s.end, s.curve) == (start, end, 'cosine') and 'length' not in s
     assert model.momentum == 0.996
@@ -59,12 +72,17 @@ def test_section7_and_recipe(file):
         temp = Schedule(**moving['criterion.teacher_temp'])
         values = [temp.value(10 * e + 7, 10, 10 * epochs) for e in range(epochs)]
         assert values == pytest.approx(  # DINO's formula
-            np.concatenate([np.linspace(.04, .07, 30), np.full(epochs - 30, .07)]))
+            np.concatenate([np.linspace(0.04, 0.07, 30), np.full(epochs - 30, 0.07)])
+        )
     else:
         assert 'criterion.teacher_temp' not in moving
     head = model.head
     assert (head.num_layers, head.hidden_channels, head.bottleneck_channels, head.out_channels) == (
-        3, 2048, 256, 65536)
+        3,
+        2048,
+        256,
+        65536,
+    )
     assert hooks.last_layer.type == 'mssl_plugins.FreezeHook'
     assert (hooks.last_layer.names, hooks.last_layer.length) == ('head.last_layer', 1)
     assert hooks.clip == dict(type='mssl_plugins.ClipEachHook', max_norm=3.0)
@@ -78,29 +96,49 @@ def test_section2_views(file):
     assert (transform.type, pack.type) == ('mssl_plugins.Views', 'mssl_plugins.PackViews')
     views = transform.views
     assert len(views) == (2 if 'mst-mlm_' in file.name else 3)
-    for view, (num, size, scale, blur, solarise) in zip(views, [
-            (1, 224, (.4, 1), 1.0, 0), (1, 224, (.4, 1), 0.1, 0.2), (8, 96, (.05, .4), 0.5, 0)]):
+    for view, (num, size, scale, blur, solarise) in zip(
+        views,
+        [(1, 224, (0.4, 1), 1.0, 0), (1, 224, (0.4, 1), 0.1, 0.2), (8, 96, (0.05, 0.4), 0.5, 0)],
+    ):
         assert (view.get('num', 1), view.size, tuple(view.scale)) == (num, size, scale)
         assert view.blur.p == blur and view.get('solarize', dict(p=0))['p'] == solarise
         assert view.interpolation == 'bicubic' and view.flip == 0.5 and view.gray == 0.2
-        assert view.jitter == dict(brightness=.4, contrast=.4, saturation=.2, hue=.1, p=.8)
+        assert view.jitter == dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8)
 
 
-FULL = dict(strategy='attention_low', q=1 / 8, p=1.0, replacement='mask_token', target='image',
-            lambda1=1.0, lambda2=0.6, bn=True)
+FULL = dict(
+    strategy='attention_low',
+    q=1 / 8,
+    p=1.0,
+    replacement='mask_token',
+    target='image',
+    lambda1=1.0,
+    lambda2=0.6,
+    bn=True,
+)
 ROWS = {
     'mst_vit-s16_16xb64-coslr-100e_in1k': ({}, ['73.9', '75.0', '72.1']),
     'mst_vit-s16_16xb64-coslr-300e_in1k': ({}, ['76.3', '76.9', '75.0', '74.8', '72.9', '71.8']),
     'mst-mlm_vit-s16_16xb64-coslr-100e_in1k': (
-        dict(strategy='random', replacement='bert', target='masked', lambda1=0, p=.15), ['61.0']),
+        dict(strategy='random', replacement='bert', target='masked', lambda1=0, p=0.15),
+        ['61.0'],
+    ),
     'mst-mlm-dino_vit-s16_16xb64-coslr-100e_in1k': (
-        dict(strategy='random', replacement='bert', target='masked', p=.15), ['71.9']),
+        dict(strategy='random', replacement='bert', target='masked', p=0.15),
+        ['71.9'],
+    ),
     'mst-bert_vit-s16_16xb64-coslr-100e_in1k': (dict(replacement='bert'), ['73.5']),
-    'mst-lambda02_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=.2), ['73.7']),
-    'mst-lambda04_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=.4), ['73.5']),
-    'mst-lambda08_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=.8), ['73.6']),
-    'mst-random001-nobn_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='random', p=.01, bn=False), ['71.1']),  # noqa: E501
-    'mst-p0-nobn_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='random', p=0, bn=False), ['72.6']),  # noqa: E501
+    'mst-lambda02_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=0.2), ['73.7']),
+    'mst-lambda04_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=0.4), ['73.5']),
+    'mst-lambda08_vit-s16_16xb64-coslr-100e_in1k': (dict(lambda2=0.8), ['73.6']),
+    'mst-random001-nobn_vit-s16_16xb64-coslr-100e_in1k': (
+        dict(strategy='random', p=0.01, bn=False),
+        ['71.1'],
+    ),  # noqa: E501
+    'mst-p0-nobn_vit-s16_16xb64-coslr-100e_in1k': (
+        dict(strategy='random', p=0, bn=False),
+        ['72.6'],
+    ),  # noqa: E501
     'mst-none_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='none'), ['73.1']),
     'mst-random_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='random', p=1 / 8), ['63.2']),
     'mst-high_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='attention_high'), []),
@@ -136,7 +174,8 @@ def test_resnet_by_the_command_of_dinos_readme():
     """--optimizer sgd --lr 0.03 --weight_decay 1e-4 --weight_decay_end 1e-4, 8 GPUs of 64."""
     resnet = load('dino_resnet50_8xb64-coslr-100e_in1k')
     assert resnet.optim_wrapper.optimizer == dict(
-        type='SGD', lr=0.03 * 512 / 256, momentum=0.9, weight_decay=1e-4)
+        type='SGD', lr=0.03 * 512 / 256, momentum=0.9, weight_decay=1e-4
+    )
     assert resnet.train_dataloader.batch_size * 8 == 512 == resnet.auto_scale_lr.base_batch_size
     warm, cosine = resnet.param_scheduler  # what the command leaves out is DINO's default
     assert (warm.end, cosine.begin, cosine.end, cosine.eta_min) == (10, 10, 100, 1e-6)
@@ -147,7 +186,7 @@ def test_resnet_by_the_command_of_dinos_readme():
     assert (momentum.start, momentum.end) == (0.996, 1)
     assert 'optimizer.weight_decay' not in schedules(resnet)
     views = resnet.train_dataloader.dataset.pipeline[0].views
-    assert [tuple(v.scale) for v in views] == [(.14, 1), (.14, 1), (.05, .14)]
+    assert [tuple(v.scale) for v in views] == [(0.14, 1), (0.14, 1), (0.05, 0.14)]
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
@@ -157,10 +196,18 @@ def test_a_config_says_what_it_costs_and_gives(file):
     for line, word in zip(lines[1:5], ('Paper', 'Expected', 'Cost', 'Command')):
         assert line.startswith(f'# {word}: ')
     assert lines[4].endswith(f'configs/{file.parent.name}/{file.name}')
-    values = {n.targets[0].id: n.value for n in ast.parse(text).body
-              if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)}
+    values = {
+        n.targets[0].id: n.value
+        for n in ast.parse(text).body
+        if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
+    }
     assert {k.arg for k in values['catalogue'].keywords} == {
-        'method', 'base', 'data', 'epochs', 'expected'}
+        'method',
+        'base',
+        'data',
+        'epochs',
+        'expected',
+    }
     bases = ast.literal_eval(values['_base_'])
     for base in [bases] if isinstance(bases, str) else bases:
         deeper = (file.parent / base).read_text()
@@ -185,7 +232,8 @@ def test_a_config_builds(file):
     cfg.model.criterion.pop('out_channels', None)
     if 'in1k' in file.name and 'resnet' not in file.name:
         cfg.model.backbone.arch = dict(
-            embed_dims=384, num_layers=1, num_heads=6, feedforward_channels=64)
+            embed_dims=384, num_layers=1, num_heads=6, feedforward_channels=64
+        )
     model = MODELS.build(cfg.model)
     for t in cfg.train_dataloader.dataset.pipeline:
         TRANSFORMS.build(t)
@@ -209,11 +257,28 @@ def differences(a, b, prefix=''):
     return set() if a == b else {prefix[1:]}
 
 
-SIZES = ('vit-mini_1xb64-coslr-6e_cifar10', 'vit-t4_1xb256-coslr-200e_cifar10',
-         'vit-s16_16xb64-coslr-100e_in1k', 'vit-mini_1xb64-coslr-6e_scenes')
-RECONSTRUCTION = {'model.' + k for k in (
-    'type', 'neck', 'strategy', 'q', 'p', 'replacement', 'target', 'lambda1', 'lambda2',
-    'backbone.mask_token', 'bn_per_view')}  # MST's default is True
+SIZES = (
+    'vit-mini_1xb64-coslr-6e_cifar10',
+    'vit-t4_1xb256-coslr-200e_cifar10',
+    'vit-s16_16xb64-coslr-100e_in1k',
+    'vit-mini_1xb64-coslr-6e_scenes',
+)
+RECONSTRUCTION = {
+    'model.' + k
+    for k in (
+        'type',
+        'neck',
+        'strategy',
+        'q',
+        'p',
+        'replacement',
+        'target',
+        'lambda1',
+        'lambda2',
+        'backbone.mask_token',
+        'bn_per_view',
+    )
+}  # MST's default is True
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -222,9 +287,12 @@ def test_a_baseline_differs_in_what_is_studied(size):
     mst, bn, dino = (load(f'{n}_{size}')._cfg_dict.to_dict() for n in ('mst', 'dino-bn', 'dino'))
     assert bn['model']['bn_per_view'] and mst['model'].get('bn_per_view', True)
     ignored = {'catalogue.' + k for k in ('method', 'base', 'expected')} | {
-        'images', 'queries', 'small', 'default_hooks.logger.interval'}
+        'images',
+        'queries',
+        'small',
+        'default_hooks.logger.interval',
+    }
     assert {
         k for k in differences(mst, bn) - ignored if k.split('.')[0] != 'load'
     } <= RECONSTRUCTION
-    assert differences(bn, dino) - ignored <= {
-        'model.bn_per_view', 'model.head.use_bn', 'sync_bn'}
+    assert differences(bn, dino) - ignored <= {'model.bn_per_view', 'model.head.use_bn', 'sync_bn'}

@@ -5,6 +5,7 @@ is left out where the method is its own or has one only.  Probes name their prot
 MMPretrain's do; dense configs their detector, as MMDetection's.  Photo recipes are
 ``{method}_{base}_{backbone}_photos``: batch and length are fitted to the folder.
 """
+
 import re
 from pathlib import Path
 
@@ -15,22 +16,34 @@ from mssl_plugins.catalogue import configs
 
 ENTRIES = {e['name']: e for e in configs()}
 DATA = {
-    'imagenet': 'in1k', 'imagenet100': 'in100', 'imagenet100+coco': 'in100-coco',
-    'conceptual captions': 'cc', 'tiny': 'tiny-in', 'tiny_imagenet': 'tiny-in',
-    'tiny_imagenet_20c': 'tiny20', 'own, VOC layout': 'own-voc', 'own, COCO layout': 'own-coco',
-    'own, label maps': 'own-masks'}
+    'imagenet': 'in1k',
+    'imagenet100': 'in100',
+    'imagenet100+coco': 'in100-coco',
+    'conceptual captions': 'cc',
+    'tiny': 'tiny-in',
+    'tiny_imagenet': 'tiny-in',
+    'tiny_imagenet_20c': 'tiny20',
+    'own, VOC layout': 'own-voc',
+    'own, COCO layout': 'own-coco',
+    'own, label maps': 'own-masks',
+}
 BACKBONES = r'vit-[tsbl]\d+|vit-mini|resnet18|resnet50'
 PATTERN = re.compile(
     rf'(?P<method>[a-z0-9-]+?)_(?:(?P<base>[a-z0-9]+)_)?(?P<backbone>{BACKBONES})_'
-    r'(?P<processes>\d+)xb(?P<batch>\d+)-(?P<schedule>coslr|steplr)-(?P<epochs>\d+)e_(?P<data>[a-z0-9-]+)')
+    r'(?P<processes>\d+)xb(?P<batch>\d+)-(?P<schedule>coslr|steplr)-(?P<epochs>\d+)e_(?P<data>[a-z0-9-]+)'
+)
 PROBE = re.compile(
     rf'(?P<backbone>{BACKBONES}|resnet18-pool)_(?P<processes>\d+)xb(?P<batch>\d+)-'
     r'(?P<method>linear|multilayer|finetune-(?:1|10|100))-(?P<base>[a-z0-9]+)-'
-    r'(?P<schedule>coslr|steplr)-(?P<epochs>\d+)e_(?P<data>[a-z0-9-]+)')
+    r'(?P<schedule>coslr|steplr)-(?P<epochs>\d+)e_(?P<data>[a-z0-9-]+)'
+)
 DENSE = re.compile(
     rf'(?P<method>[a-z0-9-]+)_(?P<backbone>{BACKBONES}|r18-c4|r50-c4)_'
-    r'(?P<processes>\d+)xb(?P<batch>\d+)-(?P<length>\d+(?:e|x|k|i))_(?P<data>[a-z0-9-]+)')
-PHOTOS = re.compile(rf'(?P<method>[a-z0-9-]+?)_(?:(?P<base>[a-z0-9]+)_)?(?P<backbone>{BACKBONES})_photos')  # noqa: E501
+    r'(?P<processes>\d+)xb(?P<batch>\d+)-(?P<length>\d+(?:e|x|k|i))_(?P<data>[a-z0-9-]+)'
+)
+PHOTOS = re.compile(
+    rf'(?P<method>[a-z0-9-]+?)_(?:(?P<base>[a-z0-9]+)_)?(?P<backbone>{BACKBONES})_photos'
+)  # noqa: E501
 #: sides of a patch and widths; a small one of ours has 3 or 4 blocks
 VIT = {'deit-tiny': 192, 'deit-small': 384, 'base': 768, 'b': 768, 'large': 1024, 'l': 1024}
 WIDTHS = dict(t=192, s=384, b=768, l=1024)
@@ -40,7 +53,13 @@ def kind(name):
     folder = Path(ENTRIES[name]['path']).parent.name
     if folder == 'classification':
         return 'knn' if '_knn-' in name else 'probe'
-    return 'dense' if folder in ('detection', 'segmentation') else 'photos' if folder == 'photos' else 'method'  # noqa: E501
+    return (
+        'dense'
+        if folder in ('detection', 'segmentation')
+        else 'photos'
+        if folder == 'photos'
+        else 'method'
+    )  # noqa: E501
 
 
 def named(pattern, *kinds):
@@ -59,7 +78,9 @@ def check_backbone(name, given, backbone):
         assert backbone.get('patch_size', 16) == patch
 
 
-@pytest.mark.parametrize('name, pattern', named(PATTERN, 'method') + named(PROBE, 'probe') + named(DENSE, 'dense'))  # noqa: E501
+@pytest.mark.parametrize(
+    'name, pattern', named(PATTERN, 'method') + named(PROBE, 'probe') + named(DENSE, 'dense')
+)  # noqa: E501
 def test_a_name_says_what_the_config_does(name, pattern):
     said = pattern.fullmatch(name)
     assert said, f'{name} is not by the pattern'
@@ -72,13 +93,20 @@ def test_a_name_says_what_the_config_does(name, pattern):
     assert said['data'] == data or kind(name) == 'dense' and said['data'].startswith(f'{data}-')
     if 'schedule' in said:
         assert int(said['epochs']) == cfg.train_cfg.max_epochs
-        last = cfg.param_scheduler[-1] if isinstance(cfg.param_scheduler, list) else cfg.param_scheduler  # noqa: E501
+        last = (
+            cfg.param_scheduler[-1]
+            if isinstance(cfg.param_scheduler, list)
+            else cfg.param_scheduler
+        )  # noqa: E501
         assert said['schedule'] == dict(CosineAnnealingLR='coslr', MultiStepLR='steplr')[last.type]
         check_backbone(name, said['backbone'], cfg.model.backbone)
         return
     number, unit = int(said['length'][:-1]), said['length'][-1]
     if unit == 'x':  # 12 epochs of COCO; detectron2's 90,000 iterations at batch 16
-        assert cfg.train_cfg.get('max_epochs') == 12 * number or cfg.train_cfg.max_iters == 90000 * number  # noqa: E501
+        assert (
+            cfg.train_cfg.get('max_epochs') == 12 * number
+            or cfg.train_cfg.max_iters == 90000 * number
+        )  # noqa: E501
     elif unit == 'e':
         assert cfg.train_cfg.max_epochs == number
     else:
@@ -97,7 +125,11 @@ def test_method_and_base_are_the_catalogues(name):
 
 @pytest.mark.parametrize('name', [n for n in ENTRIES if kind(n) == 'photos'])
 def test_a_photo_recipe_names_its_backbone(name):
-    check_backbone(name, PHOTOS.fullmatch(name)['backbone'], Config.fromfile(ENTRIES[name]['path']).model.backbone)  # noqa: E501
+    check_backbone(
+        name,
+        PHOTOS.fullmatch(name)['backbone'],
+        Config.fromfile(ENTRIES[name]['path']).model.backbone,
+    )  # noqa: E501
 
 
 def test_knn_trains_nothing():

@@ -29,8 +29,10 @@ def data(entry):
 
 PROBES = sorted(name for name, e in ENTRIES.items() if is_benchmark(e))
 PRETRAININGS = sorted(
-    name for name, e in ENTRIES.items()
-    if 'benchmarks' not in e['path'] and data(e) in DATA and e['epochs'] > 12)
+    name
+    for name, e in ENTRIES.items()
+    if 'benchmarks' not in e['path'] and data(e) in DATA and e['epochs'] > 12
+)
 
 
 @lru_cache(maxsize=None)
@@ -41,9 +43,9 @@ def load(name):
 def sizes(name):
     """Sides in px of what the network sees: trained on, tested on."""
     cfg = load(name)
-    train, = {s for s in map(side, each_dict(cfg.train_dataloader.dataset)) if s}
+    (train,) = {s for s in map(side, each_dict(cfg.train_dataloader.dataset)) if s}
     if is_benchmark(ENTRIES[name]):
-        test, = {s for s in map(side, each_dict(cfg.val_dataloader.dataset)) if s}
+        (test,) = {s for s in map(side, each_dict(cfg.val_dataloader.dataset)) if s}
         return train, test
     return train, train
 
@@ -70,15 +72,29 @@ def built(config, size):
     backbone.eval()  # mmpretrain's ResNet returns None here
     if hasattr(backbone, 'layer4'):
         shape = tuple(backbone(torch.zeros(1, 3, size, size))[-1].shape)
-    weights = {k: tuple(v.shape) for k, v in backbone.state_dict().items()
-               if not k.endswith('num_batches_tracked')}
+    weights = {
+        k: tuple(v.shape)
+        for k, v in backbone.state_dict().items()
+        if not k.endswith('num_batches_tracked')
+    }
     return weights, shape
 
 
 def backbone(name):
     cfg = load(name)
-    config = {k: v for k, v in cfg.model.backbone.items() if k not in (
-        'init_cfg', 'frozen_stages', 'norm_eval', 'drop_path_rate', 'out_type', 'final_norm')}
+    config = {
+        k: v
+        for k, v in cfg.model.backbone.items()
+        if k
+        not in (
+            'init_cfg',
+            'frozen_stages',
+            'norm_eval',
+            'drop_path_rate',
+            'out_type',
+            'final_norm',
+        )
+    }
     return built(json.dumps(config, sort_keys=True), sizes(name)[0])
 
 
@@ -92,8 +108,12 @@ def fits(probe, pretraining):
 
 
 def same_data(probe):
-    return [name for name in PRETRAININGS if data(ENTRIES[name]) in (
-        data(ENTRIES[probe]), 'imagenet' if data(ENTRIES[probe]) == 'imagenet100' else None)]
+    return [
+        name
+        for name in PRETRAININGS
+        if data(ENTRIES[name])
+        in (data(ENTRIES[probe]), 'imagenet' if data(ENTRIES[probe]) == 'imagenet100' else None)
+    ]
 
 
 @pytest.mark.parametrize('probe', PROBES)
@@ -119,16 +139,25 @@ def test_resnet_pretraining_has_a_probe(name):
     'pretraining, probe',
     [
         *(
-            (f'{base}_resnet18_1xb512-coslr-1000e_tiny-in', 'resnet18_1xb256-linear-moco-steplr-100e_tiny-in')  # noqa: E501
+            (
+                f'{base}_resnet18_1xb512-coslr-1000e_tiny-in',
+                'resnet18_1xb256-linear-moco-steplr-100e_tiny-in',
+            )  # noqa: E501
             for base in ('moco', 'simsiam')
         ),
         *(
-            (f'{base}_resnet18_1xb512-steplr-1000e_tiny-in', 'resnet18-pool_1xb256-linear-moco-steplr-100e_tiny-in')  # noqa: E501
+            (
+                f'{base}_resnet18_1xb512-steplr-1000e_tiny-in',
+                'resnet18-pool_1xb256-linear-moco-steplr-100e_tiny-in',
+            )  # noqa: E501
             for base in ('simclr', 'byol')
         ),
     ],
 )
 def test_tiny_imagenet(pretraining, probe):
     assert sizes(probe) == (64, 64) and fits(probe, pretraining)
-    other, = {'resnet18_1xb256-linear-moco-steplr-100e_tiny-in', 'resnet18-pool_1xb256-linear-moco-steplr-100e_tiny-in'} - {probe}  # noqa: E501
+    (other,) = {
+        'resnet18_1xb256-linear-moco-steplr-100e_tiny-in',
+        'resnet18-pool_1xb256-linear-moco-steplr-100e_tiny-in',
+    } - {probe}  # noqa: E501
     assert not fits(other, pretraining)

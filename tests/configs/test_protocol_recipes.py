@@ -1,4 +1,5 @@
 """Every number of the papers' protocol tables against the shipped configs."""
+
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,14 @@ def cosine(cfg, epochs, warmup):
     if warmup:
         first = schedules.pop(0)
         assert first.type == 'LinearLR' and first.end == warmup
-    last, = schedules
+    (last,) = schedules
     assert last.type == 'CosineAnnealingLR' and last.get('begin', 0) == warmup
     assert last.T_max == epochs - warmup and last.convert_to_iter_based
     assert cfg.train_cfg.max_epochs == epochs
 
 
 def steps(cfg, epochs, milestones):
-    only, = cfg.param_scheduler
+    (only,) = cfg.param_scheduler
     assert only.type == 'MultiStepLR' and only.milestones == milestones
     assert only.gamma == 0.1 and cfg.train_cfg.max_epochs == epochs
 
@@ -64,8 +65,12 @@ def test_mst_section_5_common_probe():
 
 @pytest.mark.parametrize('data', ['in1k', 'in100'])
 def test_mask_guided_table_3_dino_linear(data):
-    cfg = load('vit-s16_' + dict(
-        in1k='8xb32-linear-dino-coslr-100e_in1k', in100='1xb256-linear-dino-coslr-100e_in100')[data])  # noqa: E501
+    cfg = load(
+        'vit-s16_'
+        + dict(
+            in1k='8xb32-linear-dino-coslr-100e_in1k', in100='1xb256-linear-dino-coslr-100e_in100'
+        )[data]
+    )  # noqa: E501
     optimizer = cfg.optim_wrapper.optimizer
     assert optimizer.type == 'SGD' and optimizer.momentum == 0.9
     assert base_lr(cfg) == pytest.approx(1e-3) and optimizer.weight_decay == 0
@@ -75,10 +80,16 @@ def test_mask_guided_table_3_dino_linear(data):
     assert set(transforms(cfg)) == {'RandomResizedCrop', 'RandomFlip', 'PackInputs'}
 
 
-@pytest.mark.parametrize('name, epochs', [
-    ('vit-b16_8xb2048-linear-mae-coslr-90e_in1k', 90), ('vit-b16_8xb2048-linear-mae-coslr-90e_in100', 90),  # noqa: E501
-    ('vit-b16_8xb2048-linear-mae-coslr-200e_in1k', 200), ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar10', 90),  # noqa: E501
-    ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar100', 90)])
+@pytest.mark.parametrize(
+    'name, epochs',
+    [
+        ('vit-b16_8xb2048-linear-mae-coslr-90e_in1k', 90),
+        ('vit-b16_8xb2048-linear-mae-coslr-90e_in100', 90),  # noqa: E501
+        ('vit-b16_8xb2048-linear-mae-coslr-200e_in1k', 200),
+        ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar10', 90),  # noqa: E501
+        ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar100', 90),
+    ],
+)
 def test_mask_guided_table_4_and_asl_table_1_mae_linear(name, epochs):
     cfg = load(name)
     optimizer = cfg.optim_wrapper.optimizer
@@ -149,23 +160,36 @@ def check_finetuning(cfg, batch, lr, decay, drop_path, erasing, mixed):
     assert loss.type.endswith('LabelSmoothLoss') and loss.label_smooth_val == 0.1
     augments = cfg.model.get('train_cfg', {}).get('augments', [])
     assert [(a.type, a.alpha) for a in augments] == (
-        [('Mixup', 0.8), ('CutMix', 1.0)] if mixed else [])
+        [('Mixup', 0.8), ('CutMix', 1.0)] if mixed else []
+    )
     assert cfg.model.backbone.drop_path_rate == drop_path
 
 
 @pytest.mark.parametrize('data', ['in1k', 'in100'])
 def test_mask_guided_table_5_dino(data):
-    cfg = load('vit-s16_' + dict(
-        in1k='4xb64-finetune-100-dino-coslr-100e_in1k',
-        in100='1xb256-finetune-100-dino-coslr-100e_in100')[data])
+    cfg = load(
+        'vit-s16_'
+        + dict(
+            in1k='4xb64-finetune-100-dino-coslr-100e_in1k',
+            in100='1xb256-finetune-100-dino-coslr-100e_in100',
+        )[data]
+    )
     check_finetuning(cfg, 256, 1e-4, 0.65, 0.1, 0.25, True)
     assert tuple(cfg.optim_wrapper.optimizer.betas) == (0.9, 0.999)
 
 
-@pytest.mark.parametrize('name, beta', [
-    ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in100', 0.95),  # mask-guided attention, Table 6
-    ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k', 0.999),  # ASL, Table 2
-    ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10', 0.999), ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar100', 0.999)])  # noqa: E501
+@pytest.mark.parametrize(
+    'name, beta',
+    [
+        (
+            'vit-b16_8xb128-finetune-100-mae-coslr-100e_in100',
+            0.95,
+        ),  # mask-guided attention, Table 6
+        ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k', 0.999),  # ASL, Table 2
+        ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10', 0.999),
+        ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar100', 0.999),
+    ],
+)  # noqa: E501
 def test_mask_guided_table_6_and_asl_table_2_mae(name, beta):
     cfg = load(name)
     check_finetuning(cfg, 1024, 1e-3, 0.75, 0.1, None, True)
@@ -175,8 +199,10 @@ def test_mask_guided_table_6_and_asl_table_2_mae(name, beta):
 
 @pytest.mark.parametrize('backbone', ['vit-s16', 'vit-b16'])
 @pytest.mark.parametrize('data', ['in1k', 'in100'])
-@pytest.mark.parametrize('labels, lr, drop_path, erasing, mixed', [
-    (1, 5e-5, 0, None, False), (10, 2.5e-4, 0.1, 0.25, True)])
+@pytest.mark.parametrize(
+    'labels, lr, drop_path, erasing, mixed',
+    [(1, 5e-5, 0, None, False), (10, 2.5e-4, 0.1, 0.25, True)],
+)
 def test_semi_vit(backbone, data, labels, lr, drop_path, erasing, mixed):
     cfg = load(f'{backbone}_8xb64-finetune-{labels}-semivit-coslr-100e_{data}')
     check_finetuning(cfg, 512, lr, 0.65, drop_path, erasing, mixed)
@@ -184,8 +210,9 @@ def test_semi_vit(backbone, data, labels, lr, drop_path, erasing, mixed):
     assert 'list_file' not in cfg.val_dataloader.dataset
 
 
-@pytest.mark.parametrize('labels, stem, classifier', [
-    ('1', .002, .5), ('10', .002, .5), ('100', .001, .05)])
+@pytest.mark.parametrize(
+    'labels, stem, classifier', [('1', 0.002, 0.5), ('10', 0.002, 0.5), ('100', 0.001, 0.05)]
+)
 def test_mixmask_table_3(labels, stem, classifier):
     cfg = load(f'resnet50_4xb64-finetune-{labels}-mixmask-steplr-20e_in1k')
     optimizer = cfg.optim_wrapper.optimizer
@@ -202,15 +229,24 @@ def test_config_is_whole(name):
     cfg = load(name)
     classes = cfg.model.head.num_classes
     assert cfg.data_preprocessor.num_classes == classes
-    assert classes == dict(imagenet=1000, imagenet100=100, cifar10=10, cifar100=100,
-                           tiny_imagenet=200)[cfg.catalogue.data]
-    assert cfg.auto_scale_lr.base_batch_size % cfg.train_dataloader.batch_size == 0 \
-        if 'auto_scale_lr' in cfg else cfg.train_cfg.max_epochs == 0
+    assert (
+        classes
+        == dict(imagenet=1000, imagenet100=100, cifar10=10, cifar100=100, tiny_imagenet=200)[
+            cfg.catalogue.data
+        ]
+    )
+    assert (
+        cfg.auto_scale_lr.base_batch_size % cfg.train_dataloader.batch_size == 0
+        if 'auto_scale_lr' in cfg
+        else cfg.train_cfg.max_epochs == 0
+    )
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         assert loader.dataset.type == 'mssl_plugins.LabelledImages'
         assert ('classes' in loader.dataset) == name.endswith('_in100')
     assert (cfg.train_dataloader.dataset.split, cfg.val_dataloader.dataset.split) == (
-        'train', 'val')
+        'train',
+        'val',
+    )
     head = (FOLDER / f'{name}.py').read_text().split('\n')[:5]
     assert all(line.startswith('# ') for line in head)
     assert any(f'{name}.py' in line for line in (FOLDER / f'{name}.py').read_text().split('\n'))

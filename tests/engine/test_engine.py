@@ -1,4 +1,5 @@
 """Hooks and wrappers inside the real runner."""
+
 import math
 
 import pytest
@@ -14,7 +15,6 @@ from mssl_plugins.registry import HOOKS, OPTIM_WRAPPERS
 
 
 class Pairs(torch.utils.data.Dataset):
-
     def __len__(self):
         return 24
 
@@ -26,18 +26,28 @@ class Pairs(torch.utils.data.Dataset):
 def runner(tmp_path, model, hooks, epochs=2, batch=4, optim_wrapper=None, name='run'):
     optim_wrapper = optim_wrapper or dict(optimizer=dict(type='SGD', lr=0.1, weight_decay=0.04))
     return Runner(
-        model=model, work_dir=str(tmp_path / name), experiment_name=f'{tmp_path.name}{name}',
-        train_dataloader=DataLoader(Pairs(), batch_size=batch), optim_wrapper=optim_wrapper,
-        train_cfg=dict(by_epoch=True, max_epochs=epochs), custom_hooks=hooks,
-        default_hooks=dict(checkpoint=None, logger=None), default_scope='mmpretrain')
+        model=model,
+        work_dir=str(tmp_path / name),
+        experiment_name=f'{tmp_path.name}{name}',
+        train_dataloader=DataLoader(Pairs(), batch_size=batch),
+        optim_wrapper=optim_wrapper,
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        custom_hooks=hooks,
+        default_hooks=dict(checkpoint=None, logger=None),
+        default_scope='mmpretrain',
+    )
 
 
 @pytest.mark.parametrize('accumulate, moves', [(1, 12), (3, 4), (5, 3)])
 def test_teacher_moves_once_an_optimiser_step(tmp_path, accumulate, moves):
     model = build('BYOL').float()
     model.target_net.steps.zero_()
-    run = runner(tmp_path, model, [dict(type='mssl_plugins.TeacherHook')], optim_wrapper=dict(
-        optimizer=dict(type='SGD', lr=0.1), accumulative_counts=accumulate))
+    run = runner(
+        tmp_path,
+        model,
+        [dict(type='mssl_plugins.TeacherHook')],
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=accumulate),
+    )
     run.train()
     assert int(model.target_net.steps) == moves  # 12 iterations; the last always steps
 
@@ -74,8 +84,8 @@ def test_schedule_is_a_function_of_progress():
     ]
     step = Schedule('x', 1, 0, curve='step', begin=0, length=1)
     assert [step.value(i, 10, 60) for i in (0, 9, 10, 59)] == [1, 1, 0, 0]
-    later = Schedule('x', 0., 1., curve='linear', begin=10, length=20, by_epoch=False)
-    assert [later.value(i, 10, 60) for i in (0, 10, 20, 30, 40)] == [0, 0, .5, 1, 1]
+    later = Schedule('x', 0.0, 1.0, curve='linear', begin=10, length=20, by_epoch=False)
+    assert [later.value(i, 10, 60) for i in (0, 10, 20, 30, 40)] == [0, 0, 0.5, 1, 1]
     with pytest.raises(ValueError, match="did you mean 'cosine'"):
         Schedule('x', 0, curve='cosin')
 
@@ -83,16 +93,26 @@ def test_schedule_is_a_function_of_progress():
 def test_schedule_hook_sets_model_and_optimiser(tmp_path):
     seen = []
     model = build('BYOL').float()
-    hook = HOOKS.build(dict(type='mssl_plugins.ScheduleHook', schedules=[
-        dict(target='target_net.momentum', start=0.9, end=1.0),
-        dict(target='optimizer.weight_decay', start=0.04, end=0.4)]))
+    hook = HOOKS.build(
+        dict(
+            type='mssl_plugins.ScheduleHook',
+            schedules=[
+                dict(target='target_net.momentum', start=0.9, end=1.0),
+                dict(target='optimizer.weight_decay', start=0.04, end=0.4),
+            ],
+        )
+    )
 
     class Watch(type(hook).__mro__[1]):
         priority = 'LOWEST'
 
         def before_train_iter(self, runner, batch_idx, data_batch=None):
-            seen.append((model.target_net.momentum,
-                         runner.optim_wrapper.optimizer.param_groups[0]['weight_decay']))
+            seen.append(
+                (
+                    model.target_net.momentum,
+                    runner.optim_wrapper.optimizer.param_groups[0]['weight_decay'],
+                )
+            )
 
     runner(tmp_path, model, [hook, Watch()]).train()
     for i, (m, wd) in enumerate(seen):
@@ -101,10 +121,11 @@ def test_schedule_hook_sets_model_and_optimiser(tmp_path):
         assert wd == pytest.approx(0.04 + 0.36 * t)
 
 
-@pytest.mark.parametrize('target, error', [
-    ('target_net.momentun', AttributeError), ('optimizer.weight_dekay', KeyError)])
+@pytest.mark.parametrize(
+    'target, error', [('target_net.momentun', AttributeError), ('optimizer.weight_dekay', KeyError)]
+)
 def test_schedule_target_must_exist(tmp_path, target, error):
-    hook = dict(type='mssl_plugins.ScheduleHook', schedules=[dict(target=target, start=0.)])
+    hook = dict(type='mssl_plugins.ScheduleHook', schedules=[dict(target=target, start=0.0)])
     with pytest.raises(error, match=target.split('.')[1]):
         runner(tmp_path, build('BYOL').float(), [hook]).train()
 
@@ -125,8 +146,10 @@ def test_bf16_on_the_cpu():
     assert model.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize('device, supported, warned', [
-    ('cpu', False, True), ('cpu', True, False), ('cuda', False, False)])
+@pytest.mark.parametrize(
+    'device, supported, warned',
+    [('cpu', False, True), ('cpu', True, False), ('cuda', False, False)],
+)
 def test_emulated_bf16_is_said(monkeypatch, device, supported, warned):
     monkeypatch.setattr(
         torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: supported, raising=False

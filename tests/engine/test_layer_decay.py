@@ -1,4 +1,5 @@
 """Learning-rate multiplier and weight decay of every parameter group, printed and held."""
+
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ def groups(name, change=lambda cfg: None):
     for group in wrapper.optimizer.param_groups:
         for p in group['params']:
             if p.requires_grad:
-                found[names[id(p)]] = (group['lr'] / cfg.optim_wrapper.optimizer.lr,
-                                       group['weight_decay'])
+                found[names[id(p)]] = (
+                    group['lr'] / cfg.optim_wrapper.optimizer.lr,
+                    group['weight_decay'],
+                )
     assert set(found) == set(names.values())  # none is left out
     return found, model, cfg
 
@@ -37,14 +40,17 @@ def show(name, found):
         print(f'  {scale:.6f}  wd {decay:g}  {key}')
 
 
-@pytest.mark.parametrize('name, rate', [
-    ('vit-s16_4xb64-finetune-100-dino-coslr-100e_in1k', 0.65),
-    ('vit-s16_8xb64-finetune-1-semivit-coslr-100e_in1k', 0.65),
-    ('vit-s16_8xb64-finetune-10-semivit-coslr-100e_in1k', 0.65),
-    ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k', 0.75),
-    ('vit-b16_8xb64-finetune-10-semivit-coslr-100e_in100', 0.65),
-    ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10', 0.75),
-])
+@pytest.mark.parametrize(
+    'name, rate',
+    [
+        ('vit-s16_4xb64-finetune-100-dino-coslr-100e_in1k', 0.65),
+        ('vit-s16_8xb64-finetune-1-semivit-coslr-100e_in1k', 0.65),
+        ('vit-s16_8xb64-finetune-10-semivit-coslr-100e_in1k', 0.65),
+        ('vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k', 0.75),
+        ('vit-b16_8xb64-finetune-10-semivit-coslr-100e_in100', 0.65),
+        ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10', 0.75),
+    ],
+)
 def test_vit(name, rate):
     found, model, cfg = groups(name)
     show(name, found)
@@ -58,7 +64,7 @@ def test_vit(name, rate):
             depth = int(part[2]) + 1
         else:  # the last norm and the classifier
             depth = blocks + 1
-        assert scale == pytest.approx(rate**(blocks + 1 - depth)), key
+        assert scale == pytest.approx(rate ** (blocks + 1 - depth)), key
         matrix = dict(model.named_parameters())[key].ndim > 1
         plain = matrix and part[1] not in ('cls_token', 'pos_embed')
         assert decay == (cfg.weight_decay if plain else 0), key
@@ -67,11 +73,14 @@ def test_vit(name, rate):
     assert found['backbone.patch_embed.projection.weight'][0] == pytest.approx(rate**13)
 
 
-@pytest.mark.parametrize('name, stem, classifier', [
-    ('resnet50_4xb64-finetune-1-mixmask-steplr-20e_in1k', .002, .5),
-    ('resnet50_4xb64-finetune-10-mixmask-steplr-20e_in1k', .002, .5),
-    ('resnet50_4xb64-finetune-100-mixmask-steplr-20e_in1k', .001, .05),
-])
+@pytest.mark.parametrize(
+    'name, stem, classifier',
+    [
+        ('resnet50_4xb64-finetune-1-mixmask-steplr-20e_in1k', 0.002, 0.5),
+        ('resnet50_4xb64-finetune-10-mixmask-steplr-20e_in1k', 0.002, 0.5),
+        ('resnet50_4xb64-finetune-100-mixmask-steplr-20e_in1k', 0.001, 0.05),
+    ],
+)
 def test_resnet_stem_and_classifier(name, stem, classifier):
     """MixMask, supplement Table 3."""
     found, _, _ = groups(name)
@@ -84,6 +93,7 @@ def test_resnet_stem_and_classifier(name, stem, classifier):
 
 def test_resnet_layer_decay():
     """The same constructor on ResNet-50: mmpretrain's seven depths."""
+
     def decay(cfg):
         cfg.optim_wrapper.constructor = 'mmpretrain.LearningRateDecayOptimWrapperConstructor'
         cfg.optim_wrapper.paramwise_cfg = dict(layer_decay_rate=0.5)
@@ -98,9 +108,10 @@ def test_resnet_layer_decay():
             depth = 0  # the stem
         else:
             block = int(part[2])
-            depth = {'layer1': 1, 'layer2': 2 + block // 2, 'layer3': 4 + block // 3,
-                     'layer4': 6}[part[1]]
-        assert scale == pytest.approx(0.5**(7 - depth)), key
+            depth = {'layer1': 1, 'layer2': 2 + block // 2, 'layer3': 4 + block // 3, 'layer4': 6}[
+                part[1]
+            ]
+        assert scale == pytest.approx(0.5 ** (7 - depth)), key
 
 
 def test_cosine_ends_below_where_it_begins():

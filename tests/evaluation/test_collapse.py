@@ -1,4 +1,5 @@
 """Measures of collapse against loops and known cases."""
+
 import math
 
 import numpy as np
@@ -13,11 +14,10 @@ def loop_std(features):
     for row in features.double().tolist():
         length = math.sqrt(math.fsum(v * v for v in row))
         rows.append([v / length for v in row])
-    count, dims, total = len(rows), len(rows[0]), 0.
+    count, dims, total = len(rows), len(rows[0]), 0.0
     for d in range(dims):
         mean = math.fsum(row[d] for row in rows) / count
-        total += math.sqrt(
-            math.fsum((row[d] - mean)**2 for row in rows) / count)
+        total += math.sqrt(math.fsum((row[d] - mean) ** 2 for row in rows) / count)
     return math.sqrt(dims) * total / dims
 
 
@@ -50,8 +50,7 @@ def test_collapsed_features_are_at_the_bottom():
 
 def test_dimensional_collapse_shows_in_the_rank_only():
     rng = torch.Generator().manual_seed(0)
-    x = torch.randn(500, 4, generator=rng) @ torch.randn(
-        4, 64, generator=rng)
+    x = torch.randn(500, 4, generator=rng) @ torch.randn(4, 64, generator=rng)
     assert effective_rank(x) < 4.01
     assert feature_std(x) > 0.8
 
@@ -62,12 +61,14 @@ def test_centring_takes_the_mean_off():
     shifted = x + 100
     assert effective_rank(shifted) < 2
     assert effective_rank(shifted, center=True) == pytest.approx(
-        effective_rank(x, center=True), rel=1e-4)
+        effective_rank(x, center=True), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize('measure', [feature_std, effective_rank])
-@pytest.mark.parametrize('features', [
-    torch.zeros(4), torch.zeros(0, 4), torch.full((3, 3), torch.nan)])
+@pytest.mark.parametrize(
+    'features', [torch.zeros(4), torch.zeros(0, 4), torch.full((3, 3), torch.nan)]
+)
 def test_wrong_input_is_named(measure, features):
     with pytest.raises(ValueError, match='features'):
         measure(features)

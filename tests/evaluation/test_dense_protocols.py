@@ -1,4 +1,5 @@
 """Dense protocols: against loops in float64, mmseg's score, and what they refuse."""
+
 import json
 import math
 import runpy
@@ -22,13 +23,17 @@ from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
 from mssl_plugins.evaluation.segmentation import confusion, mean_iou, predict_map
 from mssl_plugins.models.readout import dense_kinds, read_layers
 
-VIT = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(
-    embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16))
+VIT = dict(
+    type='mssl_plugins.ViT',
+    img_size=16,
+    patch_size=4,
+    arch=dict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16),
+)
 RESNET = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8)
 C = 3
 
 
-def write_set(folder, sizes=((20, 12), ) * 6, seed=0, ignored=True):
+def write_set(folder, sizes=((20, 12),) * 6, seed=0, ignored=True):
     """Colored rectangles on noise; 255 and 7 are no classes."""
     rng = np.random.default_rng(seed)
     for split in ('train', 'val'):
@@ -37,7 +42,7 @@ def write_set(folder, sizes=((20, 12), ) * 6, seed=0, ignored=True):
         for i, (width, height) in enumerate(sizes):
             mask = np.zeros((height, width), np.uint8)
             y, x = rng.integers(0, height // 2), rng.integers(0, width // 2)
-            mask[y:y + height // 2, x:x + width // 2] = 1 + i % 2
+            mask[y : y + height // 2, x : x + width // 2] = 1 + i % 2
             image = np.eye(3)[mask] * 150 + rng.integers(0, 100, (height, width, 3))
             if ignored:
                 mask[:2, :5], mask[-1:, -4:] = 255, 7
@@ -98,18 +103,24 @@ def distribution_by_loops(mask, h, w):
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
             if mask[y, x] >= 0:
-                counts[math.floor((y + .5) * h / mask.shape[0]),
-                       math.floor((x + .5) * w / mask.shape[1]), mask[y, x]] += 1
+                counts[
+                    math.floor((y + 0.5) * h / mask.shape[0]),
+                    math.floor((x + 0.5) * w / mask.shape[1]),
+                    mask[y, x],
+                ] += 1
     return [[c / c.sum() if c.sum() else c for c in row] for row in counts]
 
 
 def votes_by_loops(query, keys, values, k, temperature):
     """One patch: its k nearest keys vote with exp(cosine / T), divided by their sum."""
+
     def cosine(a, b):
         return sum(x * y for x, y in zip(a, b)) / math.sqrt(
-            sum(x * x for x in a) * sum(y * y for y in b))
+            sum(x * x for x in a) * sum(y * y for y in b)
+        )
+
     near = sorted(((cosine(query, key), -i) for i, key in enumerate(keys)), reverse=True)[:k]
-    votes = [0.] * C
+    votes = [0.0] * C
     total = sum(math.exp(s / temperature) for s, _ in near)
     for s, i in near:
         for c in range(C):
@@ -123,7 +134,7 @@ def upsample_by_loops(scores, height, width):
     out = np.zeros((height, width), int)
     for y in range(height):
         for x in range(width):
-            at = [max((y + .5) * h / height - .5, 0), max((x + .5) * w / width - .5, 0)]
+            at = [max((y + 0.5) * h / height - 0.5, 0), max((x + 0.5) * w / width - 0.5, 0)]
             (y0, x0), value = map(int, at), np.zeros(C)
             for yy, wy in ((y0, 1 - at[0] + y0), (min(y0 + 1, h - 1), at[0] - y0)):
                 for xx, wx in ((x0, 1 - at[1] + x0), (min(x0 + 1, w - 1), at[1] - x0)):
@@ -167,8 +178,9 @@ def features_of(checkpoint, folder, split, kind, shape):
 def reference(checkpoint, folder, name, kind, shape, grid, k):
     """mIoU in % from pixels and weights up."""
     train, test = (features_of(checkpoint, folder, s, kind, shape) for s in ('train', 'val'))
-    values = [v for m in masks_of(folder, 'train')
-              for row in distribution_by_loops(m, *grid) for v in row]
+    values = [
+        v for m in masks_of(folder, 'train') for row in distribution_by_loops(m, *grid) for v in row
+    ]
     known = [i for i, v in enumerate(values) if sum(v)]
     keys, values = train.flatten(0, 1)[known].tolist(), [values[i] for i in known]
     if name == 'patch-logistic':
@@ -180,7 +192,7 @@ def reference(checkpoint, folder, name, kind, shape, grid, k):
         else:
             t = 0.02 if name == 'hummingbird' else 0.07
             scores = [votes_by_loops(q, keys, values, k, t) for q in image.tolist()]
-        rows = [scores[i * grid[1]:(i + 1) * grid[1]] for i in range(grid[0])]
+        rows = [scores[i * grid[1] : (i + 1) * grid[1]] for i in range(grid[0])]
         predicted.append(upsample_by_loops(rows, *mask.shape))
     return 100 * miou_by_loops(predicted, truth)
 
@@ -203,8 +215,9 @@ def logistic_by_newton(x, y):
         curve = torch.autograd.functional.hessian(loss, w)
         # a constant on all biases changes nothing: least squares
         w = w - torch.linalg.lstsq(curve + 1e-9 * torch.eye(len(w)), slope[:, None]).solution[:, 0]
-    return lambda q: torch.cat([(q - mean) / std, torch.ones(len(q), 1).double()], 1) @ w.view(
-        d + 1, C)
+    return lambda q: (
+        torch.cat([(q - mean) / std, torch.ones(len(q), 1).double()], 1) @ w.view(d + 1, C)
+    )
 
 
 def evaluation(checkpoint, folder, work, **options):
@@ -218,9 +231,10 @@ NAMES = ['patch-knn', 'patch-logistic', 'hummingbird']
 
 def test_a_vit_equals_loops_in_one_process_and_two(checkpoints, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(dense_runner, 'PART', 4)  # two files, shared out each by itself
-    expected = [reference(checkpoints['vit'], folder, n, 'patches', (12, 20), (3, 5), k)
-                for n, k in (('patch-knn', 1), ('patch-knn', 5), ('patch-logistic', 0),
-                             ('hummingbird', 30))]
+    expected = [
+        reference(checkpoints['vit'], folder, n, 'patches', (12, 20), (3, 5), k)
+        for n, k in (('patch-knn', 1), ('patch-knn', 5), ('patch-logistic', 0), ('hummingbird', 30))
+    ]
 
     def work(where=tmp_path / 'two'):
         return evaluation(checkpoints['vit'], folder, where, ks=[1, 5]).run(NAMES)
@@ -233,15 +247,18 @@ def test_a_vit_equals_loops_in_one_process_and_two(checkpoints, folder, tmp_path
     assert {r['metric'] for r in one} == {'mIoU'}
     assert [r['setting'] for r in one] == [
         f'patches, {how}, memory 90, input 20 x 12, masks 20 x 12'
-        for how in ('k=1, T=0.07', 'k=5, T=0.07', 'C=1', 'k=30, T=0.02')]
+        for how in ('k=1, T=0.07', 'k=5, T=0.07', 'C=1', 'k=30, T=0.02')
+    ]
 
 
 def test_a_resnet_equals_loops(checkpoints, tmp_path):
     folder = write_set(tmp_path / 'set', sizes=[(70, 60)] * 4)
     rows = evaluation(checkpoints['resnet'], folder, tmp_path / 'work', ks=[3]).run(['patch-knn'])
     assert [r['setting'].split(',')[0] for r in rows] == ['map4', 'map5']
-    expected = [reference(checkpoints['resnet'], folder, 'patch-knn', kind, (64, 64), grid, 3)
-                for kind, grid in (('map4', (4, 4)), ('map5', (2, 2)))]
+    expected = [
+        reference(checkpoints['resnet'], folder, 'patch-knn', kind, (64, 64), grid, 3)
+        for kind, grid in (('map4', (4, 4)), ('map5', (2, 2)))
+    ]
     assert [r['value'] for r in rows] == pytest.approx(expected, abs=2e-3)
     assert rows[0]['setting'].endswith('input 64 x 64, masks 70 x 60')
 
@@ -251,8 +268,9 @@ def test_patches_find_themselves():
     torch.manual_seed(0)
     features, values = torch.randn(5, 7, 6), torch.rand(35, C).softmax(1)
     for temperature in (0.02, 0.07):
-        found = list(dense_protocols.retrieve(
-            features, features.flatten(0, 1), values, [1], temperature))
+        found = list(
+            dense_protocols.retrieve(features, features.flatten(0, 1), values, [1], temperature)
+        )
         assert len(found) == 5 and torch.equal(torch.cat([f[1] for f in found]), values)
 
 
@@ -263,25 +281,28 @@ def test_own_bank_in_full(checkpoints, folder, tmp_path):
     kind, grid = next(iter(run.grids.items()))
     features = dense_runner.DenseFeatures(run.store, run.data, kind, grid)
     keys, values = dense_protocols.bank_of(features, 10**6, 0, False)
-    found = torch.cat([f[1] for f in dense_protocols.retrieve(keys[None], keys, values, [1], .07)])
+    found = torch.cat([f[1] for f in dense_protocols.retrieve(keys[None], keys, values, [1], 0.07)])
     assert len(values) and torch.equal(found, values)
 
 
 def test_miou_is_mmsegs(tmp_path):
     from mmseg.evaluation import IoUMetric
+
     rng = np.random.default_rng(0)
     classes, counts = 5, torch.zeros(5, 5, dtype=torch.long)
     metric = IoUMetric(iou_metrics=['mIoU'])
     metric.dataset_meta = dict(classes=[str(i) for i in range(classes)])
     for shape in ((9, 13), (20, 8)):
         truth = rng.integers(0, classes - 1, shape)  # the last class is not there
-        predicted = torch.from_numpy(np.where(rng.random(shape) < .5, truth,
-                                              rng.integers(0, classes - 1, shape)))
+        predicted = torch.from_numpy(
+            np.where(rng.random(shape) < 0.5, truth, rng.integers(0, classes - 1, shape))
+        )
         truth[:2] = 255
         truth = torch.from_numpy(truth)
         counts += confusion(predicted, truth, classes)
-        metric.process({}, [dict(pred_sem_seg=dict(data=predicted[None]),
-                                 gt_sem_seg=dict(data=truth[None]))])
+        metric.process(
+            {}, [dict(pred_sem_seg=dict(data=predicted[None]), gt_sem_seg=dict(data=truth[None]))]
+        )
     assert round(100 * mean_iou(counts), 2) == metric.evaluate(2)['mIoU']
     with pytest.raises(ValueError, match='no pixel'):
         mean_iou(torch.zeros(2, 2))
@@ -301,7 +322,7 @@ def test_memory_takes_rare_classes_first():
     """As open-hummingbird-eval: the least of u * sum(f(c)); unlabelled patches never."""
     distribution = torch.zeros(200, C)
     distribution[:, 0] = 1
-    distribution[7] = torch.tensor([0., 1., 0.])
+    distribution[7] = torch.tensor([0.0, 1.0, 0.0])
     distribution[100:] = 0  # no labelled pixel
     hits = dict.fromkeys((True, False), 0)
     for seed in range(40):
@@ -323,14 +344,33 @@ def test_memory_takes_rare_classes_first():
 def test_command_resumes_and_mixed_sizes(tool, checkpoints, tmp_path):
     """Images of different sizes become squares; each mask keeps its own resolution."""
     folder = write_set(tmp_path / 'set', sizes=[(20, 12), (12, 20), (31, 17), (16, 16)])
-    argv = [str(checkpoints['vit']), '--data', str(folder), '--ignore-label', '7', '--size', '16',
-            '--protocols', ','.join(NAMES), '--k', '2', '--memory', '40', '--device', 'cpu',
-            '--work-dir', str(tmp_path / 'work'), '--out', str(tmp_path / 'rows.json')]
+    argv = [
+        str(checkpoints['vit']),
+        '--data',
+        str(folder),
+        '--ignore-label',
+        '7',
+        '--size',
+        '16',
+        '--protocols',
+        ','.join(NAMES),
+        '--k',
+        '2',
+        '--memory',
+        '40',
+        '--device',
+        'cpu',
+        '--work-dir',
+        str(tmp_path / 'work'),
+        '--out',
+        str(tmp_path / 'rows.json'),
+    ]
     status, text = tool(*argv)
     assert status == 0, text
     rows = json.loads((tmp_path / 'rows.json').read_text())
     assert [r['setting'].split('memory ')[1] for r in rows] == [
-        '40, input 16 x 16, masks their own size'] * 3
+        '40, input 16 x 16, masks their own size'
+    ] * 3
     files = {f: f.stat().st_mtime_ns for f in (tmp_path / 'work').rglob('*.npy')}
     status, text = tool(*argv)
     assert status == 0 and json.loads((tmp_path / 'rows.json').read_text()) == rows
@@ -339,8 +379,15 @@ def test_command_resumes_and_mixed_sizes(tool, checkpoints, tmp_path):
 
 # ------------------------------------------------------------ wrong input
 def test_one_line_for_wrong_masks(tool, checkpoints, folder, tmp_path):
-    argv = [str(checkpoints['vit']), '--protocols', 'hummingbird', '--device', 'cpu',
-            '--work-dir', str(tmp_path / 'work')]
+    argv = [
+        str(checkpoints['vit']),
+        '--protocols',
+        'hummingbird',
+        '--device',
+        'cpu',
+        '--work-dir',
+        str(tmp_path / 'work'),
+    ]
     small = write_set(tmp_path / 'small')
     Image.fromarray(np.zeros((6, 10), np.uint8)).save(small / 'ann/val/2.png')
     beyond = write_set(tmp_path / 'beyond', ignored=False)
@@ -352,14 +399,15 @@ def test_one_line_for_wrong_masks(tool, checkpoints, folder, tmp_path):
     lost = write_set(tmp_path / 'lost')
     (lost / 'ann/train/3.png').unlink()
     for data, more, message in (
-            (small, ['--ignore-label', '7'], '2.png is 10 x 6 px, its image 20 x 12 px'),
-            (beyond, [], '1.png has the label 9, beyond the 3 classes in the training masks'),
-            (colors, ['--ignore-label', '7'], 'no label map'),
-            (lost, [], 'no mask'),
-            (tmp_path / 'nothing', [], 'DIR/img/train'),
-            (folder, ['--ignore-label', '7', '--resize', '40'], '--resize is for images'),
-            (folder, ['--ignore-label', '7', '--memory', '6'], 'k = 30 is larger than the bank'),
-            (folder, ['--ignore-label', '7', '--protocols', 'knn,hummingbird'], 'two commands')):
+        (small, ['--ignore-label', '7'], '2.png is 10 x 6 px, its image 20 x 12 px'),
+        (beyond, [], '1.png has the label 9, beyond the 3 classes in the training masks'),
+        (colors, ['--ignore-label', '7'], 'no label map'),
+        (lost, [], 'no mask'),
+        (tmp_path / 'nothing', [], 'DIR/img/train'),
+        (folder, ['--ignore-label', '7', '--resize', '40'], '--resize is for images'),
+        (folder, ['--ignore-label', '7', '--memory', '6'], 'k = 30 is larger than the bank'),
+        (folder, ['--ignore-label', '7', '--protocols', 'knn,hummingbird'], 'two commands'),
+    ):
         status, text = tool(*argv, '--data', str(data), *more)
         lines = [line for line in text.splitlines() if line.startswith('error')]
         assert status != 0 and len(lines) == 1 and message in lines[0], text
@@ -381,8 +429,12 @@ def test_classes_may_be_named(folder, tmp_path):
 
 def test_a_backbone_without_a_map():
     net = torch.nn.Sequential(torch.nn.Flatten())
-    for function in (dense_kinds, input_stride, lambda n: grids(n, (8, 8)),
-                     lambda n: read_layers(n, torch.zeros(1, 3, 8, 8), ['patches'])):
+    for function in (
+        dense_kinds,
+        input_stride,
+        lambda n: grids(n, (8, 8)),
+        lambda n: read_layers(n, torch.zeros(1, 3, 8, 8), ['patches']),
+    ):
         with pytest.raises(ValueError, match='Sequential has none'):
             function(net)
     init_default_scope('mmpretrain')

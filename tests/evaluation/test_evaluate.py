@@ -1,4 +1,5 @@
 """One command for every protocol: what it measures, keeps, resumes and refuses."""
+
 import json
 import os
 import runpy
@@ -22,8 +23,12 @@ from mssl_plugins.evaluation.runner import Evaluation
 from mssl_plugins.models.readout import read_layers
 
 ROOT = Path(__file__).resolve().parents[2]
-VIT = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(
-    embed_dims=8, num_layers=5, num_heads=2, feedforward_channels=16))
+VIT = dict(
+    type='mssl_plugins.ViT',
+    img_size=16,
+    patch_size=4,
+    arch=dict(embed_dims=8, num_layers=5, num_heads=2, feedforward_channels=16),
+)
 RESNET = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8)
 
 
@@ -37,6 +42,7 @@ def _no_collections(monkeypatch):
 def write_images(folder, classes, each, size=16, seed=0):
     """Noise on a colour that tells the class."""
     from PIL import Image
+
     rng = np.random.default_rng(seed)
     for label, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
@@ -95,8 +101,11 @@ def evaluate(tmp_path, monkeypatch, capfd):
         with pytest.raises(SystemExit) as status:
             runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
         text = capfd.readouterr()
-        return (status.value.code, text.out + text.err,
-                json.loads(file.read_text()) if file.is_file() else None)
+        return (
+            status.value.code,
+            text.out + text.err,
+            json.loads(file.read_text()) if file.is_file() else None,
+        )
 
     return run
 
@@ -106,8 +115,9 @@ FAST = ('--epochs', 3, '--k', 5, 9, '--device', 'cpu')
 
 # ---------------------------------------------------------------- measuring
 def test_every_frozen_protocol_of_a_vit(evaluate, images, checkpoints):
-    status, text, rows = evaluate(checkpoints / 'vit.pth', '--data', images, '--protocols',
-                                  'frozen', *FAST)
+    status, text, rows = evaluate(
+        checkpoints / 'vit.pth', '--data', images, '--protocols', 'frozen', *FAST
+    )
     assert status == 0, text
     assert all(list(r) == ['protocol', 'setting', 'metric', 'value', 'seconds'] for r in rows)
     by = {}
@@ -127,8 +137,18 @@ def test_every_frozen_protocol_of_a_vit(evaluate, images, checkpoints):
 
 def test_every_frozen_protocol_of_a_resnet(evaluate, images, checkpoints):
     status, text, rows = evaluate(
-        checkpoints / 'resnet.pth', '--data', images, '--protocols', 'multilayer,dino-linear,knn',
-        '--views', 2, '--lrs', 0.01, 0.1, *FAST)
+        checkpoints / 'resnet.pth',
+        '--data',
+        images,
+        '--protocols',
+        'multilayer,dino-linear,knn',
+        '--views',
+        2,
+        '--lrs',
+        0.01,
+        0.1,
+        *FAST,
+    )
     assert status == 0, text
     layers = [r['setting'] for r in rows if r['protocol'] == 'multilayer']
     assert [s.split(',')[0] for s in layers] == [f'conv{i}' for i in (1, 2, 3, 4, 5)] * 2
@@ -144,13 +164,16 @@ def test_values_are_those_of_the_parts(evaluate, images, checkpoints):
     from sklearn.linear_model import LogisticRegression
 
     from mssl_plugins.evaluation.knn import knn_accuracy
-    status, _, rows = evaluate(checkpoints / 'vit.pth', '--data', images, '--protocols',
-                               'knn,logistic', *FAST)
+
+    status, _, rows = evaluate(
+        checkpoints / 'vit.pth', '--data', images, '--protocols', 'knn,logistic', *FAST
+    )
     assert status == 0
     net = save(Path('again.pth'), dict(VIT))
     net.eval()
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (
-        [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]))
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1) for v in ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    )
     found = {}
     for split in ('train', 'val'):
         data = LabelledImages(str(images), split, pipeline=[])
@@ -175,10 +198,10 @@ def test_backbone_is_bit_equal_afterwards(tmp_path, images, checkpoints):
         backbone = FrozenBackbone(str(checkpoints / f'{name}.pth'))
         before = {k: v.clone() for k, v in backbone.model.backbone.state_dict().items()}
         data = EvaluationData(str(images), tmp_path, native=backbone.native)
-        run = Evaluation(backbone, data, tmp_path / name,
-                         EvaluationOptions(epochs=2, views=1, ks=[3]))
-        run.run(choose('knn,mae-linear' + ',multilayer' * (name == 'resnet'),
-                                 backbone.family))
+        run = Evaluation(
+            backbone, data, tmp_path / name, EvaluationOptions(epochs=2, views=1, ks=[3])
+        )
+        run.run(choose('knn,mae-linear' + ',multilayer' * (name == 'resnet'), backbone.family))
         after = backbone.model.backbone.state_dict()
         assert after.keys() == before.keys()
         for key, value in after.items():  # BatchNorm statistics among them
@@ -305,8 +328,19 @@ def test_other_data_or_weights_are_measured_anew(tmp_path, images, checkpoints):
 # -------------------------------------------------------------- fine-tuning
 def test_fine_tuning_runs_and_resumes(evaluate, images, checkpoints):
     """The shipped config through tools/train.py, once for real."""
-    argv = (checkpoints / 'vit.pth', '--data', images, '--protocols', 'finetune-10',
-            '--finetune-batch', 2, '--epochs', 1, '--device', 'cpu')
+    argv = (
+        checkpoints / 'vit.pth',
+        '--data',
+        images,
+        '--protocols',
+        'finetune-10',
+        '--finetune-batch',
+        2,
+        '--epochs',
+        1,
+        '--device',
+        'cpu',
+    )
     status, text, rows = evaluate(*argv)
     assert status == 0, text
     assert rows[0]['setting'] == '10% of the labels, 1 epochs, batch 2'
@@ -326,7 +360,7 @@ def test_fine_tuning_configs(tmp_path, images, checkpoints, name):
         cfg = run.finetuning(protocol).config()
         assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == 3
         assert cfg.train_cfg.max_epochs == 10 and cfg.train_dataloader.batch_size == 8
-        assert cfg.auto_scale_lr.enable and cfg.val_evaluator.topk == (1, )
+        assert cfg.auto_scale_lr.enable and cfg.val_evaluator.topk == (1,)
         last = cfg.param_scheduler[-1]
         assert last.get('milestones', [6, 8]) == [6, 8] and last.get('end', 10) == 10
         model = MODELS.build(dict(cfg.model, data_preprocessor=dict(cfg.data_preprocessor)))
@@ -380,14 +414,15 @@ def one_line(text, *words):
 def test_wrong_names(evaluate, images, checkpoints):
     vit = checkpoints / 'vit.pth'
     for argv, words in (
-            (['--protocols', 'knn,lienar'], ["unknown protocol 'lienar'", "did you mean 'linear'"]),
-            (['--protocols', 'multilayer'], ["'multilayer' is for a ResNet", 'holds a ViT']),
-            (['--protocols', ','], ['no protocol named']),
-            (['--k', 61], ['k = 61 is larger than the bank of 60 training images']),
-            (['--protocols', 'finetune-1', '--labels-1', 'absent.txt'], ['no list absent.txt']),
-            (['--train-images', 2], ['2 images are less than one a class']),
-            (['--epochs', 0], ['epochs must be 1 or more']),
-            (['--classes', 'absent.txt'], ['no list of classes'])):
+        (['--protocols', 'knn,lienar'], ["unknown protocol 'lienar'", "did you mean 'linear'"]),
+        (['--protocols', 'multilayer'], ["'multilayer' is for a ResNet", 'holds a ViT']),
+        (['--protocols', ','], ['no protocol named']),
+        (['--k', 61], ['k = 61 is larger than the bank of 60 training images']),
+        (['--protocols', 'finetune-1', '--labels-1', 'absent.txt'], ['no list absent.txt']),
+        (['--train-images', 2], ['2 images are less than one a class']),
+        (['--epochs', 0], ['epochs must be 1 or more']),
+        (['--classes', 'absent.txt'], ['no list of classes']),
+    ):
         status, text, rows = evaluate(vit, '--data', images, *argv)
         assert status == 1 and rows is None
         one_line(text, *words)
@@ -436,7 +471,7 @@ def test_wrong_checkpoints(evaluate, images, checkpoints, tmp_path):
     assert status == 1
     one_line(text, 'head.fc.weight', 'no ViT and no ResNet')
     deeper = tmp_path / 'other.py'
-    deeper.write_text(f"model = dict(backbone={dict(VIT, arch=dict(VIT['arch'], num_layers=7))})")
+    deeper.write_text(f'model = dict(backbone={dict(VIT, arch=dict(VIT["arch"], num_layers=7))})')
     status, text, _ = evaluate(checkpoints / 'vit.pth', '--data', images, '--config', deeper)
     assert status == 1
     one_line(text, 'num_layers 7 instead of 5')
@@ -455,8 +490,9 @@ def test_wrong_checkpoints(evaluate, images, checkpoints, tmp_path):
 def test_random_weights_are_a_floor(evaluate, images, tmp_path):
     config = tmp_path / 'c.py'
     config.write_text(f'model = dict(type="mssl_plugins.SimCLR", backbone={dict(VIT)})')
-    status, text, rows = evaluate('random', '--config', config, '--data', images, '--protocols',
-                                  'knn', *FAST)
+    status, text, rows = evaluate(
+        'random', '--config', config, '--data', images, '--protocols', 'knn', *FAST
+    )
     assert status == 0 and len(rows) == 2, text
     status, text, _ = evaluate('random', '--data', images)
     one_line(text, "'random' needs --config")
@@ -465,8 +501,11 @@ def test_random_weights_are_a_floor(evaluate, images, tmp_path):
 # ---------------------------------------------------------------- label lists
 def pack(path, labels, size=16):
     import cv2
-    files = [cv2.imencode('.png', np.full((size, size, 3), 20 * i, np.uint8))[1].ravel()
-             for i in range(len(labels))]
+
+    files = [
+        cv2.imencode('.png', np.full((size, size, 3), 20 * i, np.uint8))[1].ravel()
+        for i in range(len(labels))
+    ]
     np.savez(path, data=np.concatenate(files), off=np.cumsum([0, *map(len, files)]), label=labels)
 
 
@@ -476,11 +515,11 @@ def test_balanced_draw():
     counts = np.bincount(np.array(labels)[index])
     assert counts.tolist() == [6, 6, 6] and index == sorted(set(index))
     assert balanced(labels, fraction=0.2) == index != balanced(labels, fraction=0.2, seed=1)
-    assert np.bincount(np.array(labels)[balanced(labels, fraction=1.)]).tolist() == [29, 29, 7]
+    assert np.bincount(np.array(labels)[balanced(labels, fraction=1.0)]).tolist() == [29, 29, 7]
     assert np.bincount(np.array(labels)[balanced(labels, fraction=0.001)]).tolist() == [1, 1, 1]
     with pytest.raises(ValueError, match='class 2 has 7 images, fewer than the 8'):
         balanced(labels, per_class=8)
-    for wrong in (dict(), dict(fraction=1.5), dict(per_class=0), dict(fraction=.1, per_class=1)):
+    for wrong in (dict(), dict(fraction=1.5), dict(per_class=0), dict(fraction=0.1, per_class=1)):
         with pytest.raises(ValueError):
             balanced(labels, **wrong)
     with pytest.raises(ValueError, match='label of every image'):
@@ -528,12 +567,13 @@ def test_subset_command_and_what_reads_it(images, tmp_path, make_subset):
 
 def test_subset_mistakes(images, tmp_path, make_subset):
     out = tmp_path / 'x.txt'
-    for argv, word in (([images, out], 'give --fraction'),
-                       ([images, out, '--classes', 9], 'has 3 classes'),
-                       ([tmp_path / 'absent', out, '--fraction', .1], 'no labelled images'),
-                       ([images, out, '--per-class', 21], 'has 20 images'),
-                       ([images, out, '--classes', tmp_path / 'no.txt', '--per-class', 1],
-                        'no list of classes')):
+    for argv, word in (
+        ([images, out], 'give --fraction'),
+        ([images, out, '--classes', 9], 'has 3 classes'),
+        ([tmp_path / 'absent', out, '--fraction', 0.1], 'no labelled images'),
+        ([images, out, '--per-class', 21], 'has 20 images'),
+        ([images, out, '--classes', tmp_path / 'no.txt', '--per-class', 1], 'no list of classes'),
+    ):
         status, text = make_subset(*argv)
         assert status == 1 and word in text and not out.exists(), text
 
@@ -549,8 +589,12 @@ def test_layouts(tmp_path, images):
     (tmp_path / 'two.txt').write_text('\n'.join(lines))
     part = LabelledImages(str(tmp_path / 'mini'), 'train', list_file=str(tmp_path / 'two.txt'))
     assert labels_of(part).tolist() == [0, 1]
-    for text, word in (('9 0', 'index 9'), ('0 1', 'the label 1, the set 0'),
-                       ('a/b.png 0', 'without files'), ('', 'no image')):
+    for text, word in (
+        ('9 0', 'index 9'),
+        ('0 1', 'the label 1, the set 0'),
+        ('a/b.png 0', 'without files'),
+        ('', 'no image'),
+    ):
         (tmp_path / 'bad.txt').write_text(text)
         with pytest.raises(ValueError, match=word):
             LabelledImages(str(tmp_path / 'mini'), 'train', list_file=str(tmp_path / 'bad.txt'))
@@ -591,10 +635,16 @@ def test_layouts(tmp_path, images):
     assert labels_of(LabelledImages(str(flat), 'val')).tolist() == [1, 0]
 
 
-SMALL = ('model.backbone.init_cfg=None', 'train_dataloader.batch_size=20',
-         *(f'{part}_dataloader.num_workers=0' for part in ('train', 'val', 'test')))
-NARROW = ('model.backbone.depth=18', 'model.backbone.stem_channels=8',
-          'model.backbone.base_channels=8')
+SMALL = (
+    'model.backbone.init_cfg=None',
+    'train_dataloader.batch_size=20',
+    *(f'{part}_dataloader.num_workers=0' for part in ('train', 'val', 'test')),
+)
+NARROW = (
+    'model.backbone.depth=18',
+    'model.backbone.stem_channels=8',
+    'model.backbone.base_channels=8',
+)
 
 
 @pytest.mark.parametrize(
@@ -624,8 +674,9 @@ NARROW = ('model.backbone.depth=18', 'model.backbone.stem_channels=8',
 )
 def test_protocols_run_through_train_on_a_folder(images, tmp_path, train, config, options, said):
     """``tools/train.py CONFIG --data DIR``, for real."""
-    done = train(config, '--data', images, '--work-dir', tmp_path / 'run', '--cfg-options',
-                 *SMALL, *options)
+    done = train(
+        config, '--data', images, '--work-dir', tmp_path / 'run', '--cfg-options', *SMALL, *options
+    )
     assert done.status == 0, done.text[-2000:]
     for words in said:
         assert words in done.text, words

@@ -1,4 +1,5 @@
 """Features: in order, of the right tokens, and nothing disturbed."""
+
 import random
 
 import numpy as np
@@ -29,7 +30,7 @@ class Tuples(Pictures):
         return self.pixels[index], index % 3
 
 
-MEAN, STD = 120., 60.
+MEAN, STD = 120.0, 60.0
 
 
 def resnet(**kwargs):
@@ -39,8 +40,7 @@ def resnet(**kwargs):
 
 def vit(cls=VisionTransformer, **kwargs):
     torch.manual_seed(0)
-    arch = dict(embed_dims=12, num_layers=2, num_heads=2,
-                feedforward_channels=12)
+    arch = dict(embed_dims=12, num_layers=2, num_heads=2, feedforward_channels=12)
     return cls(arch=arch, img_size=32, patch_size=16, **kwargs)
 
 
@@ -48,20 +48,26 @@ def vit(cls=VisionTransformer, **kwargs):
 def simclr():
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
-    model = MODELS.build(dict(
-        type='SimCLR',
-        data_preprocessor=dict(type='SelfSupDataPreprocessor',
-                               mean=[MEAN] * 3, std=[STD] * 3),
-        backbone=dict(type='ResNet', depth=18, base_channels=4,
-                      stem_channels=4),
-        neck=dict(type='NonLinearNeck', in_channels=32, hid_channels=8,
-                  out_channels=8, num_layers=2, norm_cfg=dict(type='BN1d')),
-        head=dict(type='ContrastiveHead', temperature=0.5,
-                  loss=dict(type='CrossEntropyLoss'))))
+    model = MODELS.build(
+        dict(
+            type='SimCLR',
+            data_preprocessor=dict(type='SelfSupDataPreprocessor', mean=[MEAN] * 3, std=[STD] * 3),
+            backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4),
+            neck=dict(
+                type='NonLinearNeck',
+                in_channels=32,
+                hid_channels=8,
+                out_channels=8,
+                num_layers=2,
+                norm_cfg=dict(type='BN1d'),
+            ),
+            head=dict(type='ContrastiveHead', temperature=0.5, loss=dict(type='CrossEntropyLoss')),
+        )
+    )
     return model.train()
 
 
-def expected(backbone, data, mean=0., std=1.):
+def expected(backbone, data, mean=0.0, std=1.0):
     """One picture at a time."""
     backbone.eval()
     rows = []
@@ -76,23 +82,28 @@ def expected(backbone, data, mean=0., std=1.):
 @pytest.mark.parametrize('views', [0, 1, 2])
 def test_a_self_supervisor_gives_its_backbone_s_average(simclr, views):
     data = Pictures(views=views)
-    features, labels = extract_features(
-        simclr, dict(dataset=data, batch_size=4))
+    features, labels = extract_features(simclr, dict(dataset=data, batch_size=4))
     assert features.dtype == torch.float32 and features.shape == (11, 32)
     assert labels.tolist() == [i % 3 for i in range(11)]
-    torch.testing.assert_close(
-        features, expected(simclr.backbone, data, MEAN, STD))
+    torch.testing.assert_close(features, expected(simclr.backbone, data, MEAN, STD))
 
 
-@pytest.mark.parametrize('data', [
-    Tuples(), DataLoader(Tuples(), 3, shuffle=True, drop_last=True),
-    dict(dataset=Tuples(), batch_size=3, drop_last=True,
-         sampler=dict(type='DefaultSampler', shuffle=True),
-         collate_fn=dict(type='default_collate')),
-    dict(dataset=Pictures(), collate_fn=dict(type='pseudo_collate')),
-    dict(dataset=Tuples(), num_workers=2, persistent_workers=True,
-         batch_size=2)
-])
+@pytest.mark.parametrize(
+    'data',
+    [
+        Tuples(),
+        DataLoader(Tuples(), 3, shuffle=True, drop_last=True),
+        dict(
+            dataset=Tuples(),
+            batch_size=3,
+            drop_last=True,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='default_collate'),
+        ),
+        dict(dataset=Pictures(), collate_fn=dict(type='pseudo_collate')),
+        dict(dataset=Tuples(), num_workers=2, persistent_workers=True, batch_size=2),
+    ],
+)
 def test_bare_backbones_and_any_loader_give_the_dataset_s_order(data):
     net = resnet()
     features, labels = extract_features(net, data)
@@ -111,8 +122,7 @@ def test_nothing_is_disturbed(simclr):
     assert not features.requires_grad
     assert (torch.rand(1), np.random.rand(), random.random()) == wanted
     assert {n: m.training for n, m in simclr.named_modules()} == flags
-    assert all(torch.equal(v, state[k])
-               for k, v in simclr.state_dict().items())
+    assert all(torch.equal(v, state[k]) for k, v in simclr.state_dict().items())
     assert all(p.grad is None for p in simclr.parameters())
     assert torch.is_grad_enabled()
 
@@ -140,8 +150,7 @@ def test_tokens_of_a_vit():
         for pool in ('auto', 'cls', 'avg', 'last'):
             features, _ = extract_features(net, Tuples(5), pool)
             assert net.out_type == out_type
-            if pool == 'cls' or pool == 'auto' and out_type in (
-                    'raw', 'cls_token'):
+            if pool == 'cls' or pool == 'auto' and out_type in ('raw', 'cls_token'):
                 torch.testing.assert_close(features, raw[:, 0])
             elif pool != 'last':
                 average = raw[:, 1:].mean(1)
@@ -167,8 +176,8 @@ def test_mae_s_encoder_does_not_mask():
 def test_timm_s_transformer_gives_its_class_token():
     timm = pytest.importorskip('timm')
     net = timm.create_model(
-        'vit_tiny_patch16_224', img_size=32, embed_dim=12, depth=1,
-        num_heads=2, num_classes=3).eval()
+        'vit_tiny_patch16_224', img_size=32, embed_dim=12, depth=1, num_heads=2, num_classes=3
+    ).eval()
     data = Tuples(5)
     features, _ = extract_features(net, data)
     with torch.no_grad():
@@ -214,6 +223,7 @@ def test_the_teacher_is_the_other_backbone():
 
 def test_the_teacher_of_this_library_follows_before_it_is_measured():
     from mssl_plugins.models.momentum import MomentumTeacher
+
     model = Momentum()
     model.teacher = MomentumTeacher(nn.Sequential(model.backbone), 0.9)
     for p in model.backbone.parameters():
@@ -233,12 +243,13 @@ def test_bfloat16_is_near():
 
 def test_raw_pixels():
     data = Tuples()
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (
-        [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]))  # ImageNet's
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1) for v in ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    )  # ImageNet's
     features, _ = extract_features(Pixels(), data)
     torch.testing.assert_close(features, ((data.pixels - mean) / std).flatten(1))
     large = Tuples(2, 128)
-    features, _ = extract_features(Pixels([0.] * 3, [1.] * 3, size=64), large)
+    features, _ = extract_features(Pixels([0.0] * 3, [1.0] * 3, size=64), large)
     blocks = large.pixels.float().view(2, 3, 64, 2, 64, 2).mean((3, 5))
     torch.testing.assert_close(features, blocks.flatten(1))
 
@@ -271,7 +282,6 @@ def test_two_processes_share_the_work_and_equal_one(tmp_path):
     seen = []
 
     class Counted(Tuples):
-
         def __getitem__(self, index):
             seen.append(index)
             return super().__getitem__(index)
@@ -293,6 +303,7 @@ def test_two_processes_share_the_work_and_equal_one(tmp_path):
 def test_raw_pixels_are_seen_as_a_network_sees_them():
     """Normalized by the config's figures, of the model or beside it."""
     from mmengine.config import Config
+
     data = Tuples(3)
     own = {'mean': [MEAN] * 3, 'std': [STD] * 3}
     expected_pixels = ((data.pixels.float() - MEAN) / STD).flatten(1)

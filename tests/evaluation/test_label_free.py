@@ -1,4 +1,5 @@
 """Measures without labels, beside loops over pairs and closed forms."""
+
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity
 
 
 def unit(x):
-    return x / math.sqrt(sum(float(v)**2 for v in x))
+    return x / math.sqrt(sum(float(v) ** 2 for v in x))
 
 
 def test_alignment_and_uniformity_are_loops_over_pairs():
@@ -19,18 +20,19 @@ def test_alignment_and_uniformity_are_loops_over_pairs():
         for i in range(3):
             for j in range(3):
                 if i != j:
-                    pairs.append(float(((unit(image[i]) - unit(image[j]))**2).sum()))
+                    pairs.append(float(((unit(image[i]) - unit(image[j])) ** 2).sum()))
     assert alignment(views) == pytest.approx(np.mean(pairs), rel=1e-12)
     x, kernel = views[:, 0], []
     for i in range(7):
         for j in range(7):
             if i != j:
-                kernel.append(math.exp(-2 * float(((unit(x[i]) - unit(x[j]))**2).sum())))
+                kernel.append(math.exp(-2 * float(((unit(x[i]) - unit(x[j])) ** 2).sum())))
     assert uniformity(x) == pytest.approx(math.log(np.mean(kernel)), rel=1e-12)
 
 
 def test_uniformity_goes_by_blocks(monkeypatch):
     from mssl_plugins.evaluation import label_free
+
     x = torch.randn(50, 4)
     whole = uniformity(x)
     monkeypatch.setattr(label_free, 'ROWS', 7)
@@ -58,7 +60,7 @@ def test_limits():
     assert uniformity(same[:, 0]) == pytest.approx(0, abs=1e-12)
     assert lidar(same) == 0
     # one direction tells the images apart: rank 1
-    line = torch.randn(30, 1, 1) * torch.tensor([1., 0, 0]) + 0.01 * torch.randn(30, 4, 3)
+    line = torch.randn(30, 1, 1) * torch.tensor([1.0, 0, 0]) + 0.01 * torch.randn(30, 4, 3)
     assert lidar(line) < 1.2
     with pytest.raises(ValueError, match=r'two views an image .* got \(4, 3\)'):
         alignment(same[:, 0])

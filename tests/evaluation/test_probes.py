@@ -1,4 +1,5 @@
 """Linear probes on frozen features, against plain loops and scikit-learn."""
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +31,7 @@ def by_hand(x, y, classes, recipe, rate, seed=0, views=None):
     """One classifier, one image at a time in float64, an optimiser of torch
     or mmpretrain; batches as the engine draws them."""
     from mmpretrain.engine.optimizers import LARS
+
     g = torch.Generator().manual_seed(seed)
     n, d = x.shape
     start = torch.empty(d, 1, classes).normal_(0, recipe.std, generator=g)[:, 0]
@@ -38,18 +40,27 @@ def by_hand(x, y, classes, recipe, rate, seed=0, views=None):
     batch = max(1, min(recipe.batch_size, n // 16))
     lr = rate * batch / recipe.batch_size
     if recipe.optimizer == 'LARS':
-        optimizer = LARS([dict(params=[weight]), dict(params=[bias], lars_exclude=True)], lr=lr,
-                         momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        optimizer = LARS(
+            [dict(params=[weight]), dict(params=[bias], lars_exclude=True)],
+            lr=lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
     else:
-        optimizer = torch.optim.SGD([weight, bias], lr=lr, momentum=recipe.momentum,
-                                    weight_decay=recipe.weight_decay, nesterov=recipe.nesterov)
+        optimizer = torch.optim.SGD(
+            [weight, bias],
+            lr=lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
+        )
     norm = nn.BatchNorm1d(d, affine=False, eps=recipe.batch_norm or 1).double()
     per_epoch = -(-n // batch)
     for epoch in range(recipe.epochs):
         order = torch.randperm(n, generator=g)
         images = views[epoch % len(views)] if views else x
         for i in range(per_epoch):
-            index = order[i * batch:(i + 1) * batch]
+            index = order[i * batch : (i + 1) * batch]
             rows = images[index].double()
             if recipe.batch_norm is not None:
                 norm.train()
@@ -66,14 +77,18 @@ def by_hand(x, y, classes, recipe, rate, seed=0, views=None):
     return weight.detach(), bias.detach(), norm.eval()
 
 
-@pytest.mark.parametrize('recipe', [
-    Recipe(3, 8, 0.1),
-    Recipe(3, 8, 0.5, weight_decay=0.01, nesterov=True, milestones=(1, 2)),
-    Recipe(4, 6, 0.5, momentum=0., warmup=1),
-    Recipe(3, 9, 1., optimizer='LARS', batch_norm=1e-6, warmup=1),
-    Recipe(3, 9, 1., optimizer='LARS', weight_decay=0.1, milestones=(2, )),
-    Recipe(2, 4096, 60., batch_norm=1e-5),
-], ids=['sgd', 'nesterov-steps', 'warmup', 'lars-bn', 'lars-decay', 'batch-larger-than-set'])
+@pytest.mark.parametrize(
+    'recipe',
+    [
+        Recipe(3, 8, 0.1),
+        Recipe(3, 8, 0.5, weight_decay=0.01, nesterov=True, milestones=(1, 2)),
+        Recipe(4, 6, 0.5, momentum=0.0, warmup=1),
+        Recipe(3, 9, 1.0, optimizer='LARS', batch_norm=1e-6, warmup=1),
+        Recipe(3, 9, 1.0, optimizer='LARS', weight_decay=0.1, milestones=(2,)),
+        Recipe(2, 4096, 60.0, batch_norm=1e-5),
+    ],
+    ids=['sgd', 'nesterov-steps', 'warmup', 'lars-bn', 'lars-decay', 'batch-larger-than-set'],
+)
 def test_many_rates_at_once_equal_one_at_a_time(recipe):
     x, y = blobs()
     rates = [recipe.lr * f for f in (0.1, 1, 3)]
@@ -83,8 +98,9 @@ def test_many_rates_at_once_equal_one_at_a_time(recipe):
         weight, bias, norm = by_hand(x, y, 4, recipe, rate)
         rows = norm(test.double()) if recipe.batch_norm is not None else test.double()
         expected = rows @ weight.t() + bias
-        torch.testing.assert_close(probes.scores(test)[:, i].double(), expected,
-                                   rtol=2e-4, atol=2e-4)
+        torch.testing.assert_close(
+            probes.scores(test)[:, i].double(), expected, rtol=2e-4, atol=2e-4
+        )
 
 
 def test_views_are_taken_in_turn():
@@ -97,28 +113,55 @@ def test_views_are_taken_in_turn():
     torch.testing.assert_close(probes.bias[0].double(), bias, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('recipe', [
-    Recipe(6, 4, 2.), Recipe(6, 4, 2., warmup=2), Recipe(6, 4, 2., milestones=(2, 4)),
-    Recipe(6, 4, 2., milestones=(3, ), warmup=2)])
+@pytest.mark.parametrize(
+    'recipe',
+    [
+        Recipe(6, 4, 2.0),
+        Recipe(6, 4, 2.0, warmup=2),
+        Recipe(6, 4, 2.0, milestones=(2, 4)),
+        Recipe(6, 4, 2.0, milestones=(3,), warmup=2),
+    ],
+)
 def test_schedule_is_the_runners(recipe):
     """Against MMEngine's schedulers, iteration by iteration."""
     from mmengine.optim import CosineAnnealingLR, LinearLR, MultiStepLR
+
     steps = 5
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=recipe.lr)
     schedulers = []
     if recipe.warmup:
-        schedulers.append(LinearLR(optimizer, start_factor=recipe.warmup_factor, begin=0,
-                                   end=recipe.warmup * steps, by_epoch=False))
+        schedulers.append(
+            LinearLR(
+                optimizer,
+                start_factor=recipe.warmup_factor,
+                begin=0,
+                end=recipe.warmup * steps,
+                by_epoch=False,
+            )
+        )
     if recipe.milestones:
-        schedulers.append(MultiStepLR(optimizer, milestones=[m * steps for m in recipe.milestones],
-                                      gamma=recipe.gamma, by_epoch=False))
+        schedulers.append(
+            MultiStepLR(
+                optimizer,
+                milestones=[m * steps for m in recipe.milestones],
+                gamma=recipe.gamma,
+                by_epoch=False,
+            )
+        )
     else:
-        schedulers.append(CosineAnnealingLR(
-            optimizer, T_max=(recipe.epochs - recipe.warmup) * steps,
-            begin=recipe.warmup * steps, end=recipe.epochs * steps, by_epoch=False))
+        schedulers.append(
+            CosineAnnealingLR(
+                optimizer,
+                T_max=(recipe.epochs - recipe.warmup) * steps,
+                begin=recipe.warmup * steps,
+                end=recipe.epochs * steps,
+                by_epoch=False,
+            )
+        )
     for step in range(recipe.epochs * steps):
         assert optimizer.param_groups[0]['lr'] == pytest.approx(
-            recipe.lr * recipe.factor(step, steps), rel=1e-4, abs=1e-9), step
+            recipe.lr * recipe.factor(step, steps), rel=1e-4, abs=1e-9
+        ), step
         optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
@@ -136,19 +179,24 @@ def test_half_precision_features_and_seed():
     assert accuracy == pytest.approx((one.scores(x)[:, 0].argmax(1) == y).double().mean().item())
 
 
-@pytest.mark.parametrize('change, error', [
-    (dict(optimizer='ADAM'), 'unknown optimiser'), (dict(epochs=0), 'must be positive'),
-    (dict(lr=0.), 'must be positive')])
+@pytest.mark.parametrize(
+    'change, error',
+    [
+        (dict(optimizer='ADAM'), 'unknown optimiser'),
+        (dict(epochs=0), 'must be positive'),
+        (dict(lr=0.0), 'must be positive'),
+    ],
+)
 def test_wrong_recipes(change, error):
     with pytest.raises(ValueError, match=error):
-        Recipe(**{**dict(epochs=1, batch_size=4, lr=1.), **change})
+        Recipe(**{**dict(epochs=1, batch_size=4, lr=1.0), **change})
 
 
 def test_wrong_features():
     x, y = blobs()
     recipe = Recipe(1, 8, 0.1)
     with pytest.raises(ValueError, match='3 of 160 images of the training set have no label'):
-        train_probes(x, torch.cat([y[:-3], torch.full((3, ), -1)]), 4, recipe)
+        train_probes(x, torch.cat([y[:-3], torch.full((3,), -1)]), 4, recipe)
     with pytest.raises(ValueError, match='label 3 does not fit 3 classes'):
         train_probes(x, y, 3, recipe)
     with pytest.raises(ValueError, match='NaN'):
@@ -160,10 +208,15 @@ def test_wrong_features():
 
 
 def test_config_with_another_schedule_is_refused():
-    cfg = Config(dict(
-        train_cfg=dict(max_epochs=2), auto_scale_lr=dict(base_batch_size=4),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.)), model=dict(head=dict(type='x')),
-        param_scheduler=[dict(type='PolyLR')]))
+    cfg = Config(
+        dict(
+            train_cfg=dict(max_epochs=2),
+            auto_scale_lr=dict(base_batch_size=4),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0)),
+            model=dict(head=dict(type='x')),
+            param_scheduler=[dict(type='PolyLR')],
+        )
+    )
     with pytest.raises(ValueError, match='PolyLR'):
         recipe_of(cfg)
     cfg.param_scheduler = []
@@ -175,6 +228,7 @@ def test_config_with_another_schedule_is_refused():
 # ------------------------------------------------------------- scikit-learn
 def sklearn_accuracy(x, y, test, test_y):
     from sklearn.linear_model import LogisticRegression
+
     mean, std = x.double().mean(0), x.double().std(0, unbiased=False)
     std[std < 1e-8] = 1
     model = LogisticRegression(max_iter=2000, tol=1e-5)
@@ -193,10 +247,11 @@ def test_logistic_regression_is_scikit_learns():
 def cifar_features(real_data, split, step):
     """Every n-th image through a fixed random layer: 4 x 4 x 24 = 384 dimensions."""
     from mssl_plugins.datasets import PackedImages
+
     images = PackedImages(str(real_data(f'cifar10_{split}.npz')), cache=False, pipeline=[])
     index = range(0, len(images), step)
     samples = [images[i] for i in index]
-    x = torch.stack([torch.from_numpy(s['img']) for s in samples]).permute(0, 3, 1, 2) / 255.
+    x = torch.stack([torch.from_numpy(s['img']) for s in samples]).permute(0, 3, 1, 2) / 255.0
     filters = torch.randn(12, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     filters -= filters.mean((1, 2, 3), keepdim=True)
     maps = F.conv2d(x, filters)
@@ -221,10 +276,12 @@ def test_linear_probe_equals_logistic_regression_on_cifar10(real_data):
 # ----------------------------------------------------------------- features
 def test_pooling_of_maskco_a3():
     """The printed kernels give about 9,000 dimensions of a ResNet-50 at 224 px."""
-    widths = dict(conv1=(64, 112), conv2=(256, 56), conv3=(512, 28), conv4=(1024, 14),
-                  conv5=(2048, 7))
-    kernels = dict(conv1=(10, 10, 4), conv2=(16, 8, 0), conv3=(13, 5, 0), conv4=(8, 3, 0),
-                   conv5=(6, 1, 0))
+    widths = dict(
+        conv1=(64, 112), conv2=(256, 56), conv3=(512, 28), conv4=(1024, 14), conv5=(2048, 7)
+    )
+    kernels = dict(
+        conv1=(10, 10, 4), conv2=(16, 8, 0), conv3=(13, 5, 0), conv4=(8, 3, 0), conv5=(6, 1, 0)
+    )
     sizes = []
     for name, (channels, side) in widths.items():
         x = torch.randn(1, channels, side, side)
@@ -238,9 +295,15 @@ def test_pooling_of_maskco_a3():
 
 def tiny_vit(**kwargs):
     init_default_scope('mmpretrain')
-    vit = MODELS.build(dict(
-        type='mssl_plugins.ViT', img_size=16, patch_size=4,
-        arch=dict(embed_dims=8, num_layers=5, num_heads=2, feedforward_channels=16), **kwargs))
+    vit = MODELS.build(
+        dict(
+            type='mssl_plugins.ViT',
+            img_size=16,
+            patch_size=4,
+            arch=dict(embed_dims=8, num_layers=5, num_heads=2, feedforward_channels=16),
+            **kwargs,
+        )
+    )
     vit.init_weights()
     return vit
 
@@ -265,16 +328,20 @@ def test_tokens_of_the_last_blocks(out_type):
 
 def test_stages_of_a_resnet():
     init_default_scope('mmpretrain')
-    for config, stem in ((dict(type='mmpretrain.ResNet', depth=18), 16),
-                         (dict(type='mssl_plugins.SmallImageResNet', depth=18), 32),
-                         (dict(type='mmpretrain.ResNetV1c', depth=18), 16),
-                         (dict(type='mmpretrain.ResNet_CIFAR', depth=18), 32)):
+    for config, stem in (
+        (dict(type='mmpretrain.ResNet', depth=18), 16),
+        (dict(type='mssl_plugins.SmallImageResNet', depth=18), 32),
+        (dict(type='mmpretrain.ResNetV1c', depth=18), 16),
+        (dict(type='mmpretrain.ResNet_CIFAR', depth=18), 32),
+    ):
         net = MODELS.build(dict(config, stem_channels=8, base_channels=8))
         net.eval()
         assert kinds_of(net) == ['avg', *CONVS]
         seen = []
-        hooks = [getattr(net, f'layer{i}').register_forward_hook(
-            lambda m, a, out: seen.append(out)) for i in range(1, 5)]
+        hooks = [
+            getattr(net, f'layer{i}').register_forward_hook(lambda m, a, out: seen.append(out))
+            for i in range(1, 5)
+        ]
         with torch.no_grad():
             found = read_layers(net, torch.randn(2, 3, 32, 32), ['avg', *CONVS])
         for hook in hooks:
@@ -306,23 +373,46 @@ def test_features_that_a_backbone_lacks():
 # ------------------------------------------------------------------- frozen
 def classifier(features, backbone, head, neck=None):
     init_default_scope('mmpretrain')
-    return MODELS.build(dict(
-        type='mssl_plugins.ProbeClassifier', features=features, backbone=backbone, head=head,
-        neck=neck, data_preprocessor=dict(mean=[0.] * 3, std=[1.] * 3)))
+    return MODELS.build(
+        dict(
+            type='mssl_plugins.ProbeClassifier',
+            features=features,
+            backbone=backbone,
+            head=head,
+            neck=neck,
+            data_preprocessor=dict(mean=[0.0] * 3, std=[1.0] * 3),
+        )
+    )
 
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8)
-LINEAR = dict(type='mmpretrain.LinearClsHead', num_classes=3, in_channels=64,
-              loss=dict(type='mmpretrain.CrossEntropyLoss'))
+LINEAR = dict(
+    type='mmpretrain.LinearClsHead',
+    num_classes=3,
+    in_channels=64,
+    loss=dict(type='mmpretrain.CrossEntropyLoss'),
+)
 
 
-@pytest.mark.parametrize('features, head, neck', [
-    ('avg', LINEAR, None),
-    ('auto', LINEAR, dict(type='mmpretrain.ClsBatchNormNeck', input_features=64)),
-    (list(CONVS), dict(type='mssl_plugins.MultiLayerHead', num_classes=3,
-                       in_channels=[8 * 144, 8 * 36, 16 * 16, 32 * 4, 64]), None)])
+@pytest.mark.parametrize(
+    'features, head, neck',
+    [
+        ('avg', LINEAR, None),
+        ('auto', LINEAR, dict(type='mmpretrain.ClsBatchNormNeck', input_features=64)),
+        (
+            list(CONVS),
+            dict(
+                type='mssl_plugins.MultiLayerHead',
+                num_classes=3,
+                in_channels=[8 * 144, 8 * 36, 16 * 16, 32 * 4, 64],
+            ),
+            None,
+        ),
+    ],
+)
 def test_frozen_means_frozen(features, head, neck):
     from mmpretrain.structures import DataSample
+
     model = classifier(features, RESNET, head, neck)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     model.train()
@@ -338,16 +428,22 @@ def test_frozen_means_frozen(features, head, neck):
     for key, value in model.state_dict().items():
         if key.startswith('backbone.'):  # parameters and BatchNorm statistics
             assert torch.equal(value, before[key]), key
-    assert not torch.equal(list(model.head.parameters())[0],
-                           before['head.' + next(iter(dict(model.head.named_parameters())))])
+    assert not torch.equal(
+        list(model.head.parameters())[0],
+        before['head.' + next(iter(dict(model.head.named_parameters())))],
+    )
 
 
 def test_accuracy_of_every_layer():
     from mmengine.registry import METRICS
     from mmpretrain.structures import DataSample
+
     dims = [8 * 144, 8 * 36, 16 * 16, 32 * 4, 64]
-    model = classifier(list(CONVS), RESNET, dict(
-        type='mssl_plugins.MultiLayerHead', num_classes=3, in_channels=dims))
+    model = classifier(
+        list(CONVS),
+        RESNET,
+        dict(type='mssl_plugins.MultiLayerHead', num_classes=3, in_channels=dims),
+    )
     model.eval()
     x = torch.randn(5, 3, 32, 32)
     labels = [0, 1, 2, 0, 1]
@@ -369,4 +465,4 @@ def test_probe_of_standing_features_is_a_plain_matrix():
     probe = LinearProbes(
         torch.eye(3)[:, None], torch.zeros(1, 3), torch.ones(3), torch.full((3,), 2.0)
     )
-    assert torch.equal(probe.scores(torch.ones(1, 3) * 2)[0, 0], torch.full((3, ), 2.))
+    assert torch.equal(probe.scores(torch.ones(1, 3) * 2)[0, 0], torch.full((3,), 2.0))

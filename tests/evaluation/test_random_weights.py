@@ -1,4 +1,5 @@
 """'random' is random: no file that a config names is read for it."""
+
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.evaluation.inputs import build_model
 from mssl_plugins.visualization.attention import load
 
-VIT = '''
+VIT = """
 model = dict(
     type='mssl_plugins.MoCo', queue_len=24, feat_dim=8, momentum=0.9,
     backbone=dict(
@@ -22,7 +23,7 @@ model = dict(
               out_channels=8, with_avg_pool=False),
     head=dict(type='mmpretrain.ContrastiveHead', temperature=0.2,
               loss=dict(type='mmpretrain.CrossEntropyLoss')))
-'''
+"""
 
 
 class Evil:
@@ -32,7 +33,7 @@ class Evil:
         self.mark = mark
 
     def __reduce__(self):
-        return os.system, (f'touch {self.mark}', )
+        return os.system, (f'touch {self.mark}',)
 
 
 def frozen(config: Path) -> torch.nn.Module:
@@ -66,9 +67,14 @@ def test_random_reads_no_weights(tmp_path, make, as_list):
 def test_what_reads_weights_is_taken_out_at_any_depth():
     xavier = dict(type='Xavier', layer='Linear')
     load = dict(type='mmengine.Pretrained', checkpoint='a.pth')
-    model = dict(pretrained='b.pth', init_cfg=[xavier, load],
-                 part=dict(pretrained=True, inner=[dict(init_cfg=load), dict(init_cfg=xavier)]))
+    model = dict(
+        pretrained='b.pth',
+        init_cfg=[xavier, load],
+        part=dict(pretrained=True, inner=[dict(init_cfg=load), dict(init_cfg=xavier)]),
+    )
     assert without_pretrained(model) == dict(
-        pretrained=None, init_cfg=[xavier],
-        part=dict(pretrained=True, inner=[dict(init_cfg=None), dict(init_cfg=xavier)]))
+        pretrained=None,
+        init_cfg=[xavier],
+        part=dict(pretrained=True, inner=[dict(init_cfg=None), dict(init_cfg=xavier)]),
+    )
     assert model['pretrained'] == 'b.pth' and model['init_cfg'] == [xavier, load]

@@ -1,4 +1,5 @@
 """Exported backbones compute the same in the library that they are for."""
+
 import hashlib
 import json
 import os
@@ -27,14 +28,20 @@ os.environ['HF_HUB_OFFLINE'] = '1'
 
 
 def vit(dim=48, heads=3, hidden=96, **kwargs):
-    return dict(type='mssl_plugins.ViT', img_size=32, patch_size=8, mask_token=True,
-                arch=dict(embed_dims=dim, num_layers=2, num_heads=heads,
-                          feedforward_channels=hidden), **kwargs)
+    return dict(
+        type='mssl_plugins.ViT',
+        img_size=32,
+        patch_size=8,
+        mask_token=True,
+        arch=dict(embed_dims=dim, num_layers=2, num_heads=heads, feedforward_channels=hidden),
+        **kwargs,
+    )
 
 
 def resnet(kind='mmpretrain.ResNet', depth=18, **kwargs):
-    return dict(type=kind, depth=depth, norm_cfg=dict(type='BN'), zero_init_residual=False,
-                **kwargs)
+    return dict(
+        type=kind, depth=depth, norm_cfg=dict(type='BN'), zero_init_residual=False, **kwargs
+    )
 
 
 ALL = tuple(TARGETS)
@@ -45,28 +52,48 @@ CASES = dict(
     vit=(vit(drop_path_rate=0.1, antialias=False), 32, ALL),
     vit_odd=(vit(54, 2, 83), 32, set(ALL) - {'mmseg'}),  # MLP of no whole multiple
     vit_unbiased=(vit(qkv_bias=False), 32, ALL),
-    vit_eps=(vit(norm_cfg=dict(type='LN', eps=1e-3)), 32,
-             {*OPENMMLAB, 'hf', 'detectron2'}),
-    vit_average=(vit(with_cls_token=False, out_type='avg_featmap', final_norm=False), 32,
-                 {'mmpretrain', 'mmdet', 'timm'}),
-    vit_no_class=(vit(with_cls_token=False, out_type='raw'), 32,
-                  {*OPENMMLAB, 'timm', 'detectron2'}),
+    vit_eps=(vit(norm_cfg=dict(type='LN', eps=1e-3)), 32, {*OPENMMLAB, 'hf', 'detectron2'}),
+    vit_average=(
+        vit(with_cls_token=False, out_type='avg_featmap', final_norm=False),
+        32,
+        {'mmpretrain', 'mmdet', 'timm'},
+    ),
+    vit_no_class=(
+        vit(with_cls_token=False, out_type='raw'),
+        32,
+        {*OPENMMLAB, 'timm', 'detectron2'},
+    ),
     vit_scaled=(vit(layer_scale_init_value=0.1), 32, {'mmpretrain', 'mmdet', 'timm'}),
     vit_normed=(vit(pre_norm=True), 32, {*OPENMMLAB, 'timm'}),
     vit_wide=(dict(vit(), img_size=(32, 48)), (32, 48), {*OPENMMLAB, 'timm', 'hf'}),
-    deit_tiny_14=(dict(type='mssl_plugins.ViT', arch='deit-tiny', img_size=56, patch_size=14),
-                  56, ALL),
-    deit_tiny_4=(dict(type='mmpretrain.VisionTransformer', arch='deit-t', img_size=32,
-                      patch_size=4), 32, ALL),
+    deit_tiny_14=(
+        dict(type='mssl_plugins.ViT', arch='deit-tiny', img_size=56, patch_size=14),
+        56,
+        ALL,
+    ),
+    deit_tiny_4=(
+        dict(type='mmpretrain.VisionTransformer', arch='deit-t', img_size=32, patch_size=4),
+        32,
+        ALL,
+    ),
     resnet18=(resnet(), 64, ALL),
     resnet50=(resnet(depth=50, frozen_stages=1, norm_eval=True), 64, ALL),
     resnet18_narrow=(resnet(base_channels=16, stem_channels=8), 64, {*OPENMMLAB, 'hf'}),
-    resnet50_caffe=(resnet(depth=50, style='caffe', base_channels=16), 64,
-                    {*OPENMMLAB, 'hf', 'detectron2'}),
+    resnet50_caffe=(
+        resnet(depth=50, style='caffe', base_channels=16),
+        64,
+        {*OPENMMLAB, 'hf', 'detectron2'},
+    ),
     resnet18_deep_stem=(resnet('mmpretrain.ResNetV1d', base_channels=16), 64, OPENMMLAB),
     resnet_cifar={**resnet('mmpretrain.ResNet_CIFAR', base_channels=16), **SPLIT},
-    resnet_small=resnet('mssl_plugins.SmallImageResNet', pool=False, stem_stride=2,
-                        stem_channels=16, base_channels=16, strides=(1, 2, 2, 1)),
+    resnet_small=resnet(
+        'mssl_plugins.SmallImageResNet',
+        pool=False,
+        stem_stride=2,
+        stem_channels=16,
+        base_channels=16,
+        strides=(1, 2, 2, 1),
+    ),
 )
 CASES.update({k: (v, 32, OPENMMLAB) for k, v in CASES.items() if isinstance(v, dict)})
 
@@ -80,8 +107,7 @@ def shaken(net, seed=0):
             p += (0.1 if p.ndim > 1 else 0.2) * torch.randn(p.shape, generator=generator)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean += 0.3 * torch.randn(module.running_mean.shape,
-                                                     generator=generator)
+            module.running_mean += 0.3 * torch.randn(module.running_mean.shape, generator=generator)
             module.running_var *= 0.5 + torch.rand(module.running_var.shape, generator=generator)
             module.num_batches_tracked += 7
     net.eval()
@@ -113,8 +139,13 @@ def made(tmp_path_factory):
             torch.manual_seed(0)
             net = shaken(MODELS.build(backbone))
             state = {f'backbone.{k}': v.clone() for k, v in net.state_dict().items()}
-            model = dict(type='mssl_plugins.MAE', backbone=backbone, data_preprocessor=dict(
-                type='mssl_plugins.ViewPreprocessor', mean=[100., 110., 120.], std=[50.] * 3))
+            model = dict(
+                type='mssl_plugins.MAE',
+                backbone=backbone,
+                data_preprocessor=dict(
+                    type='mssl_plugins.ViewPreprocessor', mean=[100.0, 110.0, 120.0], std=[50.0] * 3
+                ),
+            )
             path = save(folder / f'{name}.pth', model, {**state, 'neck.a': torch.ones(2)})
             x = torch.randn(2, 3, *((side, side) if isinstance(side, int) else side))
             known[name] = path, x, features(net, x)
@@ -134,7 +165,7 @@ def close(found, wanted):
 # ------------------------------------------------ each target's own library
 def openmmlab(out, done, **kwargs):
     model = {**done['model'], **kwargs}
-    model['init_cfg'] = dict(model['init_cfg'], checkpoint=f"{out}/{done['weights']}")
+    model['init_cfg'] = dict(model['init_cfg'], checkpoint=f'{out}/{done["weights"]}')
     torch.manual_seed(5)
     net = MODELS.build(model)
     net.init_weights()
@@ -157,10 +188,13 @@ def in_mmdet(out, done, x, wanted):
     pytest.importorskip('mmdet.models')
     net = openmmlab(out, done)
     if hasattr(net, 'patch_embed'):  # the map has no class token
-        close(tokens(net(x)[-1]), wanted[:, -net(x)[-1][0, 0].numel():])
+        close(tokens(net(x)[-1]), wanted[:, -net(x)[-1][0, 0].numel() :])
     else:
-        assert net.__module__.startswith('mmdet.') or 'stem_stride' in done['model'] \
+        assert (
+            net.__module__.startswith('mmdet.')
+            or 'stem_stride' in done['model']
             or done['model']['type'] in ('mmpretrain.ResNet_CIFAR', 'mmpretrain.ResNetV1d')
+        )
         close(net(x)[-1], wanted)
 
 
@@ -175,7 +209,7 @@ def in_mmseg(out, done, x, wanted):
 
 def in_timm(out, done, x, wanted):
     net = timm.create_model(f'local-dir:{out}', pretrained=True).eval()
-    assert net.pretrained_cfg['mean'] == [v / 255 for v in (100., 110., 120.)]
+    assert net.pretrained_cfg['mean'] == [v / 255 for v in (100.0, 110.0, 120.0)]
     close(net.forward_features(x), wanted)
     assert net(x).shape == (2, done['model']['num_features'])
 
@@ -205,22 +239,33 @@ def in_detectron2(out, done, x, wanted):
         close(F.layer_norm(found, found.shape[-1:], *norm, eps), wanted)
 
 
-LIBRARIES = dict(mmpretrain=in_mmpretrain, mmdet=in_mmdet, mmseg=in_mmseg, timm=in_timm,
-                 torchvision=in_torchvision, detectron2=in_detectron2)
+LIBRARIES = dict(
+    mmpretrain=in_mmpretrain,
+    mmdet=in_mmdet,
+    mmseg=in_mmseg,
+    timm=in_timm,
+    torchvision=in_torchvision,
+    detectron2=in_detectron2,
+)
 
 
-def d2_resnet(weights, x, DEPTH, STRIDE_IN_1X1, STEM_OUT_CHANNELS, RES2_OUT_CHANNELS,
-              WIDTH_PER_GROUP=64):
+def d2_resnet(
+    weights, x, DEPTH, STRIDE_IN_1X1, STEM_OUT_CHANNELS, RES2_OUT_CHANNELS, WIDTH_PER_GROUP=64
+):
     """Detectron2's ResNet written out: stem, res2-res5, conv + norm, shortcut."""
     left = set(weights)
 
     def conv(name, x, stride=1):
         weight = weights[f'{name}.weight']
-        norm = [weights[f'{name}.norm.{k}'] for k in
-                ('running_mean', 'running_var', 'weight', 'bias')]
+        norm = [
+            weights[f'{name}.norm.{k}'] for k in ('running_mean', 'running_var', 'weight', 'bias')
+        ]
         left.difference_update(
-            [f'{name}.weight', *(f'{name}.norm.{k}' for k in
-                                 ('running_mean', 'running_var', 'weight', 'bias'))])
+            [
+                f'{name}.weight',
+                *(f'{name}.norm.{k}' for k in ('running_mean', 'running_var', 'weight', 'bias')),
+            ]
+        )
         return F.batch_norm(F.conv2d(x, weight, None, stride, weight.shape[-1] // 2), *norm)
 
     x = F.max_pool2d(conv('stem.conv1', x, 2).relu(), 3, 2, 1)
@@ -241,14 +286,26 @@ def d2_resnet(weights, x, DEPTH, STRIDE_IN_1X1, STEM_OUT_CHANNELS, RES2_OUT_CHAN
     return x
 
 
-def d2_vit(weights, x, patch_size, embed_dim, depth, num_heads, mlp_ratio, qkv_bias, norm_eps,
-           pretrain_img_size, pretrain_use_cls_token):
+def d2_vit(
+    weights,
+    x,
+    patch_size,
+    embed_dim,
+    depth,
+    num_heads,
+    mlp_ratio,
+    qkv_bias,
+    norm_eps,
+    pretrain_img_size,
+    pretrain_use_cls_token,
+):
     """ViTDet's ViT written out, global attention, at the size of pre-training."""
-    x = F.conv2d(x, weights['patch_embed.proj.weight'], weights['patch_embed.proj.bias'],
-                 patch_size)
+    x = F.conv2d(
+        x, weights['patch_embed.proj.weight'], weights['patch_embed.proj.bias'], patch_size
+    )
     x = x.flatten(2).transpose(1, 2)
-    assert x.shape[1] == (pretrain_img_size // patch_size)**2
-    positions = weights['pos_embed'][:, int(pretrain_use_cls_token):]
+    assert x.shape[1] == (pretrain_img_size // patch_size) ** 2
+    positions = weights['pos_embed'][:, int(pretrain_use_cls_token) :]
     x = x + positions
     cls = weights.get('cls_token')
     if cls is not None:  # d2 leaves it away; with it the features can be compared
@@ -257,13 +314,13 @@ def d2_vit(weights, x, patch_size, embed_dim, depth, num_heads, mlp_ratio, qkv_b
     def part(name, kind, x):
         weight, bias = weights[f'{name}.weight'], weights.get(f'{name}.bias')
         if kind == 'norm':
-            return F.layer_norm(x, (embed_dim, ), weight, bias, norm_eps)
+            return F.layer_norm(x, (embed_dim,), weight, bias, norm_eps)
         return F.linear(x, weight, bias)
 
     for i in range(depth):
         y = part(f'blocks.{i}.attn.qkv', 'linear', part(f'blocks.{i}.norm1', 'norm', x))
         q, k, v = y.unflatten(2, (3, num_heads, -1)).permute(2, 0, 3, 1, 4)
-        a = (q @ k.transpose(2, 3) * q.shape[-1]**-0.5).softmax(-1)
+        a = (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(-1)
         x = x + part(f'blocks.{i}.attn.proj', 'linear', (a @ v).transpose(1, 2).flatten(2))
         y = part(f'blocks.{i}.mlp.fc1', 'linear', part(f'blocks.{i}.norm2', 'norm', x))
         assert y.shape[-1] == round(embed_dim * mlp_ratio)
@@ -293,7 +350,7 @@ def test_features_survive(made, tmp_path, name, target):
     LIBRARIES[target](out, dict(done, checkpoint=path), x, wanted)
 
 
-HF = '''
+HF = """
 import json, sys, torch, transformers
 for folder in sys.argv[1:]:
     case = torch.load(f'{folder}.pt', weights_only=True)
@@ -310,7 +367,7 @@ for folder in sys.argv[1:]:
     assert found.shape == case['wanted'].shape
     error = (found - case['wanted']).abs().max() / case['wanted'].abs().max().clamp(min=1)
     print(json.dumps([folder, float(error)]))
-'''
+"""
 
 
 def test_features_survive_in_transformers(made, tmp_path):
@@ -330,19 +387,30 @@ def test_features_survive_in_transformers(made, tmp_path):
         else:
             with pytest.raises(ValueError, match='hf has no such network: .*--to mmpretrain'):
                 export(path, 'hf', out)
-    done = subprocess.run([str(python), '-c', HF, *folders], text=True, capture_output=True,
-                          env={**os.environ, 'PYTHONPATH': ''})
+    done = subprocess.run(
+        [str(python), '-c', HF, *folders],
+        text=True,
+        capture_output=True,
+        env={**os.environ, 'PYTHONPATH': ''},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     errors = dict(map(json.loads, done.stdout.splitlines()))
     assert list(errors) == folders and max(errors.values()) < 1e-5
 
 
 # ------------------------------------------------------------- and back again
-@pytest.mark.parametrize('name, target', [
-    *(('vit', target) for target in TARGETS if target != 'detectron2'),
-    ('vit_no_class', 'mmseg'), ('vit_wide', 'timm'),
-    *(('resnet18', target) for target in ('timm', 'torchvision', 'detectron2')),
-    ('resnet18_narrow', 'mmdet'), ('resnet18_narrow', 'hf'), ('resnet_small', 'mmseg')])
+@pytest.mark.parametrize(
+    'name, target',
+    [
+        *(('vit', target) for target in TARGETS if target != 'detectron2'),
+        ('vit_no_class', 'mmseg'),
+        ('vit_wide', 'timm'),
+        *(('resnet18', target) for target in ('timm', 'torchvision', 'detectron2')),
+        ('resnet18_narrow', 'mmdet'),
+        ('resnet18_narrow', 'hf'),
+        ('resnet_small', 'mmseg'),
+    ],
+)
 def test_what_went_out_comes_in(made, tmp_path, name, target):
     path = made(name)[0]
     there, back = tmp_path / 'there', tmp_path / 'back'
@@ -355,31 +423,50 @@ def test_what_went_out_comes_in(made, tmp_path, name, target):
             assert torch.equal(last.weights[key], value), key
     assert last.weights.keys() <= first.weights.keys()
     assert done['source'] == dict(first.source, branch='student', through=target)
-    assert last.mean == [100., 110., 120.]
+    assert last.mean == [100.0, 110.0, 120.0]
 
 
 def dino_published(net):
     head = {'head.mlp.0.weight': torch.ones(2)}
     other = {k: torch.zeros_like(v) for k, v in net.state_dict().items()}
-    return dict(student={f'module.{k}': v for k, v in {
-        **{f'backbone.{k}': v for k, v in other.items()}, **head}.items()},
-        teacher={**{f'backbone.{k}': v for k, v in net.state_dict().items()}, **head}, epoch=3)
+    return dict(
+        student={
+            f'module.{k}': v
+            for k, v in {**{f'backbone.{k}': v for k, v in other.items()}, **head}.items()
+        },
+        teacher={**{f'backbone.{k}': v for k, v in net.state_dict().items()}, **head},
+        epoch=3,
+    )
 
 
 PUBLISHED = dict(
     timm=lambda net: net.state_dict(),  # and the backbones of DINO and MAE
     dino_full=dino_published,
-    mae=lambda net: dict(model={**net.state_dict(), 'mask_token': torch.ones(1, 1, 2),
-                                'decoder_embed.weight': torch.ones(2, 2),
-                                'decoder_blocks.0.norm1.weight': torch.ones(2)}),
-    moco=lambda net: dict(state_dict={
-        f'module.{name}.{k}': v * scale for name, scale in (('encoder_q', 1), ('encoder_k', 0))
-        for k, v in net.state_dict().items()}))
+    mae=lambda net: dict(
+        model={
+            **net.state_dict(),
+            'mask_token': torch.ones(1, 1, 2),
+            'decoder_embed.weight': torch.ones(2, 2),
+            'decoder_blocks.0.norm1.weight': torch.ones(2),
+        }
+    ),
+    moco=lambda net: dict(
+        state_dict={
+            f'module.{name}.{k}': v * scale
+            for name, scale in (('encoder_q', 1), ('encoder_k', 0))
+            for k, v in net.state_dict().items()
+        }
+    ),
+)
 
 
-@pytest.mark.parametrize('kind, layout', [
-    *(('vit_tiny_patch16_224', name) for name in ('timm', 'dino_full', 'mae')),
-    *(('resnet18', name) for name in ('timm', 'moco'))])
+@pytest.mark.parametrize(
+    'kind, layout',
+    [
+        *(('vit_tiny_patch16_224', name) for name in ('timm', 'dino_full', 'mae')),
+        *(('resnet18', name) for name in ('timm', 'moco')),
+    ],
+)
 @torch.no_grad()
 def test_published_weights_come_in(tmp_path, kind, layout):
     kwargs = dict(img_size=32) if 'vit' in kind else {}
@@ -412,20 +499,22 @@ def command(monkeypatch, capsys, *args):
     return end.value.code, capsys.readouterr()
 
 
-def test_training_starts_from_published_weights(tiny_config, train, tmp_path, monkeypatch,
-                                                capsys):
+def test_training_starts_from_published_weights(tiny_config, train, tmp_path, monkeypatch, capsys):
     """`load_from` takes them as they are; what was trained goes out by command."""
     torch.manual_seed(1)
     tiny = dict(resnet(base_channels=4, stem_channels=4))
     net = shaken(MODELS.build(tiny))
-    start = save(tmp_path / 'start.pth', dict(type='MoCo', backbone=tiny),
-                 {f'backbone.{k}': v for k, v in net.state_dict().items()})
+    start = save(
+        tmp_path / 'start.pth',
+        dict(type='MoCo', backbone=tiny),
+        {f'backbone.{k}': v for k, v in net.state_dict().items()},
+    )
     export(start, 'hf', tmp_path / 'hf')
-    config = tiny_config('''
+    config = tiny_config("""
         train_cfg.update(max_epochs=1)
         optim_wrapper['optimizer'].update(lr=0., momentum=0.)
-        ''')
-    text = config.read_text() + f"\nload_from = {str(tmp_path / 'hf/model.safetensors')!r}\n"
+        """)
+    text = config.read_text() + f'\nload_from = {str(tmp_path / "hf/model.safetensors")!r}\n'
     config.write_text(text)
     status, said = train(config, '--work-dir', tmp_path / 'run')
     assert status == 0, said
@@ -435,8 +524,16 @@ def test_training_starts_from_published_weights(tiny_config, train, tmp_path, mo
             assert torch.equal(trained[f'backbone.{key}'], value), key
             assert torch.equal(trained[f'encoder_k.module.0.{key}'], value), key
 
-    status, said = command(monkeypatch, capsys, tmp_path / 'run/epoch_1.pth', '--to', 'mmseg',
-                           tmp_path / 'mmseg', '--branch', 'teacher')
+    status, said = command(
+        monkeypatch,
+        capsys,
+        tmp_path / 'run/epoch_1.pth',
+        '--to',
+        'mmseg',
+        tmp_path / 'mmseg',
+        '--branch',
+        'teacher',
+    )
     assert status == 0 and said.err == ''
     line = f"init_cfg = dict(type='Pretrained', checkpoint='{tmp_path}/mmseg/backbone.pth')"
     assert line in said.out and 'teacher of MoCo' in said.out
@@ -449,15 +546,30 @@ def test_training_starts_from_published_weights(tiny_config, train, tmp_path, mo
 
 # --------------------------------------------------------- branches and methods
 DINO = dict(
-    type='mssl_plugins.DINO', backbone=vit(),
-    head=dict(type='mssl_plugins.DINOHead', in_channels=48, out_channels=8, hidden_channels=8,
-              bottleneck_channels=4))
+    type='mssl_plugins.DINO',
+    backbone=vit(),
+    head=dict(
+        type='mssl_plugins.DINOHead',
+        in_channels=48,
+        out_channels=8,
+        hidden_channels=8,
+        bottleneck_channels=4,
+    ),
+)
 MOCO = dict(
-    type='mssl_plugins.MoCo', queue_len=8, feat_dim=4,
+    type='mssl_plugins.MoCo',
+    queue_len=8,
+    feat_dim=4,
     backbone=resnet(base_channels=4, stem_channels=4),
-    neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=8, out_channels=4,
-              with_avg_pool=True),
-    head=dict(type='mmpretrain.ContrastiveHead', loss=dict(type='mmpretrain.CrossEntropyLoss')))
+    neck=dict(
+        type='mmpretrain.MoCoV2Neck',
+        in_channels=32,
+        hid_channels=8,
+        out_channels=4,
+        with_avg_pool=True,
+    ),
+    head=dict(type='mmpretrain.ContrastiveHead', loss=dict(type='mmpretrain.CrossEntropyLoss')),
+)
 
 
 def trained(tmp_path, config, **kwargs):
@@ -469,8 +581,10 @@ def trained(tmp_path, config, **kwargs):
     return model, save(tmp_path / 'model.pth', config, model.state_dict(), **kwargs)
 
 
-@pytest.mark.parametrize('config, default, teacher', [
-    (DINO, 'teacher', 'teacher.module.backbone.'), (MOCO, 'student', 'encoder_k.module.0.')])
+@pytest.mark.parametrize(
+    'config, default, teacher',
+    [(DINO, 'teacher', 'teacher.module.backbone.'), (MOCO, 'student', 'encoder_k.module.0.')],
+)
 def test_branches(tmp_path, config, default, teacher):
     model, path = trained(tmp_path, config, epoch=4, iter=17)
     state = model.state_dict()
@@ -494,13 +608,15 @@ def test_branches(tmp_path, config, default, teacher):
 def test_whose_weights_a_model_starts_from(tmp_path):
     own = MODELS.build(DINO).state_dict()
     theirs = timm.models.VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, mlp_ratio=2)
+        img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, mlp_ratio=2
+    )
     found = for_model(dino_published(shaken(theirs)), own)  # the teacher's
     for key, value in found.items():
         assert key.startswith('backbone.') and own[key].shape == value.shape
     assert found['backbone.ln1.weight'].equal(theirs.norm.weight)
-    assert {f'backbone.{k}' for k in MODELS.build(DINO).backbone.state_dict()} - set(found) \
-        == {'backbone.mask_token'}
+    assert {f'backbone.{k}' for k in MODELS.build(DINO).backbone.state_dict()} - set(found) == {
+        'backbone.mask_token'
+    }
     assert for_model(dict(state_dict={f'module.{k}': v for k, v in own.items()}), own) is None
     assert for_model(dict(state_dict={'a.weight': torch.ones(1)}), own) is None
     assert for_model(dict(epoch=3), own) is None
@@ -515,8 +631,9 @@ def test_a_missing_norm_is_missed(made, tmp_path):
 
 def test_default_branches():
     assert default_branch({}, 'MST') == default_branch({}, 'DINO') == 'teacher'
-    assert {default_branch({}, m) for m in ('MAE', 'ASL', 'BYOL', 'MaskCo', 'SimSiam', None)} \
-        == {'student'}
+    assert {default_branch({}, m) for m in ('MAE', 'ASL', 'BYOL', 'MaskCo', 'SimSiam', None)} == {
+        'student'
+    }
 
 
 def test_a_teacher_that_never_moved_is_refused(tmp_path):
@@ -529,22 +646,24 @@ def test_a_teacher_that_never_moved_is_refused(tmp_path):
 
 def test_masks_that_are_needed_are_named(tmp_path):
     """Phase 1 says so; the student of phase 2 goes out."""
-    phase1 = dict(DINO, type='mssl_plugins.MaskGuidedDINO',
-                  backbone=vit(mask_bias=dict(positive=True)))
+    phase1 = dict(
+        DINO, type='mssl_plugins.MaskGuidedDINO', backbone=vit(mask_bias=dict(positive=True))
+    )
     path = trained(tmp_path, phase1)[1]
     for target in TARGETS:
         with pytest.raises(ValueError, match=r'phase 1 .*masks .*mask_bias.a.0.*\(phase 2\)'):
             export(path, target, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
 
-    phase2 = dict(DINO, type='mssl_plugins.MaskGuidedDINODistill',
-                  teacher=dict(checkpoint=str(path)))
+    phase2 = dict(
+        DINO, type='mssl_plugins.MaskGuidedDINODistill', teacher=dict(checkpoint=str(path))
+    )
     model = shaken(MODELS.build(phase2))
     second = save(tmp_path / 'phase2.pth', phase2, model.state_dict())
     x = torch.randn(2, 3, 32, 32)
     done = export(second, 'timm', tmp_path / 'out')
     assert done['source']['branch'] == 'student'
-    net = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
+    net = timm.create_model(f'local-dir:{tmp_path / "out"}', pretrained=True).eval()
     with torch.no_grad():
         close(net.forward_features(x), model.backbone.forward_tokens(x))
     with pytest.raises(ValueError, match='phase 1'):
@@ -575,15 +694,22 @@ def test_wrong_names(made, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda s: {'neck.fc.weight': torch.ones(2)}, 'no ViT and no ResNet: the keys are'),
-    (lambda s: {}, 'holds no weights'),
-    (lambda s: {k: v for k, v in s.items() if 'layers.1.ln2' not in k},
-     'missing: layers.1.ln2.weight'),
-    (lambda s: {**s, 'backbone.reg_token': torch.ones(2)}, 'unexpected: reg_token'),
-    (lambda s: {**s, 'backbone.layers.1.ln2.bias': torch.ones(3)},
-     r'another shape: layers.1.ln2.bias \(3,\) instead of \(48,\)'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda s: {'neck.fc.weight': torch.ones(2)}, 'no ViT and no ResNet: the keys are'),
+        (lambda s: {}, 'holds no weights'),
+        (
+            lambda s: {k: v for k, v in s.items() if 'layers.1.ln2' not in k},
+            'missing: layers.1.ln2.weight',
+        ),
+        (lambda s: {**s, 'backbone.reg_token': torch.ones(2)}, 'unexpected: reg_token'),
+        (
+            lambda s: {**s, 'backbone.layers.1.ln2.bias': torch.ones(3)},
+            r'another shape: layers.1.ln2.bias \(3,\) instead of \(48,\)',
+        ),
+    ],
+)
 def test_what_is_no_backbone_is_said(made, tmp_path, change, message):
     checkpoint = torch.load(made('vit')[0], weights_only=True)
     checkpoint['state_dict'] = change(checkpoint['state_dict'])
@@ -599,8 +725,9 @@ def test_what_the_weights_do_not_tell_is_asked_for(made, tmp_path):
     with pytest.raises(ValueError, match='no standard number of heads.*--config'):
         export(tmp_path / 'bare.pth', 'mmpretrain', tmp_path / 'out')
     (tmp_path / 'c.py').write_text(checkpoint['meta']['cfg'])
-    done = export(tmp_path / 'bare.pth', 'mmpretrain', tmp_path / 'out',
-                  config=str(tmp_path / 'c.py'))
+    done = export(
+        tmp_path / 'bare.pth', 'mmpretrain', tmp_path / 'out', config=str(tmp_path / 'c.py')
+    )
     assert done['architecture'] == read(made('vit')[0]).config
     other = checkpoint['meta']['cfg'].replace('embed_dims=48', 'embed_dims=96')
     (tmp_path / 'c.py').write_text(other)
@@ -622,7 +749,8 @@ def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
         model_in(trap)
     assert not (tmp_path / 'made').exists()
     assert model_in('x = f()\nmodel = dict(a=[-1, (2.5, None)], b={"c.d": True})') == dict(
-        model=dict(a=[-1, [2.5, None]], b={'c.d': True}))
+        model=dict(a=[-1, [2.5, None]], b={'c.d': True})
+    )
 
 
 def test_a_folder_is_complete_or_not_there(made, tmp_path, monkeypatch):
@@ -654,8 +782,11 @@ def test_a_folder_is_complete_or_not_there(made, tmp_path, monkeypatch):
 def test_the_page_shows_what_there_is():
     page = (ROOT / 'docs/export.md').read_text()
     source = (ROOT / 'mssl_plugins/commands/export.py').read_text()
-    shown = [line for line in page.replace('\\\n', ' ').splitlines()
-             if line.startswith('python tools/export.py')]
+    shown = [
+        line
+        for line in page.replace('\\\n', ' ').splitlines()
+        if line.startswith('python tools/export.py')
+    ]
     assert {shlex.split(line)[shlex.split(line).index('--to') + 1] for line in shown} == set(ALL)
     for line in shown:
         for word in shlex.split(line)[2:]:

@@ -1,4 +1,5 @@
 """Tiny DINO models, their batches, and its formulas written out."""
+
 import math
 
 import torch
@@ -9,8 +10,13 @@ B, K, DIM = 4, 6, 16
 ARCH = dict(embed_dims=DIM, num_layers=2, num_heads=2, feedforward_channels=24)
 VIT = dict(type='mssl_plugins.ViT', arch=ARCH, img_size=16, patch_size=4)
 PLAIN_VIT = dict(VIT, type='mmpretrain.VisionTransformer')
-HEAD = dict(type='mssl_plugins.DINOHead', in_channels=DIM, out_channels=K, hidden_channels=10,
-            bottleneck_channels=5)
+HEAD = dict(
+    type='mssl_plugins.DINOHead',
+    in_channels=DIM,
+    out_channels=K,
+    hidden_channels=10,
+    bottleneck_channels=5,
+)
 
 
 def build(backbone=VIT, head=HEAD, type='DINO', **kwargs):
@@ -34,13 +40,13 @@ def move_teacher(model):
     model.teacher.sync()
     with torch.no_grad():
         for p in model.teacher.module.parameters():
-            if p.shape[1:] != (1, ):  # the gain of the prototypes stays 1
+            if p.shape[1:] != (1,):  # the gain of the prototypes stays 1
                 p += 0.1 * torch.randn_like(p)
 
 
 def loss_reference(student, teacher, center, student_temp, teacher_temp):
     """Lists of (B, K) logits of each view -> scalar, one image at a time."""
-    total, pairs = 0., 0
+    total, pairs = 0.0, 0
     for t, zt in enumerate(teacher):
         for s, zs in enumerate(student):
             if s == t:
@@ -50,8 +56,9 @@ def loss_reference(student, teacher, center, student_temp, teacher_temp):
                 e = [math.exp((float(x) - float(c)) / teacher_temp) for x, c in zip(a, center)]
                 p = [x / sum(e) for x in e]
                 log_norm = torch.log(sum(torch.exp(x / student_temp) for x in b))
-                total = total + sum(-pk * (x / student_temp - log_norm)
-                                    for pk, x in zip(p, b)) / len(zt)
+                total = total + sum(
+                    -pk * (x / student_temp - log_norm) for pk, x in zip(p, b)
+                ) / len(zt)
     return total / pairs
 
 
@@ -67,5 +74,6 @@ def head_reference(x, p, prefix='head.'):
 
 
 def statistics(model):
-    return {k: v.clone() for k, v in model.state_dict().items()
-            if 'running' in k or 'num_batches' in k}
+    return {
+        k: v.clone() for k, v in model.state_dict().items() if 'running' in k or 'num_batches' in k
+    }

@@ -3,6 +3,7 @@
 A server imports torch and OpenMMLab once; every run is forked from it, does
 what ``python tools/train.py`` does, and can be killed like any process.
 """
+
 import multiprocessing
 import os
 import sys
@@ -14,14 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 class Outcome(NamedTuple):
     """How a run ended."""
+
     status: int
     text: str  # stdout and stderr
 
     @property
     def error(self) -> str:
         """The lines that begin with ``error``."""
-        return '\n'.join(
-            line for line in self.text.splitlines() if line.startswith('error'))
+        return '\n'.join(line for line in self.text.splitlines() if line.startswith('error'))
 
 
 def _body(argv, log, folder, quiet=False):
@@ -31,6 +32,7 @@ def _body(argv, log, folder, quiet=False):
         os.dup2(f.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
     from mssl_plugins.commands.train import main
+
     sys.exit(main(argv if quiet else [*argv, '--verbose']))
 
 
@@ -40,8 +42,14 @@ def server():
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(
-        ['mmpretrain', 'mssl_plugins.commands.train', 'mssl_plugins.models',
-         'mssl_plugins.datasets', 'mssl_plugins.engine'])
+        [
+            'mmpretrain',
+            'mssl_plugins.commands.train',
+            'mssl_plugins.models',
+            'mssl_plugins.datasets',
+            'mssl_plugins.engine',
+        ]
+    )
     return context
 
 
@@ -51,7 +59,8 @@ class Training:
     def __init__(self, folder: Path, *argv, quiet: bool = False) -> None:
         self.log = folder / 'output.txt'
         self.process = server().Process(
-            target=_body, args=([*map(str, argv)], self.log, folder, quiet))
+            target=_body, args=([*map(str, argv)], self.log, folder, quiet)
+        )
         self.process.start()
 
     def kill(self) -> bool:

@@ -1,4 +1,5 @@
 """Data sets of random images."""
+
 import random
 
 import numpy as np
@@ -13,7 +14,8 @@ class Pictures(Dataset):
     def __init__(self, length=11, size=32, views=0, labelled=True):
         rng = torch.Generator().manual_seed(0)
         self.pixels = torch.randint(
-            0, 256, (length, 3, size, size), generator=rng, dtype=torch.uint8)
+            0, 256, (length, 3, size, size), generator=rng, dtype=torch.uint8
+        )
         self.views, self.labelled = views, labelled
 
     def __len__(self):
@@ -26,5 +28,4 @@ class Pictures(Dataset):
         if self.labelled:
             sample.set_gt_label(index % 3)
         others = [torch.zeros_like(x)] * (self.views - 1)
-        return dict(inputs=[x, *others] if self.views else x,
-                    data_samples=sample)
+        return dict(inputs=[x, *others] if self.views else x, data_samples=sample)

@@ -1,4 +1,5 @@
 """Tiny MAE models, their images, and its formulas written out."""
+
 import math
 
 import torch
@@ -15,9 +16,17 @@ def config(type='MAE', **kwargs):
     return dict(
         type=f'mssl_plugins.{type}',
         backbone=dict(type='mssl_plugins.ViT', arch=ARCH, img_size=SIZE, patch_size=PATCH),
-        neck=dict(type='mssl_plugins.MAEDecoder', num_patches=LENGTH, patch_size=PATCH,
-                  embed_dim=DIM, decoder_embed_dim=WIDTH, decoder_depth=2, decoder_num_heads=2),
-        **kwargs)
+        neck=dict(
+            type='mssl_plugins.MAEDecoder',
+            num_patches=LENGTH,
+            patch_size=PATCH,
+            embed_dim=DIM,
+            decoder_embed_dim=WIDTH,
+            decoder_depth=2,
+            decoder_num_heads=2,
+        ),
+        **kwargs,
+    )
 
 
 def build(type='MAE', **kwargs):
@@ -46,16 +55,20 @@ def slow_prediction(model, x, keep, masked):
 
 def slow_loss(prediction, x, masked, norm_pix=True, columns=GRID):
     """One patch, one pixel at a time."""
-    total, count = 0., 0
+    total, count = 0.0, 0
     for b in range(len(x)):
         for m in masked[b].tolist():
             row, column = divmod(m, columns)
-            pixels = [x[b, c, row * PATCH + i, column * PATCH + j].item()
-                      for i in range(PATCH) for j in range(PATCH) for c in range(3)]
+            pixels = [
+                x[b, c, row * PATCH + i, column * PATCH + j].item()
+                for i in range(PATCH)
+                for j in range(PATCH)
+                for c in range(3)
+            ]
             if norm_pix:
                 mean = sum(pixels) / VALUES
-                var = sum((p - mean)**2 for p in pixels) / (VALUES - 1)
+                var = sum((p - mean) ** 2 for p in pixels) / (VALUES - 1)
                 pixels = [(p - mean) / math.sqrt(var + 1e-6) for p in pixels]
             for guess, pixel in zip(prediction[b, m].tolist(), pixels):
-                total, count = total + (guess - pixel)**2, count + 1
+                total, count = total + (guess - pixel) ** 2, count + 1
     return total / count

@@ -1,4 +1,5 @@
 """A folder of photos as people have them."""
+
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ def photo(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     a, b, c = rng.uniform(0, 6, 3)
     img = np.stack([np.sin(a + 5 * x), np.sin(b + 5 * y), np.sin(c + 3 * (x + y))], -1)
     cx, cy, r = rng.uniform(0.2, 0.8, 2).tolist() + [rng.uniform(0.05, 0.2)]
-    img[(x - cx)**2 + (y - cy)**2 < r**2] = rng.uniform(-1, 1, 3)
+    img[(x - cx) ** 2 + (y - cy) ** 2 < r**2] = rng.uniform(-1, 1, 3)
     return ((img + 1) * 127).astype(np.uint8)
 
 
@@ -42,7 +43,7 @@ def make_messy_folder(folder: Path, good: int = 100, seed: int = 0) -> Path:
     Image.fromarray(photo(rng, 300, 200)).save(folder / 'turned.jpg', exif=exif)
     data = (folder / '000.jpg').read_bytes()
     (folder / 'copy of 0.jpg').write_bytes(data)
-    (folder / 'cut.jpg').write_bytes(data[:len(data) // 2])
+    (folder / 'cut.jpg').write_bytes(data[: len(data) // 2])
     (folder / 'text.jpg').write_text('no image')
     (folder / 'empty.jpg').touch()
     return folder

@@ -1,4 +1,5 @@
 """What a training run leaves."""
+
 import json
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """Segments, worked out by hand."""
+
 import numpy as np
 
 

@@ -1,12 +1,19 @@
 """Tiny models of the two-view methods and their batches."""
+
 import torch
 from torch import nn
 
 from mssl_plugins.registry import MODELS
 
 N, DIM, SIZE, TEMPERATURE = 6, 5, 16, 0.2
-LINEAR = dict(type='mmpretrain.NonLinearNeck', in_channels=12, hid_channels=8, out_channels=DIM,
-              with_last_bn=False, norm_cfg=dict(type='BN'))
+LINEAR = dict(
+    type='mmpretrain.NonLinearNeck',
+    in_channels=12,
+    hid_channels=8,
+    out_channels=DIM,
+    with_last_bn=False,
+    norm_cfg=dict(type='BN'),
+)
 
 
 class TinyBackbone(nn.Module):
@@ -17,7 +24,7 @@ class TinyBackbone(nn.Module):
         self.conv = nn.Conv2d(3, 12, 5, stride=3)
 
     def forward(self, x):
-        return (torch.tanh(self.conv(x)), )
+        return (torch.tanh(self.conv(x)),)
 
 
 class TinyNeck(nn.Module):
@@ -28,22 +35,24 @@ class TinyNeck(nn.Module):
         self.fc = nn.Linear(12, DIM)
 
     def forward(self, x):
-        return (self.fc(x[0].mean((2, 3))), )
+        return (self.fc(x[0].mean((2, 3))),)
 
 
 class TinyPredictor(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(DIM, DIM)
 
     def forward(self, x):
-        return (torch.tanh(self.fc(x[0])), )
+        return (torch.tanh(self.fc(x[0])),)
 
 
 def contrastive_head():
-    return dict(type='mmpretrain.ContrastiveHead', temperature=TEMPERATURE,
-                loss=dict(type='mmpretrain.CrossEntropyLoss'))
+    return dict(
+        type='mmpretrain.ContrastiveHead',
+        temperature=TEMPERATURE,
+        loss=dict(type='mmpretrain.CrossEntropyLoss'),
+    )
 
 
 def predict_head():
@@ -65,8 +74,15 @@ BASES = {
 def build(base, mode=None, **mix):
     torch.manual_seed(0)
     mixing = None if mode is None else dict(type='mssl_plugins.MixMask', mode=mode, grid=4, **mix)
-    model = MODELS.build(dict(type=f'mssl_plugins.{base}', backbone=TinyBackbone(), neck=TinyNeck(),
-                              mixing=mixing, **BASES[base]()))
+    model = MODELS.build(
+        dict(
+            type=f'mssl_plugins.{base}',
+            backbone=TinyBackbone(),
+            neck=TinyNeck(),
+            mixing=mixing,
+            **BASES[base](),
+        )
+    )
     if hasattr(model.head, 'predictor'):
         model.head.predictor = TinyPredictor()
     for teacher in ('encoder_k', 'target_net'):  # a teacher that differs from the student

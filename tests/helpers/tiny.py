@@ -1,7 +1,8 @@
 """A config that trains in a second."""
+
 # MoCo's queue and teacher and SimCLR's simplicity are both state that a
 # resumed run must carry; the tests choose with `extra`.
-TINY = '''
+TINY = """
 default_scope = 'mmpretrain'
 catalogue = dict(method='mixmask', base='mocov2', data='folder', epochs=4,
                  expected='nothing')
@@ -51,4 +52,4 @@ default_hooks = dict(
     schedule=dict(type='mssl_plugins.ScheduleHook', schedules=[
         dict(target='encoder_k.momentum', start=0.9, end=1.0)]))
 randomness = dict(seed=3)
-'''
+"""

@@ -1,4 +1,5 @@
 """The scripts in tools/, imported."""
+
 import importlib.util
 
 from helpers.paths import ROOT

@@ -1,4 +1,5 @@
 """The preprocessor against plain normalisation and MMPretrain's own."""
+
 import numpy as np
 import pytest
 import torch
@@ -18,12 +19,14 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 def batch():
     rng = np.random.default_rng(0)
     views = Views([dict(num=2, size=24), dict(num=1, size=16)])
-    return default_collate([
-        PackViews()(views(
-            dict(
-                img=rng.integers(0, 256, (40, 30, 3)).astype(np.uint8),
-                gt_label=i))) for i in range(3)
-    ])
+    return default_collate(
+        [
+            PackViews()(
+                views(dict(img=rng.integers(0, 256, (40, 30, 3)).astype(np.uint8), gt_label=i))
+            )
+            for i in range(3)
+        ]
+    )
 
 
 @pytest.mark.parametrize('channels_last', [False, True])
@@ -40,8 +43,7 @@ def test_normalises_every_view(batch, channels_last, dtype):
         assert view.is_contiguous(memory_format=layout)
         for c in range(3):
             expected = (given[:, c].double() - MEAN[c]) / STD[c]
-            torch.testing.assert_close(
-                view[:, c].double(), expected, rtol=0, atol=1e-6)
+            torch.testing.assert_close(view[:, c].double(), expected, rtol=0, atol=1e-6)
     assert [s.gt_label.item() for s in out['data_samples']] == [0, 1, 2]
 
 
@@ -54,7 +56,8 @@ def test_equals_mmpretrains(batch):
     single = dict(batch, inputs=batch['inputs'][0])
     assert torch.equal(
         ViewPreprocessor(**settings)(single)['inputs'],
-        SelfSupDataPreprocessor(**settings)(single)['inputs'])
+        SelfSupDataPreprocessor(**settings)(single)['inputs'],
+    )
 
 
 def test_single_tensor_and_no_samples(batch):

@@ -1,4 +1,5 @@
 """The benchmark tool on lines whose outcome is known."""
+
 import json
 import sys
 import time
@@ -45,7 +46,7 @@ def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys)
     )
     monkeypatch.setattr(bench, 'select', lambda only: [line])
     bench.main(['--json', str(tmp_path / 'out.json')])
-    row, = json.loads((tmp_path / 'out.json').read_text())
+    (row,) = json.loads((tmp_path / 'out.json').read_text())
     assert {'what', 'ours', 'beside', 'theirs', 'ratio', 'goal', 'met'} <= set(row)
     page = (tmp_path / 'benchmarks.md').read_text()
     assert '| fast thing |' in page and 'torch ' in page
@@ -84,6 +85,7 @@ def test_steps_of_the_lines_learn(monkeypatch):
     for name in [m for m in sys.modules if m == 'benchmark' or m.startswith('benchmarks')]:
         monkeypatch.delitem(sys.modules, name)
     from benchmarks import siamese
+
     monkeypatch.setattr(siamese, 'BATCH', 4)
     monkeypatch.setattr(siamese, 'SIZE', 32)
     for base in siamese.NAMES:

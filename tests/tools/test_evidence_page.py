@@ -52,7 +52,7 @@ def test_every_verdict_follows_from_the_kept_images():
         if size == 'cpu' or store.records:
             expected += [(study, store, claim) for claim in study.claims]
     dense = [j.row() for j in dense_report.of_folder(RUNS)[1]]
-    assert rows[len(expected):] == dense
+    assert rows[len(expected) :] == dense
     assert [r['claim'] for r in rows[: len(expected)]] == [claim.text for _, _, claim in expected]
     for row, (study, store, claim) in zip(rows, expected):
         if row['difference'] is None:

@@ -1,4 +1,5 @@
 """Segmentation by the nearest patch tokens, and the control of another image's segments."""
+
 import sys
 
 import numpy as np
@@ -15,10 +16,17 @@ from evidence_tool.statistics import percent  # noqa: E402
 
 def config(**backbone):
     from mmengine.config import Config
-    return Config(dict(model=dict(
-        backbone=dict(type='mssl_plugins.ViT', img_size=64, patch_size=8, **backbone),
-        data_preprocessor=dict(type='mssl_plugins.ViewPreprocessor', mean=[127.] * 3,
-                               std=[64.] * 3))))
+
+    return Config(
+        dict(
+            model=dict(
+                backbone=dict(type='mssl_plugins.ViT', img_size=64, patch_size=8, **backbone),
+                data_preprocessor=dict(
+                    type='mssl_plugins.ViewPreprocessor', mean=[127.0] * 3, std=[64.0] * 3
+                ),
+            )
+        )
+    )
 
 
 def test_tiles_hold_every_pixel_once():
@@ -35,7 +43,7 @@ def test_majority_and_counts_by_loops():
     labels = rng.choice([0, 1, 2, patches.IGNORED], (2, 8, 8))
     found = patches.majority(labels, 4, 3)
     for t, y, x in np.ndindex(2, 2, 2):
-        cell = labels[t, 4 * y:4 * y + 4, 4 * x:4 * x + 4].ravel()
+        cell = labels[t, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].ravel()
         counts = [(cell == c).sum() for c in (0, 1, 2, patches.IGNORED)]
         assert found[t, y, x] == [0, 1, 2, patches.IGNORED][int(np.argmax(counts))]
     predicted = rng.integers(0, 3, (2, 8, 8))
@@ -49,11 +57,17 @@ def test_majority_and_counts_by_loops():
 def small_vit():
     """A ViT of one block on 64 px, in evaluation mode."""
     from mmengine.registry import MODELS, DefaultScope
+
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        vit = MODELS.build(dict(
-            type='mssl_plugins.ViT', img_size=64, patch_size=8, arch=dict(
-                embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=64)))
+        vit = MODELS.build(
+            dict(
+                type='mssl_plugins.ViT',
+                img_size=64,
+                patch_size=8,
+                arch=dict(embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=64),
+            )
+        )
     vit.init_weights()
     vit.eval()
     return vit
@@ -75,7 +89,7 @@ def test_scenes_are_segmented(monkeypatch, network):
     counts = patches.patch_counts(small_vit() if network else None, 'scenes', None, config())
     assert counts.shape == (6, 5, 2) and (counts[..., 0] <= counts[..., 1]).all()
     assert 10 < percent(counts) < 90
-    assert counts[:, 0, 0].sum() > .5 * 6 * 64 * 64 / 2  # most of the background is found
+    assert counts[:, 0, 0].sum() > 0.5 * 6 * 64 * 64 / 2  # most of the background is found
 
 
 def test_camvid_leaves_unlabeled_pixels_out(real_data, monkeypatch):
@@ -87,10 +101,9 @@ def test_camvid_leaves_unlabeled_pixels_out(real_data, monkeypatch):
 
 def test_segments_of_another_scene_on_the_same_image():
     from mssl_plugins.datasets.scenes import Scenes
+
     own, other = (kind(length=20, size=32, segments=True) for kind in (Scenes, ScenesOtherSegments))
     for i in (0, 7, 15):
         assert np.array_equal(own[i]['img'], other[i]['img'])
         assert np.array_equal(other[i]['segments'], own[(i + 10) % 20]['segments'])
         assert not np.array_equal(other[i]['segments'], own[i]['segments'])
-
-

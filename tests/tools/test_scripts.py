@@ -1,4 +1,5 @@
 """The shell scripts: they parse, and say in one line what is missing."""
+
 import os
 import shutil
 import subprocess
@@ -18,8 +19,12 @@ def test_parses(script):
 def shell(commands: str, env=None, root: Path = ROOT):
     """Runs commands after tools/_env.sh."""
     return subprocess.run(
-        ['bash', '-uc', f'. "{root}/tools/_env.sh"; {commands}'], text=True,
-        capture_output=True, env={**os.environ, **(env or {})}, timeout=600)
+        ['bash', '-uc', f'. "{root}/tools/_env.sh"; {commands}'],
+        text=True,
+        capture_output=True,
+        env={**os.environ, **(env or {})},
+        timeout=600,
+    )
 
 
 def one_line(done) -> str:
@@ -45,16 +50,17 @@ def test_python_is_found_and_tried(tmp_path):
     fine = shell('find_python', {'PYTHON': ''})
     assert fine.returncode == 0 and 'python' in fine.stdout
     # a version manager's stand-in exists and fails
-    for name in ('python3', 'python3.12', 'python3.11', 'python3.10',
-                 'python'):
+    for name in ('python3', 'python3.12', 'python3.11', 'python3.10', 'python'):
         (tmp_path / name).write_text('#!/bin/sh\nexit 127\n')
         (tmp_path / name).chmod(0o755)
     for name in ('dirname',):
         (tmp_path / name).symlink_to(shutil.which(name))
     bash = subprocess.run(
         [shutil.which('bash'), '-c', f'. "{ROOT}/tools/_env.sh"; find_python'],
-        env={'PATH': str(tmp_path), 'HOME': str(tmp_path)}, text=True,
-        capture_output=True)
+        env={'PATH': str(tmp_path), 'HOME': str(tmp_path)},
+        text=True,
+        capture_output=True,
+    )
     assert 'no Python 3.10, 3.11 or 3.12' in one_line(bash)
     named = shell('find_python', {'PYTHON': '/no/such/python'})
     assert 'PYTHON=/no/such/python' in one_line(named)
@@ -75,13 +81,11 @@ def test_missing_disk_compiler_and_headers(checkout):
 def test_installation_is_remembered_until_something_changes(checkout):
     """In a real, empty environment."""
     venv = checkout / '.venv'
-    subprocess.run(['python3', '-m', 'venv', '--without-pip', str(venv)],
-                   check=True)
+    subprocess.run(['python3', '-m', 'venv', '--without-pip', str(venv)], check=True)
     state = 'installed test && echo yes || echo no'
     env = {'MSSL_VENV': ''}
     assert shell(state, env, checkout).stdout == 'no\n'
-    assert shell(f'done_installing test; {state}', env,
-                 checkout).stdout == 'yes\n'
+    assert shell(f'done_installing test; {state}', env, checkout).stdout == 'yes\n'
     with open(checkout / 'constraints' / 'onedl.txt', 'a') as f:
         f.write('# another version\n')
     assert shell(state, env, checkout).stdout == 'no\n'
@@ -92,24 +96,25 @@ def test_failing_pip_is_one_line(tmp_path, checkout):
     subprocess.run(['python3', '-m', 'venv', str(venv)], check=True)
     done = shell(
         'pip_install --no-index --find-links "$ROOT" no-such-thing-at-all',
-        {'MSSL_VENV': str(venv)}, checkout)
+        {'MSSL_VENV': str(venv)},
+        checkout,
+    )
     said = one_line(done)
     assert 'no-such-thing-at-all' in said and 'install.log' in said
 
 
 def test_ci_runs_the_tests_and_nothing_else():
     commands = [
-        line for line in (ROOT / '.ci' / 'run').read_text().splitlines()
+        line
+        for line in (ROOT / '.ci' / 'run').read_text().splitlines()
         if line and not line.startswith('#')
     ]
     assert len(commands) == 1 and 'tools/test.sh' in commands[0]
 
 
-@pytest.mark.parametrize('script, word', [('dist_train.sh', 'usage'),
-                                          ('slurm_train.sh', 'usage')])
+@pytest.mark.parametrize('script, word', [('dist_train.sh', 'usage'), ('slurm_train.sh', 'usage')])
 def test_launchers_say_how_to_use_them(script, word):
-    done = subprocess.run(['bash', str(ROOT / 'tools' / script)], text=True,
-                          capture_output=True)
+    done = subprocess.run(['bash', str(ROOT / 'tools' / script)], text=True, capture_output=True)
     assert done.returncode == 2 and word in done.stderr
 
 
@@ -118,5 +123,7 @@ def test_slurm_script_without_slurm():
         pytest.skip('there is a Slurm here')
     done = subprocess.run(
         ['bash', str(ROOT / 'tools/slurm_train.sh'), 'part', 'job', 'config'],
-        text=True, capture_output=True)
+        text=True,
+        capture_output=True,
+    )
     assert 'srun not found' in one_line(done)

@@ -322,16 +322,27 @@ def test_masks_hide_what_the_teacher_attends_to_least(files, tmp_path):
 def test_every_strategy_hides_as_many_patches_as_the_models_own(files, tmp_path):
     """A random mask of p = 1, which an attention mask has, would hide whole images."""
     out = tmp_path / 'masks.png'
-    visualize('masks', files / 'mst.py', files / 'mst.pth', files / 'photos', '--out', out,
-              '--strategies', 'random', 'attention_low')
+    visualize(
+        'masks',
+        files / 'mst.py',
+        files / 'mst.pth',
+        files / 'photos',
+        '--out',
+        out,
+        '--strategies',
+        'random',
+        'attention_low',
+    )
     for row in range(2):
         grey = [np.mean((tile_of(out, column, row) == 128).all(-1)) for column in (2, 3)]
         assert 0.2 < grey[0] < 0.8 and grey[1] == pytest.approx(0.5, abs=0.05)
     own = dict(strategy='random', q=1 / 8, p=0.3)
     for name, given, wanted in (
-            ('random', dict(strategy='attention_low', q=1 / 8, p=0.5), (1 / 8, 1 / 16)),
-            ('attention_high', dict(strategy='attention_low', q=1 / 8, p=0.5), (1 / 8, 0.5)),
-            ('random', own, (1 / 8, 0.3)), ('attention_low', own, (0.3, 1))):
+        ('random', dict(strategy='attention_low', q=1 / 8, p=0.5), (1 / 8, 1 / 16)),
+        ('attention_high', dict(strategy='attention_low', q=1 / 8, p=0.5), (1 / 8, 0.5)),
+        ('random', own, (1 / 8, 0.3)),
+        ('attention_low', own, (0.3, 1)),
+    ):
         assert amounts(name, **given) == wanted
 
 
@@ -361,8 +372,14 @@ def test_a_guided_model_sees_the_segments_of_the_pictures(files, tmp_path):
         counted = [k for k in np.argsort(-np.bincount(labels.flatten()), kind='stable')][:32]
         share = np.isin(labels, counted).mean()
         assert coverage.shape == (1, 16, 32) and abs(float(coverage.sum(-1).mean()) - share) < 1e-6
-        visualize('masks', files / f'{name}.py', files / f'{name}.pth', files / 'photos', '--out',
-                  tmp_path / 'masks.png')
+        visualize(
+            'masks',
+            files / f'{name}.py',
+            files / f'{name}.pth',
+            files / 'photos',
+            '--out',
+            tmp_path / 'masks.png',
+        )
     model = MODELS.build(Config.fromfile(files / 'mae.py').model)
     assert shown_segments(model, image[None]) is None
 

@@ -1,4 +1,5 @@
 """Every picture of tools/visualize.py, from the command line's own entry."""
+
 import json
 import sys
 from pathlib import Path
@@ -110,7 +111,15 @@ def test_row_of_views_draws_boxes_and_segments():
 def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):
     out = tmp_path / 'views.png'
     tool('visualize').main(
-        ['views', 'asl_vit-b16_8xb512-coslr-800e_in100-coco', str(image_folder), '--out', str(out), '--number', '2']  # noqa: E501
+        [
+            'views',
+            'asl_vit-b16_8xb512-coslr-800e_in100-coco',
+            str(image_folder),
+            '--out',
+            str(out),
+            '--number',
+            '2',
+        ]  # noqa: E501
     )
     assert cv2.imread(str(out)).std() > 5
 

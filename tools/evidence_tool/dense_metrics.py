@@ -1,4 +1,5 @@
 """mIoU and box AP with what the interval needs of every test image."""
+
 import contextlib
 import io
 import json
@@ -51,6 +52,7 @@ def resampled_ap(truth: Path, predictions: Path, seed: int = 0) -> np.ndarray:
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
+
     gold = COCO(str(truth))
     boxes = json.loads(Path(predictions).read_text())
     images = len(gold.getImgIds())
@@ -62,8 +64,10 @@ def resampled_ap(truth: Path, predictions: Path, seed: int = 0) -> np.ndarray:
     cells = np.empty(len(evaluation.evalImgs), object)
     cells[:] = evaluation.evalImgs
     cells = cells.reshape(-1, images)  # (classes x areas, images)
-    return np.array([_ap(evaluation, cells)] + [
-        _ap(evaluation, cells[:, np.repeat(np.arange(images), counts)]) for counts in drawn])
+    return np.array(
+        [_ap(evaluation, cells)]
+        + [_ap(evaluation, cells[:, np.repeat(np.arange(images), counts)]) for counts in drawn]
+    )
 
 
 def _ap(evaluation, cells: np.ndarray) -> float:
@@ -73,7 +77,7 @@ def _ap(evaluation, cells: np.ndarray) -> float:
         evaluation.accumulate()
     precision = evaluation.eval['precision'][:, :, :, 0, -1]
     there = precision[precision > -1]
-    return 100 * float(there.mean()) if there.size else 0.
+    return 100 * float(there.mean()) if there.size else 0.0
 
 
 def of_run(folder: Path, figures: List[str]) -> Dict[str, np.ndarray]:

@@ -1,4 +1,5 @@
 """The part of docs/evidence.md on dense transfer, by the same statistics."""
+
 from pathlib import Path
 from typing import List
 
@@ -18,8 +19,15 @@ def judge_all(kept: Kept) -> List[Judged]:
     found = []
     for name, arm in ARMS.items():
         for better, worse in claims(arm):
-            claim = Claim('Dense transfer', f'{arm.title}: {better} is above {worse}',
-                          'equal iterations', better, worse, arm.figure, name)
+            claim = Claim(
+                'Dense transfer',
+                f'{arm.title}: {better} is above {worse}',
+                'equal iterations',
+                better,
+                worse,
+                arm.figure,
+                name,
+            )
             runs = {v: finals(kept, name, v) for v in (better, worse)}
             pairs = paired(runs)
             interval = None
@@ -27,10 +35,19 @@ def judge_all(kept: Kept) -> List[Judged]:
                 interval = _interval(runs, pairs, arm)
             tries = [r for v in runs for r in kept.find(kind='sweep', variant=v, length=name)]
             spent = [*tries, *(r for own in runs.values() for r in own)]
-            found.append(Judged(
-                claim, interval.verdict if interval else NOT_MEASURED, interval,
-                bool(interval), dict(base=None, pixels=None, random=None), len(pairs), len(spent),
-                2 * (len(RATES) + SEEDS), sum(r['seconds'] for r in spent)))
+            found.append(
+                Judged(
+                    claim,
+                    interval.verdict if interval else NOT_MEASURED,
+                    interval,
+                    bool(interval),
+                    dict(base=None, pixels=None, random=None),
+                    len(pairs),
+                    len(spent),
+                    2 * (len(RATES) + SEEDS),
+                    sum(r['seconds'] for r in spent),
+                )
+            )
     return found
 
 
@@ -41,8 +58,13 @@ def finals(kept: Kept, arm: str, start: str) -> List[dict]:
 
 
 def _interval(runs, pairs, arm):
-    values = [[contributions({(r['seed'], r['machine']): r for r in own}[pair], arm.figure)
-               for pair in pairs] for own in runs.values()]
+    values = [
+        [
+            contributions({(r['seed'], r['machine']): r for r in own}[pair], arm.figure)
+            for pair in pairs
+        ]
+        for own in runs.values()
+    ]
     if arm.figure == 'AP':
         return compare_resampled(*map(np.stack, values), images=arm.images)
     return compare(*values)
@@ -51,9 +73,11 @@ def _interval(runs, pairs, arm):
 def section(kept: Kept, judged: List[Judged]) -> List[str]:
     """The part of the page."""
     from evidence_tool.report import mean_and_spread, seeds_table, table
+
     machines = sorted({r['machine'] for r in kept.records})
-    weights = '; '.join(f'{start} (`{w.config}`)' for family in FAMILIES.values()
-                        for start, w in family.items())
+    weights = '; '.join(
+        f'{start} (`{w.config}`)' for family in FAMILIES.values() for start, w in family.items()
+    )
     rows = []
     for name, arm in ARMS.items():
         for start in starts(arm):
@@ -61,19 +85,25 @@ def section(kept: Kept, judged: List[Judged]) -> List[str]:
             if own:
                 rate = best_rate(kept, name, start)
                 values = mean_and_spread([figure(r, arm.figure) for r in own])
-                rows.append(f'| {arm.title} | {start} | {rate:g} | {arm.figure} | {values} | '
-                            f'{len(own)} |')
-    head = '| on | from | learning rate, times the config\'s | figure | % | seeds |'
+                rows.append(
+                    f'| {arm.title} | {start} | {rate:g} | {arm.figure} | {values} | {len(own)} |'
+                )
+    head = "| on | from | learning rate, times the config's | figure | % | seeds |"
     return [
-        '## Dense transfer', '',
+        '## Dense transfer',
+        '',
         'Do pre-trained weights, and those of the method beside its base, help detection and '
-        'segmentation at equal iterations?', '',
+        'segmentation at equal iterations?',
+        '',
         f'- Weights, pre-trained anew for each seed: {weights}; random weights',
         '- Figure: AP of boxes (IoU 0.5-0.95) or mIoU on all test images; AP is resampled over '
         'images, the same resamples for every run',
-        f"- Machine: {'; '.join(machines) or 'none yet'}",
-        '- Command: `python tools/dense_evidence.py`', '',
-        *([*table(head, rows), ''] if rows else []), *seeds_table(judged)]
+        f'- Machine: {"; ".join(machines) or "none yet"}',
+        '- Command: `python tools/dense_evidence.py`',
+        '',
+        *([*table(head, rows), ''] if rows else []),
+        *seeds_table(judged),
+    ]
 
 
 def of_folder(runs: Path):

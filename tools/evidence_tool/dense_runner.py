@@ -1,4 +1,5 @@
 """Runs of dense transfer: pre-training of each seed, then the detector or segmenter on top."""
+
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -15,8 +16,10 @@ MINUTES = 30
 
 def best_rate(kept: Kept, arm: str, start: str) -> Optional[float]:
     """The factor of the best try of a start; None while tries are missing."""
-    tries = {r['rate']: figure(r, ARMS[arm].figure)
-             for r in kept.find(kind='sweep', variant=start, length=arm)}
+    tries = {
+        r['rate']: figure(r, ARMS[arm].figure)
+        for r in kept.find(kind='sweep', variant=start, length=arm)
+    }
     return None if set(RATES) - set(tries) else max(RATES, key=lambda rate: tries[rate])
 
 
@@ -26,14 +29,18 @@ def missing(kept: Kept, arms: List[str]) -> Iterator[Task]:
         for start in starts(ARMS[arm]):
             tries = [Task('sweep', start, arm, SPARE_SEED, rate) for rate in RATES]
             rate = best_rate(kept, arm, start)
-            fresh = [] if rate is None else [
-                Task('final', start, arm, seed, rate) for seed in range(SEEDS)]
+            fresh = (
+                []
+                if rate is None
+                else [Task('final', start, arm, seed, rate) for seed in range(SEEDS)]
+            )
             yield from (t for t in (*tries, *fresh) if not kept.has(t))
 
 
 def make_data(name: str, folder: Path, source: Optional[str]) -> None:
     """The set that an arm's config looks for, once."""
     from mssl_plugins.datasets.dense_layouts import PACKED, default_source, write_scenes
+
     out, part = folder / 'data' / name, folder / 'data' / f'.{name}'
     if out.exists():
         return
@@ -49,6 +56,7 @@ def pretrain(folder: Path, start: str, family: str, seed: int, clock, env) -> Op
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find
+
     weights = FAMILIES[family][start]
     run = folder / f'pretrain-{weights.config}-s{seed}'
     cfg = Config.fromfile(find(weights.config))
@@ -65,6 +73,7 @@ def config_of(task: Task, folder: Path, run: Path, checkpoint: Optional[Path]):
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find
+
     arm = ARMS[task.length]
     cfg = Config.fromfile(find(arm.config))
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -82,7 +91,8 @@ def config_of(task: Task, folder: Path, run: Path, checkpoint: Optional[Path]):
         cfg[name] = [_kept_metric(metric, run) for metric in _listed(cfg[name])]
     cfg.custom_imports = dict(
         imports=[*cfg.custom_imports.imports, 'evidence_tool.dense_metrics'],
-        allow_failed_imports=False)
+        allow_failed_imports=False,
+    )
     return cfg
 
 
@@ -113,10 +123,17 @@ def do(task: Task, folder: Path, kept: Kept, args: Namespace, clock, env) -> boo
     if not pieces.train(cfg, run, min(clock.left, 60 * MINUTES), env):
         return False
     from evidence_tool.dense_metrics import of_run
+
     values = of_run(run, [arm.figure])
-    kept.add(task, dict(
-        figures=kept_figures(values, _value), machine=pieces.machine('cpu'), threads=1,
-        seconds=round(pieces.spent(run))))
+    kept.add(
+        task,
+        dict(
+            figures=kept_figures(values, _value),
+            machine=pieces.machine('cpu'),
+            threads=1,
+            seconds=round(pieces.spent(run)),
+        ),
+    )
     return True
 
 

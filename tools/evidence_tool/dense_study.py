@@ -1,4 +1,5 @@
 """Dense transfer: which detector or segmenter, on what, from which weights, and the claims."""
+
 from typing import Dict, List, NamedTuple, Tuple
 
 
@@ -34,21 +35,50 @@ class Arm(NamedTuple):
 
 # the base and the method built on it, both of scenes: no test set below shares an image with them
 FAMILIES: Dict[str, Dict[str, Weights]] = dict(
-    resnet={'SimCLR': Weights('simclr_resnet18_1xb64-coslr-8e_scenes'),
-            'SimCLR + MixMask': Weights('mixmask_simclr_resnet18_1xb64-coslr-8e_scenes')},
-    vit={'MAE': Weights('mae_vit-mini_1xb256-coslr-12e_scenes'), 'ASL': Weights('asl_vit-mini_1xb256-coslr-12e_scenes')})  # noqa: E501
+    resnet={
+        'SimCLR': Weights('simclr_resnet18_1xb64-coslr-8e_scenes'),
+        'SimCLR + MixMask': Weights('mixmask_simclr_resnet18_1xb64-coslr-8e_scenes'),
+    },
+    vit={
+        'MAE': Weights('mae_vit-mini_1xb256-coslr-12e_scenes'),
+        'ASL': Weights('asl_vit-mini_1xb256-coslr-12e_scenes'),
+    },
+)  # noqa: E501
 RANDOM = 'random weights'
 ARMS: Dict[str, Arm] = {
-    'c4-bccd': Arm('Faster R-CNN C4, BCCD', 'faster-rcnn_r18-c4_1xb4-200i_bccd', 'bccd', 'resnet', 'AP', 72),  # noqa: E501
-    'c4-scenes': Arm('Faster R-CNN C4, scenes', 'faster-rcnn_r18-c4_1xb4-200i_scenes-voc', 'scenes-voc',  # noqa: E501
-                     'resnet', 'AP', 100),
-    'vitdet-scenes': Arm('Mask R-CNN ViTDet, scenes', 'vitdet_vit-mini_1xb4-200i_scenes-coco', 'scenes-coco',  # noqa: E501
-                         'vit', 'AP', 100),
-    'upernet-camvid': Arm('UperNet, CamVid', 'upernet_vit-mini_1xb4-200i_camvid', 'camvid', 'vit', 'mIoU', 60),  # noqa: E501
-    'upernet-scenes': Arm('UperNet, scenes', 'upernet_vit-mini_1xb4-200i_scenes-seg', 'scenes-seg', 'vit', 'mIoU',  # noqa: E501
-                          100)}
+    'c4-bccd': Arm(
+        'Faster R-CNN C4, BCCD', 'faster-rcnn_r18-c4_1xb4-200i_bccd', 'bccd', 'resnet', 'AP', 72
+    ),  # noqa: E501
+    'c4-scenes': Arm(
+        'Faster R-CNN C4, scenes',
+        'faster-rcnn_r18-c4_1xb4-200i_scenes-voc',
+        'scenes-voc',  # noqa: E501
+        'resnet',
+        'AP',
+        100,
+    ),
+    'vitdet-scenes': Arm(
+        'Mask R-CNN ViTDet, scenes',
+        'vitdet_vit-mini_1xb4-200i_scenes-coco',
+        'scenes-coco',  # noqa: E501
+        'vit',
+        'AP',
+        100,
+    ),
+    'upernet-camvid': Arm(
+        'UperNet, CamVid', 'upernet_vit-mini_1xb4-200i_camvid', 'camvid', 'vit', 'mIoU', 60
+    ),  # noqa: E501
+    'upernet-scenes': Arm(
+        'UperNet, scenes',
+        'upernet_vit-mini_1xb4-200i_scenes-seg',
+        'scenes-seg',
+        'vit',
+        'mIoU',  # noqa: E501
+        100,
+    ),
+}
 SEEDS = 3
-RATES = (.5, 1., 2.)  # of the config's learning rate: as many tries for every start
+RATES = (0.5, 1.0, 2.0)  # of the config's learning rate: as many tries for every start
 
 
 def starts(arm: Arm) -> List[str]:

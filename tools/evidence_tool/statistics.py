@@ -97,7 +97,8 @@ def percent(values: np.ndarray, weights: Optional[np.ndarray] = None) -> np.ndar
 def draws(images: int, resamples: int, seed: int = 0) -> np.ndarray:
     """(B, N) how often each image is drawn: the same for every run on these images."""
     return np.random.default_rng(seed).multinomial(
-        images, np.full(images, 1 / images), size=resamples)
+        images, np.full(images, 1 / images), size=resamples
+    )
 
 
 def _image_variances(plus: np.ndarray, minus: np.ndarray, seed: int) -> Tuple[float, float]:
@@ -164,8 +165,10 @@ def compare_resampled(plus: np.ndarray, minus: np.ndarray, images: int) -> Inter
         images (int): Test images.
     """
     if np.shape(plus) != np.shape(minus) or len(plus) < 2:
-        raise ValueError('an interval needs as many runs of each variant, 2 or more, got shapes '
-                         f'{np.shape(plus)} and {np.shape(minus)}')
+        raise ValueError(
+            'an interval needs as many runs of each variant, 2 or more, got shapes '
+            f'{np.shape(plus)} and {np.shape(minus)}'
+        )
     d = np.asarray(plus) - np.asarray(minus)
     v_images = d[:, 1:].mean(0).var(ddof=1)
     return combine(d[:, 0], v_images, float(d[:, 1:].var(1, ddof=1).mean()), images)

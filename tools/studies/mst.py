@@ -3,7 +3,9 @@
 from evidence_tool.configs import CURVE_QUERIES, every, schedule
 from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
 
-CONFIGS = dict(dino='dino_vit-mini_1xb64-coslr-6e_cifar10', mst='mst_vit-mini_1xb64-coslr-6e_cifar10')  # noqa: E501
+CONFIGS = dict(
+    dino='dino_vit-mini_1xb64-coslr-6e_cifar10', mst='mst_vit-mini_1xb64-coslr-6e_cifar10'
+)  # noqa: E501
 GPU = dict(dino='dino_vit-t4_1xb256-coslr-200e_cifar10', mst='mst_vit-t4_1xb256-coslr-200e_cifar10')
 RATES = (0.00075, 0.0015, 0.003)
 PAPER = 'MST'

@@ -2,5 +2,6 @@
 backbone = dict(
     type='mssl_plugins.SmallImageResNet',
     depth=18,
-    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'))
+    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'),
+)
 channels = 512

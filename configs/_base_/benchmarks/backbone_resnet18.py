@@ -2,5 +2,6 @@
 backbone = dict(
     type='mmpretrain.ResNet_CIFAR',
     depth=18,
-    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'))
+    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'),
+)
 channels = 512

@@ -2,5 +2,6 @@
 backbone = dict(
     type='mmpretrain.ResNet',
     depth=50,
-    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'))
+    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'),
+)
 channels = 2048

@@ -4,5 +4,6 @@ backbone = dict(
     arch='base',
     img_size=224,
     patch_size=16,
-    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'))
+    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'),
+)
 channels = 768

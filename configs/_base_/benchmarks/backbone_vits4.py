@@ -4,5 +4,6 @@ backbone = dict(
     arch='deit-small',
     img_size=32,
     patch_size=4,
-    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'))
+    init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.'),
+)
 channels = 384

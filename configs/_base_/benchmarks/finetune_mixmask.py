@@ -9,11 +9,14 @@ model = dict(
     head=dict(
         type='mmpretrain.LinearClsHead',
         loss=dict(type='mmpretrain.CrossEntropyLoss'),
-        init_cfg=dict(type='Normal', layer='Linear', std=0.01)))
+        init_cfg=dict(type='Normal', layer='Linear', std=0.01),
+    ),
+)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=lr_stem, momentum=0.9, weight_decay=weight_decay),
-    paramwise_cfg=dict(custom_keys={'head.': dict(lr_mult=lr_classifier / lr_stem)}))
+    paramwise_cfg=dict(custom_keys={'head.': dict(lr_mult=lr_classifier / lr_stem)}),
+)
 param_scheduler = [dict(type='MultiStepLR', milestones=[12, 16], gamma=0.1)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
 auto_scale_lr = dict(base_batch_size=batch_size)

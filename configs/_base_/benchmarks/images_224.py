@@ -3,15 +3,22 @@
 # ImageNet-100: classes='data/imagenet/imagenet100.txt' and 100 classes.
 image_size, num_classes = 224, 1000
 data_preprocessor = dict(
-    num_classes=num_classes, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    num_classes=num_classes, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+)
 
-crop = dict(type='mmpretrain.RandomResizedCrop', scale=image_size, backend='pillow',
-            interpolation='bicubic')
+crop = dict(
+    type='mmpretrain.RandomResizedCrop', scale=image_size, backend='pillow', interpolation='bicubic'
+)
 flip = dict(type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal')
 pack = dict(type='mmpretrain.PackInputs')
 test_pipeline = [
-    dict(type='mmpretrain.ResizeEdge', scale=256, edge='short', backend='pillow',
-         interpolation='bicubic'),
+    dict(
+        type='mmpretrain.ResizeEdge',
+        scale=256,
+        edge='short',
+        backend='pillow',
+        interpolation='bicubic',
+    ),
     dict(type='mmpretrain.CenterCrop', crop_size=image_size),
     pack,
 ]
@@ -23,12 +30,14 @@ train_dataloader = dict(
     pin_memory=True,
     sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
     dataset=dict(pipeline=[crop, flip, pack], **train_set),
-    **loader)
+    **loader,
+)
 val_dataloader = dict(
     batch_size=128,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(pipeline=test_pipeline, **test_set),
-    **loader)
+    **loader,
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='mmpretrain.Accuracy', topk=(1, 5))
 test_evaluator = val_evaluator

@@ -2,14 +2,20 @@
 # CIFAR-100: data_root='data/cifar100' and 100 classes.
 image_size, num_classes = 32, 10
 data_preprocessor = dict(
-    num_classes=num_classes, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    num_classes=num_classes, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+)
 
 crop = dict(type='mmpretrain.RandomCrop', crop_size=image_size, padding=4)
 flip = dict(type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal')
 pack = dict(type='mmpretrain.PackInputs')
 test_pipeline = [
-    dict(type='mmpretrain.ResizeEdge', scale=image_size, edge='short', backend='pillow',
-         interpolation='bicubic'),
+    dict(
+        type='mmpretrain.ResizeEdge',
+        scale=image_size,
+        edge='short',
+        backend='pillow',
+        interpolation='bicubic',
+    ),
     dict(type='mmpretrain.CenterCrop', crop_size=image_size),
     pack,
 ]
@@ -21,12 +27,14 @@ train_dataloader = dict(
     pin_memory=True,
     sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
     dataset=dict(pipeline=[crop, flip, pack], **train_set),
-    **loader)
+    **loader,
+)
 val_dataloader = dict(
     batch_size=128,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(pipeline=test_pipeline, **test_set),
-    **loader)
+    **loader,
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='mmpretrain.Accuracy', topk=(1, 5))
 test_evaluator = val_evaluator

@@ -9,11 +9,14 @@ model = dict(
     head=dict(
         type='mmpretrain.LinearClsHead',
         loss=dict(type='mmpretrain.CrossEntropyLoss'),
-        init_cfg=dict(type='Normal', layer='Linear', std=0.01)))
+        init_cfg=dict(type='Normal', layer='Linear', std=0.01),
+    ),
+)
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay)
+)
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
+    dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
 auto_scale_lr = dict(base_batch_size=batch_size)

@@ -9,14 +9,23 @@ model = dict(
     head=dict(
         type='mmpretrain.LinearClsHead',
         loss=dict(type='mmpretrain.CrossEntropyLoss'),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.01)))
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.01),
+    ),
+)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='mmpretrain.LARS', lr=lr, momentum=0.9, weight_decay=weight_decay),
-    paramwise_cfg=dict(custom_keys={'bias': dict(lars_exclude=True)}))
+    paramwise_cfg=dict(custom_keys={'bias': dict(lars_exclude=True)}),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=warmup, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=epochs - warmup, begin=warmup, end=epochs,
-         convert_to_iter_based=True)]
+    dict(
+        type='CosineAnnealingLR',
+        T_max=epochs - warmup,
+        begin=warmup,
+        end=epochs,
+        convert_to_iter_based=True,
+    ),
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
 auto_scale_lr = dict(base_batch_size=batch_size)

@@ -7,11 +7,15 @@ batch_size, epochs, lr, weight_decay = 256, 90, 0.01, 1e-4
 model = dict(
     type='mssl_plugins.ProbeClassifier',
     features=['conv1', 'conv2', 'conv3', 'conv4', 'conv5'],
-    head=dict(type='mssl_plugins.MultiLayerHead'))
+    head=dict(type='mssl_plugins.MultiLayerHead'),
+)
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay, nesterov=True))
-jitter = dict(type='mssl_plugins.ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.)
+    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay, nesterov=True),
+)
+jitter = dict(
+    type='mssl_plugins.ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0
+)
 lighting = dict(type='mssl_plugins.Lighting', std=0.1)
 param_scheduler = [dict(type='MultiStepLR', milestones=[30, 60], gamma=0.1)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)

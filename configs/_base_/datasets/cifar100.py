@@ -14,7 +14,8 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
     dataset=train_set,
-    **loader)
+    **loader,
+)
 # k-NN while training: the train set with the test transform is the bank
 knn = dict(
     type='mssl_plugins.KNNHook',
@@ -22,4 +23,5 @@ knn = dict(
     k=200,
     temperature=0.1,
     bank=dict(dataset=dict(pipeline=test_pipeline, **train_set), **test_loader),
-    test=dict(dataset=dict(pipeline=test_pipeline, **test_set), **test_loader))
+    test=dict(dataset=dict(pipeline=test_pipeline, **test_set), **test_loader),
+)

@@ -6,4 +6,5 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
-    dataset=dict(type='mssl_plugins.ImageFolder', data_root='data/coco/train2017', labels=False))
+    dataset=dict(type='mssl_plugins.ImageFolder', data_root='data/coco/train2017', labels=False),
+)

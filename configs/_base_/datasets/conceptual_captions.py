@@ -12,4 +12,6 @@ train_dataloader = dict(
         data_root='data/conceptual_captions',
         data_prefix='images',
         list_file='train.txt',
-        labels=False))
+        labels=False,
+    ),
+)

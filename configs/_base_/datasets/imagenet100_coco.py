@@ -3,8 +3,11 @@
 # not say which (our choice: CMC's).
 image_size = 224
 parts = [
-    dict(type='mssl_plugins.ImageFolder', data_root='data/imagenet/train',
-         classes='data/imagenet/imagenet100.txt'),
+    dict(
+        type='mssl_plugins.ImageFolder',
+        data_root='data/imagenet/train',
+        classes='data/imagenet/imagenet100.txt',
+    ),
     dict(type='mssl_plugins.ImageFolder', data_root='data/coco/train2017', labels=False),
 ]
 
@@ -15,4 +18,5 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
-    dataset=dict(type='ConcatDataset', ignore_keys=['classes'], datasets=parts))
+    dataset=dict(type='ConcatDataset', ignore_keys=['classes'], datasets=parts),
+)

@@ -4,7 +4,9 @@ test_pipeline = [
     dict(type='mssl_plugins.CenterView', size=image_size),
     dict(type='mssl_plugins.PackViews'),
 ]
-train_set = dict(type='mssl_plugins.TinyImageNet', data_root='data/tiny-imagenet-200', split='train')
+train_set = dict(
+    type='mssl_plugins.TinyImageNet', data_root='data/tiny-imagenet-200', split='train'
+)
 test_set = dict(type='mssl_plugins.TinyImageNet', data_root='data/tiny-imagenet-200', split='val')
 
 loader = dict(num_workers=4, persistent_workers=True, collate_fn=dict(type='default_collate'))
@@ -14,7 +16,8 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
     dataset=train_set,
-    **loader)
+    **loader,
+)
 # k-NN while training: the train set with the test transform is the bank
 knn = dict(
     type='mssl_plugins.KNNHook',
@@ -22,4 +25,5 @@ knn = dict(
     k=200,
     temperature=0.1,
     bank=dict(dataset=dict(pipeline=test_pipeline, **train_set), **test_loader),
-    test=dict(dataset=dict(pipeline=test_pipeline, **test_set), **test_loader))
+    test=dict(dataset=dict(pipeline=test_pipeline, **test_set), **test_loader),
+)

@@ -20,18 +20,25 @@ train_dataloader = dict(
     batch_size=2,  # a process, 8 of them
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='ADE20KDataset', data_root=data_root,
+        type='ADE20KDataset',
+        data_root=data_root,
         data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-        pipeline=train_pipeline),
-    **loader)
+        pipeline=train_pipeline,
+    ),
+    **loader,
+)
 val_dataloader = dict(
     batch_size=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ADE20KDataset', data_root=data_root,
+        type='ADE20KDataset',
+        data_root=data_root,
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-        test_mode=True, pipeline=test_pipeline),
-    **loader)
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+    **loader,
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

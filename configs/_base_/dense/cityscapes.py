@@ -20,18 +20,25 @@ train_dataloader = dict(
     batch_size=1,  # a process, 8 of them
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type='CityscapesDataset', data_root=data_root,
+        type='CityscapesDataset',
+        data_root=data_root,
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-        pipeline=train_pipeline),
-    **loader)
+        pipeline=train_pipeline,
+    ),
+    **loader,
+)
 val_dataloader = dict(
     batch_size=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CityscapesDataset', data_root=data_root,
+        type='CityscapesDataset',
+        data_root=data_root,
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
-        test_mode=True, pipeline=test_pipeline),
-    **loader)
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+    **loader,
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

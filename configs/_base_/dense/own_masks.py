@@ -23,15 +23,24 @@ loader = dict(num_workers=2, persistent_workers=True, collate_fn=dict(type='pseu
 train_dataloader = dict(
     batch_size=2,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(own, data_prefix=dict(img_path='img/train', seg_map_path='ann/train'),
-                 pipeline=train_pipeline),
-    **loader)
+    dataset=dict(
+        own,
+        data_prefix=dict(img_path='img/train', seg_map_path='ann/train'),
+        pipeline=train_pipeline,
+    ),
+    **loader,
+)
 val_dataloader = dict(
     batch_size=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(own, data_prefix=dict(img_path='img/val', seg_map_path='ann/val'),
-                 test_mode=True, pipeline=test_pipeline),
-    **loader)
+    dataset=dict(
+        own,
+        data_prefix=dict(img_path='img/val', seg_map_path='ann/val'),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+    **loader,
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

@@ -12,11 +12,13 @@ default_hooks = dict(
     seed=dict(type='mssl_plugins.SeedHook'),
     guard=dict(type='mssl_plugins.LossGuard'),
     # stops where a key of the backbone is missing in the checkpoint
-    backbone=dict(type='mssl_plugins.LoadBackboneHook', checkpoint='', source='student'))
+    backbone=dict(type='mssl_plugins.LoadBackboneHook', checkpoint='', source='student'),
+)
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)

@@ -10,7 +10,8 @@ head = dict(
     dropout_ratio=0,
     norm_cfg=norm_cfg,
     kernel_size=3,
-    align_corners=False)
+    align_corners=False,
+)
 loss = dict(type='CrossEntropyLoss', use_sigmoid=False)
 model = dict(
     type='EncoderDecoder',
@@ -21,7 +22,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=crop_size),
+        size=crop_size,
+    ),
     backbone=dict(
         type='mssl_plugins.ViTDet',
         arch='deit-small',
@@ -31,21 +33,27 @@ model = dict(
         global_blocks=0,
         rel_pos=False,
         out_indices=[4, 6, 9, 11],
-        final_norm=True),
+        final_norm=True,
+    ),
     decode_head=dict(
-        head, in_index=3, num_convs=4, up_scale=2, loss_decode=dict(loss, loss_weight=1.0)),
+        head, in_index=3, num_convs=4, up_scale=2, loss_decode=dict(loss, loss_weight=1.0)
+    ),
     auxiliary_head=[
         dict(head, in_index=i, num_convs=2, up_scale=4, loss_decode=dict(loss, loss_weight=0.4))
-        for i in range(3)],
+        for i in range(3)
+    ],
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(512, 512)))
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(512, 512)),
+)
 
-lr, weight_decay, batch_size, iterations = 0.01, 0., 8, 80000
+lr, weight_decay, batch_size, iterations = 0.01, 0.0, 8, 80000
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
-    paramwise_cfg=dict(custom_keys={'head': dict(lr_mult=10.)}))
+    paramwise_cfg=dict(custom_keys={'head': dict(lr_mult=10.0)}),
+)
 param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=1e-4, by_epoch=False, begin=0, end=iterations)]
+    dict(type='PolyLR', power=0.9, eta_min=1e-4, by_epoch=False, begin=0, end=iterations)
+]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=8000)
 auto_scale_lr = dict(base_batch_size=batch_size)

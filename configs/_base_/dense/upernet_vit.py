@@ -13,7 +13,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=crop_size),
+        size=crop_size,
+    ),
     backbone=dict(
         type='mssl_plugins.ViTDet',
         arch='base',
@@ -24,7 +25,8 @@ model = dict(
         rel_pos=True,
         map_size=crop_size[0] // 16,
         out_indices=[3, 5, 7, 11],
-        drop_path_rate=0.1),
+        drop_path_rate=0.1,
+    ),
     neck=dict(type='Feature2Pyramid', embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg=norm_cfg),
     decode_head=dict(
         type='UPerHead',
@@ -36,7 +38,8 @@ model = dict(
         num_classes=150,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
     auxiliary_head=dict(
         type='FCNHead',
         in_channels=768,
@@ -48,9 +51,11 @@ model = dict(
         num_classes=150,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4)),
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(341, 341)))
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(341, 341)),
+)
 
 lr, weight_decay, layer_decay, batch_size, epochs, warmup = 1e-4, 0.05, 0.65, 16, 100, 1500
 optim_wrapper = dict(
@@ -59,12 +64,22 @@ optim_wrapper = dict(
     constructor='mssl_plugins.LayerDecayConstructor',
     paramwise_cfg=dict(
         layer_decay_rate=layer_decay,
-        norm_decay_mult=0.,
-        flat_decay_mult=0.,
-        custom_keys={key: dict(decay_mult=0.) for key in ('pos_embed', 'rel_pos_h', 'rel_pos_w')}))
+        norm_decay_mult=0.0,
+        flat_decay_mult=0.0,
+        custom_keys={key: dict(decay_mult=0.0) for key in ('pos_embed', 'rel_pos_h', 'rel_pos_w')},
+    ),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=warmup),
-    dict(type='PolyLR', power=1.0, eta_min=0., by_epoch=True, begin=0, end=epochs,
-         convert_to_iter_based=True)]
+    dict(
+        type='PolyLR',
+        power=1.0,
+        eta_min=0.0,
+        by_epoch=True,
+        begin=0,
+        end=epochs,
+        convert_to_iter_based=True,
+    ),
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=10)
 auto_scale_lr = dict(base_batch_size=batch_size)

@@ -10,12 +10,14 @@ model = dict(
     data_preprocessor=dict(
         type='mssl_plugins.ViewPreprocessor',
         mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375]),
+        std=[58.395, 57.12, 57.375],
+    ),
     backbone=dict(
         type='mssl_plugins.ViT',
         arch=dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
         img_size=32,
-        patch_size=4),
+        patch_size=4,
+    ),
     neck=dict(
         type='mssl_plugins.MAEDecoder',
         num_patches=64,
@@ -23,21 +25,42 @@ model = dict(
         embed_dim=384,
         decoder_embed_dim=384,
         decoder_depth=8,
-        decoder_num_heads=6))
+        decoder_num_heads=6,
+    ),
+)
 
 view = dict(num=1, size=32, crop='pad', padding=4, flip=0.5)
 train_pipeline = [
-    dict(type='mssl_plugins.Views', views=[view]), dict(type='mssl_plugins.PackViews')]
+    dict(type='mssl_plugins.Views', views=[view]),
+    dict(type='mssl_plugins.PackViews'),
+]
 
 optim_wrapper = dict(
     type='mssl_plugins.BF16OptimWrapper',
     optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(custom_keys={  # MAE's: norms and biases do not decay, tokens do
-        key: dict(decay_mult=0.0) for key in ('ln', 'bias')}))
+    paramwise_cfg=dict(
+        custom_keys={  # MAE's: norms and biases do not decay, tokens do
+            key: dict(decay_mult=0.0) for key in ('ln', 'bias')
+        }
+    ),
+)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=warmup,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=epochs - warmup, begin=warmup, end=epochs,
-         convert_to_iter_based=True)]
+    dict(
+        type='LinearLR',
+        start_factor=1e-9,
+        by_epoch=True,
+        begin=0,
+        end=warmup,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        T_max=epochs - warmup,
+        begin=warmup,
+        end=epochs,
+        convert_to_iter_based=True,
+    ),
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
 auto_scale_lr = dict(base_batch_size=batch_size)

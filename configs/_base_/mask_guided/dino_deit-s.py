@@ -8,11 +8,25 @@ lr = 2.5e-3 * batch_size / 256
 
 optim_wrapper = dict(optimizer=dict(lr=lr))
 param_scheduler = [
-    _base_.param_scheduler[0], dict(_base_.param_scheduler[1], T_max=epochs - 10, end=epochs)]
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=epochs - 10, end=epochs),
+]
 train_cfg = dict(max_epochs=epochs)
 auto_scale_lr = dict(base_batch_size=batch_size)
 hooks = dict(
-    temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[
-        # over 30 epochs: DINO's length for these temperatures
-        dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=30,
-             per_epoch=True, inclusive=True)]))
+    temperature=dict(
+        type='mssl_plugins.ScheduleHook',
+        schedules=[
+            # over 30 epochs: DINO's length for these temperatures
+            dict(
+                target='criterion.teacher_temp',
+                start=0.04,
+                end=0.07,
+                curve='linear',
+                length=30,
+                per_epoch=True,
+                inclusive=True,
+            )
+        ],
+    )
+)

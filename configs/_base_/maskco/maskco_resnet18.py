@@ -13,7 +13,8 @@ model = dict(
     data_preprocessor=dict(
         type='mssl_plugins.ViewPreprocessor',
         mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375]),
+        std=[58.395, 57.12, 57.375],
+    ),
     backbone=dict(
         type='mssl_plugins.SmallImageResNet',
         depth=18,
@@ -21,18 +22,33 @@ model = dict(
         stem_stride=2,
         strides=(1, 2, 2, 1),
         zero_init_residual=False,
-        norm_cfg=dict(type='BN')),
+        norm_cfg=dict(type='BN'),
+    ),
     neck=dict(
-        type='mssl_plugins.MPH', in_channels=512, kind='transformer', hidden_channels=128, depth=2, num_heads=4),
-    head=dict(type='mssl_plugins.RoIHead', in_channels=512, hid_channels=512, out_channels=embed_dim))
+        type='mssl_plugins.MPH',
+        in_channels=512,
+        kind='transformer',
+        hidden_channels=128,
+        depth=2,
+        num_heads=4,
+    ),
+    head=dict(
+        type='mssl_plugins.RoIHead', in_channels=512, hid_channels=512, out_channels=embed_dim
+    ),
+)
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, gray=0.2,
-    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
+    scale=(0.2, 1.0),
+    flip=0.5,
+    gray=0.2,
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+)
 boxes = dict(type='mssl_plugins.MaskCoViews', num_boxes=16, stride=8)
 pack = dict(type='mssl_plugins.PackViews', keys=('masked_box', 'key_boxes'))
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay)
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)

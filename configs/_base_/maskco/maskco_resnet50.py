@@ -16,15 +16,30 @@ model = dict(
     data_preprocessor=dict(
         type='mssl_plugins.ViewPreprocessor',
         mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375]),
-    backbone=dict(type='mmpretrain.ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=False),
-    neck=dict(type='mssl_plugins.MPH', in_channels=2048, kind='transformer', hidden_channels=512, depth=2),
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(
+        type='mmpretrain.ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=False
+    ),
+    neck=dict(
+        type='mssl_plugins.MPH', in_channels=2048, kind='transformer', hidden_channels=512, depth=2
+    ),
     head=dict(
-        type='mssl_plugins.RoIHead', in_channels=2048, hid_channels=2048, out_channels=embed_dim, roi_size=3))
+        type='mssl_plugins.RoIHead',
+        in_channels=2048,
+        hid_channels=2048,
+        out_channels=embed_dim,
+        roi_size=3,
+    ),
+)
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, gray=0.2, blur=dict(sigma=(0.1, 2.0), p=0.5),
-    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
+    scale=(0.2, 1.0),
+    flip=0.5,
+    gray=0.2,
+    blur=dict(sigma=(0.1, 2.0), p=0.5),
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+)
 train_pipeline = [
     dict(
         type='mssl_plugins.MaskCoViews',
@@ -33,12 +48,16 @@ train_pipeline = [
         area=(0.1, 0.4),
         aspect=(0.5, 2.0),
         stride=32,
-        min_cells=2),
+        min_cells=2,
+    ),
     dict(type='mssl_plugins.PackViews', keys=('masked_box', 'key_boxes')),
 ]
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)]
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)
+]
 optim_wrapper = dict(
     type='mssl_plugins.BF16OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
+    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
+)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
 auto_scale_lr = dict(base_batch_size=batch_size)

@@ -4,6 +4,4 @@ _base_ = '../dino/deit-s.py'
 
 prototypes = 4096
 model = dict(head=dict(out_channels=prototypes))
-vit_tiny = dict(
-    backbone=dict(arch='deit-tiny'),
-    head=dict(in_channels=192))
+vit_tiny = dict(backbone=dict(arch='deit-tiny'), head=dict(in_channels=192))

@@ -5,10 +5,11 @@
 lr, weight_decay, batch_size, epochs, warmup_iters = 0.003, 1e-6, 512, 1000, 500
 
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='Adam', lr=lr, weight_decay=weight_decay))
+    type='OptimWrapper', optimizer=dict(type='Adam', lr=lr, weight_decay=weight_decay)
+)
 warmup = dict(type='LinearLR', start_factor=1 / warmup_iters, end=warmup_iters, by_epoch=False)
 param_scheduler = [
     warmup,  # (i + 1) / 500 of lr at iteration i
-    dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2)]
+    dict(type='MultiStepLR', milestones=[epochs - 50, epochs - 25], gamma=0.2),
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)

@@ -3,7 +3,8 @@ lr, weight_decay, batch_size, epochs = 0.03, 1e-4, 256, 200  # batch of all proc
 
 optim_wrapper = dict(
     type='mssl_plugins.BF16OptimWrapper',
-    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay))
+    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
+)
 param_scheduler = [dict(type='MultiStepLR', milestones=[120, 160], gamma=0.1)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
 auto_scale_lr = dict(base_batch_size=batch_size)

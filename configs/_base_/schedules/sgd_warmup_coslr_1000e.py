@@ -5,14 +5,21 @@ weight_decay, batch_size, epochs = 5e-4, 512, 1000
 lr = base_lr * batch_size / 256
 
 hooks = dict(
-    predictor_lr=dict(
-        type='mmpretrain.SimSiamHook', fix_pred_lr=True, lr=lr, adjust_by_epoch=False))
+    predictor_lr=dict(type='mmpretrain.SimSiamHook', fix_pred_lr=True, lr=lr, adjust_by_epoch=False)
+)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=weight_decay),
-    paramwise_cfg=dict(custom_keys={'predictor': dict(fix_lr=True)}))
+    paramwise_cfg=dict(custom_keys={'predictor': dict(fix_lr=True)}),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=warmup, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=epochs - warmup, begin=warmup, end=epochs, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=epochs - warmup,
+        begin=warmup,
+        end=epochs,
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)

@@ -8,12 +8,14 @@ model = dict(
     data_preprocessor=dict(
         type='mssl_plugins.ViewPreprocessor',
         mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375]),
+        std=[58.395, 57.12, 57.375],
+    ),
     backbone=dict(
         type='mmpretrain.ResNet_CIFAR',  # 3 x 3 stem of stride 1, no max-pool
         depth=18,
         zero_init_residual=False,
-        norm_cfg=dict(type='BN')),
+        norm_cfg=dict(type='BN'),
+    ),
     neck=dict(
         type='mmpretrain.NonLinearNeck',
         in_channels=512,
@@ -22,7 +24,8 @@ model = dict(
         num_layers=2,
         with_last_bn_affine=False,
         with_avg_pool=True,
-        norm_cfg=dict(type='BN1d')),
+        norm_cfg=dict(type='BN1d'),
+    ),
     head=dict(
         type='mmpretrain.LatentPredictHead',
         loss=dict(type='mmpretrain.CosineSimilarityLoss'),
@@ -34,8 +37,14 @@ model = dict(
             with_avg_pool=False,
             with_last_bn=False,
             with_last_bias=True,
-            norm_cfg=dict(type='BN1d'))))
+            norm_cfg=dict(type='BN1d'),
+        ),
+    ),
+)
 
 view = dict(
-    scale=(0.2, 1.0), flip=0.5, gray=0.2,
-    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8))
+    scale=(0.2, 1.0),
+    flip=0.5,
+    gray=0.2,
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+)

@@ -5,13 +5,17 @@
 # Command: python tools/train.py configs/benchmarks/classification/resnet18_1xb256-linear-moco-steplr-100e_cifar10.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/backbone_resnet18.py',
-    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/linear_moco.py',
+    '../../_base_/benchmarks/backbone_resnet18.py',
+    '../../_base_/benchmarks/images_32.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='linear', base='resnet18', data='cifar10', epochs=100,
-    expected='no number printed')
+    method='linear', base='resnet18', data='cifar10', epochs=100, expected='no number printed'
+)
 
 model = dict(
     backbone=dict(_base_.backbone, frozen_stages=4, norm_eval=True),
-    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels),
+)
 train_dataloader = dict(batch_size=_base_.batch_size)

@@ -5,18 +5,20 @@
 # Command: python tools/train.py configs/benchmarks/classification/resnet18_1xb256-linear-moco-steplr-100e_cifar100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_moco.py', '../../_base_/benchmarks/backbone_resnet18.py',
-    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/linear_moco.py',
+    '../../_base_/benchmarks/backbone_resnet18.py',
+    '../../_base_/benchmarks/images_32.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='linear', base='resnet18', data='cifar100', epochs=100,
-    expected='no number printed')
+    method='linear', base='resnet18', data='cifar100', epochs=100, expected='no number printed'
+)
 
 data_preprocessor = dict(num_classes=100)
 model = dict(
     backbone=dict(_base_.backbone, frozen_stages=4, norm_eval=True),
-    head=dict(num_classes=100, in_channels=_base_.channels))
-train_dataloader = dict(
-    batch_size=_base_.batch_size,
-    dataset=dict(data_root='data/cifar100'))
+    head=dict(num_classes=100, in_channels=_base_.channels),
+)
+train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(data_root='data/cifar100'))
 val_dataloader = dict(dataset=dict(data_root='data/cifar100'))
 test_dataloader = val_dataloader

@@ -6,11 +6,18 @@
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = 'vit-b16_8xb2048-linear-mae-coslr-90e_in1k.py'
 catalogue = dict(
-    method='linear', base='vitb16', data='imagenet', epochs=200, expected='MAE 58.8 (paper)')
+    method='linear', base='vitb16', data='imagenet', epochs=200, expected='MAE 58.8 (paper)'
+)
 
 epochs = 200
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=epochs - 10, begin=10, end=epochs,
-         convert_to_iter_based=True)]
+    dict(
+        type='CosineAnnealingLR',
+        T_max=epochs - 10,
+        begin=10,
+        end=epochs,
+        convert_to_iter_based=True,
+    ),
+]
 train_cfg = dict(max_epochs=epochs)

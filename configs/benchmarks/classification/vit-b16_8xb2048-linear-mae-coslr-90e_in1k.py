@@ -5,16 +5,21 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-b16_8xb2048-linear-mae-coslr-90e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_mae.py', '../../_base_/benchmarks/backbone_vitb16.py',
-    '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/linear_mae.py',
+    '../../_base_/benchmarks/backbone_vitb16.py',
+    '../../_base_/benchmarks/images_224.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='linear', base='vitb16', data='imagenet', epochs=90,
-    expected='not in the supplement')
+    method='linear', base='vitb16', data='imagenet', epochs=90, expected='not in the supplement'
+)
 
 model = dict(
     backbone=_base_.backbone,
     neck=dict(input_features=_base_.channels),
-    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels),
+)
 train_dataloader = dict(
     batch_size=_base_.batch_size // 8,  # a process, 8 of them
-    dataset=dict(pipeline=[_base_.crop, _base_.pack]))
+    dataset=dict(pipeline=[_base_.crop, _base_.pack]),
+)

@@ -5,17 +5,27 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-b16_8xb64-finetune-1-semivit-coslr-100e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/finetune_semivit-1.py', '../../_base_/benchmarks/backbone_vitb16.py',
-    '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/finetune_semivit-1.py',
+    '../../_base_/benchmarks/backbone_vitb16.py',
+    '../../_base_/benchmarks/images_224.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='finetune-1', base='vitb16', data='imagenet', epochs=100,
-    expected='not in the supplement')
+    method='finetune-1',
+    base='vitb16',
+    data='imagenet',
+    epochs=100,
+    expected='not in the supplement',
+)
 
 model = dict(
     backbone=dict(_base_.backbone, **_base_.network),
-    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels),
+)
 train_dataloader = dict(
     batch_size=_base_.batch_size // 8,  # a process, 8 of them
     dataset=dict(
         list_file='meta/train_1percent.txt',
-        pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack]))
+        pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack],
+    ),
+)

@@ -5,19 +5,18 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-s16_1xb256-linear-dino-coslr-100e_in100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_dino.py', '../../_base_/benchmarks/backbone_vits16.py',
-    '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/linear_dino.py',
+    '../../_base_/benchmarks/backbone_vits16.py',
+    '../../_base_/benchmarks/images_224.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='linear', base='vits16', data='imagenet100', epochs=100,
-    expected='not in the supplement')
+    method='linear', base='vits16', data='imagenet100', epochs=100, expected='not in the supplement'
+)
 
 classes = 'data/imagenet/imagenet100.txt'  # 100 names, one a line: tools/make_subset.py
 data_preprocessor = dict(num_classes=100)
-model = dict(
-    backbone=_base_.backbone,
-    head=dict(num_classes=100, in_channels=4 * _base_.channels))
-train_dataloader = dict(
-    batch_size=_base_.batch_size,
-    dataset=dict(classes=classes))
+model = dict(backbone=_base_.backbone, head=dict(num_classes=100, in_channels=4 * _base_.channels))
+train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(classes=classes))
 val_dataloader = dict(dataset=dict(classes=classes))
 test_dataloader = val_dataloader

@@ -5,13 +5,17 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-s16_8xb32-linear-dino-coslr-100e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_dino.py', '../../_base_/benchmarks/backbone_vits16.py',
-    '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/linear_dino.py',
+    '../../_base_/benchmarks/backbone_vits16.py',
+    '../../_base_/benchmarks/images_224.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='linear', base='vits16', data='imagenet', epochs=100,
-    expected='see the header')
+    method='linear', base='vits16', data='imagenet', epochs=100, expected='see the header'
+)
 
 model = dict(
     backbone=_base_.backbone,
-    head=dict(num_classes=_base_.num_classes, in_channels=4 * _base_.channels))
+    head=dict(num_classes=_base_.num_classes, in_channels=4 * _base_.channels),
+)
 train_dataloader = dict(batch_size=_base_.batch_size // 8)  # a process, 8 of them

@@ -5,21 +5,32 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-s16_8xb64-finetune-1-semivit-coslr-100e_in100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/finetune_semivit-1.py', '../../_base_/benchmarks/backbone_vits16.py',
-    '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/finetune_semivit-1.py',
+    '../../_base_/benchmarks/backbone_vits16.py',
+    '../../_base_/benchmarks/images_224.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='finetune-1', base='vits16', data='imagenet100', epochs=100,
-    expected='not in the supplement')
+    method='finetune-1',
+    base='vits16',
+    data='imagenet100',
+    epochs=100,
+    expected='not in the supplement',
+)
 
 classes = 'data/imagenet/imagenet100.txt'  # 100 names, one a line: tools/make_subset.py
 data_preprocessor = dict(num_classes=100)
 model = dict(
     backbone=dict(_base_.backbone, **_base_.network),
-    head=dict(num_classes=100, in_channels=_base_.channels))
+    head=dict(num_classes=100, in_channels=_base_.channels),
+)
 train_dataloader = dict(
     batch_size=_base_.batch_size // 8,  # a process, 8 of them
     dataset=dict(
-        classes=classes, list_file='meta/imagenet100_1percent.txt',
-        pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack]))
+        classes=classes,
+        list_file='meta/imagenet100_1percent.txt',
+        pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack],
+    ),
+)
 val_dataloader = dict(dataset=dict(classes=classes))
 test_dataloader = val_dataloader

@@ -5,17 +5,28 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-s16_knn-mst_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/knn_mst.py', '../../_base_/benchmarks/backbone_vits16.py',
-    '../../_base_/benchmarks/images_224.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/knn_mst.py',
+    '../../_base_/benchmarks/backbone_vits16.py',
+    '../../_base_/benchmarks/images_224.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='knn', base='vits16', data='imagenet', epochs=0, expected='75.0 at k = 10 (paper)')
+    method='knn', base='vits16', data='imagenet', epochs=0, expected='75.0 at k = 10 (paper)'
+)
 
 model = dict(
-    backbone=_base_.backbone,
-    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+    backbone=_base_.backbone, head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels)
+)
 part = dict(batch_size=128, num_workers=8)
 train_dataloader = dict(batch_size=128)
-default_hooks = dict(knn=dict(
-    type='mssl_plugins.KNNHook', begin=0, k=_base_.ks, temperature=_base_.temperature, pool='cls',
-    bank=dict(part, dataset=dict(_base_.train_set, pipeline=_base_.test_pipeline)),
-    test=dict(part, dataset=dict(_base_.test_set, pipeline=_base_.test_pipeline))))
+default_hooks = dict(
+    knn=dict(
+        type='mssl_plugins.KNNHook',
+        begin=0,
+        k=_base_.ks,
+        temperature=_base_.temperature,
+        pool='cls',
+        bank=dict(part, dataset=dict(_base_.train_set, pipeline=_base_.test_pipeline)),
+        test=dict(part, dataset=dict(_base_.test_set, pipeline=_base_.test_pipeline)),
+    )
+)

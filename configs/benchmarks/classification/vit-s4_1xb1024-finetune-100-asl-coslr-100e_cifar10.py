@@ -6,15 +6,24 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/finetune_mae.py', '../../_base_/benchmarks/backbone_vits4.py',
-    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/finetune_mae.py',
+    '../../_base_/benchmarks/backbone_vits4.py',
+    '../../_base_/benchmarks/images_32.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='finetune-100', base='vits4', data='cifar10', epochs=100,
-    expected='not in the supplement')
+    method='finetune-100',
+    base='vits4',
+    data='cifar10',
+    epochs=100,
+    expected='not in the supplement',
+)
 
 model = dict(
     backbone=dict(_base_.backbone, **_base_.network),
-    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels),
+)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
-    dataset=dict(pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack]))
+    dataset=dict(pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack]),
+)

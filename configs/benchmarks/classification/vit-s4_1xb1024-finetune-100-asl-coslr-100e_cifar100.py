@@ -6,20 +6,29 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/finetune_mae.py', '../../_base_/benchmarks/backbone_vits4.py',
-    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/finetune_mae.py',
+    '../../_base_/benchmarks/backbone_vits4.py',
+    '../../_base_/benchmarks/images_32.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='finetune-100', base='vits4', data='cifar100', epochs=100,
-    expected='not in the supplement')
+    method='finetune-100',
+    base='vits4',
+    data='cifar100',
+    epochs=100,
+    expected='not in the supplement',
+)
 
 data_preprocessor = dict(num_classes=100)
 model = dict(
     backbone=dict(_base_.backbone, **_base_.network),
-    head=dict(num_classes=100, in_channels=_base_.channels))
+    head=dict(num_classes=100, in_channels=_base_.channels),
+)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     dataset=dict(
-        data_root='data/cifar100',
-        pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack]))
+        data_root='data/cifar100', pipeline=[_base_.crop, _base_.flip, _base_.randaug, _base_.pack]
+    ),
+)
 val_dataloader = dict(dataset=dict(data_root='data/cifar100'))
 test_dataloader = val_dataloader

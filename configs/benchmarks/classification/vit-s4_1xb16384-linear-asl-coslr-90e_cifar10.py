@@ -6,15 +6,20 @@
 # Command: python tools/train.py configs/benchmarks/classification/vit-s4_1xb16384-linear-asl-coslr-90e_cifar10.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/benchmarks/linear_mae.py', '../../_base_/benchmarks/backbone_vits4.py',
-    '../../_base_/benchmarks/images_32.py', '../../_base_/runtime.py']
+    '../../_base_/benchmarks/linear_mae.py',
+    '../../_base_/benchmarks/backbone_vits4.py',
+    '../../_base_/benchmarks/images_32.py',
+    '../../_base_/runtime.py',
+]
 catalogue = dict(
-    method='linear', base='vits4', data='cifar10', epochs=90,
-    expected='not in the supplement')
+    method='linear', base='vits4', data='cifar10', epochs=90, expected='not in the supplement'
+)
 
 model = dict(
     backbone=_base_.backbone,
     neck=dict(input_features=_base_.channels),
-    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels))
+    head=dict(num_classes=_base_.num_classes, in_channels=_base_.channels),
+)
 train_dataloader = dict(
-    batch_size=_base_.batch_size, dataset=dict(pipeline=[_base_.crop, _base_.pack]))
+    batch_size=_base_.batch_size, dataset=dict(pipeline=[_base_.crop, _base_.pack])
+)

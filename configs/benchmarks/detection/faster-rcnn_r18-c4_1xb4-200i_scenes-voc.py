@@ -6,11 +6,18 @@
 #          python tools/train.py configs/benchmarks/detection/faster-rcnn_r18-c4_1xb4-200i_scenes-voc.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/faster-rcnn_r18-c4.py', '../../_base_/dense/own_voc.py',
-    '../../_base_/dense/runtime_mmdet.py']
+    '../../_base_/dense/faster-rcnn_r18-c4.py',
+    '../../_base_/dense/own_voc.py',
+    '../../_base_/dense/runtime_mmdet.py',
+]
 catalogue = dict(
-    method='detection', base='faster-rcnn-c4', data='scenes', epochs=2, iterations=200,
-    expected='docs/evidence.md')
+    method='detection',
+    base='faster-rcnn-c4',
+    data='scenes',
+    epochs=2,
+    iterations=200,
+    expected='docs/evidence.md',
+)
 
 data_root = 'data/scenes-voc'
 classes = ['airplane', 'anchor', 'umbrella', 'telephone']
@@ -30,11 +37,15 @@ test_pipeline = [
 own = dict(data_root=data_root, metainfo=dict(classes=classes))
 loader = dict(num_workers=1)
 train_dataloader = dict(
-    loader, batch_size=4, sampler=dict(type='InfiniteSampler'),
-    dataset=dict(own, pipeline=train_pipeline))
+    loader,
+    batch_size=4,
+    sampler=dict(type='InfiniteSampler'),
+    dataset=dict(own, pipeline=train_pipeline),
+)
 val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=200))
+    checkpoint=dict(by_epoch=False, interval=200),
+)

@@ -6,15 +6,22 @@
 #          configs/benchmarks/detection/faster-rcnn_r50-c4_8xb2-1x_own-voc.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/faster-rcnn_r50-c4.py', '../../_base_/dense/own_voc.py',
-    '../../_base_/dense/runtime_mmdet.py']
+    '../../_base_/dense/faster-rcnn_r50-c4.py',
+    '../../_base_/dense/own_voc.py',
+    '../../_base_/dense/runtime_mmdet.py',
+]
 catalogue = dict(
-    method='detection', base='faster-rcnn-c4', data='own, VOC layout', epochs=12,
-    expected='depends on your images')
+    method='detection',
+    base='faster-rcnn-c4',
+    data='own, VOC layout',
+    epochs=12,
+    expected='depends on your images',
+)
 
 epochs = 12  # --auto-scale-lr adapts lr to fewer GPUs
 model = dict(roi_head=dict(bbox_head=dict(num_classes=len(_base_.classes))))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1)]
+    dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1),
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)

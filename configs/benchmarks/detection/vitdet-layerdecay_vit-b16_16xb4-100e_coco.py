@@ -7,6 +7,7 @@
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = './vitdet_vit-b16_16xb4-100e_coco.py'
 catalogue = dict(
-    method='detection', base='vitdet', data='coco', epochs=100, expected='no number printed')
+    method='detection', base='vitdet', data='coco', epochs=100, expected='no number printed'
+)
 
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.7))

@@ -5,8 +5,14 @@
 # Command: python tools/train.py configs/benchmarks/detection/vitdet_vit-b16_16xb4-100e_coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/vitdet.py', '../../_base_/dense/coco_lsj.py',
-    '../../_base_/dense/runtime_mmdet.py']
+    '../../_base_/dense/vitdet.py',
+    '../../_base_/dense/coco_lsj.py',
+    '../../_base_/dense/runtime_mmdet.py',
+]
 catalogue = dict(
-    method='detection', base='vitdet', data='coco', epochs=100,
-    expected='AP 51.7 (OpenImages, 800 epochs, paper)')
+    method='detection',
+    base='vitdet',
+    data='coco',
+    epochs=100,
+    expected='AP 51.7 (OpenImages, 800 epochs, paper)',
+)

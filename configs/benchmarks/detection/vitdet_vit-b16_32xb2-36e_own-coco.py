@@ -6,16 +6,25 @@
 #          configs/benchmarks/detection/vitdet_vit-b16_32xb2-36e_own-coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/vitdet.py', '../../_base_/dense/own_coco.py',
-    '../../_base_/dense/runtime_mmdet.py']
+    '../../_base_/dense/vitdet.py',
+    '../../_base_/dense/own_coco.py',
+    '../../_base_/dense/runtime_mmdet.py',
+]
 catalogue = dict(
-    method='detection', base='vitdet', data='own, COCO layout', epochs=36,
-    expected='depends on your images')
+    method='detection',
+    base='vitdet',
+    data='own, COCO layout',
+    epochs=36,
+    expected='depends on your images',
+)
 
 epochs, side = 36, (_base_.image_size, _base_.image_size)
-model = dict(roi_head=dict(
-    bbox_head=dict(num_classes=len(_base_.classes)),
-    mask_head=dict(num_classes=len(_base_.classes))))
+model = dict(
+    roi_head=dict(
+        bbox_head=dict(num_classes=len(_base_.classes)),
+        mask_head=dict(num_classes=len(_base_.classes)),
+    )
+)
 warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, T_max=epochs - _base_.warmup, end=epochs)]
 train_cfg = dict(max_epochs=epochs, val_interval=4)
@@ -24,8 +33,13 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale=side, ratio_range=(0.1, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_type='absolute', crop_size=side, recompute_bbox=True,
-         allow_negative_crop=True),
+    dict(
+        type='RandomCrop',
+        crop_type='absolute',
+        crop_size=side,
+        recompute_bbox=True,
+        allow_negative_crop=True,
+    ),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1e-2, 1e-2), keep_empty=True),
     dict(type='PackDetInputs'),
 ]

@@ -5,10 +5,13 @@
 # Command: python tools/train.py configs/benchmarks/detection/vitdet_vit-l16_16xb4-100e_coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/vitdet.py', '../../_base_/dense/coco_lsj.py',
-    '../../_base_/dense/runtime_mmdet.py']
+    '../../_base_/dense/vitdet.py',
+    '../../_base_/dense/coco_lsj.py',
+    '../../_base_/dense/runtime_mmdet.py',
+]
 catalogue = dict(
-    method='detection', base='vitdet', data='coco', epochs=100, expected='no number printed')
+    method='detection', base='vitdet', data='coco', epochs=100, expected='no number printed'
+)
 
 # drop path stays the 0.1 of the supplement
 model = dict(backbone=dict(arch='large'), neck=dict(in_channels=1024))

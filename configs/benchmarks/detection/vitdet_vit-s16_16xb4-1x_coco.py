@@ -6,11 +6,17 @@
 # Command: python tools/train.py configs/benchmarks/detection/vitdet_vit-s16_16xb4-1x_coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT default_hooks.backbone.source=teacher
 _base_ = [
-    '../../_base_/dense/vitdet.py', '../../_base_/dense/coco_lsj.py',
-    '../../_base_/dense/runtime_mmdet.py']
+    '../../_base_/dense/vitdet.py',
+    '../../_base_/dense/coco_lsj.py',
+    '../../_base_/dense/runtime_mmdet.py',
+]
 catalogue = dict(
-    method='detection', base='vitdet', data='coco', epochs=12,
-    expected='AP 42.7 (MST, paper; another protocol)')
+    method='detection',
+    base='vitdet',
+    data='coco',
+    epochs=12,
+    expected='AP 42.7 (MST, paper; another protocol)',
+)
 
 epochs = 12
 model = dict(backbone=dict(arch='deit-small'), neck=dict(in_channels=384))

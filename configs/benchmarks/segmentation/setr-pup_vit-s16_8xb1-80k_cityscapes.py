@@ -6,12 +6,20 @@
 # Command: python tools/train.py configs/benchmarks/segmentation/setr-pup_vit-s16_8xb1-80k_cityscapes.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT default_hooks.backbone.source=teacher
 _base_ = [
-    '../../_base_/dense/setr-pup_vits16.py', '../../_base_/dense/cityscapes.py',
-    '../../_base_/dense/runtime_mmseg.py']
+    '../../_base_/dense/setr-pup_vits16.py',
+    '../../_base_/dense/cityscapes.py',
+    '../../_base_/dense/runtime_mmseg.py',
+]
 catalogue = dict(
-    method='segmentation', base='setr-pup', data='cityscapes', epochs=215, iterations=80000,
-    expected='mIoU 74.04 (MST, paper; another protocol)')
+    method='segmentation',
+    base='setr-pup',
+    data='cityscapes',
+    epochs=215,
+    iterations=80000,
+    expected='mIoU 74.04 (MST, paper; another protocol)',
+)
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=8000))
+    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=8000)
+)

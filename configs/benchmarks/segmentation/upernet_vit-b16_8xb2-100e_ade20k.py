@@ -5,8 +5,14 @@
 # Command: python tools/train.py configs/benchmarks/segmentation/upernet_vit-b16_8xb2-100e_ade20k.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/upernet_vit.py', '../../_base_/dense/ade20k.py',
-    '../../_base_/dense/runtime_mmseg.py']
+    '../../_base_/dense/upernet_vit.py',
+    '../../_base_/dense/ade20k.py',
+    '../../_base_/dense/runtime_mmseg.py',
+]
 catalogue = dict(
-    method='segmentation', base='upernet', data='ade20k', epochs=100,
-    expected='mIoU 49.7 (OpenImages, 800 epochs, paper)')
+    method='segmentation',
+    base='upernet',
+    data='ade20k',
+    epochs=100,
+    expected='mIoU 49.7 (OpenImages, 800 epochs, paper)',
+)

@@ -6,12 +6,19 @@
 #          configs/benchmarks/segmentation/upernet_vit-b16_8xb2-100e_own-masks.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/upernet_vit.py', '../../_base_/dense/own_masks.py',
-    '../../_base_/dense/runtime_mmseg.py']
+    '../../_base_/dense/upernet_vit.py',
+    '../../_base_/dense/own_masks.py',
+    '../../_base_/dense/runtime_mmseg.py',
+]
 catalogue = dict(
-    method='segmentation', base='upernet', data='own, label maps', epochs=100,
-    expected='depends on your images')
+    method='segmentation',
+    base='upernet',
+    data='own, label maps',
+    epochs=100,
+    expected='depends on your images',
+)
 
 model = dict(
     decode_head=dict(num_classes=len(_base_.classes)),
-    auxiliary_head=dict(num_classes=len(_base_.classes)))
+    auxiliary_head=dict(num_classes=len(_base_.classes)),
+)

@@ -6,21 +6,40 @@
 #          python tools/train.py configs/benchmarks/segmentation/upernet_vit-mini_1xb4-200i_camvid.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/upernet_small.py', '../../_base_/dense/own_masks.py',
-    '../../_base_/dense/runtime_mmseg.py']
+    '../../_base_/dense/upernet_small.py',
+    '../../_base_/dense/own_masks.py',
+    '../../_base_/dense/runtime_mmseg.py',
+]
 catalogue = dict(
-    method='segmentation', base='upernet', data='camvid', epochs=7, iterations=200,
-    expected='docs/evidence.md')
+    method='segmentation',
+    base='upernet',
+    data='camvid',
+    epochs=7,
+    iterations=200,
+    expected='docs/evidence.md',
+)
 
 data_root, scale, crop = 'data/camvid', (160, 120), (64, 64)
 # the value 11, unlabeled, is left out
-classes = ['sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
-           'pedestrian', 'bicyclist']
+classes = [
+    'sky',
+    'building',
+    'pole',
+    'road',
+    'pavement',
+    'tree',
+    'sign',
+    'fence',
+    'car',
+    'pedestrian',
+    'bicyclist',
+]
 unlabeled = 11
 model = dict(
     data_preprocessor=dict(seg_pad_val=unlabeled),
     decode_head=dict(num_classes=len(classes), ignore_index=unlabeled),
-    auxiliary_head=dict(num_classes=len(classes), ignore_index=unlabeled))
+    auxiliary_head=dict(num_classes=len(classes), ignore_index=unlabeled),
+)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -38,8 +57,11 @@ test_pipeline = [
 own = dict(data_root=data_root, metainfo=dict(classes=classes))
 loader = dict(num_workers=1)
 train_dataloader = dict(
-    loader, batch_size=4, sampler=dict(type='InfiniteSampler'),
-    dataset=dict(own, pipeline=train_pipeline))
+    loader,
+    batch_size=4,
+    sampler=dict(type='InfiniteSampler'),
+    dataset=dict(own, pipeline=train_pipeline),
+)
 val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(ignore_index=unlabeled)
@@ -47,4 +69,5 @@ test_evaluator = val_evaluator
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=200))
+    checkpoint=dict(by_epoch=False, interval=200),
+)

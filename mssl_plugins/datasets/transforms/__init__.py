@@ -1,4 +1,5 @@
 """From an image to the views a method learns from."""
+
 from mssl_plugins.datasets.transforms.color import ColorJitter, Lighting
 from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
 from mssl_plugins.datasets.transforms.pack import PackViews

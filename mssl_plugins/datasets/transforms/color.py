@@ -3,6 +3,7 @@
 MMPretrain has both for BGR images; its ``Lighting`` casts back to uint8, so
 that a value pushed past 255 becomes a dark one.
 """
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -12,9 +13,9 @@ from mssl_plugins.registry import TRANSFORMS
 
 #: of ImageNet's RGB values scaled to 0-1 (AlexNet, section 4.1), as OpenSelfSup has them
 EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
-EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009],
-                         [-0.5808, -0.0045, -0.8140],
-                         [-0.5836, -0.6948, 0.4203]])
+EIGENVECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+)
 
 
 def _rng(results: dict) -> np.random.Generator:

@@ -191,7 +191,7 @@ class Views(BaseTransform):
         except ValueError as error:
             if not results.get('img_path'):
                 raise
-            raise ValueError(f"{printable(str(results['img_path']))}: {error}") from None
+            raise ValueError(f'{printable(str(results["img_path"]))}: {error}') from None
         flips = rng.random(len(self.groups)) < [g.flip for g in self.groups]
         carry(results, height, width, boxes, flips, [group.size for group in self.groups])
         results['ori_shape'] = (height, width)

@@ -1,4 +1,5 @@
 """One hook a file."""
+
 from mssl_plugins.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from mssl_plugins.engine.hooks.clip_hook import ClipEachHook
 from mssl_plugins.engine.hooks.freeze_hook import FreezeHook
@@ -11,6 +12,14 @@ from mssl_plugins.engine.hooks.seed_hook import SeedHook
 from mssl_plugins.engine.hooks.teacher_hook import TeacherHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'ClipEachHook', 'FreezeHook', 'KNNHook',
-    'LoadBackboneHook', 'LossGuard', 'MonitorHook', 'ScheduleHook', 'SeedHook', 'TeacherHook'
+    'AtomicCheckpointHook',
+    'ClipEachHook',
+    'FreezeHook',
+    'KNNHook',
+    'LoadBackboneHook',
+    'LossGuard',
+    'MonitorHook',
+    'ScheduleHook',
+    'SeedHook',
+    'TeacherHook',
 ]

@@ -5,6 +5,7 @@ and writes in place: a run killed meanwhile may have lost both.  Its loader
 falls back to unrestricted unpickling, and `Runner.resume` executes
 `meta['config']` as Python.  Neither happens here.
 """
+
 import re
 import time
 from collections import OrderedDict, deque
@@ -49,7 +50,7 @@ def _plain(value):
         logs, counts = value.data
         return {
             _HISTORY: [torch.as_tensor(logs), torch.as_tensor(counts)],
-            'max_length': value.max_length
+            'max_length': value.max_length,
         }
     if isinstance(value, dict):
         return type(value)((k, _plain(v)) for k, v in value.items())
@@ -65,8 +66,7 @@ def _plain(value):
 def _restore(value):
     if not isinstance(value, dict) or _HISTORY not in value:
         return value
-    return HistoryBuffer(*(t.cpu().numpy() for t in value[_HISTORY]),
-                         value['max_length'])
+    return HistoryBuffer(*(t.cpu().numpy() for t in value[_HISTORY]), value['max_length'])
 
 
 def stepped(runner) -> bool:
@@ -128,9 +128,11 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self._restore_named(runner, named)
         self._clock = time.monotonic()
-        if (isinstance(self.file_backend, LocalBackend)
-                and self.backend_args is None
-                and self.file_client_args is None):
+        if (
+            isinstance(self.file_backend, LocalBackend)
+            and self.backend_args is None
+            and self.file_client_args is None
+        ):
             self.backend_args = dict(backend='mssl_plugins.atomic')
             if is_main_process():
                 for part in Path(self.out_dir).glob(f'.*{TEMPORARY}'):
@@ -143,14 +145,18 @@ class AtomicCheckpointHook(CheckpointHook):
     def _take_named(runner) -> dict:
         """Hides the files that a resumed checkpoint names from MMEngine, which deletes them."""
         info = runner.message_hub.runtime_info
-        return {key: info.pop(key) for key in list(info)
-                if key == 'keep_ckpt_ids' or re.fullmatch('best_ckpt(_.*)?', key)}
+        return {
+            key: info.pop(key)
+            for key in list(info)
+            if key == 'keep_ckpt_ids' or re.fullmatch('best_ckpt(_.*)?', key)
+        }
 
     def _restore_named(self, runner, named: dict) -> None:
         """Takes on those that this run wrote."""
         source = runner._load_from or last_checkpoint(runner.work_dir)
         if not (runner._resume and source) or (
-                Path(source).resolve().parent != Path(self.out_dir).resolve()):
+            Path(source).resolve().parent != Path(self.out_dir).resolve()
+        ):
             return  # it goes on elsewhere: what it named stays
         info = runner.message_hub
         for key, value in named.items():
@@ -168,12 +174,16 @@ class AtomicCheckpointHook(CheckpointHook):
         if self.max_keep_ckpts > 0:
             done = runner.epoch if self.by_epoch else runner.iter
             given = named.get('keep_ckpt_ids')
-            kept = [step for step in (given if isinstance(given, (list, tuple)) else ())
-                    if type(step) is int and 0 < step <= done]
-            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:], self.max_keep_ckpts)
-            for step in kept[:-self.max_keep_ckpts] if is_main_process() else ():
-                self._remove(self.file_backend.join_path(
-                    self.out_dir, self.filename_tmpl.format(step)))
+            kept = [
+                step
+                for step in (given if isinstance(given, (list, tuple)) else ())
+                if type(step) is int and 0 < step <= done
+            ]
+            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :], self.max_keep_ckpts)
+            for step in kept[: -self.max_keep_ckpts] if is_main_process() else ():
+                self._remove(
+                    self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+                )
 
     def before_train_epoch(self, runner) -> None:
         """Skips what was seen of the epoch, if the run goes on inside one."""
@@ -186,8 +196,10 @@ class AtomicCheckpointHook(CheckpointHook):
         if not 0 < seen <= before:
             return
         if before != now:
-            runner.logger.warning(f'the checkpoint was made with {before} batches an epoch, now '
-                                  f'there are {now}: it goes on, but not exactly')
+            runner.logger.warning(
+                f'the checkpoint was made with {before} batches an epoch, now '
+                f'there are {now}: it goes on, but not exactly'
+            )
         self._after_epoch = skip_seen(loop, min(seen, now))
 
     def after_train_epoch(self, runner) -> None:
@@ -201,8 +213,12 @@ class AtomicCheckpointHook(CheckpointHook):
         """Saves, as the base class does, and where that was too long ago."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         # The main process writes alone, so its clock decides.
-        if (self.minutes is not None and is_main_process() and stepped(runner)
-                and time.monotonic() - self._clock >= 60 * self.minutes):
+        if (
+            self.minutes is not None
+            and is_main_process()
+            and stepped(runner)
+            and time.monotonic() - self._clock >= 60 * self.minutes
+        ):
             self.save_interim(runner)
 
     def save_interim(self, runner) -> str:
@@ -236,7 +252,8 @@ class AtomicCheckpointHook(CheckpointHook):
         hub = checkpoint.get('message_hub')
         if isinstance(hub, dict):
             hub['log_scalars'] = OrderedDict(
-                (k, _restore(v)) for k, v in hub['log_scalars'].items())
+                (k, _restore(v)) for k, v in hub['log_scalars'].items()
+            )
         if not runner._resume:
             foreign = for_model(checkpoint, unwrap(runner.model).state_dict())
             if foreign is not None:
@@ -261,23 +278,20 @@ class AtomicCheckpointHook(CheckpointHook):
                 f'the checkpoint does not fit this {type(model).__name__}: {bad} of {len(part)} '
                 'tensors are missing or of another shape ('
                 + '; '.join(report._replace(unexpected=[]).differences())
-                + '); is it of another architecture or method?')
+                + '); is it of another architecture or method?'
+            )
 
-    def _save_checkpoint_with_step(self, runner, step: int,
-                                   meta: dict) -> None:
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         """Writes the new checkpoint, then deletes what it replaces."""
         stale = []
-        if self.max_keep_ckpts > 0 and step not in list(
-                self.keep_ckpt_ids)[-1:]:
+        if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             kept = [*self.keep_ckpt_ids, step]
-            stale = kept[:-self.max_keep_ckpts]
-            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:],
-                                       self.max_keep_ckpts)
+            stale = kept[: -self.max_keep_ckpts]
+            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :], self.max_keep_ckpts)
             # With the stale ones: a run killed before it deletes them does so
             # when resumed (`before_train`).
             runner.message_hub.update_info('keep_ckpt_ids', kept)
-        path = self.file_backend.join_path(self.out_dir,
-                                           self.filename_tmpl.format(step))
+        path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
         self.last_ckpt = path
         runner.message_hub.update_info('last_ckpt', path)
         self._write(runner, self.filename_tmpl.format(step), meta)
@@ -300,14 +314,16 @@ class AtomicCheckpointHook(CheckpointHook):
                 meta=meta,
                 by_epoch=self.by_epoch,
                 backend_args=self.backend_args,
-                **self.args)
+                **self.args,
+            )
             if is_main_process():
                 write_atomically(path.encode(), Path(runner.work_dir) / 'last_checkpoint')
         except OSError as error:
             good = last_checkpoint(runner.work_dir)
             rest = f'{good}; make room and go on with --resume' if good else 'none was saved yet'
-            raise UserError(f'cannot write {path}: {error.strerror or error}; '
-                            f'last good checkpoint: {rest}') from error
+            raise UserError(
+                f'cannot write {path}: {error.strerror or error}; last good checkpoint: {rest}'
+            ) from error
         self._saved, self._clock = step, time.monotonic()
 
     def _remove(self, path: str) -> None:
@@ -325,15 +341,13 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         # One path, or one a metric; MMEngine keeps them apart.
         single = hasattr(self, 'best_ckpt_path')
-        old = {'': self.best_ckpt_path} if single else dict(
-            self.best_ckpt_path_dict)
+        old = {'': self.best_ckpt_path} if single else dict(self.best_ckpt_path_dict)
         if single:
             self.best_ckpt_path = None
         else:
             self.best_ckpt_path_dict = dict.fromkeys(old)
         super()._save_best_checkpoint(runner, metrics)
-        new = {'': self.best_ckpt_path} if single \
-            else self.best_ckpt_path_dict
+        new = {'': self.best_ckpt_path} if single else self.best_ckpt_path_dict
         for key, path in old.items():
             if new[key] is None:
                 new[key] = path

@@ -1,4 +1,5 @@
 """Gradient clipping parameter by parameter (DINO, arXiv 2104.14294, its code)."""
+
 import torch
 from mmengine.hooks import Hook
 
@@ -37,8 +38,12 @@ class ClipEachHook(Hook):
 
     @torch.no_grad()
     def _clip(self, optimizer, args, kwargs) -> None:
-        grads = [p.grad for group in optimizer.param_groups for p in group['params']
-                 if p.grad is not None]
+        grads = [
+            p.grad
+            for group in optimizer.param_groups
+            for p in group['params']
+            if p.grad is not None
+        ]
         if grads:
             norms = torch.stack(torch._foreach_norm(grads))
             scales = (self.max_norm / (norms + 1e-6)).clamp_(max=1)

@@ -3,6 +3,7 @@
 DINO's last layer in the first epoch (arXiv 2104.14294, its code), the
 attention bias for 100 epochs (mask-guided attention bias, supplement A).
 """
+
 import difflib
 from typing import Iterable, List, Sequence, Union
 
@@ -36,10 +37,9 @@ class FreezeHook(Hook):
         >>> dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1)
     """
 
-    def __init__(self,
-                 names: Union[str, Sequence[str]],
-                 length: float = 1,
-                 by_epoch: bool = True) -> None:
+    def __init__(
+        self, names: Union[str, Sequence[str]], length: float = 1, by_epoch: bool = True
+    ) -> None:
         self.names = [names] if isinstance(names, str) else list(names)
         self.frozen = Schedule('frozen', 1, 0, curve='step', length=length, by_epoch=by_epoch)
 
@@ -54,7 +54,8 @@ class FreezeHook(Hook):
                 near = difflib.get_close_matches(name, prefixes(named), n=1)
                 raise ValueError(
                     f"FreezeHook: no parameter of {type(model).__name__} begins with '{name}'"
-                    + (f"; did you mean '{near[0]}'?" if near else ''))
+                    + (f"; did you mean '{near[0]}'?" if near else '')
+                )
             self.parameters += fit
         loop = runner.train_loop
         sizes = len(loop.dataloader), loop.max_iters
@@ -76,5 +77,5 @@ def prefixes(names: Iterable[str]) -> List[str]:
     found = {}
     for name in names:
         parts = name.split('.')
-        found.update(('.'.join(parts[:i + 1]), None) for i in range(len(parts)))
+        found.update(('.'.join(parts[: i + 1]), None) for i in range(len(parts)))
     return list(found)

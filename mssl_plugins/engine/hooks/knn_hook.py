@@ -3,6 +3,7 @@
 MixMask's Fig. 1: every epoch, k = 200, T = 0.1, weighted, on the L2-normalised
 output of the encoder; the bank is the training set with the test transform.
 """
+
 import time
 from typing import Dict, Optional, Sequence, Union
 
@@ -63,24 +64,27 @@ class KNNHook(Hook):
     # Before the loggers and the checkpoint, which holds the result.
     priority = 'NORMAL'
 
-    def __init__(self,
-                 bank: dict,
-                 test: dict,
-                 interval: int = 1,
-                 k: Union[int, Sequence[int]] = 200,
-                 temperature: float = 0.1,
-                 by_epoch: bool = True,
-                 begin: int = 1,
-                 branch: Optional[str] = None,
-                 pool: str = 'auto',
-                 min_std: float = 0.1,
-                 min_erank: float = 2.) -> None:
+    def __init__(
+        self,
+        bank: dict,
+        test: dict,
+        interval: int = 1,
+        k: Union[int, Sequence[int]] = 200,
+        temperature: float = 0.1,
+        by_epoch: bool = True,
+        begin: int = 1,
+        branch: Optional[str] = None,
+        pool: str = 'auto',
+        min_std: float = 0.1,
+        min_erank: float = 2.0,
+    ) -> None:
         self.ks = [k] if isinstance(k, int) else list(k)
         if not self.ks or min(self.ks) < 1:
             raise ValueError(f'k must be 1 or more, got {k}')
         if interval < 1 or begin < 0:
-            raise ValueError('interval must be 1 or more and begin 0 or more, '
-                             f'got {interval} and {begin}')
+            raise ValueError(
+                f'interval must be 1 or more and begin 0 or more, got {interval} and {begin}'
+            )
         if not temperature > 0:
             raise ValueError(f'temperature must be positive, got {temperature}')
         if branch is not None and branch not in BRANCHES:
@@ -97,8 +101,9 @@ class KNNHook(Hook):
         self.bank, self.test = make_loader(self.bank), make_loader(self.test)
         size = len(self.bank.dataset)
         if size < max(self.ks):
-            raise ValueError(f'KNNHook: k = {max(self.ks)} is larger than the '
-                             f'bank of {size} samples')
+            raise ValueError(
+                f'KNNHook: k = {max(self.ks)} is larger than the bank of {size} samples'
+            )
         if not len(self.test.dataset):
             raise ValueError('KNNHook: the test set is empty')
         model = runner.model
@@ -114,35 +119,31 @@ class KNNHook(Hook):
         if self.by_epoch and self._due(runner.epoch + 1, runner.max_epochs):
             self._measure(runner, runner.iter)
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch: DATA_BATCH = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: DATA_BATCH = None, outputs: Optional[dict] = None
+    ) -> None:
         """Measures every ``interval`` iterations and after the last."""
         if not self.by_epoch and self._due(runner.iter + 1, runner.max_iters):
             self._measure(runner, runner.iter + 1)
 
     def _due(self, done: int, total: int) -> bool:
-        return done >= self.begin and (done % self.interval == 0
-                                       or done == total)
+        return done >= self.begin and (done % self.interval == 0 or done == total)
 
     def _measure(self, runner, step: int) -> Dict[str, float]:
         start = time.perf_counter()
         bank, test = (
-            extract_features(
-                runner.model, loader, pool=self.pool, branch=self.branch)
-            for loader in (self.bank, self.test))
+            extract_features(runner.model, loader, pool=self.pool, branch=self.branch)
+            for loader in (self.bank, self.test)
+        )
         if len(bank[1].unique()) < 2:  # any query would be right
             raise ValueError(
                 f'the k-NN bank of {len(bank[1])} samples has one class only: '
-                'is it the first part of a set sorted by class?')
+                'is it the first part of a set sorted by class?'
+            )
         result = summarize(bank, test, self.ks, self.temperature)
         seconds = time.perf_counter() - start
-        text = '  '.join(f'{name}: {value:.4f}'
-                         for name, value in result.items())
-        runner.logger.info(f'k-NN after {step} iterations: {text}  '
-                           f'({seconds:.1f} s)')
+        text = '  '.join(f'{name}: {value:.4f}' for name, value in result.items())
+        runner.logger.info(f'k-NN after {step} iterations: {text}  ({seconds:.1f} s)')
         runner.visualizer.add_scalars(result, step=step)
         runner.message_hub.update_info('knn', dict(result, iter=step))
         std, erank = result['collapse/std'], result['collapse/erank']
@@ -151,5 +152,6 @@ class KNNHook(Hook):
                 f'collapse? after {step} iterations the {self.branch} gives '
                 f'nearly the same features for every image: std {std:.3f} '
                 f'(warning below {self.min_std}), effective rank {erank:.2f} '
-                f'(warning below {self.min_erank})')
+                f'(warning below {self.min_erank})'
+            )
         return result

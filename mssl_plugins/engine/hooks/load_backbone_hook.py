@@ -1,4 +1,5 @@
 """Pre-trained weights into a detector or segmentor, with a report."""
+
 from pathlib import Path
 from typing import Union
 
@@ -25,8 +26,7 @@ class BackboneAndSharedHead(nn.Module):
                 self.add_module(name, child)
 
 
-def load_pretrained(model: nn.Module, path: Union[str, Path],
-                    source: str = 'student') -> KeyReport:
+def load_pretrained(model: nn.Module, path: Union[str, Path], source: str = 'student') -> KeyReport:
     """Loads a checkpoint's backbone into a detector or segmentor.
 
     Args:
@@ -72,6 +72,7 @@ class LoadBackboneHook(Hook):
     Raises:
         ValueError: See :func:`load_pretrained`.
     """
+
     priority = 'VERY_HIGH'
 
     def __init__(self, checkpoint: str = '', source: str = 'student') -> None:
@@ -83,19 +84,22 @@ class LoadBackboneHook(Hook):
         if runner.iter > 0:
             return
         if not self.checkpoint:
-            runner.logger.warning('no pre-trained checkpoint is named: the backbone starts as '
-                                  'its init_cfg says')
+            runner.logger.warning(
+                'no pre-trained checkpoint is named: the backbone starts as its init_cfg says'
+            )
             return
         model = unwrap(runner.model)
         report = load_pretrained(model, self.checkpoint, self.source)
         if any(key.startswith('mask_bias') for key in report.unexpected):
             runner.logger.warning(
                 'this backbone was trained with masks beside the image (phase 1), which this '
-                'model does not give it: take the student of phase 2')
+                'model does not give it: take the student of phase 2'
+            )
         shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
         new = ' (start at zero by design)' if report.missing else ''
         runner.logger.info(
             f'backbone of {self.checkpoint} ({self.source}): {len(report.matched)} keys matched, '
             f'{len(report.missing)} missing{new}, '
             f'{len(report.unexpected)} unexpected; {report}'
-            + (f'; the last stage went into {SHARED}' if shared is not None else ''))
+            + (f'; the last stage went into {SHARED}' if shared is not None else '')
+        )

@@ -1,4 +1,5 @@
 """Stops a run whose loss is no longer finite, with the last good weights kept."""
+
 import torch
 from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import Hook
@@ -21,6 +22,7 @@ class LossGuard(Hook):
         FloatingPointError: Names the loss, the iteration, the epoch and the
         last good checkpoint.
     """
+
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
@@ -34,8 +36,7 @@ class LossGuard(Hook):
         wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
         self._handles = [model.register_forward_hook(self._look)]
         self._handles += [
-            w.optimizer.register_step_pre_hook(
-                lambda *_: self._verdict(runner)) for w in wrappers
+            w.optimizer.register_step_pre_hook(lambda *_: self._verdict(runner)) for w in wrappers
         ]
 
     def _look(self, module, inputs, outputs) -> None:
@@ -43,8 +44,7 @@ class LossGuard(Hook):
             return
         for name, value in outputs.items():
             if 'loss' in name:
-                value = value if isinstance(value, torch.Tensor) else sum(
-                    v.mean() for v in value)
+                value = value if isinstance(value, torch.Tensor) else sum(v.mean() for v in value)
                 bad = ~torch.isfinite(value.detach()).all()
                 # gradient accumulation: several forwards, one step
                 self._bad[name] = self._bad.get(name, False) | bad
@@ -58,14 +58,11 @@ class LossGuard(Hook):
             all_reduce(flags, 'max')
         bad = [n for n, flag in zip(names, flags.tolist()) if flag]
         if bad:
-            raise FloatingPointError(self._message(
-                runner, f"{', '.join(bad)} not finite (NaN or infinite)"))
+            raise FloatingPointError(
+                self._message(runner, f'{", ".join(bad)} not finite (NaN or infinite)')
+            )
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx,
-                         data_batch=None,
-                         outputs=None) -> None:
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Looks where no step was made (accumulation, a skipped fp16 step)."""
         self._verdict(runner)
 
@@ -75,8 +72,9 @@ class LossGuard(Hook):
         model = unwrap(model)
         for name, parameter in model.named_parameters():
             if not torch.isfinite(parameter).all():
-                raise FloatingPointError(self._message(
-                    runner, f'parameter {name} not finite (NaN or infinite)'))
+                raise FloatingPointError(
+                    self._message(runner, f'parameter {name} not finite (NaN or infinite)')
+                )
 
     def after_train(self, runner) -> None:
         """Detaches the look-outs."""
@@ -86,5 +84,7 @@ class LossGuard(Hook):
     @staticmethod
     def _message(runner, what: str) -> str:
         good = last_checkpoint(runner.work_dir) or 'none was saved yet'
-        return (f'{what} at iteration {runner.iter + 1} (epoch '
-                f'{runner.epoch + 1}); last good checkpoint: {good}')
+        return (
+            f'{what} at iteration {runner.iter + 1} (epoch '
+            f'{runner.epoch + 1}); last good checkpoint: {good}'
+        )

@@ -4,6 +4,7 @@ Feature standard deviation (SimSiam, section 4.1), effective rank (RankMe,
 arXiv 2210.02885), alignment and uniformity (arXiv 2005.10242) and LiDAR (arXiv
 2312.04000), first of the initial weights, which are the baseline.
 """
+
 import json
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
 BRANCHES = ('student', 'teacher')
+
 
 class DrawnViews(Dataset):
     """V views of each image, the same ones at every measurement.
@@ -79,14 +81,24 @@ class MonitorHook(Hook):
     # before the loggers and the checkpoint, which holds the result
     priority = 'NORMAL'
 
-    def __init__(self, images: dict, views: dict, num_views: int = 4, interval: int = 1,
-                 branch: str = 'student', pool: str = 'auto', min_std: float = 0.1,
-                 min_rank: float = 2.) -> None:
+    def __init__(
+        self,
+        images: dict,
+        views: dict,
+        num_views: int = 4,
+        interval: int = 1,
+        branch: str = 'student',
+        pool: str = 'auto',
+        min_std: float = 0.1,
+        min_rank: float = 2.0,
+    ) -> None:
         if branch not in BRANCHES:
             raise unknown(branch, BRANCHES, 'branch')
         if num_views < 2 or interval < 1:
-            raise ValueError('num_views must be 2 or more and interval 1 or more, got '
-                             f'{num_views} and {interval}')
+            raise ValueError(
+                'num_views must be 2 or more and interval 1 or more, got '
+                f'{num_views} and {interval}'
+            )
         self.images, self.views, self.num_views = images, views, num_views
         self.interval, self.branch, self.pool = interval, branch, pool
         self.min_std, self.min_rank = min_std, min_rank
@@ -96,11 +108,18 @@ class MonitorHook(Hook):
         """Builds the data; measures the initial weights of a fresh run."""
         self.images, loader = make_loader(self.images), make_loader(self.views)
         if len(self.images.dataset) < 2:
-            raise ValueError('MonitorHook: at least 2 held-out images are needed, got '
-                             f'{len(self.images.dataset)}')
-        self.views = make_loader(dict(
-            dataset=DrawnViews(loader.dataset, self.num_views), batch_size=loader.batch_size,
-            num_workers=loader.num_workers, collate_fn=loader.collate_fn))
+            raise ValueError(
+                'MonitorHook: at least 2 held-out images are needed, got '
+                f'{len(self.images.dataset)}'
+            )
+        self.views = make_loader(
+            dict(
+                dataset=DrawnViews(loader.dataset, self.num_views),
+                batch_size=loader.batch_size,
+                num_workers=loader.num_workers,
+                collate_fn=loader.collate_fn,
+            )
+        )
         find_backbone_module(unwrap(runner.model), self.branch)
         self.file = Path(runner.work_dir) / 'monitor.json'
         if runner.iter == 0:
@@ -122,8 +141,12 @@ class MonitorHook(Hook):
         views, _ = extract_features(model, self.views, **given)
         views = views.unflatten(0, (-1, self.num_views))  # (N, V, D)
         return dict(
-            std=feature_std(features), rankme=effective_rank(features),
-            alignment=alignment(views), uniformity=uniformity(features), lidar=lidar(views))
+            std=feature_std(features),
+            rankme=effective_rank(features),
+            alignment=alignment(views),
+            uniformity=uniformity(features),
+            lidar=lidar(views),
+        )
 
     def _measure(self, runner, epoch: int) -> None:
         begin = time.perf_counter()
@@ -132,20 +155,34 @@ class MonitorHook(Hook):
         first = self.history[0] if self.history[0]['epoch'] == 0 else None
         text = '  '.join(
             f'{name} {value:.3f}' + (f' ({first[name]:.3f})' if first and epoch else '')
-            for name, value in result.items())
+            for name, value in result.items()
+        )
         runner.logger.info(
             f'monitor after epoch {epoch}: {text}  on {len(self.images.dataset)} held-out images'
             + (', in brackets at initialization' if first and epoch else '')
-            + f' ({time.perf_counter() - begin:.1f} s)')
+            + f' ({time.perf_counter() - begin:.1f} s)'
+        )
         runner.visualizer.add_scalars(
-            {f'monitor/{name}': value for name, value in result.items()}, step=runner.iter)
+            {f'monitor/{name}': value for name, value in result.items()}, step=runner.iter
+        )
         runner.message_hub.update_info('monitor', dict(result, iter=runner.iter))
         if is_main_process():
-            write_atomically(json.dumps(dict(
-                branch=self.branch, images=len(self.images.dataset), views=self.num_views,
-                baseline=first, measured=self.history), indent=1).encode(), self.file)
+            write_atomically(
+                json.dumps(
+                    dict(
+                        branch=self.branch,
+                        images=len(self.images.dataset),
+                        views=self.num_views,
+                        baseline=first,
+                        measured=self.history,
+                    ),
+                    indent=1,
+                ).encode(),
+                self.file,
+            )
         if epoch and (result['std'] < self.min_std or result['rankme'] < self.min_rank):
             runner.logger.warning(
                 f'collapse? after epoch {epoch} the {self.branch} gives nearly the same features '
                 f'for every image: std {result["std"]:.3f} (warning below {self.min_std}), '
-                f'RankMe {result["rankme"]:.2f} (warning below {self.min_rank})')
+                f'RankMe {result["rankme"]:.2f} (warning below {self.min_rank})'
+            )

@@ -3,6 +3,7 @@
 A value is a function of progress, so a resumed run continues to the step with
 no state.  Learning rates stay with mmengine's parameter schedulers.
 """
+
 import math
 from typing import Callable, Dict, List, Optional
 
@@ -53,16 +54,18 @@ class Schedule:
         ValueError: Unknown curve, negative ``begin`` or ``length``.
     """
 
-    def __init__(self,
-                 target: str,
-                 start: float,
-                 end: Optional[float] = None,
-                 curve: str = 'cosine',
-                 begin: float = 0,
-                 length: Optional[float] = None,
-                 by_epoch: bool = True,
-                 per_epoch: bool = False,
-                 inclusive: bool = False) -> None:
+    def __init__(
+        self,
+        target: str,
+        start: float,
+        end: Optional[float] = None,
+        curve: str = 'cosine',
+        begin: float = 0,
+        length: Optional[float] = None,
+        by_epoch: bool = True,
+        per_epoch: bool = False,
+        inclusive: bool = False,
+    ) -> None:
         if curve not in CURVES:
             raise unknown(curve, CURVES, 'schedule curve')
         if begin < 0 or (length is not None and length < 0):
@@ -124,8 +127,10 @@ class ScheduleHook(Hook):
             key = target.split('.', 1)[1]
             groups = runner.optim_wrapper.optimizer.param_groups
             if not any(key in group for group in groups):
-                raise KeyError(f"the optimiser's parameter groups have no '{key}': they have "
-                               f"{', '.join(k for k in groups[0] if k != 'params')}")
+                raise KeyError(
+                    f"the optimiser's parameter groups have no '{key}': they have "
+                    f'{", ".join(k for k in groups[0] if k != "params")}'
+                )
             # a group set to 0 (biases, norms) stays there
             groups = [g for g in groups if g.get('initial_' + key, g[key]) != 0]
             for group in groups:

@@ -4,6 +4,7 @@ A resumed run must draw what the undisturbed run drew.  Saving the state of
 every generator would do it only for the generators one thinks of; seeding
 them from (seed, rank, iteration) leaves nothing to save.
 """
+
 import random
 from typing import Optional
 
@@ -43,9 +44,15 @@ class _SeedSample:
             if inner is not None and inner is not dataset:
                 cls.put_in(inner)
         steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', None)
-        if steps and not isinstance(steps[0], cls) and not all(
+        if (
+            steps
+            and not isinstance(steps[0], cls)
+            and not all(
                 type(step).__module__.startswith('mssl_plugins.')
-                or type(step).__name__ == 'LoadImageFromFile' for step in steps):
+                or type(step).__name__ == 'LoadImageFromFile'
+                for step in steps
+            )
+        ):
             steps.insert(0, cls())
 
 
@@ -64,12 +71,12 @@ class SeedHook(Hook):
             takes the runner's (``randomness.seed``; drawn, logged and kept in
             the checkpoint where the config gives none).
     """
+
     priority = 'VERY_HIGH'
 
     def __init__(self, seed: Optional[int] = None) -> None:
         if seed is not None and (not isinstance(seed, int) or seed < 0):
-            raise ValueError(
-                f'seed must be an integer of at least 0 or None, got {seed!r}')
+            raise ValueError(f'seed must be an integer of at least 0 or None, got {seed!r}')
         self.seed = seed
 
     def _draw(self, runner, *words: int) -> None:

@@ -1,4 +1,5 @@
 """Moves momentum teachers after the optimiser's step."""
+
 from mmengine.hooks import Hook
 
 from mssl_plugins.models.momentum import MomentumTeacher

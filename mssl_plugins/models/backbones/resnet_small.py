@@ -1,4 +1,5 @@
 """ResNet for small images: the stems of the CIFAR and Tiny-ImageNet recipes."""
+
 from mmpretrain.models.backbones import ResNet_CIFAR
 from torch import nn
 
@@ -28,6 +29,6 @@ class SmallImageResNet(ResNet_CIFAR):
 
     def _make_stem_layer(self, *args) -> None:
         super()._make_stem_layer(*args)
-        self.conv1.stride = (self.stem['stride'], ) * 2
+        self.conv1.stride = (self.stem['stride'],) * 2
         if self.stem['pool']:  # the stem of ResNet_CIFAR ends with self.relu
             self.relu = nn.Sequential(self.relu, nn.MaxPool2d(3, stride=2, padding=1))

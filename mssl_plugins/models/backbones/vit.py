@@ -5,6 +5,7 @@ ViT (arXiv 2010.11929) as mmpretrain builds it, with tokens that can be masked
 dropped (MAE section 3) and related by a bias (mask-guided attention), and with
 the class token's attention in the last block (DINO, MST section 12).
 """
+
 from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -36,25 +37,32 @@ class Block(TransformerEncoderLayer):
         **kwargs: Further arguments of ``TransformerEncoderLayer``.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 feedforward_channels: int,
-                 attention: Callable[..., nn.Module] = FusedAttention,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        feedforward_channels: int,
+        attention: Callable[..., nn.Module] = FusedAttention,
+        **kwargs,
+    ) -> None:
         super().__init__(embed_dims, num_heads, feedforward_channels, **kwargs)
         self.attn = attention(
             embed_dims=embed_dims,
             num_heads=num_heads,
-            attn_drop=kwargs.get('attn_drop_rate', 0.),
-            proj_drop=kwargs.get('drop_rate', 0.),
-            dropout_layer=dict(type='DropPath', drop_prob=kwargs.get('drop_path_rate', 0.)),
+            attn_drop=kwargs.get('attn_drop_rate', 0.0),
+            proj_drop=kwargs.get('drop_rate', 0.0),
+            dropout_layer=dict(type='DropPath', drop_prob=kwargs.get('drop_path_rate', 0.0)),
             qkv_bias=kwargs.get('qkv_bias', True),
-            layer_scale_init_value=kwargs.get('layer_scale_init_value', 0.))
+            layer_scale_init_value=kwargs.get('layer_scale_init_value', 0.0),
+        )
 
-    def forward(self, x: Tensor, bias: Optional[LowRankBias] = None,
-                relation: Optional[Tensor] = None, return_attention: bool = False
-                ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
+    def forward(
+        self,
+        x: Tensor,
+        bias: Optional[LowRankBias] = None,
+        relation: Optional[Tensor] = None,
+        return_attention: bool = False,
+    ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
         """Tokens (B, N, C) -> (B, N, C); arguments of :class:`FusedAttention`."""
         y = self.attn(self.ln1(x), bias, relation, return_attention)
         y, attention = y if return_attention else (y, None)
@@ -104,23 +112,25 @@ class ViT(VisionTransformer):
 
     WEIGHT_INITS = ('mmpretrain', 'dino')
 
-    def __init__(self,
-                 arch: Union[str, dict] = 'base',
-                 *,
-                 out_indices: Union[int, Sequence[int]] = -1,
-                 drop_rate: float = 0.,
-                 drop_path_rate: float = 0.,
-                 qkv_bias: bool = True,
-                 norm_cfg: dict = dict(type='LN', eps=1e-6),
-                 layer_scale_init_value: float = 0.,
-                 layer_cfgs: Union[dict, Sequence[dict]] = dict(),
-                 frozen_stages: int = -1,
-                 mask_token: bool = False,
-                 mask_bias: Optional[dict] = None,
-                 antialias: bool = True,
-                 interpolate_offset: float = 0.,
-                 weight_init: str = 'mmpretrain',
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        arch: Union[str, dict] = 'base',
+        *,
+        out_indices: Union[int, Sequence[int]] = -1,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        qkv_bias: bool = True,
+        norm_cfg: dict = dict(type='LN', eps=1e-6),
+        layer_scale_init_value: float = 0.0,
+        layer_cfgs: Union[dict, Sequence[dict]] = dict(),
+        frozen_stages: int = -1,
+        mask_token: bool = False,
+        mask_bias: Optional[dict] = None,
+        antialias: bool = True,
+        interpolate_offset: float = 0.0,
+        weight_init: str = 'mmpretrain',
+        **kwargs,
+    ) -> None:
         if isinstance(arch, str):
             if arch.lower() not in self.arch_zoo:
                 raise unknown(arch, self.arch_zoo, 'ViT arch')
@@ -129,17 +139,23 @@ class ViT(VisionTransformer):
             raise unknown(weight_init, self.WEIGHT_INITS, 'weight_init of ViT')
         # mmpretrain's class makes everything but the blocks, which are of our class
         super().__init__(
-            dict(arch, num_layers=0), out_indices=[0], drop_rate=drop_rate, norm_cfg=norm_cfg,
-            **kwargs)
+            dict(arch, num_layers=0),
+            out_indices=[0],
+            drop_rate=drop_rate,
+            norm_cfg=norm_cfg,
+            **kwargs,
+        )
         self.arch_settings, self.num_layers = arch, arch['num_layers']
         indices = [out_indices] if isinstance(out_indices, int) else out_indices
         self.out_indices = [i + self.num_layers if i < 0 else i for i in indices]
         if not all(0 <= i <= self.num_layers for i in self.out_indices):
-            raise ValueError(f'out_indices must be numbers of the {self.num_layers} blocks, '
-                             f'got {list(indices)}')
+            raise ValueError(
+                f'out_indices must be numbers of the {self.num_layers} blocks, got {list(indices)}'
+            )
         if len(set(self.patch_embed.projection.kernel_size)) > 1:
-            raise ValueError('patches must be square, got '
-                             f'{self.patch_embed.projection.kernel_size}')
+            raise ValueError(
+                f'patches must be square, got {self.patch_embed.projection.kernel_size}'
+            )
         rates = torch.linspace(
             0, drop_path_rate, self.num_layers, dtype=torch.float64, device='cpu'
         )
@@ -151,17 +167,25 @@ class ViT(VisionTransformer):
             layer_scale_init_value=layer_scale_init_value,
             drop_rate=drop_rate,
             qkv_bias=qkv_bias,
-            norm_cfg=norm_cfg)
-        self.layers = ModuleList(self.make_blocks([
-            {**shared, 'drop_path_rate': rate, **cfg} for rate, cfg in zip(rates.tolist(), cfgs)]))
+            norm_cfg=norm_cfg,
+        )
+        self.layers = ModuleList(
+            self.make_blocks(
+                [
+                    {**shared, 'drop_path_rate': rate, **cfg}
+                    for rate, cfg in zip(rates.tolist(), cfgs)
+                ]
+            )
+        )
         self.frozen_stages = frozen_stages
         if frozen_stages > 0:
             self._freeze_stages()
         self.antialias, self.interpolate_offset = antialias, interpolate_offset
         self.weight_init = weight_init
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if mask_token else None
-        self.mask_bias = None if mask_bias is None else MaskBias(
-            self.num_layers, arch['num_heads'], **mask_bias)
+        self.mask_bias = (
+            None if mask_bias is None else MaskBias(self.num_layers, arch['num_heads'], **mask_bias)
+        )
 
     def make_blocks(self, cfgs: Sequence[dict]) -> List[nn.Module]:
         """The blocks, each from its arguments; networks with other blocks override it."""
@@ -190,7 +214,7 @@ class ViT(VisionTransformer):
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
         """As in mmpretrain; the mask token and a layer's bias go with their layer."""
-        name = param_name[len(prefix):] if param_name.startswith(prefix) else ''
+        name = param_name[len(prefix) :] if param_name.startswith(prefix) else ''
         if name == 'mask_token':
             return 0, self.num_layers + 2
         if name.startswith('mask_bias.'):
@@ -205,12 +229,19 @@ class ViT(VisionTransformer):
         table = self.pos_embed[:, extra:].unflatten(1, tuple(self.patch_resolution))
         size = dict(size=tuple(grid))
         if self.interpolate_offset:
-            size = dict(scale_factor=tuple(
-                (new + self.interpolate_offset) / old
-                for new, old in zip(grid, self.patch_resolution)))
+            size = dict(
+                scale_factor=tuple(
+                    (new + self.interpolate_offset) / old
+                    for new, old in zip(grid, self.patch_resolution)
+                )
+            )
         table = F.interpolate(
-            table.permute(0, 3, 1, 2).float(), mode=self.interpolate_mode,
-            antialias=self.antialias, align_corners=False, **size)  # (1, C, rows, columns)
+            table.permute(0, 3, 1, 2).float(),
+            mode=self.interpolate_mode,
+            antialias=self.antialias,
+            align_corners=False,
+            **size,
+        )  # (1, C, rows, columns)
         table = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
         return torch.cat([self.pos_embed[:, :extra], table], 1)
 
@@ -226,7 +257,7 @@ class ViT(VisionTransformer):
         ``coverage`` is that of :meth:`forward_tokens`.
         """
         patches, grid = self.patch_embed(x)
-        biases = (None, ) * self.num_layers
+        biases = (None,) * self.num_layers
         if coverage is not None:
             self._check_coverage(coverage, patches)
             biases = self.mask_bias(F.pad(coverage, (0, 0, self.num_extra_tokens, 0)))
@@ -239,15 +270,16 @@ class ViT(VisionTransformer):
                 outs.append(self._format_output(x, grid))
         return tuple(outs)
 
-    def forward_tokens(self,
-                       x: Tensor,
-                       mask: Optional[Tensor] = None,
-                       keep: Optional[Tensor] = None,
-                       coverage: Optional[Tensor] = None,
-                       relation: Optional[Tensor] = None,
-                       replacement: Union[str, Tensor, Callable] = 'mask_token',
-                       return_attention: bool = False
-                       ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
+    def forward_tokens(
+        self,
+        x: Tensor,
+        mask: Optional[Tensor] = None,
+        keep: Optional[Tensor] = None,
+        coverage: Optional[Tensor] = None,
+        relation: Optional[Tensor] = None,
+        replacement: Union[str, Tensor, Callable] = 'mask_token',
+        return_attention: bool = False,
+    ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
         """All tokens after the last block and the final norm.
 
         Args:
@@ -286,7 +318,7 @@ class ViT(VisionTransformer):
             patches = self._replace(patches, mask, replacement)
         tokens = self._embed(patches, grid)
         extra = self.num_extra_tokens
-        biases = (None, ) * self.num_layers
+        biases = (None,) * self.num_layers
         if coverage is not None:
             self._check_coverage(coverage, patches)
         if keep is not None:
@@ -316,7 +348,8 @@ class ViT(VisionTransformer):
         if mask.dtype != torch.bool or mask.shape != patches.shape[:2]:
             raise ValueError(
                 f'mask must be bool of shape (B, L) = {tuple(patches.shape[:2])}, '
-                f'got {mask.dtype} of shape {tuple(mask.shape)}')
+                f'got {mask.dtype} of shape {tuple(mask.shape)}'
+            )
         if isinstance(replacement, str):
             if replacement != 'mask_token':
                 raise unknown(replacement, ['mask_token'], 'replacement')
@@ -332,27 +365,36 @@ class ViT(VisionTransformer):
         if x.ndim != 4 or x.shape[2] % patch or x.shape[3] % patch:
             raise ValueError(
                 f'images must have shape (B, 3, H, W) with H and W multiples of the patch '
-                f'{patch} x {patch}, got {tuple(x.shape)}')
+                f'{patch} x {patch}, got {tuple(x.shape)}'
+            )
 
     def _check_keep(self, keep: Tensor, patches: Tensor) -> None:
         if keep.dtype != torch.long or keep.ndim != 2 or len(keep) != len(patches):
             raise ValueError(
                 f'keep must be long indices of shape ({len(patches)}, Lk), '
-                f'got {keep.dtype} of shape {tuple(keep.shape)}')
+                f'got {keep.dtype} of shape {tuple(keep.shape)}'
+            )
 
     def _check_coverage(self, coverage: Tensor, patches: Tensor) -> None:
         if self.mask_bias is None:
             raise ValueError(
-                'segment coverage needs a bias: build the ViT with mask_bias=dict(positive=True)')
+                'segment coverage needs a bias: build the ViT with mask_bias=dict(positive=True)'
+            )
         if coverage.ndim != 3 or coverage.shape[:2] != patches.shape[:2]:
             raise ValueError(
                 f'coverage must have shape {tuple(patches.shape[:2])} + (K,), one for each '
-                f'patch token, got {tuple(coverage.shape)}')
+                f'patch token, got {tuple(coverage.shape)}'
+            )
 
     def _check_relation(self, relation: Tensor, tokens: Tensor) -> None:
         (b, n), heads = tokens.shape[:2], self.arch_settings['num_heads']
-        if (relation.ndim != 4 or relation.shape[0] not in (1, b)
-                or relation.shape[1] not in (1, heads) or relation.shape[2:] != (n, n)):
+        if (
+            relation.ndim != 4
+            or relation.shape[0] not in (1, b)
+            or relation.shape[1] not in (1, heads)
+            or relation.shape[2:] != (n, n)
+        ):
             raise ValueError(
                 f'relation must have shape ({b} or 1, {heads} or 1, {n}, {n}), class token '
-                f'and kept tokens counted, got {tuple(relation.shape)}')
+                f'and kept tokens counted, got {tuple(relation.shape)}'
+            )

@@ -5,6 +5,7 @@ section 3.3): attention inside windows with a few global blocks between, and
 decomposed relative positions (arXiv 2112.01526, equation 4).  The weights are
 those of a plain ViT.
 """
+
 from functools import partial
 from typing import List, Optional, Sequence, Tuple, Union
 
@@ -17,7 +18,7 @@ from mssl_plugins.models.layers.attention import FusedAttention
 from mssl_plugins.registry import MODELS
 
 # Added to the logits of padding: its weight is exp(-1000) = 0, and within fp16.
-HIDDEN = -1000.
+HIDDEN = -1000.0
 
 
 def relative_table(table: Tensor, size: int) -> Tensor:
@@ -33,8 +34,9 @@ def relative_table(table: Tensor, size: int) -> Tensor:
     """
     length = 2 * size - 1
     if len(table) != length:
-        table = F.interpolate(
-            table.float().T[None], length, mode='linear', align_corners=False)[0].T.to(table.dtype)
+        table = F.interpolate(table.float().T[None], length, mode='linear', align_corners=False)[
+            0
+        ].T.to(table.dtype)
     index = torch.arange(size, device=table.device)
     return table[index[:, None] - index + size - 1]
 
@@ -69,8 +71,11 @@ class WindowAttention(FusedAttention):
         count = [-(-n // s) for n, s in zip(grid, side)]  # windows along each side
         full = [n * s for n, s in zip(count, side)]
         x = F.pad(x.unflatten(1, grid), (0, 0, 0, full[1] - columns, 0, full[0] - rows))
-        x = x.view(b, count[0], side[0], count[1], side[1], c).transpose(2, 3).reshape(
-            -1, side[0] * side[1], c)  # (B windows, tokens of one, C)
+        x = (
+            x.view(b, count[0], side[0], count[1], side[1], c)
+            .transpose(2, 3)
+            .reshape(-1, side[0] * side[1], c)
+        )  # (B windows, tokens of one, C)
 
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B windows, heads, tokens, d)
@@ -86,29 +91,40 @@ class WindowAttention(FusedAttention):
         x = x[:, :rows, :columns].flatten(1, 2)
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x))))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, side: Sequence[int],
-                hidden: Optional[Tensor]) -> Tensor:
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, side: Sequence[int], hidden: Optional[Tensor]
+    ) -> Tensor:
         scale = self.head_dims**-0.5
         wide_q, wide_k = [q], [k]
         if self.rel_pos_h is not None:
-            table = [relative_table(t, s).to(q.dtype)
-                     for t, s in zip((self.rel_pos_h, self.rel_pos_w), side)]
+            table = [
+                relative_table(t, s).to(q.dtype)
+                for t, s in zip((self.rel_pos_h, self.rel_pos_w), side)
+            ]
             grid = q.unflatten(2, side)
-            wide_q += [torch.einsum('bnhwd,hkd->bnhwk', grid, table[0]).flatten(2, 3) / scale,
-                       torch.einsum('bnhwd,wkd->bnhwk', grid, table[1]).flatten(2, 3) / scale]
+            wide_q += [
+                torch.einsum('bnhwd,hkd->bnhwk', grid, table[0]).flatten(2, 3) / scale,
+                torch.einsum('bnhwd,wkd->bnhwk', grid, table[1]).flatten(2, 3) / scale,
+            ]
             token = torch.arange(side[0] * side[1], device=q.device)
-            wide_k += [F.one_hot(i, s).to(k.dtype).expand(*k.shape[:2], -1, -1)
-                       for i, s in zip((token // side[1], token % side[1]), side)]
+            wide_k += [
+                F.one_hot(i, s).to(k.dtype).expand(*k.shape[:2], -1, -1)
+                for i, s in zip((token // side[1], token % side[1]), side)
+            ]
         if hidden is not None:
             wide_q.append(torch.ones_like(q[..., :1]))
-            wide_k.append((hidden * (HIDDEN / scale)).to(k.dtype)[:, None, :, None].expand(
-                -1, k.shape[1], -1, -1))
+            wide_k.append(
+                (hidden * (HIDDEN / scale))
+                .to(k.dtype)[:, None, :, None]
+                .expand(-1, k.shape[1], -1, -1)
+            )
         if len(wide_q) > 1:
             q, k = torch.cat(wide_q, -1), torch.cat(wide_k, -1)
             v = F.pad(v, (0, q.shape[-1] - v.shape[-1]))
         out = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=self.attn_drop if self.training else 0., scale=scale)
-        return out[..., :self.head_dims].transpose(1, 2).flatten(2)
+            q, k, v, dropout_p=self.attn_drop if self.training else 0.0, scale=scale
+        )
+        return out[..., : self.head_dims].transpose(1, 2).flatten(2)
 
 
 class MapBlock(Block):
@@ -152,18 +168,21 @@ class ViTDet(ViT):
         ValueError: If a block's number does not exist, or a class token is
             asked for.
     """
+
     # Of these a plain ViT's checkpoint has none, and zero is right.
     optional_keys = ('rel_pos_h', 'rel_pos_w')
 
-    def __init__(self,
-                 arch: Union[str, dict] = 'base',
-                 *,
-                 window_size: int = 14,
-                 global_blocks: Union[int, Sequence[int]] = 4,
-                 rel_pos: bool = True,
-                 map_size: Optional[int] = None,
-                 final_norm: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        arch: Union[str, dict] = 'base',
+        *,
+        window_size: int = 14,
+        global_blocks: Union[int, Sequence[int]] = 4,
+        rel_pos: bool = True,
+        map_size: Optional[int] = None,
+        final_norm: bool = False,
+        **kwargs,
+    ) -> None:
         fixed = dict(with_cls_token=False, out_type='featmap')
         for key, value in fixed.items():
             if kwargs.get(key, value) != value:
@@ -182,8 +201,14 @@ class ViTDet(ViT):
         for i, cfg in enumerate(cfgs):
             window = 0 if i in self.global_blocks else self.window_size
             size = window or self.map_size or max(self.patch_resolution)
-            blocks.append(MapBlock(**cfg, attention=partial(
-                WindowAttention, window=window, rel_size=size if self.rel_pos else 0)))
+            blocks.append(
+                MapBlock(
+                    **cfg,
+                    attention=partial(
+                        WindowAttention, window=window, rel_size=size if self.rel_pos else 0
+                    ),
+                )
+            )
         return blocks
 
     def _spread(self, blocks: Union[int, Sequence[int]]) -> Tuple[int, ...]:
@@ -194,8 +219,9 @@ class ViTDet(ViT):
                 raise ValueError(f'global_blocks must be 0 .. {n}, got {blocks}')
             blocks = [(i + 1) * n // blocks - 1 for i in range(blocks)]
         if not all(0 <= i < n for i in blocks):
-            raise ValueError(f'global_blocks must be numbers of the {n} blocks, '
-                             f'0 .. {n - 1}, got {list(blocks)}')
+            raise ValueError(
+                f'global_blocks must be numbers of the {n} blocks, 0 .. {n - 1}, got {list(blocks)}'
+            )
         return tuple(blocks)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
@@ -219,13 +245,16 @@ class ViTDet(ViT):
         """Before loading: brings tables of another size to this network's."""
         table = state_dict.get(prefix + 'pos_embed')
         if table is not None and table.shape != self.pos_embed.shape:
-            side = int(table.shape[1]**0.5)
-            table = table[:, table.shape[1] - side**2:]  # class tokens stand first
+            side = int(table.shape[1] ** 0.5)
+            table = table[:, table.shape[1] - side**2 :]  # class tokens stand first
             if table.shape != self.pos_embed.shape:
                 table = F.interpolate(
                     table.unflatten(1, (side, side)).permute(0, 3, 1, 2).float(),
-                    size=tuple(self.patch_resolution), mode=self.interpolate_mode,
-                    antialias=self.antialias, align_corners=False)
+                    size=tuple(self.patch_resolution),
+                    mode=self.interpolate_mode,
+                    antialias=self.antialias,
+                    align_corners=False,
+                )
                 table = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
             state_dict[prefix + 'pos_embed'] = table
         for name, own in self.named_parameters():
@@ -235,5 +264,5 @@ class ViTDet(ViT):
                     state_dict[prefix + name] = torch.zeros_like(own)
                 elif len(given) != len(own):
                     state_dict[prefix + name] = F.interpolate(
-                        given.float().T[None], len(own), mode='linear',
-                        align_corners=False)[0].T.to(own.dtype)
+                        given.float().T[None], len(own), mode='linear', align_corners=False
+                    )[0].T.to(own.dtype)

@@ -1,4 +1,5 @@
 """Vectors of length 1 whose gradient stays finite."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor

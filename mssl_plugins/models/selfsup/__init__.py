@@ -1,12 +1,13 @@
 """One file a method."""
+
 from mssl_plugins.models.selfsup.asl import ASL
 from mssl_plugins.models.selfsup.byol import BYOL
 from mssl_plugins.models.selfsup.dino import DINO
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.models.selfsup.mask_guided import MaskGuidedDINO, MaskGuidedMAE, MaskGuidedMST
 from mssl_plugins.models.selfsup.mask_guided_distill import (
-                                                            MaskGuidedDINODistill,
-                                                            MaskGuidedMAEDistill,
+    MaskGuidedDINODistill,
+    MaskGuidedMAEDistill,
 )
 from mssl_plugins.models.selfsup.maskco import MaskCo
 from mssl_plugins.models.selfsup.mixmask import MixMask
@@ -16,7 +17,19 @@ from mssl_plugins.models.selfsup.simclr import SimCLR
 from mssl_plugins.models.selfsup.simsiam import SimSiam
 
 __all__ = [
-    'ASL', 'BYOL', 'DINO', 'MAE', 'MST', 'MaskCo', 'MaskGuidedDINO', 'MaskGuidedDINODistill',
-    'MaskGuidedMAE', 'MaskGuidedMAEDistill', 'MaskGuidedMST', 'MixMask', 'MoCo', 'SimCLR',
-    'SimSiam'
+    'ASL',
+    'BYOL',
+    'DINO',
+    'MAE',
+    'MST',
+    'MaskCo',
+    'MaskGuidedDINO',
+    'MaskGuidedDINODistill',
+    'MaskGuidedMAE',
+    'MaskGuidedMAEDistill',
+    'MaskGuidedMST',
+    'MixMask',
+    'MoCo',
+    'SimCLR',
+    'SimSiam',
 ]

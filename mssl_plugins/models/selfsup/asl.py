@@ -3,6 +3,7 @@
 Supplement sections 2, 9, 10 and 12; the way the parts are put together is our
 reconstruction, each choice an argument.
 """
+
 from typing import Dict, Optional, Sequence, Union
 
 import torch
@@ -55,31 +56,43 @@ class ASL(MAE):
 
     SEM = ('contrast_targets', 'contrast_branches', 'reconstruct')
 
-    def __init__(self,
-                 backbone: dict,
-                 neck: dict,
-                 sem: str = 'contrast_targets',
-                 weight: float = 1.0,
-                 layer: Optional[dict] = dict(num_heads=4, drop_rate=0.5),
-                 contrast: Optional[dict] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        sem: str = 'contrast_targets',
+        weight: float = 1.0,
+        layer: Optional[dict] = dict(num_heads=4, drop_rate=0.5),
+        contrast: Optional[dict] = None,
+        **kwargs,
+    ) -> None:
         super().__init__(backbone, neck, **kwargs)
         if sem not in self.SEM:
             raise unknown(sem, self.SEM, 'L_SEM')
         if weight < 0:
             raise ValueError(f'the weight of L_SEM must not be negative, got {weight}')
         if sem == 'contrast_branches' and layer is None:
-            raise ValueError("sem='contrast_branches' needs the layer T: without it "
-                             'both branches are the same')
+            raise ValueError(
+                "sem='contrast_branches' needs the layer T: without it both branches are the same"
+            )
         self.sem, self.weight = sem, weight
         self.contrast = PatchContrast(**(contrast or {}))
         dim = self.backbone.embed_dims
-        self.layer = None if layer is None else TransformerEncoderLayer(
-            dim, **{**dict(feedforward_channels=4 * dim, norm_cfg=dict(type='LN', eps=1e-6)),
-                    **layer})
+        self.layer = (
+            None
+            if layer is None
+            else TransformerEncoderLayer(
+                dim,
+                **{
+                    **dict(feedforward_channels=4 * dim, norm_cfg=dict(type='LN', eps=1e-6)),
+                    **layer,
+                },
+            )
+        )
 
-    def loss(self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None, **kwargs
+    ) -> Dict[str, Tensor]:
         """Losses of one iteration, arguments as in :meth:`MAE.loss`.
 
         Returns:

@@ -1,4 +1,5 @@
 """What self-supervised methods share: views as input, and two-view (Siamese) bases."""
+
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
@@ -20,11 +21,13 @@ class SelfSupervisor(BaseSelfSupervisor):
         **kwargs: Arguments of mmpretrain's class.
     """
 
-    def __init__(self,
-                 *args,
-                 data_preprocessor: Union[dict, nn.Module, None] = None,
-                 channels_last: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        data_preprocessor: Union[dict, nn.Module, None] = None,
+        channels_last: bool = False,
+        **kwargs,
+    ) -> None:
         if not isinstance(data_preprocessor, nn.Module):
             data_preprocessor = dict(data_preprocessor or {})
             data_preprocessor.setdefault('type', 'mssl_plugins.ViewPreprocessor')
@@ -95,8 +98,9 @@ class Siamese(SelfSupervisor):
             m = self.embed(mixed.images)  # each feature (N, D)
             undo = mixed.partner.argsort()
             back = type(m)(*(feature[undo] for feature in m))  # row i: (1 - M) part from x1_i
-            losses[f'loss_{mixed.name}'] = (
-                mixed.lam * self.pair_loss(m, b) + (1 - mixed.lam) * self.pair_loss(back, b))
+            losses[f'loss_{mixed.name}'] = mixed.lam * self.pair_loss(m, b) + (
+                1 - mixed.lam
+            ) * self.pair_loss(back, b)
             losses[f'lambda_{mixed.name}'] = losses['loss'].new_tensor(mixed.lam)
         self.update_queue(b)
         return losses
@@ -107,12 +111,15 @@ class Siamese(SelfSupervisor):
             given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise ValueError(f'{type(self).__name__} takes a list of 2 views, got {given}')
         if len(inputs[0]) < 2:
-            raise ValueError(f'{type(self).__name__} compares the images of a batch: '
-                             f'it needs at least 2 per process, got {len(inputs[0])}')
+            raise ValueError(
+                f'{type(self).__name__} compares the images of a batch: '
+                f'it needs at least 2 per process, got {len(inputs[0])}'
+            )
         return inputs
 
 
 class Predicted(NamedTuple):
     """Features of BYOL and SimSiam, (N, D) each."""
+
     prediction: Tensor
     target: Tensor  # without gradient

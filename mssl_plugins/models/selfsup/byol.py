@@ -1,4 +1,5 @@
 """BYOL: Bootstrap Your Own Latent (arXiv 2006.07733)."""
+
 from typing import Tuple
 
 import torch

@@ -2,6 +2,7 @@
 
 arXiv 2104.14294, sections 3.1 and 3.2, Algorithm 1 and appendix C.
 """
+
 from contextlib import nullcontext
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -26,6 +27,7 @@ class Encoded(NamedTuple):
         attention (List[Tensor]): Of [CLS] to the patches in the last block,
             (B, L), mean over heads, float32; None if not asked for.
     """
+
     logits: Optional[Tensor]
     tokens: List[Optional[Tensor]]
     attention: List[Optional[Tensor]]
@@ -46,12 +48,14 @@ class Encoder(nn.Module):
         self.backbone, self.head, self.bn_per_view = backbone, head, bn_per_view
         self.apart = bn_per_view and any(isinstance(m, _BatchNorm) for m in backbone.modules())
 
-    def forward(self,
-                views: Sequence[Tensor],
-                extras: Sequence[dict],
-                stat_views: int,
-                attention: bool = False,
-                logits: bool = True) -> Encoded:
+    def forward(
+        self,
+        views: Sequence[Tensor],
+        extras: Sequence[dict],
+        stat_views: int,
+        attention: bool = False,
+        logits: bool = True,
+    ) -> Encoded:
         """Every view in as few passes as sizes allow, the head in one.
 
         Args:
@@ -67,9 +71,12 @@ class Encoder(nn.Module):
         features, tokens, maps = [], [], []
         for start, stop in self.groups(views, extras):
             x = torch.cat(list(views[start:stop]))  # (n * B, 3, S, S)
-            extra = {key: torch.cat([e[key] for e in extras[start:stop]])
-                     if isinstance(value, Tensor) else value
-                     for key, value in extras[start].items()}
+            extra = {
+                key: torch.cat([e[key] for e in extras[start:stop]])
+                if isinstance(value, Tensor)
+                else value
+                for key, value in extras[start].items()
+            }
             batch_only = self.apart and start >= stat_views
             with without_running_stats(self.backbone) if batch_only else nullcontext():
                 feature, token, weights = self.encode(x, extra, attention)
@@ -83,22 +90,27 @@ class Encoder(nn.Module):
             z = z.unflatten(0, (len(views), -1))
         return Encoded(z, tokens, maps)
 
-    def groups(self, views: Sequence[Tensor],
-               extras: Sequence[dict]) -> List[Tuple[int, int]]:
+    def groups(self, views: Sequence[Tensor], extras: Sequence[dict]) -> List[Tuple[int, int]]:
         """Runs of views that share a pass, as (first, last + 1)."""
-        edges = [i for i in range(1, len(views))
-                 if self.apart or views[i].shape != views[i - 1].shape
-                 or extras[i].keys() != extras[i - 1].keys()]
+        edges = [
+            i
+            for i in range(1, len(views))
+            if self.apart
+            or views[i].shape != views[i - 1].shape
+            or extras[i].keys() != extras[i - 1].keys()
+        ]
         return list(zip([0, *edges], [*edges, len(views)]))
 
-    def encode(self, x: Tensor, extra: dict,
-               attention: bool) -> Tuple[Tensor, Optional[Tensor], Optional[Tensor]]:
+    def encode(
+        self, x: Tensor, extra: dict, attention: bool
+    ) -> Tuple[Tensor, Optional[Tensor], Optional[Tensor]]:
         """(N, 3, S, S) -> features (N, C), tokens (N, 1 + L, C), attention (N, L)."""
         if not hasattr(self.backbone, 'forward_tokens'):
             if extra or attention:
                 raise TypeError(
                     f'{type(self.backbone).__name__} takes no masks or segments and shows no '
-                    "attention: use backbone=dict(type='mssl_plugins.ViT', ...)")
+                    "attention: use backbone=dict(type='mssl_plugins.ViT', ...)"
+                )
             out = self.backbone(x)
             out = out[-1] if isinstance(out, (tuple, list)) else out
             return (out.mean((2, 3)) if out.dim() == 4 else out), None, None
@@ -158,19 +170,27 @@ class DINO(SelfSupervisor):
         >>>     head=dict(type='mssl_plugins.DINOHead', in_channels=384))
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 head: dict,
-                 criterion: Optional[dict] = None,
-                 momentum: float = 0.996,
-                 num_global: int = 2,
-                 bn_per_view: bool = False,
-                 neck: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None,
-                 pretrained: Optional[str] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(backbone, neck, head, pretrained=pretrained,
-                         data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        criterion: Optional[dict] = None,
+        momentum: float = 0.996,
+        num_global: int = 2,
+        bn_per_view: bool = False,
+        neck: Optional[dict] = None,
+        data_preprocessor: Optional[dict] = None,
+        pretrained: Optional[str] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(
+            backbone,
+            neck,
+            head,
+            pretrained=pretrained,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
         if num_global < 1:
             raise ValueError(f'num_global must be at least 1, got {num_global}')
         criterion = dict(criterion or {})
@@ -178,15 +198,17 @@ class DINO(SelfSupervisor):
         criterion.setdefault('out_channels', self.head.out_channels)
         self.criterion = MODELS.build(criterion)
         if len(self.criterion.center) != self.head.out_channels:
-            raise ValueError(f'the head has {self.head.out_channels} prototypes, the criterion '
-                             f'{len(self.criterion.center)}: leave out its out_channels')
+            raise ValueError(
+                f'the head has {self.head.out_channels} prototypes, the criterion '
+                f'{len(self.criterion.center)}: leave out its out_channels'
+            )
         self.num_global = num_global
         student = Encoder(self.backbone, self.head, bn_per_view)
-        self._student = (student, )  # no child module: its parts are ours already
+        self._student = (student,)  # no child module: its parts are ours already
         self.teacher = MomentumTeacher(student, momentum)
         for module in self.teacher.modules():
             if type(module).__name__ == 'DropPath':
-                module.drop_prob = 0.
+                module.drop_prob = 0.0
 
     @property
     def student(self) -> Encoder:
@@ -198,8 +220,9 @@ class DINO(SelfSupervisor):
         """Side of a patch in px; None where the backbone has no ``patch_size``."""
         return getattr(self.backbone, 'patch_size', None)
 
-    def backbone_kwargs(self, data_samples: Optional[list], view: int,
-                        required: bool = True) -> dict:
+    def backbone_kwargs(
+        self, data_samples: Optional[list], view: int, required: bool = True
+    ) -> dict:
         """What the backbone takes of a view beside the image, for both branches.
 
         The one place to override for networks that take more than images.
@@ -223,19 +246,23 @@ class DINO(SelfSupervisor):
         """
         if isinstance(inputs, Tensor) or len(inputs) < self.num_global:
             given = 'a single tensor' if isinstance(inputs, Tensor) else f'{len(inputs)} views'
-            raise ValueError(f'{type(self).__name__} takes a list of at least '
-                             f'{self.num_global} views, global ones first, got {given}')
+            raise ValueError(
+                f'{type(self).__name__} takes a list of at least '
+                f'{self.num_global} views, global ones first, got {given}'
+            )
         patch = self.patch_size
         for i, view in enumerate(inputs):
             if patch and (view.shape[2] % patch or view.shape[3] % patch):
                 raise ValueError(
                     f'view {i} of {view.shape[2]} x {view.shape[3]} px is not divisible by the '
                     f'patch size {patch}: use sizes such as '
-                    f'{max(patch, view.shape[2] // patch * patch)}')
+                    f'{max(patch, view.shape[2] // patch * patch)}'
+                )
         return list(inputs)
 
-    def loss(self, inputs: Sequence[Tensor], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Sequence[Tensor], data_samples: Optional[list] = None, **kwargs
+    ) -> Dict[str, Tensor]:
         """Losses of one iteration.
 
         Args:
@@ -253,7 +280,7 @@ class DINO(SelfSupervisor):
         views, n = self.check_views(inputs), self.num_global
         extras = [self.backbone_kwargs(data_samples, i) for i in range(len(views))]
         teacher = self.teacher(views[:n], extras[:n], stat_views=n)  # logits (n, B, K)
-        student = self.student(views, extras, stat_views=n)          # logits (V, B, K)
+        student = self.student(views, extras, stat_views=n)  # logits (V, B, K)
         return dict(loss_dino=self.dino_loss(student.logits, teacher.logits))
 
     def dino_loss(self, student: Tensor, teacher: Tensor) -> Tensor:

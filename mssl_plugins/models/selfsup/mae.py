@@ -7,6 +7,7 @@ Sections 3 and A.1::
     p            = decoder(f, keep, masked)  the pixels of the masked patches
     loss         = MSE(p, x[masked])         each patch normalized by itself
 """
+
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -52,17 +53,20 @@ class MAE(SelfSupervisor):
         >>>     neck=dict(type='mssl_plugins.MAEDecoder', num_patches=196, embed_dim=768))
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 neck: dict,
-                 mask_ratio: float = 0.75,
-                 mask_unit: int = 1,
-                 norm_pix: bool = True,
-                 init_cfg: Union[dict, List[dict], None] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        mask_ratio: float = 0.75,
+        mask_unit: int = 1,
+        norm_pix: bool = True,
+        init_cfg: Union[dict, List[dict], None] = None,
+        **kwargs,
+    ) -> None:
         init_cfg = init_cfg or [
             dict(type='Xavier', layer='Linear', distribution='uniform'),
-            dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0)]
+            dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+        ]
         super().__init__(backbone, neck, init_cfg=init_cfg, **kwargs)
         self.grid = tuple(self.backbone.patch_resolution)  # rows and columns
         self.patch = self.backbone.patch_size
@@ -74,8 +78,11 @@ class MAE(SelfSupervisor):
     def check_neck(self) -> None:
         """Refuse a decoder of other patches than the backbone's."""
         fit = (self.grid, 3 * self.patch**2, self.backbone.embed_dims)
-        given = (self.neck.grid, self.neck.decoder_pred.out_features,
-                 self.neck.decoder_embed.in_features)
+        given = (
+            self.neck.grid,
+            self.neck.decoder_pred.out_features,
+            self.neck.decoder_embed.in_features,
+        )
         if given != fit:
             (h, w), values, dim = given
             rows, columns = self.grid
@@ -83,7 +90,8 @@ class MAE(SelfSupervisor):
             raise ValueError(
                 f'the decoder turns features of {dim} into {h} x {w} patches of {values} values, '
                 f'the backbone makes {rows} x {columns} of {fit[1]} with features of {fit[2]}: '
-                f'set its num_patches={number}, patch_size={self.patch}, embed_dim={fit[2]}')
+                f'set its num_patches={number}, patch_size={self.patch}, embed_dim={fit[2]}'
+            )
 
     def init_weights(self) -> None:
         """The paper's initialization, unless pre-trained weights are given."""
@@ -95,13 +103,15 @@ class MAE(SelfSupervisor):
                 return
         backbone = self.backbone
         backbone.pos_embed.data.copy_(
-            sincos_pos_embed(self.grid, backbone.embed_dims, cls_token=True))
+            sincos_pos_embed(self.grid, backbone.embed_dims, cls_token=True)
+        )
         # patches as rows of a linear layer
         nn.init.xavier_uniform_(backbone.patch_embed.projection.weight.data.flatten(1))
-        nn.init.normal_(backbone.cls_token, std=.02)
+        nn.init.normal_(backbone.cls_token, std=0.02)
 
-    def loss(self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None, **kwargs
+    ) -> Dict[str, Tensor]:
         """Losses of one iteration.
 
         Args:
@@ -124,8 +134,9 @@ class MAE(SelfSupervisor):
 
     def sample_mask(self, images: Tensor) -> Tuple[Tensor, Tensor]:
         """Positions of kept (B, Lk) and masked (B, Lm) patches, ascending."""
-        keep, mask = random_keep(len(images), self.grid, self.mask_ratio, self.mask_unit,
-                                 images.device)
+        keep, mask = random_keep(
+            len(images), self.grid, self.mask_ratio, self.mask_unit, images.device
+        )
         return keep, token_indices(mask, mask.shape[1] - keep.shape[1])
 
     def encode(self, images: Tensor, keep: Tensor, data_samples: Optional[list]) -> Tensor:
@@ -133,8 +144,9 @@ class MAE(SelfSupervisor):
         extra = self.backbone_kwargs(data_samples, 0)
         return self.backbone.forward_tokens(images, keep=keep, **extra)
 
-    def backbone_kwargs(self, data_samples: Optional[list], view: int,
-                        required: bool = True) -> dict:
+    def backbone_kwargs(
+        self, data_samples: Optional[list], view: int, required: bool = True
+    ) -> dict:
         """What the backbone takes of a view beside the image, see :class:`DINO`."""
         return {}
 
@@ -160,18 +172,23 @@ class MAE(SelfSupervisor):
         """The one view, (B, 3, H, W), of a list or itself."""
         if not isinstance(inputs, Tensor):
             if len(inputs) != 1:
-                raise ValueError(f'{type(self).__name__} takes 1 view, got {len(inputs)}: '
-                                 "set num=1 in the pipeline's mssl_plugins.Views")
+                raise ValueError(
+                    f'{type(self).__name__} takes 1 view, got {len(inputs)}: '
+                    "set num=1 in the pipeline's mssl_plugins.Views"
+                )
             inputs = inputs[0]
         size = tuple(side * self.patch for side in self.grid)
         if inputs.shape[2:] != size:
-            raise ValueError(f'{type(self).__name__} was built for {size[0]} x {size[1]} px, '
-                             f'got {tuple(inputs.shape[2:])}')
+            raise ValueError(
+                f'{type(self).__name__} was built for {size[0]} x {size[1]} px, '
+                f'got {tuple(inputs.shape[2:])}'
+            )
         return inputs
 
     @torch.no_grad()
-    def reconstruct(self, inputs: Union[Tensor, Sequence[Tensor]],
-                    data_samples: Optional[list] = None) -> Tuple[Tensor, Tensor]:
+    def reconstruct(
+        self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None
+    ) -> Tuple[Tensor, Tensor]:
         """For figures: images with their masked patches predicted, and the mask.
 
         Predictions of normalized pixels get the true patch's mean and
@@ -190,7 +207,6 @@ class MAE(SelfSupervisor):
             pixels = pixels * (var + 1e-6).sqrt() + mean
         index = masked.unsqueeze(-1)
         patches = patches.scatter(1, index.expand_as(pixels), upcast(pixels))
-        mask = torch.zeros_like(patches[..., :self.patch**2], dtype=torch.bool)
+        mask = torch.zeros_like(patches[..., : self.patch**2], dtype=torch.bool)
         mask = mask.scatter(1, index.expand(-1, -1, self.patch**2), True)
-        return (unpatchify(patches, self.patch, self.grid),
-                unpatchify(mask, self.patch, self.grid))
+        return (unpatchify(patches, self.patch, self.grid), unpatchify(mask, self.patch, self.grid))

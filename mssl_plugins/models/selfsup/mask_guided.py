@@ -11,6 +11,7 @@ c, c' are how the segments of each view cover its tokens
 (:func:`~mssl_plugins.models.layers.mask_bias.segment_coverage`; "mask token
 vectors" in the paper), the bias is the ViT's (``mask_bias``).
 """
+
 from typing import Optional
 
 import torch
@@ -23,8 +24,9 @@ from mssl_plugins.models.selfsup.mst import MST
 from mssl_plugins.registry import MODELS
 
 
-def view_coverage(data_samples: Optional[list], view: int, backbone: nn.Module,
-                  num_segments: int) -> Tensor:
+def view_coverage(
+    data_samples: Optional[list], view: int, backbone: nn.Module, num_segments: int
+) -> Tensor:
     """Segment coverage of a view of every sample.
 
     Args:
@@ -41,20 +43,25 @@ def view_coverage(data_samples: Optional[list], view: int, backbone: nn.Module,
         ValueError: If segments are missing (how many, first names), or do not
             fit the patches.
     """
-    how = ("put dict(type='mssl_plugins.LoadSegments', segments=FOLDER) before "
-           'mssl_plugins.Views in the pipeline (there, allow_missing=True gives images without '
-           'segments zero coverage)')
+    how = (
+        "put dict(type='mssl_plugins.LoadSegments', segments=FOLDER) before "
+        'mssl_plugins.Views in the pipeline (there, allow_missing=True gives images without '
+        'segments zero coverage)'
+    )
     if not data_samples:
         raise ValueError(f'the attention bias needs segments, but there are no data samples: {how}')
     maps = [sample.get('view_segments') for sample in data_samples]
     bare = [i for i, m in enumerate(maps) if m is None or len(m) <= view]
     if bare:
         names = [str(data_samples[i].get('img_path', f'number {i}')) for i in bare[:3]]
-        raise ValueError(f'{len(bare)} of {len(maps)} samples have no segments for view {view}, '
-                         f"the first: {', '.join(names)}; {how}")
+        raise ValueError(
+            f'{len(bare)} of {len(maps)} samples have no segments for view {view}, '
+            f'the first: {", ".join(names)}; {how}'
+        )
     segments = torch.stack([torch.as_tensor(m[view]) for m in maps])  # (B, S, S)
-    return segment_coverage(segments.to(backbone.cls_token.device), backbone.patch_size,
-                            num_segments)
+    return segment_coverage(
+        segments.to(backbone.cls_token.device), backbone.patch_size, num_segments
+    )
 
 
 class MaskGuided:
@@ -76,11 +83,13 @@ class MaskGuided:
         if getattr(self.backbone, 'mask_bias', None) is None:
             raise ValueError(
                 f'{type(self).__name__} guides the attention by a bias: use backbone=dict('
-                "type='mssl_plugins.ViT', mask_bias=dict(positive=True, negative=False), ...)")
+                "type='mssl_plugins.ViT', mask_bias=dict(positive=True, negative=False), ...)"
+            )
         self.num_segments = num_segments
 
-    def backbone_kwargs(self, data_samples: Optional[list], view: int,
-                        required: bool = True) -> dict:
+    def backbone_kwargs(
+        self, data_samples: Optional[list], view: int, required: bool = True
+    ) -> dict:
         """The coverage (B, L, K) of a view, see :func:`view_coverage`.
 
         Where features are measured (``required=False``), f takes the image

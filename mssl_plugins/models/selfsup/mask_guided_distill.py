@@ -9,6 +9,7 @@ ViT that takes the image only (supplement, Fig. 1)::
 c is how the segments of the view cover its tokens
 (:func:`~mssl_plugins.models.layers.mask_bias.segment_coverage`).
 """
+
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
@@ -71,25 +72,33 @@ class FrozenTeacher(nn.Module):
         weights = load_checkpoint_safely(self.checkpoint)
         weights = weights.get('state_dict', weights)
         parts = tuple(f'{prefix}{part}.' for part in {key.split('.')[0] for key in own})
-        found = {k[len(prefix):]: v for k, v in weights.items() if k.startswith(parts)}
+        found = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(parts)}
         where = f'the phase-1 checkpoint {self.checkpoint}'
         if not found:
-            raise ValueError(f"{where} holds no {self.branch} network, no key begins with "
-                             f"'{prefix}backbone.'; its keys are {', '.join(list(weights)[:3])}, "
-                             '... (teacher.branch chooses the other network)')
+            raise ValueError(
+                f'{where} holds no {self.branch} network, no key begins with '
+                f"'{prefix}backbone.'; its keys are {', '.join(list(weights)[:3])}, "
+                '... (teacher.branch chooses the other network)'
+            )
         if not any(k.startswith('backbone.mask_bias.') for k in found):
-            raise ValueError(f'{where} holds no attention bias: phase 2 distils a network that '
-                             'mssl_plugins.MaskGuidedDINO or MaskGuidedMAE has trained')
+            raise ValueError(
+                f'{where} holds no attention bias: phase 2 distils a network that '
+                'mssl_plugins.MaskGuidedDINO or MaskGuidedMAE has trained'
+            )
         key = 'backbone.patch_embed.projection.weight'
         if key in found and found[key].shape[-1] != own[key].shape[-1]:
-            raise ValueError(f'{where} has patches of {found[key].shape[-1]} px, the teacher of '
-                             f'this config {own[key].shape[-1]} px: set '
-                             f'teacher.backbone.patch_size={found[key].shape[-1]}')
+            raise ValueError(
+                f'{where} has patches of {found[key].shape[-1]} px, the teacher of '
+                f'this config {own[key].shape[-1]} px: set '
+                f'teacher.backbone.patch_size={found[key].shape[-1]}'
+            )
         report = compare(own, found, ['backbone.pos_embed'])  # resized while loading
         if report.differences():
-            raise ValueError(f'{where} is of another architecture than the teacher of this '
-                             f"config; {'; '.join(report.differences())}: describe it in "
-                             'teacher.backbone (mask_bias included) and teacher.head')
+            raise ValueError(
+                f'{where} is of another architecture than the teacher of this '
+                f'config; {"; ".join(report.differences())}: describe it in '
+                'teacher.backbone (mask_bias included) and teacher.head'
+            )
         self.module.load_state_dict(found)
         self.loaded = True
 
@@ -97,13 +106,16 @@ class FrozenTeacher(nn.Module):
     def forward(self, *args, **kwargs):
         """The network's output, without gradient."""
         if not self.loaded:
-            raise ValueError(f'the phase-1 network of {self.checkpoint} has not been loaded: '
-                             'call init_weights() of the model, as training does')
+            raise ValueError(
+                f'the phase-1 network of {self.checkpoint} has not been loaded: '
+                'call init_weights() of the model, as training does'
+            )
         return self.module(*args, **kwargs)
 
 
-def phase1_teacher(teacher: dict, backbone: dict, head: Optional[dict],
-                   branch: str) -> FrozenTeacher:
+def phase1_teacher(
+    teacher: dict, backbone: dict, head: Optional[dict], branch: str
+) -> FrozenTeacher:
     """The teacher of phase 2 as the config describes it.
 
     Args:
@@ -118,21 +130,25 @@ def phase1_teacher(teacher: dict, backbone: dict, head: Optional[dict],
         if key not in ('checkpoint', 'branch', 'backbone', 'head'):
             raise unknown(key, ('checkpoint', 'branch', 'backbone', 'head'), 'key of teacher')
     if not teacher.get('checkpoint'):
-        raise ValueError('phase 2 distils a trained network: give '
-                         "teacher=dict(checkpoint='PHASE1.pth')")
+        raise ValueError(
+            "phase 2 distils a trained network: give teacher=dict(checkpoint='PHASE1.pth')"
+        )
     bias = dict(mask_bias=dict(positive=True))
     backbone = MODELS.build({**backbone, **bias, **teacher.get('backbone', {})})
     head = nn.Identity() if head is None else MODELS.build({**head, **teacher.get('head', {})})
-    return FrozenTeacher(Encoder(backbone, head, False), teacher['checkpoint'],
-                         teacher.get('branch', branch))
+    return FrozenTeacher(
+        Encoder(backbone, head, False), teacher['checkpoint'], teacher.get('branch', branch)
+    )
 
 
 def check_plain(backbone: nn.Module) -> None:
     """Refuse a student of phase 2 that is not plain."""
     if not hasattr(backbone, 'mask_bias') or backbone.mask_bias is not None:
-        raise ValueError('the student of phase 2 is a plain mssl_plugins.ViT: its mask_bias must '
-                         f'be None (that of the teacher stands in teacher.backbone), got '
-                         f'{type(backbone).__name__}')
+        raise ValueError(
+            'the student of phase 2 is a plain mssl_plugins.ViT: its mask_bias must '
+            f'be None (that of the teacher stands in teacher.backbone), got '
+            f'{type(backbone).__name__}'
+        )
 
 
 @MODELS.register_module()
@@ -165,8 +181,9 @@ class MaskGuidedDINODistill(DINO):
         FileNotFoundError: From ``init_weights``.
     """
 
-    def __init__(self, backbone: dict, head: dict, teacher: dict, num_segments: int = 32,
-                 **kwargs) -> None:
+    def __init__(
+        self, backbone: dict, head: dict, teacher: dict, num_segments: int = 32, **kwargs
+    ) -> None:
         frozen = phase1_teacher(teacher, backbone, head, 'teacher')
         super().__init__(backbone, head, **kwargs)
         check_plain(self.backbone)
@@ -174,15 +191,17 @@ class MaskGuidedDINODistill(DINO):
         self.num_segments = num_segments
         # eq. 4 has no center: it stays zero, and no checkpoint brings one
         self.criterion.register_buffer(
-            'center', torch.zeros_like(self.criterion.center), persistent=False)
+            'center', torch.zeros_like(self.criterion.center), persistent=False
+        )
 
     def init_weights(self) -> None:
         """Initialize the student, read the teacher."""
         super().init_weights()
         self.teacher.load()
 
-    def loss(self, inputs: Sequence[Tensor], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Sequence[Tensor], data_samples: Optional[list] = None, **kwargs
+    ) -> Dict[str, Tensor]:
         """Losses of one iteration.
 
         Args:
@@ -200,9 +219,10 @@ class MaskGuidedDINODistill(DINO):
         """
         views, n = self.check_views(inputs), self.num_global
         vit = self.teacher.module.backbone
-        guided = [dict(coverage=view_coverage(data_samples, i, vit, self.num_segments))
-                  for i in range(n)]
-        teacher = self.teacher(views[:n], guided, stat_views=n)             # logits (n, B, K)
+        guided = [
+            dict(coverage=view_coverage(data_samples, i, vit, self.num_segments)) for i in range(n)
+        ]
+        teacher = self.teacher(views[:n], guided, stat_views=n)  # logits (n, B, K)
         student = self.student(views, [{}] * len(views), stat_views=n)  # logits (V, B, K)
         return dict(loss_distill=self.criterion(student.logits, teacher.logits))
 
@@ -231,33 +251,39 @@ class MaskGuidedMAEDistill(SelfSupervisor):
         FileNotFoundError: From ``init_weights``.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 teacher: dict,
-                 num_segments: int = 32,
-                 data_preprocessor: Optional[dict] = None,
-                 pretrained: Optional[str] = None,
-                 init_cfg: Union[dict, List[dict], None] = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        teacher: dict,
+        num_segments: int = 32,
+        data_preprocessor: Optional[dict] = None,
+        pretrained: Optional[str] = None,
+        init_cfg: Union[dict, List[dict], None] = None,
+    ) -> None:
         frozen = phase1_teacher(teacher, backbone, None, 'student')
-        super().__init__(backbone, pretrained=pretrained, data_preprocessor=data_preprocessor,
-                         init_cfg=init_cfg)
+        super().__init__(
+            backbone, pretrained=pretrained, data_preprocessor=data_preprocessor, init_cfg=init_cfg
+        )
         check_plain(self.backbone)
         self.teacher = frozen
         self.num_segments = num_segments
         (patch, width), given = (
-            (vit.patch_size, vit.embed_dims) for vit in (self.backbone, frozen.module.backbone))
+            (vit.patch_size, vit.embed_dims) for vit in (self.backbone, frozen.module.backbone)
+        )
         if (patch, width) != given:
             raise ValueError(
                 f'tokens are compared one by one: the student has patches of {patch} px and '
-                f'width {width}, the teacher {given[0]} px and {given[1]}')
+                f'width {width}, the teacher {given[0]} px and {given[1]}'
+            )
 
     def init_weights(self) -> None:
         """Initialize the student, read the teacher."""
         super().init_weights()
         self.teacher.load()
 
-    def loss(self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None, **kwargs
+    ) -> Dict[str, Tensor]:
         """Losses of one iteration.
 
         Args:

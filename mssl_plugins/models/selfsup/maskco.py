@@ -11,6 +11,7 @@ Self-Supervised Visual Representations Learning by Contrastive Mask Prediction
 net is the backbone and MPH, the mask prediction head; net_k and head_k are
 momentum copies.  What the supplement leaves open is an argument.
 """
+
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -39,15 +40,17 @@ def feature_map(backbone: nn.Module, x: Tensor) -> Tensor:
     if not isinstance(maps, Tensor) or maps.dim() != 4:
         raise ValueError(
             f'MaskCo needs a backbone that ends in a map (N, C, h, w); {type(backbone).__name__} '
-            f"gives {tuple(getattr(maps, 'shape', ()))}: a ViT of mmpretrain takes "
-            "out_type='featmap'")
+            f'gives {tuple(getattr(maps, "shape", ()))}: a ViT of mmpretrain takes '
+            "out_type='featmap'"
+        )
     return maps
 
 
-def region_vectors(backbone: nn.Module, mph: nn.Module, head: nn.Module, x: Tensor,
-                   boxes: Tensor) -> Tensor:
+def region_vectors(
+    backbone: nn.Module, mph: nn.Module, head: nn.Module, x: Tensor, boxes: Tensor
+) -> Tensor:
     """head(RoIAlign(net(x), boxes)): (N, 3, H, W), (N, K, 4) -> (N, K, D)."""
-    maps = mph((feature_map(backbone, x), ))[-1]  # (N, C, h, w)
+    maps = mph((feature_map(backbone, x),))[-1]  # (N, C, h, w)
     return head(maps, boxes, maps.shape[-1] / x.shape[-1])
 
 
@@ -104,33 +107,41 @@ class MaskCo(SelfSupervisor):
             [0, 1] or without ``intra``.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 neck: Optional[dict] = None,
-                 head: Optional[dict] = None,
-                 fill: str = 'mean',
-                 mph_on_key: bool = True,
-                 intra: bool = False,
-                 max_iou: Optional[float] = None,
-                 temperature: float = 0.2,
-                 momentum: float = 0.999,
-                 shuffle_bn: bool = True,
-                 channels_last: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        neck: Optional[dict] = None,
+        head: Optional[dict] = None,
+        fill: str = 'mean',
+        mph_on_key: bool = True,
+        intra: bool = False,
+        max_iou: Optional[float] = None,
+        temperature: float = 0.2,
+        momentum: float = 0.999,
+        shuffle_bn: bool = True,
+        channels_last: bool = False,
+        **kwargs,
+    ) -> None:
         if fill not in FILLS:
             raise unknown(fill, FILLS, 'fill of the masked box')
         if temperature <= 0:
             raise ValueError(f'temperature must be positive, got {temperature}')
         if max_iou is not None and (not intra or not 0 <= max_iou <= 1):
             raise ValueError(f'max_iou={max_iou}: a value in [0, 1], and only with intra=True')
-        super().__init__(backbone, neck or nn.Identity(), head or dict(type='mssl_plugins.RoIHead'),
-                         channels_last=channels_last, **kwargs)
+        super().__init__(
+            backbone,
+            neck or nn.Identity(),
+            head or dict(type='mssl_plugins.RoIHead'),
+            channels_last=channels_last,
+            **kwargs,
+        )
         self.fill, self.intra, self.max_iou = fill, intra, max_iou
         self.temperature, self.shuffle_bn = temperature, shuffle_bn
         self.split_bn = any(isinstance(m, SplitBatchNorm2d) for m in self.modules())
         self.encoder_k = MomentumTeacher(
             KeyEncoder(self.backbone, self.neck if mph_on_key else nn.Identity(), self.head),
-            momentum)  # a copy, in the same memory format
+            momentum,
+        )  # a copy, in the same memory format
 
     def loss(self, inputs: List[Tensor], data_samples: List, **kwargs) -> Dict[str, Tensor]:
         """Losses of one iteration.
@@ -187,8 +198,10 @@ class MaskCo(SelfSupervisor):
         """
         n, m = len(q), k.shape[1] - 1
         if n == 1 and not self.intra:
-            raise ValueError('a batch of 1 has no negatives of other images: use 2 images a '
-                             'process or more, or intra=True')
+            raise ValueError(
+                'a batch of 1 has no negatives of other images: use 2 images a '
+                'process or more, or intra=True'
+            )
         if m < 1:
             raise ValueError('MaskCo needs key boxes beside the positive one, got none')
         positive = (q * k[:, 0]).sum(1, keepdim=True)  # (N, 1)
@@ -215,10 +228,12 @@ class MaskCo(SelfSupervisor):
                 raise KeyError(
                     f"MaskCo needs '{name}' in every data sample: use "
                     "dict(type='mssl_plugins.MaskCoViews', ...) and "
-                    "dict(type='mssl_plugins.PackViews', keys=('masked_box', 'key_boxes'))")
+                    "dict(type='mssl_plugins.PackViews', keys=('masked_box', 'key_boxes'))"
+                )
         return tuple(
             torch.stack([getattr(s, name) for s in data_samples]).to(like)
-            for name in ('masked_box', 'key_boxes'))
+            for name in ('masked_box', 'key_boxes')
+        )
 
     @torch.no_grad()
     def dense(self, x: Tensor, boxes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
@@ -235,5 +250,5 @@ class MaskCo(SelfSupervisor):
         """
         self.encoder_k.sync()
         masked, key = self.mask(x, boxes), self.encoder_k.module
-        predicted = self.neck((feature_map(self.backbone, masked), ))[-1]
-        return masked, predicted, key.mph((feature_map(key.backbone, x), ))[-1]
+        predicted = self.neck((feature_map(self.backbone, masked),))[-1]
+        return masked, predicted, key.mph((feature_map(key.backbone, x),))[-1]

@@ -5,6 +5,7 @@ SimSiam, whose code was not published, Un-Mix's public scheme is applied (our
 choice).  Written once, for every :class:`mssl_plugins.models.selfsup.base.Siamese`,
 which computes the loss of what is mixed here.
 """
+
 import math
 from typing import List, NamedTuple, Tuple
 
@@ -25,6 +26,7 @@ class Mixed(NamedTuple):
         lam (float): lambda, the fraction of the image that is x_i's.
         partner (Tensor): A permutation of the batch, (N,).
     """
+
     name: str
     images: Tensor
     lam: float
@@ -68,13 +70,15 @@ class MixMask(nn.Module):
 
     MODES = ('mixmask', 'unmix', 'both')
 
-    def __init__(self,
-                 mode: str = 'mixmask',
-                 pattern: str = 'block',
-                 grid: int = 8,
-                 ratio: float = 0.5,
-                 unmix_prob: float = 0.5,
-                 beta: float = 1.0) -> None:
+    def __init__(
+        self,
+        mode: str = 'mixmask',
+        pattern: str = 'block',
+        grid: int = 8,
+        ratio: float = 0.5,
+        unmix_prob: float = 0.5,
+        beta: float = 1.0,
+    ) -> None:
         super().__init__()
         if mode not in self.MODES:
             raise unknown(mode, self.MODES, 'mode of MixMask')
@@ -141,5 +145,7 @@ class MixMask(nn.Module):
 
     def extra_repr(self) -> str:
         """The arguments, for printing."""
-        return (f'mode={self.mode!r}, pattern={self.pattern!r}, grid={self.grid}, '
-                f'ratio={self.ratio}, unmix_prob={self.unmix_prob}')
+        return (
+            f'mode={self.mode!r}, pattern={self.pattern!r}, grid={self.grid}, '
+            f'ratio={self.ratio}, unmix_prob={self.unmix_prob}'
+        )

@@ -1,4 +1,5 @@
 """MoCo: Momentum Contrast, version 1 (arXiv 1911.05722) and 2 (arXiv 2003.04297)."""
+
 from typing import NamedTuple, Tuple
 
 import torch
@@ -18,11 +19,13 @@ from mssl_plugins.registry import MODELS
 
 class Query(NamedTuple):
     """Unit vectors of the query encoder, (N, D)."""
+
     z: Tensor
 
 
 class Key(NamedTuple):
     """Unit vectors of the key encoder, (N, D), and the queue before them, (D, K)."""
+
     z: Tensor
     queue: Tensor
 
@@ -64,10 +67,11 @@ class MoCo(Siamese, mmpretrain.MoCo):
     @torch.no_grad()
     def embed_key(self, x: Tensor) -> Key:
         """Keys of the clean second view, with shuffled BatchNorm."""
+
         def encode(x: Tensor) -> Tensor:
             return upcast(self.encoder_k(x)[0])
 
-        k = shuffled(encode, (x, ), self.split_bn) if self.shuffle_bn else encode(x)
+        k = shuffled(encode, (x,), self.split_bn) if self.shuffle_bn else encode(x)
         k = F.normalize(k, dim=1)
         return Key(k, self.queue.clone())  # the buffer changes before the backward pass
 

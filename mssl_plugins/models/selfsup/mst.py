@@ -2,6 +2,7 @@
 
 NeurIPS 2021, arXiv 2106.05656; supplement, Algorithm 1 and sections 3, 7-11.
 """
+
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -80,41 +81,53 @@ class MST(DINO):
     REPLACEMENTS = ('mask_token', 'bert')
     TARGETS = ('image', 'masked')
 
-    def __init__(self,
-                 backbone: dict,
-                 head: dict,
-                 neck: Optional[dict] = None,
-                 strategy: str = 'attention_low',
-                 q: float = 1 / 8,
-                 p: float = 1.0,
-                 replacement: str = 'mask_token',
-                 target: str = 'image',
-                 reduction: str = 'pixel',
-                 lambda1: float = 1.0,
-                 lambda2: float = 0.6,
-                 bn_per_view: bool = True,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        neck: Optional[dict] = None,
+        strategy: str = 'attention_low',
+        q: float = 1 / 8,
+        p: float = 1.0,
+        replacement: str = 'mask_token',
+        target: str = 'image',
+        reduction: str = 'pixel',
+        lambda1: float = 1.0,
+        lambda2: float = 0.6,
+        bn_per_view: bool = True,
+        **kwargs,
+    ) -> None:
         check_strategy(strategy, q, p)
-        for name, allowed, what in ((replacement, self.REPLACEMENTS, 'replacement'),
-                                    (target, self.TARGETS, 'target'),
-                                    (reduction, REDUCTIONS, 'reduction')):
+        for name, allowed, what in (
+            (replacement, self.REPLACEMENTS, 'replacement'),
+            (target, self.TARGETS, 'target'),
+            (reduction, REDUCTIONS, 'reduction'),
+        ):
             if name not in allowed:
                 raise unknown(name, allowed, f'{what} of MST')
         if min(lambda1, lambda2) < 0 or lambda1 == lambda2 == 0:
-            raise ValueError('lambda1 and lambda2 must not be negative nor both 0, got '
-                             f'{lambda1} and {lambda2}')
+            raise ValueError(
+                f'lambda1 and lambda2 must not be negative nor both 0, got {lambda1} and {lambda2}'
+            )
         super().__init__(backbone, head, neck=neck, bn_per_view=bn_per_view, **kwargs)
         masks = strategy != 'none' and p > 0
         if not hasattr(self.backbone, 'forward_tokens') or (
-                masks and getattr(self.backbone, 'mask_token', None) is None):
-            raise TypeError(f'MST cannot mask {type(self.backbone).__name__}: use '
-                            "backbone=dict(type='mssl_plugins.ViT', mask_token=True, ...)")
+            masks and getattr(self.backbone, 'mask_token', None) is None
+        ):
+            raise TypeError(
+                f'MST cannot mask {type(self.backbone).__name__}: use '
+                "backbone=dict(type='mssl_plugins.ViT', mask_token=True, ...)"
+            )
         if lambda2 and self.neck is None:
-            raise ValueError("reconstruction needs neck=dict(type='mssl_plugins.PixelDecoder', "
-                             'in_channels=...), or lambda2=0')
+            raise ValueError(
+                "reconstruction needs neck=dict(type='mssl_plugins.PixelDecoder', "
+                'in_channels=...), or lambda2=0'
+            )
         if self.neck is not None and self.neck.patch_size != self.patch_size:
-            raise ValueError(f'the decoder has patches of {self.neck.patch_size} px, the '
-                             f'backbone has {self.patch_size} px: set the neck\'s patch_size')
+            raise ValueError(
+                f'the decoder has patches of {self.neck.patch_size} px, the '
+                f"backbone has {self.patch_size} px: set the neck's patch_size"
+            )
         # data-parallel training waits for the gradient of whatever asks for one
         if not lambda1:
             self.head.requires_grad_(False)
@@ -124,8 +137,9 @@ class MST(DINO):
         self.replacement, self.target, self.reduction = replacement, target, reduction
         self.lambda1, self.lambda2 = lambda1, lambda2
 
-    def loss(self, inputs: Sequence[Tensor], data_samples: Optional[list] = None,
-             **kwargs) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Sequence[Tensor], data_samples: Optional[list] = None, **kwargs
+    ) -> Dict[str, Tensor]:
         """Losses of one iteration.
 
         Args:
@@ -144,7 +158,7 @@ class MST(DINO):
                 teacher with other patches.
         """
         n = self.num_global
-        views = self.check_views(inputs)[:None if self.lambda1 else n]
+        views = self.check_views(inputs)[: None if self.lambda1 else n]
         extras = [self.backbone_kwargs(data_samples, i) for i in range(len(views))]
         teacher, mask = self.sample_mask(views[:n], extras[:n])  # logits (n, B, K), mask (n * B, L)
         extras[:n] = self.masked(extras[:n], mask)
@@ -153,15 +167,25 @@ class MST(DINO):
         if self.lambda1:
             losses['loss_dino'] = self.lambda1 * self.dino_loss(student.logits, teacher.logits)
         if self.lambda2:
-            losses['loss_reconstruct'] = self.lambda2 * torch.stack([
-                l1_reconstruction_loss(
-                    self.decode(tokens, view), view,  # both (B, 3, H, W)
-                    self.pixels(m, view) if self.target == 'masked' else None, self.reduction)
-                for tokens, view, m in zip(student.tokens, views, mask.chunk(n))]).mean()
+            losses['loss_reconstruct'] = (
+                self.lambda2
+                * torch.stack(
+                    [
+                        l1_reconstruction_loss(
+                            self.decode(tokens, view),
+                            view,  # both (B, 3, H, W)
+                            self.pixels(m, view) if self.target == 'masked' else None,
+                            self.reduction,
+                        )
+                        for tokens, view, m in zip(student.tokens, views, mask.chunk(n))
+                    ]
+                ).mean()
+            )
         return losses
 
-    def sample_mask(self, views: Sequence[Tensor],
-                    extras: Sequence[dict]) -> Tuple[Optional[Encoded], Tensor]:
+    def sample_mask(
+        self, views: Sequence[Tensor], extras: Sequence[dict]
+    ) -> Tuple[Optional[Encoded], Tensor]:
         """The teacher's output and the masks of the global views.
 
         Args:
@@ -175,15 +199,21 @@ class MST(DINO):
         by_attention = self.masks and self.strategy.startswith('attention')
         teacher = None
         if by_attention or self.lambda1:
-            teacher = self.teacher(views, extras, stat_views=len(views), attention=by_attention,
-                                   logits=self.lambda1 > 0)
+            teacher = self.teacher(
+                views,
+                extras,
+                stat_views=len(views),
+                attention=by_attention,
+                logits=self.lambda1 > 0,
+            )
         h, w = self.grid(views[0])
         if by_attention:
             attention = torch.cat(teacher.attention)  # (n * B, L)
             if attention.shape[1] != h * w:
                 raise ValueError(
                     f"the teacher's attention has {attention.shape[1]} patches, the student's "
-                    f'views have {h} x {w}: both need the same patch size')
+                    f'views have {h} x {w}: both need the same patch size'
+                )
         else:
             attention = views[0].new_zeros(len(views) * len(views[0]), h * w)
         return teacher, token_mask(self.strategy, attention, self.q, self.p)
@@ -195,8 +225,7 @@ class MST(DINO):
         style = {}
         if self.replacement == 'bert':
             style['replacement'] = partial(bert_replacement, mask_token=self.backbone.mask_token)
-        return [dict(extra, mask=m, **style)
-                for extra, m in zip(extras, mask.chunk(len(extras)))]
+        return [dict(extra, mask=m, **style) for extra, m in zip(extras, mask.chunk(len(extras)))]
 
     def grid(self, view: Tensor) -> Tuple[int, int]:
         """Patches of a view (B, 3, H, W) from top to bottom and left to right."""

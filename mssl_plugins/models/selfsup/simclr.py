@@ -1,4 +1,5 @@
 """SimCLR: A Simple Framework for Contrastive Learning (arXiv 2002.05709)."""
+
 from typing import NamedTuple, Tuple
 
 import torch
@@ -13,6 +14,7 @@ from mssl_plugins.registry import MODELS
 
 class Projected(NamedTuple):
     """Unit vectors, (N, D)."""
+
     z: Tensor
 
 
@@ -41,7 +43,7 @@ class SimCLR(Siamese, mmpretrain.SimCLR):
     def embed_pair(self, x1: Tensor, x2: Tensor) -> Tuple[Projected, Projected]:
         """Both views in one batch, which shares its statistics."""
         z = self.embed(torch.cat([x1, x2])).z  # (2N, D)
-        return Projected(z[:len(x1)]), Projected(z[len(x1):])
+        return Projected(z[: len(x1)]), Projected(z[len(x1) :])
 
     def pair_loss(self, a: Projected, b: Projected) -> Tensor:
         """NT-Xent over the 2N vectors."""

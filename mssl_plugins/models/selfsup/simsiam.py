@@ -1,4 +1,5 @@
 """SimSiam: Exploring Simple Siamese Representation Learning (arXiv 2011.10566)."""
+
 from typing import Tuple
 
 import torch

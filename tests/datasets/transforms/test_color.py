@@ -1,4 +1,5 @@
 """Color jitter and lighting of labelled pipelines."""
+
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.datasets.transforms.photometric import Photometric
 from mssl_plugins.registry import TRANSFORMS
 
-CONFIG = (Path(__file__).parents[3] / 'configs/benchmarks/classification'
-          / 'resnet50_8xb32-multilayer-maskco-steplr-90e_in1k.py')
+CONFIG = (
+    Path(__file__).parents[3]
+    / 'configs/benchmarks/classification'
+    / 'resnet50_8xb32-multilayer-maskco-steplr-90e_in1k.py'
+)
 # OpenSelfSup's Lighting, for pixels in 0-1
 EIGVAL = [0.2175, 0.0188, 0.0045]
 EIGVEC = [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
@@ -30,7 +34,7 @@ def test_lighting_is_the_formula_of_loops():
         alpha = np.random.default_rng(seed).normal(0, 0.1, 3)
         shift = []
         for channel in range(3):
-            total = 0.
+            total = 0.0
             for i in range(3):
                 total += EIGVEC[channel][i] * alpha[i] * EIGVAL[i]
             shift.append(total * 255)
@@ -51,7 +55,7 @@ def test_lighting_never_wraps_around():
 
 
 def test_jitter_is_the_views_jitter():
-    strengths = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.)
+    strengths = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0)
     step = TRANSFORMS.build(dict(type='mssl_plugins.ColorJitter', **strengths))
     for seed in range(20):
         out = step(dict(img=image(), rng=np.random.default_rng(seed)))['img']
@@ -59,10 +63,14 @@ def test_jitter_is_the_views_jitter():
         assert (out == Photometric(jitter=strengths)(image(), np.random.default_rng(seed))).all()
 
 
-@pytest.mark.parametrize('wrong, words', [
-    (dict(type='mssl_plugins.ColorJitter', brightnes=1), "did you mean 'brightness'"),
-    (dict(type='mssl_plugins.ColorJitter', hue=2), 'hue'),
-    (dict(type='mssl_plugins.Lighting', std=-1), 'must not be negative')])
+@pytest.mark.parametrize(
+    'wrong, words',
+    [
+        (dict(type='mssl_plugins.ColorJitter', brightnes=1), "did you mean 'brightness'"),
+        (dict(type='mssl_plugins.ColorJitter', hue=2), 'hue'),
+        (dict(type='mssl_plugins.Lighting', std=-1), 'must not be negative'),
+    ],
+)
 def test_wrong_arguments_are_named(wrong, words):
     with pytest.raises(ValueError, match=words):
         TRANSFORMS.build(wrong)
@@ -77,8 +85,11 @@ def test_both_are_applied_in_the_multilayer_probe_and_follow_the_sample():
     assert names == ['RandomResizedCrop', 'RandomFlip', 'ColorJitter', 'Lighting', 'PackInputs']
 
     def run(index, epoch):
-        results = dict(img=np.full((224, 224, 3), 128, np.uint8), gt_label=1,
-                       sample_idx=SampleIndex(index, seed=0, epoch=epoch))
+        results = dict(
+            img=np.full((224, 224, 3), 128, np.uint8),
+            gt_label=1,
+            sample_idx=SampleIndex(index, seed=0, epoch=epoch),
+        )
         for step in steps[2:]:
             results = step(results)
         return results['inputs'][:, 0, 0]
@@ -89,5 +100,5 @@ def test_both_are_applied_in_the_multilayer_probe_and_follow_the_sample():
     assert len(set(first.tolist())) == 3
     values = torch.stack([run(i, 0) for i in range(200)])
     # brightness 0.6 to 1.4 and contrast of a uniform image, which changes nothing
-    assert values.min() > 128 * .6 - 25 and values.max() < 128 * 1.4 + 25
+    assert values.min() > 128 * 0.6 - 25 and values.max() < 128 * 1.4 + 25
     assert values.mean(1).std() > 20

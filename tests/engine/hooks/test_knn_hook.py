@@ -1,4 +1,5 @@
 """The live k-NN hook in MMEngine's runner."""
+
 import json
 from pathlib import Path
 
@@ -25,8 +26,7 @@ class KNNTestPictures(Pictures):
     def __init__(self, length=24, seed=0):
         super().__init__(length, 16)
         rng = torch.Generator().manual_seed(seed)
-        noise = torch.randint(0, 120, self.pixels.shape, generator=rng,
-                              dtype=torch.uint8)
+        noise = torch.randint(0, 120, self.pixels.shape, generator=rng, dtype=torch.uint8)
         self.pixels = noise
         self.pixels[::2, :, :8] += 120
         self.pixels[1::2, :, :, :8] += 120
@@ -44,19 +44,19 @@ class KNNTestModel(nn.Module):
     def __init__(self, collapsed=False):
         super().__init__()
         self.backbone = nn.Sequential(
-            nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Dropout(0.5),
-            nn.Flatten())
+            nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten()
+        )
         self.collapsed = collapsed
 
     def train_step(self, data, optim_wrapper):
-        x = torch.stack(data['inputs']) if isinstance(
-            data['inputs'], list) else data['inputs']
-        loss = self.backbone(x.float() / 255).square().mean() + \
-            torch.rand(()) * sum(p.sum() for p in self.parameters())
+        x = torch.stack(data['inputs']) if isinstance(data['inputs'], list) else data['inputs']
+        loss = self.backbone(x.float() / 255).square().mean() + torch.rand(()) * sum(
+            p.sum() for p in self.parameters()
+        )
         if self.collapsed:
             for p in self.parameters():
                 p.data.zero_()
-            self.backbone[1].bias.data.fill_(1.)
+            self.backbone[1].bias.data.fill_(1.0)
         optim_wrapper.update_params(loss)
         return dict(loss=loss.detach())
 
@@ -68,21 +68,25 @@ def run(work_dir, hook=None, model=None, loop=None, **kwargs):
         model=dict(type='KNNTestModel', **(model or {})),
         work_dir=str(work_dir),
         train_dataloader=dict(
-            dataset=dict(type='KNNTestPictures'), batch_size=8,
+            dataset=dict(type='KNNTestPictures'),
+            batch_size=8,
             sampler=dict(type='DefaultSampler', shuffle=True),
-            collate_fn=dict(type='default_collate')),
+            collate_fn=dict(type='default_collate'),
+        ),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
         train_cfg=loop or dict(by_epoch=True, max_epochs=3),
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
         custom_hooks=[hook] if hook else [],
-        visualizer=dict(type='Visualizer', vis_backends=[
-            dict(type='LocalVisBackend'),
-            dict(type='TensorboardVisBackend')]),
+        visualizer=dict(
+            type='Visualizer',
+            vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+        ),
         randomness=dict(seed=3),
         default_scope='mmengine',
         experiment_name=work_dir.name,
         log_level='WARNING',
-        **kwargs)
+        **kwargs,
+    )
     runner.train()
     return runner
 
@@ -98,7 +102,9 @@ HOOK = dict(
     type='mssl_plugins.KNNHook',
     bank=dict(dataset=dict(type='KNNTestPictures'), batch_size=5),
     test=dict(type='KNNTestPictures', length=10, seed=1),  # a dataset's config
-    k=[1, 7], temperature=0.1)
+    k=[1, 7],
+    temperature=0.1,
+)
 
 
 def test_the_hook_is_registered():
@@ -117,35 +123,42 @@ def test_results_reach_every_log_and_training_is_as_without(tmp_path):
 
     rows = [x for x in scalars(live) if 'knn/top1_k1' in x]
     assert [x['step'] for x in rows] == [3, 6, 9]
-    assert set(rows[0]) == {'knn/top1_k1', 'knn/top1_k7', 'collapse/std',
-                            'collapse/erank', 'step'}
+    assert set(rows[0]) == {'knn/top1_k1', 'knn/top1_k7', 'collapse/std', 'collapse/erank', 'step'}
     last = {k: v for k, v in rows[-1].items() if k != 'step'}
     hub = MessageHub.get_instance(live.experiment_name)
     assert hub.get_info('knn') == dict(last, iter=9)
 
     # ... and equal what the last checkpoint gives.
-    saved = torch.load(Path(live.work_dir) / 'epoch_3.pth',
-                       weights_only=False)
+    saved = torch.load(Path(live.work_dir) / 'epoch_3.pth', weights_only=False)
     assert saved['message_hub']['runtime_info']['knn'] == dict(last, iter=9)
     net = live.model.backbone.eval()
     bank, test = KNNTestPictures(), KNNTestPictures(10, 1)
     with torch.no_grad():
-        x = net(test.pixels.float()), torch.arange(10) % 2, \
-            net(bank.pixels.float()), torch.arange(24) % 2
+        x = (
+            net(test.pixels.float()),
+            torch.arange(10) % 2,
+            net(bank.pixels.float()),
+            torch.arange(24) % 2,
+        )
     top1 = knn_accuracy(*x, ks=[1, 7], temperature=0.1)
     assert top1 == {1: last['knn/top1_k1'], 7: last['knn/top1_k7']}
 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = next(Path(live.work_dir).rglob('events.out.tfevents*'))
-    curve = EventAccumulator(str(events.parent)).Reload().Scalars(
-        'knn/top1_k7')
+    curve = EventAccumulator(str(events.parent)).Reload().Scalars('knn/top1_k7')
     assert [e.step for e in curve] == [3, 6, 9]
 
 
-@pytest.mark.parametrize('change,steps', [
-    (dict(interval=2), [6, 9]), (dict(begin=3), [9]),
-    (dict(begin=0), [0, 3, 6, 9]),
-    (dict(by_epoch=False, interval=4), [4, 8, 9])])
+@pytest.mark.parametrize(
+    'change,steps',
+    [
+        (dict(interval=2), [6, 9]),
+        (dict(begin=3), [9]),
+        (dict(begin=0), [0, 3, 6, 9]),
+        (dict(by_epoch=False, interval=4), [4, 8, 9]),
+    ],
+)
 def test_when_it_measures(tmp_path, change, steps):
     runner = run(tmp_path, dict(HOOK, **change))
     assert [x['step'] for x in scalars(runner) if 'knn/top1_k1' in x] == steps
@@ -153,9 +166,11 @@ def test_when_it_measures(tmp_path, change, steps):
 
 def test_iteration_based_loops(tmp_path):
     runner = run(
-        tmp_path, dict(HOOK, by_epoch=False, interval=2),
+        tmp_path,
+        dict(HOOK, by_epoch=False, interval=2),
         loop=dict(by_epoch=False, max_iters=5),
-        log_processor=dict(by_epoch=False))
+        log_processor=dict(by_epoch=False),
+    )
     rows = scalars(runner)
     assert [x['step'] for x in rows if 'knn/top1_k1' in x] == [2, 4, 5]
 
@@ -165,32 +180,36 @@ def test_collapse_is_warned_of(tmp_path, capfd):
     assert 'collapse?' not in capfd.readouterr().err
     runner = run(tmp_path / 'ill', HOOK, dict(collapsed=True))
     text = next(Path(runner.work_dir).rglob('*.log')).read_text()
-    assert 'collapse? after 9 iterations the student gives nearly the same ' \
-        'features' in text
+    assert 'collapse? after 9 iterations the student gives nearly the same features' in text
     row = [x for x in scalars(runner) if 'collapse/std' in x][-1]
     assert row['collapse/std'] < 0.1 and row['collapse/erank'] < 2
 
 
 def test_mistakes_stop_the_run_before_it_trains(tmp_path):
     for name, change, message in (
-            ('k', dict(k=25), 'k = 25 is larger than the bank of 24'),
-            ('teacher', dict(branch='teacher'), 'has no teacher'),
-            ('empty', dict(test=dict(type='KNNTestPictures', length=0)),
-             'the test set is empty')):
+        ('k', dict(k=25), 'k = 25 is larger than the bank of 24'),
+        ('teacher', dict(branch='teacher'), 'has no teacher'),
+        ('empty', dict(test=dict(type='KNNTestPictures', length=0)), 'the test set is empty'),
+    ):
         with pytest.raises(ValueError, match=message):
             run(tmp_path / name, dict(HOOK, **change))
         assert not list((tmp_path / name).rglob('*.pth'))
 
 
-@pytest.mark.parametrize('change,message', [
-    (dict(k=0), 'k must be'), (dict(k=[]), 'k must be'),
-    (dict(interval=0), 'interval'), (dict(temperature=0), 'temperature'),
-    (dict(branch='techer'), "did you mean 'teacher'"),
-    (dict(pool='clss'), "did you mean 'cls'")])
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        (dict(k=0), 'k must be'),
+        (dict(k=[]), 'k must be'),
+        (dict(interval=0), 'interval'),
+        (dict(temperature=0), 'temperature'),
+        (dict(branch='techer'), "did you mean 'teacher'"),
+        (dict(pool='clss'), "did you mean 'cls'"),
+    ],
+)
 def test_wrong_arguments_are_named(change, message):
     with pytest.raises(ValueError, match=message):
-        KNNHook(**{**{k: v for k, v in HOOK.items() if k != 'type'},
-                   **change})
+        KNNHook(**{**{k: v for k, v in HOOK.items() if k != 'type'}, **change})
 
 
 def test_the_branch_of_a_method_is_one_rule(tmp_path):
@@ -199,14 +218,19 @@ def test_the_branch_of_a_method_is_one_rule(tmp_path):
 
     from mssl_plugins.checkpoints.reader import read
     from mssl_plugins.evaluation.inputs import build_model
+
     cfg = Config.fromfile(ROOT / 'configs/dino/dino_vit-mini_1xb64-coslr-6e_scenes.py')
     cfg.default_scope = 'mmpretrain'
     model = MODELS.build(dict(cfg.model, _scope_='mmpretrain'))
     for p in model.teacher.parameters():
         p.data.fill_(0.5)
     state = dict(model.state_dict())
-    torch.save(dict(state_dict={**state, 'teacher.steps': torch.tensor(3)},
-                    meta=dict(cfg=cfg.pretty_text)), tmp_path / 'dino.pth')
+    torch.save(
+        dict(
+            state_dict={**state, 'teacher.steps': torch.tensor(3)}, meta=dict(cfg=cfg.pretty_text)
+        ),
+        tmp_path / 'dino.pth',
+    )
     found = read(tmp_path / 'dino.pth')
     built, said = build_model(cfg, str(tmp_path / 'dino.pth'))
     assert found.source['branch'] == 'teacher' and said.startswith('teacher backbone')

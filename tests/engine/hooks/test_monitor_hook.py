@@ -1,4 +1,5 @@
 """Measures on held-out images while a run trains, through the stock runner."""
+
 import json
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 from mssl_plugins.engine.hooks.monitor_hook import DrawnViews, MonitorHook
 
-HOOK = '''
+HOOK = """
 held_out = dict(
     type='mmpretrain.CustomDataset', data_prefix={folder!r}, with_label=False)
 custom_hooks = [dict(
@@ -18,7 +19,7 @@ custom_hooks = [dict(
         dict(type='LoadImageFromFile'),
         dict(type='mssl_plugins.Views', views=[dict(num=1, size=32, scale=(0.5, 1.))]),
         dict(type='mssl_plugins.PackViews')])))]
-'''
+"""
 
 
 @pytest.fixture
@@ -41,8 +42,13 @@ def test_measures_rise_from_a_baseline_and_survive_a_resume(tmp_path, tiny_confi
         assert 0 <= entry['alignment'] <= 4 and entry['uniformity'] <= 0
         assert 1 <= entry['rankme'] <= 24 and entry['std'] > 0 and entry['lidar'] >= 1
     assert 'in brackets at initialization' in done.text
-    done = train(config, '--work-dir', tmp_path / 'parts', '--cfg-options',
-                 'default_hooks.checkpoint.max_keep_ckpts=4')
+    done = train(
+        config,
+        '--work-dir',
+        tmp_path / 'parts',
+        '--cfg-options',
+        'default_hooks.checkpoint.max_keep_ckpts=4',
+    )
     half = tmp_path / 'parts/epoch_2.pth'
     done = train(config, '--work-dir', tmp_path / 'parts', '--resume', half)
     assert done.status == 0, done.text
@@ -69,7 +75,13 @@ def test_views_of_an_image_differ_and_come_again():
 
     views = DrawnViews(Echo(), 2, seed=5)
     assert [views[i] for i in range(len(views))] == [
-        (0, 5, 0), (0, 5, 1), (1, 5, 0), (1, 5, 1), (2, 5, 0), (2, 5, 1)]
+        (0, 5, 0),
+        (0, 5, 1),
+        (1, 5, 0),
+        (1, 5, 1),
+        (2, 5, 0),
+        (2, 5, 1),
+    ]
 
 
 def test_wrong_arguments():

@@ -1,4 +1,5 @@
 """The ViT against timm's, mmpretrain's and the formulas written out."""
+
 import pytest
 import torch
 from mmpretrain.models.backbones import VisionTransformer
@@ -68,12 +69,29 @@ def test_keys_go_to_timm_and_back(timm_pair):
 def test_keys_with_layer_scale_norms_and_average_pooling():
     timm = pytest.importorskip('timm')
     theirs = timm.models.VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, mlp_ratio=2,
-        init_values=1., pre_norm=True, global_pool='avg', fc_norm=True, num_classes=0).eval()
+        img_size=32,
+        patch_size=8,
+        embed_dim=48,
+        depth=2,
+        num_heads=3,
+        mlp_ratio=2,
+        init_values=1.0,
+        pre_norm=True,
+        global_pool='avg',
+        fc_norm=True,
+        num_classes=0,
+    ).eval()
     for p in theirs.parameters():
         nn.init.normal_(p, std=0.3)
-    ours = ViT(TINY, img_size=32, patch_size=8, pre_norm=True, layer_scale_init_value=1.,
-               out_type='avg_featmap', final_norm=False)
+    ours = ViT(
+        TINY,
+        img_size=32,
+        patch_size=8,
+        pre_norm=True,
+        layer_scale_init_value=1.0,
+        out_type='avg_featmap',
+        final_norm=False,
+    )
     ours.load_state_dict(to_ours(theirs.state_dict()))
     ours.eval()
     x = torch.randn(2, 3, 32, 32)
@@ -87,12 +105,16 @@ def test_keys_that_do_not_fit_are_named():
         from_ours(tiny(mask_bias=dict()).state_dict(), 'vit', 'timm')
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(arch='deit-tiny'),
-    dict(arch=TINY, out_type='featmap', out_indices=[0, 1]),
-    dict(arch=TINY, out_type='avg_featmap', with_cls_token=False, final_norm=False),
-    dict(arch=TINY, out_type='raw', pre_norm=True, layer_scale_init_value=0.1),
-], ids=['deit-tiny', 'featmap', 'avg_featmap', 'raw'])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(arch='deit-tiny'),
+        dict(arch=TINY, out_type='featmap', out_indices=[0, 1]),
+        dict(arch=TINY, out_type='avg_featmap', with_cls_token=False, final_norm=False),
+        dict(arch=TINY, out_type='raw', pre_norm=True, layer_scale_init_value=0.1),
+    ],
+    ids=['deit-tiny', 'featmap', 'avg_featmap', 'raw'],
+)
 def test_it_is_mmpretrains_with_the_same_keys(kwargs, images):
     """Forward, backward and state dict against mmpretrain's own class."""
     kwargs = dict(img_size=32, patch_size=4, **kwargs)
@@ -131,7 +153,8 @@ def test_every_arch_of_mmpretrain_builds(arch):
 
 def test_deit_small_is_vit_s():
     assert ViT.arch_zoo['deit-small'] == dict(
-        embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536)
+        embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536
+    )
 
 
 @pytest.mark.parametrize('size', [(32, 32), (16, 48)])
@@ -147,8 +170,8 @@ def test_class_attention_equals_the_formula(size):
     qkv = last.attn.qkv(last.ln1(t))
     for b in range(2):
         for h in range(3):
-            q = qkv[b, 0, 16 * h:16 * (h + 1)]
-            keys = qkv[b, :, 48 + 16 * h:48 + 16 * (h + 1)]
+            q = qkv[b, 0, 16 * h : 16 * (h + 1)]
+            keys = qkv[b, :, 48 + 16 * h : 48 + 16 * (h + 1)]
             weights = torch.exp(keys @ q / 4)
             want = (weights / weights.sum())[1:].float()
             torch.testing.assert_close(got[b, h], want, rtol=1e-4, atol=1e-6)
@@ -188,7 +211,8 @@ def test_masked_tokens_are_replaced_before_the_positions(images):
     torch.testing.assert_close(vit.forward_tokens(hidden, mask), want)
     by_tensor = vit.forward_tokens(images, mask, replacement=vit.mask_token)
     by_function = vit.forward_tokens(
-        images, mask, replacement=lambda patches, mask: vit.mask_token.expand_as(patches))
+        images, mask, replacement=lambda patches, mask: vit.mask_token.expand_as(patches)
+    )
     assert torch.equal(by_tensor, by_function)
     torch.testing.assert_close(by_tensor, want)
 
@@ -204,10 +228,11 @@ def test_kept_tokens_go_through_alone_with_their_positions(images):
         t = torch.stack(tokens)[None]
         for layer in vit.layers:
             t = layer(t)
-        torch.testing.assert_close(got[b:b + 1], vit.ln1(t))
+        torch.testing.assert_close(got[b : b + 1], vit.ln1(t))
     everything = torch.arange(16).expand(2, -1)
-    torch.testing.assert_close(vit.forward_tokens(images, keep=everything),
-                               vit.forward_tokens(images))
+    torch.testing.assert_close(
+        vit.forward_tokens(images, keep=everything), vit.forward_tokens(images)
+    )
 
 
 def test_positions_of_other_sizes_are_trained():
@@ -237,8 +262,10 @@ def test_drop_path_is_on_in_training_only(images):
 
 def test_layer_decay_knows_the_new_parameters():
     vit = tiny(mask_token=True, mask_bias=dict())
-    depth = {name: vit.get_layer_depth(f'backbone.{name}', 'backbone.')
-             for name, _ in vit.named_parameters()}
+    depth = {
+        name: vit.get_layer_depth(f'backbone.{name}', 'backbone.')
+        for name, _ in vit.named_parameters()
+    }
     assert depth['mask_token'] == depth['cls_token'] == (0, 4)
     assert depth['mask_bias.a.1'] == depth['layers.1.ln1.weight'] == (2, 4)
     assert vit.get_layer_depth('head.mask_token', 'backbone.') == (3, 4)
@@ -250,15 +277,19 @@ def test_init_weights_draws_the_mask_token():
     assert 0.01 < vit.mask_token.std() < 0.03
 
 
-@pytest.mark.parametrize('call, words', [
-    (dict(x=torch.zeros(2, 3, 32, 30)), r'8 x 8, got \(2, 3, 32, 30\)'),
-    (dict(mask=torch.zeros(2, 16)), 'bool of shape'),
-    (dict(mask=torch.zeros(2, 15, dtype=torch.bool)), r'\(2, 16\).*\(2, 15\)'),
-    (dict(mask=torch.zeros(2, 16, dtype=torch.bool)), 'mask_token=True'),
-    (dict(mask=torch.zeros(2, 16, dtype=torch.bool), replacement='mask_tokn'), 'did you mean'),
-    (dict(keep=torch.zeros(2, 3)), 'long indices'),
-    (dict(relation=torch.zeros(2, 1, 16, 16)), 'class token'),
-], ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.parametrize(
+    'call, words',
+    [
+        (dict(x=torch.zeros(2, 3, 32, 30)), r'8 x 8, got \(2, 3, 32, 30\)'),
+        (dict(mask=torch.zeros(2, 16)), 'bool of shape'),
+        (dict(mask=torch.zeros(2, 15, dtype=torch.bool)), r'\(2, 16\).*\(2, 15\)'),
+        (dict(mask=torch.zeros(2, 16, dtype=torch.bool)), 'mask_token=True'),
+        (dict(mask=torch.zeros(2, 16, dtype=torch.bool), replacement='mask_tokn'), 'did you mean'),
+        (dict(keep=torch.zeros(2, 3)), 'long indices'),
+        (dict(relation=torch.zeros(2, 1, 16, 16)), 'class token'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
 def test_wrong_input_is_refused(call, words):
     call = {**dict(x=torch.zeros(2, 3, 32, 32)), **call}
     with pytest.raises(ValueError, match=words):
@@ -270,19 +301,20 @@ def test_wrong_construction_is_refused():
         ViT('deit-smal')
     with pytest.raises(ValueError, match='with_cls_token'):
         tiny(with_cls_token=False, out_type='raw').forward_tokens(
-            torch.zeros(1, 3, 32, 32), return_attention=True)
+            torch.zeros(1, 3, 32, 32), return_attention=True
+        )
 
 
 def test_it_starts_as_dino_does():
     """Truncated normal 0.02 everywhere, zero biases, a random class token; patches as torch's."""
     torch.manual_seed(0)
-    vit = ViT('deit-tiny', img_size=64, patch_size=8, weight_init='dino', mask_bias=dict(init=2.))
+    vit = ViT('deit-tiny', img_size=64, patch_size=8, weight_init='dino', mask_bias=dict(init=2.0))
     before = vit.patch_embed.projection.weight.detach().clone()
     vit.init_weights()
     linear = [m for m in vit.modules() if isinstance(m, nn.Linear)]
     assert len(linear) == 12 * 4 and not any(m.bias.any() for m in linear)
     for w in [m.weight for m in linear] + [vit.cls_token, vit.pos_embed]:
-        error = 5 * 0.02 / (2 * w.numel())**0.5  # 5 standard errors of a deviation
+        error = 5 * 0.02 / (2 * w.numel()) ** 0.5  # 5 standard errors of a deviation
         assert abs(float(w.detach().std()) - 0.02) < error
     assert torch.equal(before, vit.patch_embed.projection.weight)
     assert bool((vit.mask_bias.a[0] == 2).all())
@@ -293,7 +325,7 @@ def cubic(x):
     x = abs(x)
     if x <= 1:
         return 1.25 * x**3 - 2.25 * x**2 + 1
-    return -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.
+    return -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
 
 
 @pytest.mark.parametrize('grid', [(3, 3), (2, 6)])
@@ -307,8 +339,9 @@ def test_position_embeddings_by_dinos_formula(grid):
             y, x = ((n + 0.5) * 7 / (g + 0.1) - 0.5 for n, g in zip((i, j), grid))
             for r in range(int(y // 1) - 1, int(y // 1) + 3):
                 for c in range(int(x // 1) - 1, int(x // 1) + 3):
-                    want[i, j] += cubic(y - r) * cubic(x - c) * table[
-                        min(max(r, 0), 6), min(max(c, 0), 6)]
+                    want[i, j] += (
+                        cubic(y - r) * cubic(x - c) * table[min(max(r, 0), 6), min(max(c, 0), 6)]
+                    )
     got = vit.resized_pos_embed(grid)
     assert torch.equal(got[:, 0], vit.pos_embed[:, 0])
     torch.testing.assert_close(got[0, 1:].view_as(want).double(), want, rtol=0, atol=1e-5)

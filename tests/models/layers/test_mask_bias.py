@@ -1,4 +1,5 @@
 """Mask-guided attention bias: token vectors, and the bias folded into the attention."""
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +13,16 @@ from mssl_plugins.models.layers.mask_bias import MaskBias, segment_coverage
 K = 16
 
 
-@pytest.mark.parametrize('dtype, top', [(torch.uint8, 3), (torch.uint8, 20), (torch.uint16, 3000),
-                                        (torch.int32, 20), (torch.int64, 10**9)])
+@pytest.mark.parametrize(
+    'dtype, top',
+    [
+        (torch.uint8, 3),
+        (torch.uint8, 20),
+        (torch.uint16, 3000),
+        (torch.int32, 20),
+        (torch.int64, 10**9),
+    ],
+)
 def test_segment_coverage_is_the_coverage_by_the_largest_segments(dtype, top):
     rng = np.random.default_rng(0)
     labels = np.unique(np.append(rng.integers(1, top + 1, 30), top))
@@ -32,12 +41,15 @@ def test_a_picture_without_background_keeps_its_segments():
     assert segment_coverage(segments, 2, 2).tolist() == [[[0.75, 0.25]]]
 
 
-@pytest.mark.parametrize('segments, error, words', [
-    (torch.zeros(1, 8, 8), TypeError, 'integer label map'),
-    (torch.zeros(8, 8, dtype=torch.long), ValueError, r'\(B, H, W\)'),
-    (torch.zeros(1, 8, 10, dtype=torch.long), ValueError, '8 x 10 px'),
-    (torch.full((1, 8, 8), -1), ValueError, 'got -1'),
-])
+@pytest.mark.parametrize(
+    'segments, error, words',
+    [
+        (torch.zeros(1, 8, 8), TypeError, 'integer label map'),
+        (torch.zeros(8, 8, dtype=torch.long), ValueError, r'\(B, H, W\)'),
+        (torch.zeros(1, 8, 10, dtype=torch.long), ValueError, '8 x 10 px'),
+        (torch.full((1, 8, 8), -1), ValueError, 'got -1'),
+    ],
+)
 def test_wrong_segments_are_refused(segments, error, words):
     with pytest.raises(error, match=words):
         segment_coverage(segments, 4)
@@ -47,7 +59,10 @@ def small_vit(**bias):
     torch.manual_seed(0)
     vit = ViT(
         dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=96),
-        img_size=32, patch_size=8, mask_bias=bias)
+        img_size=32,
+        patch_size=8,
+        mask_bias=bias,
+    )
     for name, p in vit.named_parameters():
         if 'mask_bias' not in name:
             nn.init.normal_(p, std=0.2)
@@ -69,14 +84,29 @@ def written_out(vit, vectors, layer):
     for h in range(2):
         a = vit.mask_bias.a[layer][h] if vit.mask_bias.a is not None else 0
         b = vit.mask_bias.b[layer][h] if vit.mask_bias.b is not None else 0
-        heads.append(torch.stack([torch.stack([torch.stack([
-            a * (ci * cj).sum() + b * (ci.sum() * cj.sum() - (ci * cj).sum())
-            for cj in picture]) for ci in picture]) for picture in c]))
+        heads.append(
+            torch.stack(
+                [
+                    torch.stack(
+                        [
+                            torch.stack(
+                                [
+                                    a * (ci * cj).sum()
+                                    + b * (ci.sum() * cj.sum() - (ci * cj).sum())
+                                    for cj in picture
+                                ]
+                            )
+                            for ci in picture
+                        ]
+                    )
+                    for picture in c
+                ]
+            )
+        )
     return torch.stack(heads, 1)
 
 
-@pytest.mark.parametrize('bias', [dict(), dict(negative=True),
-                                  dict(positive=False, negative=True)])
+@pytest.mark.parametrize('bias', [dict(), dict(negative=True), dict(positive=False, negative=True)])
 def test_folded_bias_equals_explicit_bias(bias):
     """Values and gradients of everything, a and b too; the reference runs in float64."""
     vit, (x, c) = small_vit(**bias), batch()
@@ -139,12 +169,12 @@ def test_zero_bias_is_the_plain_network_bit_for_bit(bias, trainable, dtype):
 def test_the_bias_of_one_segment_draws_its_tokens_together():
     """Sign of a: with a large a, tokens attend to their own segment."""
     bias = MaskBias(1, 1)
-    nn.init.constant_(bias.a[0], 50.)
+    nn.init.constant_(bias.a[0], 50.0)
     c = torch.eye(2).repeat_interleave(2, 0)[None]  # tokens 0, 1 | 2, 3
     q = torch.zeros(1, 1, 4, 8)
     v = torch.eye(4, 8)[None, None]
     out = attend(q, q, v, bias(c)[0])[0, :, :4]
-    expected = torch.block_diag(torch.full((2, 2), .5), torch.full((2, 2), .5))
+    expected = torch.block_diag(torch.full((2, 2), 0.5), torch.full((2, 2), 0.5))
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-6)
 
 
@@ -179,7 +209,8 @@ def test_several_backward_passes_and_no_grad():
 def peak(run):
     """Most bytes allocated at once while ``run()`` runs, less those at its start."""
     with torch.profiler.profile(
-            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
         run()
     events = [e for e in profiler.profiler.kineto_results.events() if e.name() == '[memory]']
     clock = 'start_ns' if hasattr(events[0], 'start_ns') else 'start_us'
@@ -192,7 +223,9 @@ def test_peak_memory_at_vit8_grows_by_at_most_a_tenth(negative):
     """785 tokens, heads of 64, K = 32, 12 layers, as ViT-S/8 at 224 px; fewer heads."""
     vit = ViT(
         dict(embed_dims=64, num_layers=12, num_heads=1, feedforward_channels=256),
-        patch_size=8, mask_bias=dict(negative=negative))
+        patch_size=8,
+        mask_bias=dict(negative=negative),
+    )
     nn.init.constant_(vit.mask_bias.a[0], 0.1)
     x, c = torch.randn(1, 3, 224, 224), torch.rand(1, 784, 32) / 32
 
@@ -217,11 +250,16 @@ def test_wrong_use_of_the_bias_is_refused():
         small_vit().forward_tokens(x, coverage=c[:, 1:])
 
 
-@pytest.mark.parametrize('bias, start', [
-    (dict(init=2.), dict(a=2.)), (dict(negative=True, init=2.), dict(a=2., b=2.)),
-    (dict(negative=True, init=dict(positive=2.)), dict(a=2., b=0.)),
-    (dict(positive=False, negative=True, init=dict(negative=-1.)), dict(b=-1.)),
-    (dict(negative=True), dict(a=0., b=0.))])
+@pytest.mark.parametrize(
+    'bias, start',
+    [
+        (dict(init=2.0), dict(a=2.0)),
+        (dict(negative=True, init=2.0), dict(a=2.0, b=2.0)),
+        (dict(negative=True, init=dict(positive=2.0)), dict(a=2.0, b=0.0)),
+        (dict(positive=False, negative=True, init=dict(negative=-1.0)), dict(b=-1.0)),
+        (dict(negative=True), dict(a=0.0, b=0.0)),
+    ],
+)
 def test_where_the_bias_starts(bias, start):
     """Frozen at 2 the network is the one with the explicit bias; at 0 the plain one."""
     vit, (x, c) = small_vit(**bias), batch()
@@ -238,4 +276,4 @@ def test_where_the_bias_starts(bias, start):
 
 def test_a_start_of_an_absent_relation_is_refused():
     with pytest.raises(ValueError, match='allowed are positive'):
-        MaskBias(1, 1, init=dict(negative=2.))
+        MaskBias(1, 1, init=dict(negative=2.0))

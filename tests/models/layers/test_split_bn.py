@@ -1,4 +1,5 @@
 """SplitBN against BatchNorm of each part, in both memory layouts."""
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ def test_parts_are_normalized_by_themselves(layout, splits):
     torch.manual_seed(0)
     norm = SplitBatchNorm2d(3, num_splits=splits).double()
     with torch.no_grad():
-        norm.weight.uniform_(.5, 1.5)
+        norm.weight.uniform_(0.5, 1.5)
         norm.bias.normal_()
     x = torch.randn(8, 3, 5, 4, dtype=torch.double).to(memory_format=layout).requires_grad_()
     y = norm(x)
@@ -29,4 +30,4 @@ def test_parts_are_normalized_by_themselves(layout, splits):
     assert torch.allclose(norm.running_mean, torch.stack(means).mean(0))
     assert torch.allclose(norm.running_var, torch.stack(variances).mean(0))
     assert norm.num_batches_tracked == 1
-    assert torch.autograd.gradcheck(norm, (x, ))
+    assert torch.autograd.gradcheck(norm, (x,))

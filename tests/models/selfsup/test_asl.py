@@ -1,4 +1,5 @@
 """ASL against formulas written out patch by patch in float64."""
+
 import math
 import shutil
 
@@ -15,7 +16,6 @@ from mssl_plugins.models.masking import random_keep, token_indices
 B, L, LM, D = 5, 9, 6, 4
 
 
-
 def data(batch=B, seed=0):
     torch.manual_seed(seed)
     mask = random_keep(batch, (3, 3), LM / L)[1]
@@ -25,25 +25,30 @@ def data(batch=B, seed=0):
 
 def reference(p, x, masked, negatives, temperature):
     """lambda / D * mean L_single: one patch, one pseudo label at a time."""
-    lam, total = temperature * D, 0.
+    lam, total = temperature * D, 0.0
     p, x, masked = p.tolist(), x.tolist(), masked.tolist()
     for b, row in enumerate(p):
         for i, patch in enumerate(row):
             members = []  # B of this patch
             for c, labels in enumerate(x):
                 for j, label in enumerate(labels):
-                    if (negatives == 'batch' or negatives == 'image' and c == b
-                            or negatives == 'index' and masked[c][j] == masked[b][i]):
+                    if (
+                        negatives == 'batch'
+                        or negatives == 'image'
+                        and c == b
+                        or negatives == 'index'
+                        and masked[c][j] == masked[b][i]
+                    ):
                         members.append(label)
 
             def similarity(label):
-                return math.exp(-sum((s - t)**2 for s, t in zip(patch, label)) / lam)
+                return math.exp(-sum((s - t) ** 2 for s, t in zip(patch, label)) / lam)
 
             total -= math.log(similarity(x[b][i]) / sum(map(similarity, members)))
     return temperature * total / (B * LM)
 
 
-@pytest.mark.parametrize('temperature', [0.3, 2.])
+@pytest.mark.parametrize('temperature', [0.3, 2.0])
 @pytest.mark.parametrize('negatives', PatchContrast.NEGATIVES)
 def test_l_single_is_the_printed_formula(negatives, temperature):
     p, x, masked = data()
@@ -57,7 +62,8 @@ def test_gradient_is_the_numerical_one(negatives):
     p, x, masked = data()
     contrast = PatchContrast(negatives, 0.5, chunk=4)
     assert torch.autograd.gradcheck(
-        lambda p: contrast(p, x, masked), p.requires_grad_(), eps=1e-6, atol=1e-6)
+        lambda p: contrast(p, x, masked), p.requires_grad_(), eps=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize('negatives', PatchContrast.NEGATIVES)
@@ -82,11 +88,11 @@ def test_gradient_is_that_of_the_squared_error_plus_repulsion():
     p, x, masked = data()
     p.requires_grad_()
     contrast = PatchContrast('batch', 0.5)
-    own, = torch.autograd.grad(contrast(p, x, masked), p)
-    mse, = torch.autograd.grad((p - x).pow(2).mean(), p)
+    (own,) = torch.autograd.grad(contrast(p, x, masked), p)
+    (mse,) = torch.autograd.grad((p - x).pow(2).mean(), p)
     weight = (-torch.cdist(p.flatten(0, 1), x.flatten(0, 1)).pow(2) / (0.5 * D)).softmax(1)
     mean = (weight @ x.flatten(0, 1)).view_as(x)
-    rest, = torch.autograd.grad((p - mean.detach()).pow(2).mean(), p)
+    (rest,) = torch.autograd.grad((p - mean.detach()).pow(2).mean(), p)
     torch.testing.assert_close(own, mse - rest)
 
 
@@ -120,7 +126,7 @@ def test_memory_grows_linearly_with_the_number_of_predictions(negatives):
 
     small, middle, large = map(step, (64, 128, 256))
     assert large - middle < 2.2 * (middle - small)  # 4 x for a quadratic loss
-    quadratic = (256 * LM)**2 * 8
+    quadratic = (256 * LM) ** 2 * 8
     assert large < quadratic / 4
     if negatives == 'batch':  # the measure sees what is not chunked
         assert step(256, None) > quadratic
@@ -138,10 +144,14 @@ def test_memory_of_a_step_grows_linearly_with_the_batch():
     assert large - middle < 2.1 * (middle - small)
 
 
-@pytest.mark.parametrize('wrong, words', [
-    (dict(negatives='bach'), "did you mean 'batch'"),
-    (dict(temperature=0), 'temperature must be positive, got 0'),
-    (dict(chunk=0), 'chunk must be at least 1')])
+@pytest.mark.parametrize(
+    'wrong, words',
+    [
+        (dict(negatives='bach'), "did you mean 'batch'"),
+        (dict(temperature=0), 'temperature must be positive, got 0'),
+        (dict(chunk=0), 'chunk must be at least 1'),
+    ],
+)
 def test_wrong_arguments_are_named(wrong, words):
     with pytest.raises(ValueError, match=words):
         PatchContrast(**wrong)
@@ -164,6 +174,7 @@ def _worker(rank, port, queue):
 
 def test_two_processes_equal_one():
     import socket
+
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
@@ -195,12 +206,14 @@ def test_without_weight_and_layer_it_is_mae_bit_for_bit():
     optimizers = []
     for model in models:
         model.float().train()
-        optimizers.append(torch.optim.AdamW(
-            [p for p in model.parameters() if p.requires_grad], lr=1e-2))
+        optimizers.append(
+            torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+        )
     for i in range(3):
         losses = [step(model, x, i) for model in models]
         assert losses[0].keys() == losses[1].keys() and torch.equal(
-            losses[0]['loss_mae'], losses[1]['loss_mae'])
+            losses[0]['loss_mae'], losses[1]['loss_mae']
+        )
         for model, optimizer in zip(models, optimizers):
             optimizer.step()
             optimizer.zero_grad()
@@ -209,10 +222,10 @@ def test_without_weight_and_layer_it_is_mae_bit_for_bit():
 
 
 @pytest.mark.parametrize('sem', ['contrast_targets', 'contrast_branches', 'reconstruct'])
-@pytest.mark.parametrize('weight', [1., 0.5])
+@pytest.mark.parametrize('weight', [1.0, 0.5])
 def test_loss_of_both_branches(sem, weight):
     x = images()
-    model = build('ASL', sem=sem, weight=weight, contrast=dict(temperature=.3)).eval()
+    model = build('ASL', sem=sem, weight=weight, contrast=dict(temperature=0.3)).eval()
     torch.manual_seed(5)
     losses = model.loss([x])
     torch.manual_seed(5)
@@ -225,9 +238,9 @@ def test_loss_of_both_branches(sem, weight):
         expected = (second - target).pow(2).mean()
     else:
         label = (target if sem == 'contrast_targets' else first).flatten(0, 1)
-        p, lam = second.flatten(0, 1), .3 * label.shape[1]
+        p, lam = second.flatten(0, 1), 0.3 * label.shape[1]
         similar = (-torch.cdist(p, label).pow(2) / lam).exp()
-        expected = .3 * -(similar.diag() / similar.sum(1)).log().mean()
+        expected = 0.3 * -(similar.diag() / similar.sum(1)).log().mean()
     torch.testing.assert_close(losses['loss_sem'], weight * expected)
 
 
@@ -238,7 +251,7 @@ def test_dropout_makes_the_second_branch_another_in_training():
     f = model.encode(x, keep, None)
     assert not torch.equal(model.layer(f), model.layer(f))
     rates = {m.p for m in model.layer.modules() if isinstance(m, torch.nn.Dropout)}
-    assert rates == {.5}
+    assert rates == {0.5}
     model.eval()
     assert torch.equal(model.layer(f), model.layer(f))
 
@@ -253,7 +266,7 @@ def test_no_gradient_reaches_the_pseudo_label():
 
 
 def test_every_trained_parameter_has_a_gradient_in_one_decoder_pass():
-    for weight in (0., 1.):  # data-parallel training needs it at w = 0, too
+    for weight in (0.0, 1.0):  # data-parallel training needs it at w = 0, too
         model, calls = build('ASL', weight=weight), []
         model.neck.register_forward_hook(lambda *_: calls.append(1))
         step(model, images())
@@ -266,11 +279,15 @@ def test_the_layer_is_outside_the_backbone():
     assert {k for k in asl if k not in mae} == {k for k in asl if k.startswith('layer.')} != set()
 
 
-@pytest.mark.parametrize('wrong, words', [
-    (dict(sem='contrast_target'), "did you mean 'contrast_targets'"),
-    (dict(weight=-1), 'must not be negative'),
-    (dict(sem='contrast_branches', layer=None), 'needs the layer T'),
-    (dict(contrast=dict(negatives='images')), "did you mean 'image'")])
+@pytest.mark.parametrize(
+    'wrong, words',
+    [
+        (dict(sem='contrast_target'), "did you mean 'contrast_targets'"),
+        (dict(weight=-1), 'must not be negative'),
+        (dict(sem='contrast_branches', layer=None), 'needs the layer T'),
+        (dict(contrast=dict(negatives='images')), "did you mean 'image'"),
+    ],
+)
 def test_wrong_settings_are_named(wrong, words):
     with pytest.raises(ValueError, match=words):
         build('ASL', **wrong)

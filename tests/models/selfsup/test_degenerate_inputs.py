@@ -1,4 +1,5 @@
 """Every method on images that say nothing: finite losses and usable gradients."""
+
 import numpy as np
 import pytest
 import torch
@@ -14,26 +15,45 @@ from mssl_plugins.registry import MODELS, TRANSFORMS
 
 BATCH = 8
 NAMES = [
-    'dino/dino_vit-mini', 'dino/dino-bn_vit-mini', 'mst/mst_vit-mini', 'mst/mst-random_vit-mini',
-    'mae/mae_vit-mini', 'asl/asl_vit-mini', 'asl/asl-branches_vit-mini',
-    'maskco/maskco_resnet18', 'mask_guided/mask-guided_dino_vit-mini',
+    'dino/dino_vit-mini',
+    'dino/dino-bn_vit-mini',
+    'mst/mst_vit-mini',
+    'mst/mst-random_vit-mini',
+    'mae/mae_vit-mini',
+    'asl/asl_vit-mini',
+    'asl/asl-branches_vit-mini',
+    'maskco/maskco_resnet18',
+    'mask_guided/mask-guided_dino_vit-mini',
     'mask_guided/mask-guided_mae_vit-mini',
-    *(f'mixmask/{mix}{base}_resnet18' for base in ('moco', 'simclr', 'byol', 'simsiam')
-      for mix in ('', 'mixmask_'))]
+    *(
+        f'mixmask/{mix}{base}_resnet18'
+        for base in ('moco', 'simclr', 'byol', 'simsiam')
+        for mix in ('', 'mixmask_')
+    ),
+]
 IMAGES = dict(
     black=lambda i: np.zeros((32, 32, 3), np.uint8),
     constant=lambda i: np.full((32, 32, 3), (200, 30, 90), np.uint8),
-    identical=lambda i: np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    identical=lambda i: np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8),
+)
 
 
 def views(cfg, image):
     """A batch as the recipe's own transform makes it, segments (one for all) given."""
-    pipeline = Compose([TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline
-                        if step.type != 'mssl_plugins.LoadSegments'])
+    pipeline = Compose(
+        [
+            TRANSFORMS.build(step)
+            for step in cfg.train_dataloader.dataset.pipeline
+            if step.type != 'mssl_plugins.LoadSegments'
+        ]
+    )
     segments = np.zeros((32, 32), np.uint16)
-    return default_collate([
-        pipeline(dict(img=image(i), segments=segments, sample_idx=i, img_shape=(32, 32)))
-        for i in range(BATCH)])
+    return default_collate(
+        [
+            pipeline(dict(img=image(i), segments=segments, sample_idx=i, img_shape=(32, 32)))
+            for i in range(BATCH)
+        ]
+    )
 
 
 @pytest.fixture(scope='module', params=NAMES)
@@ -54,8 +74,10 @@ def test_losses_and_gradients_are_finite(recipe, kind):
 @pytest.mark.parametrize('target', ['image', 'masked'])
 @pytest.mark.parametrize('kind', IMAGES)
 def test_all_patches_masked(target, kind):
-    recipe = Config.fromfile(str(ROOT / 'configs/mst/mst-random_vit-mini_1xb64-coslr-6e_cifar10.py'))  # noqa: E501
-    recipe.model.update(q=1., p=1., target=target)
+    recipe = Config.fromfile(
+        str(ROOT / 'configs/mst/mst-random_vit-mini_1xb64-coslr-6e_cifar10.py')
+    )  # noqa: E501
+    recipe.model.update(q=1.0, p=1.0, target=target)
     model = MODELS.build(recipe.model)
     model.init_weights()
     losses = steps(model.train(), views(recipe, IMAGES[kind]))
@@ -95,7 +117,7 @@ def test_unit_is_normalize_but_for_vectors_without_a_direction():
     (unit(ours) * weight).sum().backward()
     assert torch.allclose(unit(x), torch.stack(expected), atol=0, rtol=1e-12)
     assert torch.allclose(ours.grad, inputs.grad, atol=1e-12, rtol=1e-9)
-    for scale in (0., 1e-9):
+    for scale in (0.0, 1e-9):
         nothing = (x * scale).requires_grad_()
         (unit(nothing) * weight).sum().backward()
         assert (nothing.grad == 0).all() and unit(nothing).isfinite().all()

@@ -1,4 +1,5 @@
 """DINO against formulas written out image by image in float64."""
+
 import copy
 import math
 
@@ -40,8 +41,8 @@ def test_loss_and_center():
     expected = loss_reference(student, teacher, loss.center, 0.1, 0.06)
     given = loss(student, teacher)
     assert float(given.detach()) == pytest.approx(float(expected.detach()), abs=1e-9)
-    ours, = torch.autograd.grad(given, student)
-    theirs, = torch.autograd.grad(expected, student)
+    (ours,) = torch.autograd.grad(given, student)
+    (theirs,) = torch.autograd.grad(expected, student)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
 
     before = loss.center.clone()
@@ -68,9 +69,14 @@ def test_uniform_teacher_gives_log_k():
     )
 
 
-@pytest.mark.parametrize('kwargs, text', [
-    (dict(teacher_temp=0), 'positive'), (dict(student_temp=-1), 'positive'),
-    (dict(center_momentum=1.5), r'\[0, 1\]')])
+@pytest.mark.parametrize(
+    'kwargs, text',
+    [
+        (dict(teacher_temp=0), 'positive'),
+        (dict(student_temp=-1), 'positive'),
+        (dict(center_momentum=1.5), r'\[0, 1\]'),
+    ],
+)
 def test_loss_refuses(kwargs, text):
     with pytest.raises(ValueError, match=text):
         DINOLoss(K, **kwargs)
@@ -105,10 +111,10 @@ def test_prototypes_as_torch_normalises_weights():
 def test_head_normalises_each_view_by_itself():
     head = DINOHead(DIM, K, 10, 5, use_bn=True).double()
     x = torch.randn(3 * B, DIM, dtype=torch.float64)
-    x[B:2 * B] += 5
+    x[B : 2 * B] += 5
     alone = torch.cat([copy.deepcopy(head)(part) for part in x.chunk(3)])
     torch.testing.assert_close(head(x, 3, 2), alone, rtol=0, atol=1e-10)
-    mean = x[:2 * B] @ head.mlp[0].weight.T + head.mlp[0].bias
+    mean = x[: 2 * B] @ head.mlp[0].weight.T + head.mlp[0].bias
     expected = 0
     for part in mean.chunk(2):  # two moves of 0.1, the third view none
         expected = 0.9 * expected + 0.1 * part.mean(0)
@@ -152,17 +158,21 @@ def test_crops_of_a_size_share_a_pass_and_the_head_has_one():
 
 def test_drop_path_is_the_students():
     model = build(dict(VIT, drop_path_rate=0.5))
-    rates = {net: [m.drop_prob for m in getattr(model, net).modules()
-                   if type(m).__name__ == 'DropPath'] for net in ('backbone', 'teacher')}
+    rates = {
+        net: [m.drop_prob for m in getattr(model, net).modules() if type(m).__name__ == 'DropPath']
+        for net in ('backbone', 'teacher')
+    }
     assert max(rates['backbone']) == 0.5 and rates['teacher'] and max(rates['teacher']) == 0
     x = torch.cat(views()[:2]).float()
     model.train()
-    assert torch.equal(model.teacher([x], [{}], stat_views=1).logits,
-                       model.teacher([x], [{}], stat_views=1).logits)
+    assert torch.equal(
+        model.teacher([x], [{}], stat_views=1).logits, model.teacher([x], [{}], stat_views=1).logits
+    )
 
 
-RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4,
-              norm_cfg=dict(type='BN'))
+RESNET = dict(
+    type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4, norm_cfg=dict(type='BN')
+)
 
 
 def test_resnet_with_statistics_of_global_views():
@@ -184,7 +194,6 @@ def test_resnet_with_statistics_of_global_views():
 
 # --------------------------------------------------------- one step of training
 class Crops(Dataset):
-
     def __init__(self, n=4 * B):
         self.data = views(7, batch=n)
 
@@ -200,20 +209,41 @@ HOOKS_OF_DINO = [
     dict(type='mssl_plugins.TeacherHook'),
     dict(type='mssl_plugins.ClipEachHook', max_norm=CLIP),
     dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
-    dict(type='mssl_plugins.ScheduleHook', schedules=[
-        dict(target='teacher.momentum', start=0.9, end=1.0),
-        dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=2,
-             per_epoch=True),
-        dict(target='optimizer.weight_decay', start=0.04, end=0.4)])]
+    dict(
+        type='mssl_plugins.ScheduleHook',
+        schedules=[
+            dict(target='teacher.momentum', start=0.9, end=1.0),
+            dict(
+                target='criterion.teacher_temp',
+                start=0.04,
+                end=0.07,
+                curve='linear',
+                length=2,
+                per_epoch=True,
+            ),
+            dict(target='optimizer.weight_decay', start=0.04, end=0.4),
+        ],
+    ),
+]
 
 
 def train(tmp_path, model, hooks=HOOKS_OF_DINO, name='run', **kwargs):
-    optim_wrapper = dict(optimizer=dict(type='AdamW', lr=LR, weight_decay=0.04), paramwise_cfg=dict(
-        norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.), **kwargs)
-    Runner(model=model, work_dir=str(tmp_path / name), experiment_name=f'{tmp_path.name}{name}',
-           train_dataloader=DataLoader(Crops(), batch_size=B), optim_wrapper=optim_wrapper,
-           train_cfg=dict(by_epoch=True, max_epochs=EPOCHS), custom_hooks=copy.deepcopy(hooks),
-           default_hooks=dict(checkpoint=None, logger=None), default_scope='mmpretrain').train()
+    optim_wrapper = dict(
+        optimizer=dict(type='AdamW', lr=LR, weight_decay=0.04),
+        paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+        **kwargs,
+    )
+    Runner(
+        model=model,
+        work_dir=str(tmp_path / name),
+        experiment_name=f'{tmp_path.name}{name}',
+        train_dataloader=DataLoader(Crops(), batch_size=B),
+        optim_wrapper=optim_wrapper,
+        train_cfg=dict(by_epoch=True, max_epochs=EPOCHS),
+        custom_hooks=copy.deepcopy(hooks),
+        default_hooks=dict(checkpoint=None, logger=None),
+        default_scope='mmpretrain',
+    ).train()
 
 
 def prepared():
@@ -237,7 +267,7 @@ def test_whole_steps_equal_the_reference(tmp_path):
     for i in range(EPOCHS * n):
         t = (1 - math.cos(math.pi * i / (EPOCHS * n))) / 2
         m, wd, temp = 0.9 + 0.1 * t, 0.04 + 0.36 * t, 0.04 + 0.03 * (i // n) / 2
-        batch = [v[i % n * B:(i % n + 1) * B] for v in data]
+        batch = [v[i % n * B : (i % n + 1) * B] for v in data]
         student = [head_reference(ref.backbone(v)[-1], p) for v in batch]
         with torch.no_grad():
             teacher = [head_reference(ref.teacher.module.backbone(v)[-1], q) for v in batch[:2]]
@@ -281,8 +311,8 @@ def test_frozen_layer_leaves_no_trace(tmp_path):
 
 def test_clip_measures_each_parameter():
     a, b, c = (nn.Parameter(torch.zeros(2)) for _ in range(3))
-    optimizer = torch.optim.SGD([dict(params=[a]), dict(params=[b, c])], lr=1.)
-    a.grad, b.grad = torch.tensor([30., 40.]), torch.tensor([0.3, 0.4])
+    optimizer = torch.optim.SGD([dict(params=[a]), dict(params=[b, c])], lr=1.0)
+    a.grad, b.grad = torch.tensor([30.0, 40.0]), torch.tensor([0.3, 0.4])
     hook = HOOKS.build(dict(type='mssl_plugins.ClipEachHook'))
     run = type('R', (), dict(optim_wrapper=type('O', (), dict(optimizer=optimizer))))
     hook.before_train(run)
@@ -290,7 +320,7 @@ def test_clip_measures_each_parameter():
     torch.testing.assert_close(a.detach(), torch.tensor([-1.8, -2.4]))  # norm 50 -> 3
     torch.testing.assert_close(b.detach(), torch.tensor([-0.3, -0.4]))
     hook.after_train(run)
-    a.grad = torch.tensor([30., 40.])
+    a.grad = torch.tensor([30.0, 40.0])
     optimizer.step()
     assert float(a[0].detach()) < -30
 
@@ -301,9 +331,13 @@ def test_freeze_names_a_parameter(tmp_path):
         train(tmp_path, build(), hooks)
 
 
-@pytest.mark.parametrize('hook, text', [
-    (dict(type='mssl_plugins.ClipEachHook', max_norm=0), 'positive'),
-    (dict(type='mssl_plugins.FreezeHook', names='head', length=-1), 'negative')])
+@pytest.mark.parametrize(
+    'hook, text',
+    [
+        (dict(type='mssl_plugins.ClipEachHook', max_norm=0), 'positive'),
+        (dict(type='mssl_plugins.FreezeHook', names='head', length=-1), 'negative'),
+    ],
+)
 def test_hooks_refuse(hook, text):
     with pytest.raises(ValueError, match=text):
         HOOKS.build(hook)

@@ -1,4 +1,5 @@
 """MAE against mmpretrain's decoder and loops over patches and pixels."""
+
 import math
 
 import numpy as np
@@ -58,29 +59,39 @@ def test_keys_are_mmpretrains():
     model = build().state_dict()
     vit = VisionTransformer(arch=ARCH, img_size=SIZE, patch_size=PATCH, out_type='raw')
     decoder = MAEPretrainDecoder(
-        num_patches=LENGTH, patch_size=PATCH, embed_dim=DIM, decoder_embed_dim=WIDTH,
-        decoder_depth=2, decoder_num_heads=2)
-    theirs = {**{f'backbone.{k}': v for k, v in vit.state_dict().items()},
-              **{f'neck.{k}': v for k, v in decoder.state_dict().items()}}
+        num_patches=LENGTH,
+        patch_size=PATCH,
+        embed_dim=DIM,
+        decoder_embed_dim=WIDTH,
+        decoder_depth=2,
+        decoder_num_heads=2,
+    )
+    theirs = {
+        **{f'backbone.{k}': v for k, v in vit.state_dict().items()},
+        **{f'neck.{k}': v for k, v in decoder.state_dict().items()},
+    }
     assert {k: v.shape for k, v in theirs.items()} == {
-        k: v.shape for k, v in model.items() if not k.startswith('data_preprocessor.')}
+        k: v.shape for k, v in model.items() if not k.startswith('data_preprocessor.')
+    }
 
 
 def test_position_embeddings_are_sines_that_stay():
     model = build()
     place = build_2d_sincos_position_embedding(GRID, DIM, cls_token=True)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=.1)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
     model.loss([images()])['loss_mae'].backward()
     optimizer.step()
     assert torch.equal(model.backbone.pos_embed, place.double())
-    assert torch.equal(model.neck.decoder_pos_embed,
-                       build_2d_sincos_position_embedding(GRID, WIDTH, cls_token=True).double())
+    assert torch.equal(
+        model.neck.decoder_pos_embed,
+        build_2d_sincos_position_embedding(GRID, WIDTH, cls_token=True).double(),
+    )
 
 
 # --------------------------------------------------------- grids of any shape
 def slow_code(index, dim):
     """Sines, then cosines, of one coordinate at dim / 4 frequencies."""
-    frequencies = [1 / 10000**(i / (dim // 4)) for i in range(dim // 4)]
+    frequencies = [1 / 10000 ** (i / (dim // 4)) for i in range(dim // 4)]
     return [math.sin(index * f) for f in frequencies] + [math.cos(index * f) for f in frequencies]
 
 
@@ -91,7 +102,7 @@ def test_every_token_has_the_code_of_its_row_and_of_its_column(grid):
         type='mssl_plugins.ViT', arch=ARCH, img_size=(h * PATCH, w * PATCH), patch_size=PATCH
     )
     neck = dict(config()['neck'], num_patches=grid)
-    model = MODELS.build(dict(config(), backbone=vit, neck=neck, mask_ratio=.5))
+    model = MODELS.build(dict(config(), backbone=vit, neck=neck, mask_ratio=0.5))
     model.init_weights()
     for table, dim in ((model.backbone.pos_embed, DIM), (model.neck.decoder_pos_embed, WIDTH)):
         assert table.shape == (1, 1 + h * w, dim) and not table.requires_grad
@@ -125,7 +136,7 @@ def test_a_wide_model_is_that_of_loops(grid):
     for b in range(B):
         for i in range(h * w):
             r, c = (v * PATCH for v in divmod(i, w))
-            assert (mask[b, 0, r:r + PATCH, c:c + PATCH] == (i in masked[b].tolist())).all()
+            assert (mask[b, 0, r : r + PATCH, c : c + PATCH] == (i in masked[b].tolist())).all()
 
 
 def test_a_decoder_of_another_grid_is_refused():
@@ -173,14 +184,23 @@ def test_patches_are_cut_row_by_row_and_put_back():
     for b in range(B):
         for i in range(LENGTH):
             r, c = (v * PATCH for v in divmod(i, GRID))
-            cut = x[b, :, r:r + PATCH, c:c + PATCH].permute(1, 2, 0).flatten()
+            cut = x[b, :, r : r + PATCH, c : c + PATCH].permute(1, 2, 0).flatten()
             assert torch.equal(patches[b, i], cut)
     assert torch.equal(unpatchify(patches, PATCH, (GRID, GRID)), x)
 
 
-@pytest.mark.parametrize('grid, ratio, unit, kept', [
-    ((14, 14), .75, 1, 49), ((8, 8), .75, 1, 16), ((28, 28), .75, 2, 196), ((2, 5), .9, 1, 1),
-    ((4, 4), .5, 2, 8), ((2, 8), .5, 2, 8), ((6, 4), .5, 2, 12)])
+@pytest.mark.parametrize(
+    'grid, ratio, unit, kept',
+    [
+        ((14, 14), 0.75, 1, 49),
+        ((8, 8), 0.75, 1, 16),
+        ((28, 28), 0.75, 2, 196),
+        ((2, 5), 0.9, 1, 1),
+        ((4, 4), 0.5, 2, 8),
+        ((2, 8), 0.5, 2, 8),
+        ((6, 4), 0.5, 2, 12),
+    ],
+)
 def test_masks_keep_equally_many(grid, ratio, unit, kept):
     keep, mask = random_keep(50, grid, ratio, unit)
     assert mask.dtype == torch.bool and keep.shape == (50, kept)
@@ -194,17 +214,26 @@ def test_masks_keep_equally_many(grid, ratio, unit, kept):
 
 def test_masks_are_uniform_and_follow_the_seed():
     torch.manual_seed(3)
-    first = random_keep(20000, (4, 4), .75)[1]
+    first = random_keep(20000, (4, 4), 0.75)[1]
     torch.manual_seed(3)
-    assert torch.equal(first, random_keep(20000, (4, 4), .75)[1])
+    assert torch.equal(first, random_keep(20000, (4, 4), 0.75)[1])
     # 5 standard deviations of a fraction of 20,000
-    assert (first.double().mean(0) - .75).abs().max() < 5 * math.sqrt(.75 * .25 / 20000)
+    assert (first.double().mean(0) - 0.75).abs().max() < 5 * math.sqrt(0.75 * 0.25 / 20000)
     assert (token_indices(first, 12).numpy() == np.stack([np.flatnonzero(m) for m in first])).all()
 
 
-@pytest.mark.parametrize('grid, ratio, unit', [
-    ((4, 4), 0., 1), ((4, 4), 1., 1), ((4, 4), .99, 1), ((3, 5), .5, 2), ((5, 5), .5, 2),
-    ((4, 4), .5, 0), ((4, 5), .5, 2)])
+@pytest.mark.parametrize(
+    'grid, ratio, unit',
+    [
+        ((4, 4), 0.0, 1),
+        ((4, 4), 1.0, 1),
+        ((4, 4), 0.99, 1),
+        ((3, 5), 0.5, 2),
+        ((5, 5), 0.5, 2),
+        ((4, 4), 0.5, 0),
+        ((4, 5), 0.5, 2),
+    ],
+)
 def test_impossible_masks_are_refused(grid, ratio, unit):
     with pytest.raises(ValueError, match='mask'):
         random_keep(1, grid, ratio, unit)
@@ -230,7 +259,7 @@ def test_loss_is_float32_under_autocast():
     torch.manual_seed(5)
     plain = model.loss([x])['loss_mae']
     assert mixed.dtype == torch.float32
-    assert abs(mixed - plain) < .02 * plain
+    assert abs(mixed - plain) < 0.02 * plain
 
 
 def test_reconstruction_shows_the_image_where_it_was_seen():
@@ -240,7 +269,7 @@ def test_reconstruction_shows_the_image_where_it_was_seen():
     torch.manual_seed(5)
     keep, masked = model.sample_mask(x)
     assert mask.shape == (B, 1, SIZE, SIZE) and mask.dtype == torch.bool
-    assert mask.double().mean() == .75
+    assert mask.double().mean() == 0.75
     assert torch.equal(picture.where(~mask, x), x)
     # masked patches carry the true mean and deviation of the prediction's unit
     true, guess = (take(patchify(p, PATCH), masked) for p in (x, picture))
@@ -251,6 +280,7 @@ def test_reconstruction_shows_the_image_where_it_was_seen():
 
 def test_picture_of_a_reconstruction():
     from mssl_plugins.visualization.reconstruction import picture
+
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 2, SIZE, SIZE, 3), dtype=np.uint8)
     mask = np.zeros((2, SIZE, SIZE), bool)
@@ -262,7 +292,7 @@ def test_picture_of_a_reconstruction():
 
     def cell(row, column):  # back to one pixel a pixel
         y, x = head + gap + row * (tile + gap), gap + column * (tile + gap)
-        return sheet[y:y + tile, x:x + tile][2::5, 2::5]
+        return sheet[y : y + tile, x : x + tile][2::5, 2::5]
 
     for row in range(2):
         assert (cell(row, 0) == a[row]).all()

@@ -1,4 +1,5 @@
 """Mask-guided attention bias, phases 1 and 2, against plain loops in float64."""
+
 import copy
 import math
 from pathlib import Path
@@ -34,15 +35,22 @@ from mssl_plugins.segments.image_set import find_images
 ROOT = Path(__file__).parents[3]
 K = 3  # of up to 5 segments
 GUIDED = dict(VIT, mask_bias=dict(positive=True, negative=True))
-RELATIONS = dict(positive=dict(positive=True), negative=dict(positive=False, negative=True),
-                 both=dict(positive=True, negative=True))
+RELATIONS = dict(
+    positive=dict(positive=True),
+    negative=dict(positive=False, negative=True),
+    both=dict(positive=True, negative=True),
+)
 
 
 def label_maps(sizes, batch=B, seed=0):
     """Blocky label maps (batch, S, S) of 0..5 for every view; the last picture has none."""
     g = torch.Generator().manual_seed(seed)
-    maps = [torch.randint(0, 6, (batch, s // 2, s // 2), generator=g, dtype=torch.uint8)
-            .repeat_interleave(2, 1).repeat_interleave(2, 2) for s in sizes]
+    maps = [
+        torch.randint(0, 6, (batch, s // 2, s // 2), generator=g, dtype=torch.uint8)
+        .repeat_interleave(2, 1)
+        .repeat_interleave(2, 2)
+        for s in sizes
+    ]
     for m in maps:
         m[-1] = 0
     return maps
@@ -84,7 +92,7 @@ def tokens_by_hand(vit, x, maps=None, keep=None):
         t = [vit.cls_token[0, 0] + place[0]]
         for i in kept:
             r, c = divmod(i, rows)
-            cut = x[b, :, r * patch:(r + 1) * patch, c * patch:(c + 1) * patch]
+            cut = x[b, :, r * patch : (r + 1) * patch, c * patch : (c + 1) * patch]
             t.append((conv.weight * cut).sum((1, 2, 3)) + conv.bias + place[1 + i])
         t, n = torch.stack(t), len(t)
         same, other = torch.zeros(2, n, n, dtype=torch.float64)
@@ -141,8 +149,9 @@ def same_gradients(model, ref, losses, expected):
 @pytest.mark.parametrize('relation', RELATIONS)
 def test_phase_1_of_dino(relation):
     """Every crop with its own segments, for student and teacher; gradients of a and b too."""
-    model = build(dict(GUIDED, mask_bias=RELATIONS[relation]), type='MaskGuidedDINO',
-                  num_segments=K).double()
+    model = build(
+        dict(GUIDED, mask_bias=RELATIONS[relation]), type='MaskGuidedDINO', num_segments=K
+    ).double()
     move_teacher(model)
     ref, (x, maps, data) = copy.deepcopy(model), batch()
     loss = model.loss(x, data)['loss_dino']
@@ -168,8 +177,15 @@ def test_phase_1_of_dino(relation):
 
 
 def mst_config(backbone, type='MST', **kwargs):
-    return build(dict(backbone, mask_token=True), HEAD, type, q=0.25, bn_per_view=False, neck=dict(
-        type='mssl_plugins.PixelDecoder', in_channels=DIM, patch_size=4, widths=(8, 6)), **kwargs)
+    return build(
+        dict(backbone, mask_token=True),
+        HEAD,
+        type,
+        q=0.25,
+        bn_per_view=False,
+        neck=dict(type='mssl_plugins.PixelDecoder', in_channels=DIM, patch_size=4, widths=(8, 6)),
+        **kwargs,
+    )
 
 
 @pytest.mark.parametrize('base', ['DINO', 'MST', 'MAE'])
@@ -213,9 +229,11 @@ def test_teacher_and_student_see_the_segments_of_their_views():
     x, maps, data = batch()
     x, calls = [v.float() for v in x], []
     for who, net in (('student', model.backbone), ('teacher', model.teacher.module.backbone)):
+
         def forward(images, _who=who, _plain=net.forward_tokens, **kwargs):
             calls.append((_who, kwargs['coverage']))
             return _plain(images, **kwargs)
+
         net.forward_tokens = forward
     model.loss(x, data)
     hands = [torch.from_numpy(vectors_by_hand(m.numpy(), 4, K)).float() for m in maps]
@@ -227,7 +245,6 @@ def test_teacher_and_student_see_the_segments_of_their_views():
 
 # ---------------------------------------------------------- the frozen warm-up
 class Guide(Dataset):
-
     def __init__(self, n=2 * B):
         self.views = [v.float() for v in views(7, batch=n)]
         self.samples = samples(label_maps([16, 16, 8, 8], n))
@@ -241,6 +258,7 @@ class Guide(Dataset):
 
 class Record(Hook):
     """The bias of student and teacher after every epoch."""
+
     priority = 'LOWEST'
 
     def __init__(self):
@@ -248,24 +266,34 @@ class Record(Hook):
 
     def after_train_epoch(self, runner):
         nets = runner.model.backbone, runner.model.teacher.module.backbone
-        self.seen.append([torch.cat(list(net.mask_bias.parameters())).abs().max().item()
-                          for net in nets])
+        self.seen.append(
+            [torch.cat(list(net.mask_bias.parameters())).abs().max().item() for net in nets]
+        )
 
 
 def test_the_bias_stands_still_and_thaws(tmp_path):
-    model = build(GUIDED, type='MaskGuidedDINO', num_segments=K, data_preprocessor=dict(
-        mean=None, std=None))
+    model = build(
+        GUIDED, type='MaskGuidedDINO', num_segments=K, data_preprocessor=dict(mean=None, std=None)
+    )
     for p in model.backbone.mask_bias.parameters():
         p.data.zero_()
     record = Record()
     loader = DataLoader(Guide(), batch_size=B, collate_fn=default_collate)
-    Runner(model=model, work_dir=str(tmp_path), train_dataloader=loader,
-           experiment_name=tmp_path.name,
-           optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.1)),
-           train_cfg=dict(by_epoch=True, max_epochs=3), default_scope='mmpretrain',
-           default_hooks=dict(checkpoint=None, logger=None), custom_hooks=[
-               record, dict(type='mssl_plugins.TeacherHook'),
-               dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=2)]).train()
+    Runner(
+        model=model,
+        work_dir=str(tmp_path),
+        train_dataloader=loader,
+        experiment_name=tmp_path.name,
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.1)),
+        train_cfg=dict(by_epoch=True, max_epochs=3),
+        default_scope='mmpretrain',
+        default_hooks=dict(checkpoint=None, logger=None),
+        custom_hooks=[
+            record,
+            dict(type='mssl_plugins.TeacherHook'),
+            dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=2),
+        ],
+    ).train()
     assert record.seen[:2] == [[0, 0], [0, 0]]
     assert record.seen[2][0] > 0.01 and record.seen[2][1] > 0
 
@@ -297,14 +325,17 @@ def test_phase_1_of_mae(relation, unit):
     loss = model.loss(x, data)['loss_mae']
     torch.manual_seed(5)
     keep, masked = ref.sample_mask(x[0])
-    visible = torch.zeros(len(x[0]), plain_mae.GRID, plain_mae.GRID).flatten(1).scatter(1, keep, 1.)
+    visible = (
+        torch.zeros(len(x[0]), plain_mae.GRID, plain_mae.GRID).flatten(1).scatter(1, keep, 1.0)
+    )
     cells = visible.view(-1, plain_mae.GRID // unit, unit, plain_mae.GRID // unit, unit)
-    assert set(cells.mean((2, 4)).flatten().tolist()) == {0., 1.}  # whole cells, some of each
+    assert set(cells.mean((2, 4)).flatten().tolist()) == {0.0, 1.0}  # whole cells, some of each
     tokens = tokens_by_hand(ref.backbone, x[0], maps[0], keep)
     order = torch.cat([keep, masked], 1)
     prediction = MAEPretrainDecoder.forward(ref.neck, tokens, order.argsort(1))
     assert float(loss.detach()) == pytest.approx(
-        plain_mae.slow_loss(prediction, x[0], masked), abs=1e-6)
+        plain_mae.slow_loss(prediction, x[0], masked), abs=1e-6
+    )
     target = ref.target(x[0], masked)
     taken = torch.stack([p[m] for p, m in zip(prediction, masked)])
     same_gradients(model, ref, loss, (taken - target).square().mean())
@@ -325,10 +356,16 @@ def phase1(tmp_path):
 def student(checkpoint, seed=1, **teacher):
     torch.manual_seed(seed)
     teacher = dict(dict(backbone=dict(mask_bias=RELATIONS['both'])), **teacher)
-    model = MODELS.build(dict(
-        type='mssl_plugins.MaskGuidedDINODistill', backbone=VIT, head=HEAD, num_segments=K,
-        teacher=dict(checkpoint=str(checkpoint), **teacher),
-        criterion=dict(teacher_temp=0.06)))
+    model = MODELS.build(
+        dict(
+            type='mssl_plugins.MaskGuidedDINODistill',
+            backbone=VIT,
+            head=HEAD,
+            num_segments=K,
+            teacher=dict(checkpoint=str(checkpoint), **teacher),
+            criterion=dict(teacher_temp=0.06),
+        )
+    )
     model.init_weights()
     for p in model.student.parameters():
         if p.requires_grad:
@@ -380,12 +417,13 @@ def test_the_teacher_of_phase_2_stands_still(phase1):
     assert not any(m.training for m in model.teacher.modules())
     before = {k: v.clone() for k, v in model.teacher.state_dict().items()}
     x, _, data = batch()
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
     model.loss([v.float() for v in x], data)['loss_distill'].backward()
     optimizer.step()
     assert all(torch.equal(v, before[k]) for k, v in model.teacher.state_dict().items())
-    assert torch.equal(before['module.backbone.cls_token'],
-                       phase1[0].teacher.module.backbone.cls_token)
+    assert torch.equal(
+        before['module.backbone.cls_token'], phase1[0].teacher.module.backbone.cls_token
+    )
 
 
 def test_phase_2_of_mae(tmp_path):
@@ -395,16 +433,21 @@ def test_phase_2_of_mae(tmp_path):
         p.data.normal_()
     torch.save(dict(state_dict=guide.state_dict()), tmp_path / 'mae.pth')
     backbone = plain_mae.config()['backbone']
-    model = MODELS.build(dict(
-        type='mssl_plugins.MaskGuidedMAEDistill', backbone=backbone, num_segments=K,
-        teacher=dict(checkpoint=str(tmp_path / 'mae.pth')))).double()
+    model = MODELS.build(
+        dict(
+            type='mssl_plugins.MaskGuidedMAEDistill',
+            backbone=backbone,
+            num_segments=K,
+            teacher=dict(checkpoint=str(tmp_path / 'mae.pth')),
+        )
+    ).double()
     model.init_weights()
     model.double()
     ref, (x, maps, data) = copy.deepcopy(model), mae_batch()
     loss = model.loss(x, data)['loss_distill']
     with torch.no_grad():
         target = tokens_by_hand(guide.backbone, x[0], maps[0])
-    ours, total = tokens_by_hand(ref.backbone, x[0]), 0.
+    ours, total = tokens_by_hand(ref.backbone, x[0]), 0.0
     for a, b in zip(ours.flatten(0, 1), target.flatten(0, 1)):
         total = total + 1 - (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt()
     expected = total / (len(x[0]) * (plain_mae.LENGTH + 1))
@@ -419,11 +462,13 @@ def test_from_the_segments_file_to_the_loss(image_folder, tmp_path):
     pytest.importorskip('skimage')
     make(find_images(str(image_folder)), str(tmp_path / 'segments'), 'felzenszwalb', shown=False)
     cfg = Config.fromfile(
-        ROOT / 'configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10.py')
+        ROOT / 'configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10.py'
+    )
     pipeline = cfg.train_dataloader.dataset.pipeline
     pipeline[0].segments = str(tmp_path / 'segments')
-    data = DATASETS.build(dict(type='mssl_plugins.ImageFolder', data_root=str(image_folder),
-                               pipeline=pipeline))
+    data = DATASETS.build(
+        dict(type='mssl_plugins.ImageFolder', data_root=str(image_folder), pipeline=pipeline)
+    )
     model = MODELS.build(cfg.model)
     ready = model.data_preprocessor(default_collate([data[i] for i in range(4)]))
     shapes = [tuple(v.shape[2:]) for v in ready['inputs']]
@@ -435,18 +480,24 @@ def test_from_the_segments_file_to_the_loss(image_folder, tmp_path):
 # ----------------------------------------------------------------- evaluation
 def test_features_take_segments_where_the_samples_have_them():
     """k-NN and the other measures see f(image, segments), or the image alone."""
-    model = build(GUIDED, type='MaskGuidedDINO', num_segments=K,
-                  data_preprocessor=dict(mean=None, std=None)).eval()
+    model = build(
+        GUIDED, type='MaskGuidedDINO', num_segments=K, data_preprocessor=dict(mean=None, std=None)
+    ).eval()
     model.teacher.sync()
     x, maps, data = batch()
-    with_, without = (extract_features(model, [dict(inputs=v, data_samples=s) for v, s in zip(
-        x[0].float(), given)], branch='teacher')[0] for given in (
-            data, [DataSample() for _ in data]))
+    with_, without = (
+        extract_features(
+            model,
+            [dict(inputs=v, data_samples=s) for v, s in zip(x[0].float(), given)],
+            branch='teacher',
+        )[0]
+        for given in (data, [DataSample() for _ in data])
+    )
     net = model.teacher.module.backbone.double()
     torch.testing.assert_close(
-        with_.double(), tokens_by_hand(net, x[0], maps[0])[:, 0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(
-        without.double(), tokens_by_hand(net, x[0])[:, 0], rtol=0, atol=1e-5)
+        with_.double(), tokens_by_hand(net, x[0], maps[0])[:, 0], rtol=0, atol=1e-5
+    )
+    torch.testing.assert_close(without.double(), tokens_by_hand(net, x[0])[:, 0], rtol=0, atol=1e-5)
     assert not torch.allclose(with_, without, atol=1e-3)
 
 
@@ -466,8 +517,11 @@ def test_missing_segments_are_counted_and_named():
     x = [v.float() for v in x]
     for sample in data[1:3]:
         del sample.view_segments
-    with pytest.raises(ValueError, match=f'2 of {B} samples have no segments for view 0, the '
-                       'first: pictures/1.png, pictures/2.png; put .*LoadSegments'):
+    with pytest.raises(
+        ValueError,
+        match=f'2 of {B} samples have no segments for view 0, the '
+        'first: pictures/1.png, pictures/2.png; put .*LoadSegments',
+    ):
         model.loss(x, data)
     with pytest.raises(ValueError, match='no data samples: put .*LoadSegments'):
         model.loss(x)
@@ -481,8 +535,10 @@ def test_segments_of_8_and_16_bit_share_a_batch():
     model.train(False)  # the center stays
     x, maps, data = batch()
     wide = samples([m.long() for m in maps])
-    losses = [model.loss([v.float() for v in x], given)['loss_dino']
-              for given in (data, [data[0], *wide[1:]])]
+    losses = [
+        model.loss([v.float() for v in x], given)['loss_dino']
+        for given in (data, [data[0], *wide[1:]])
+    ]
     assert torch.equal(*losses)
 
 
@@ -495,8 +551,11 @@ def test_size_that_patches_do_not_tile():
 
 @pytest.mark.parametrize('type', ['MaskGuidedDINO', 'MaskGuidedMAE'])
 def test_a_plain_backbone_cannot_be_guided(type):
-    cfg = plain_mae.config(type) if type.endswith('MAE') else dict(
-        type='mssl_plugins.' + type, backbone=VIT, head=HEAD)
+    cfg = (
+        plain_mae.config(type)
+        if type.endswith('MAE')
+        else dict(type='mssl_plugins.' + type, backbone=VIT, head=HEAD)
+    )
     with pytest.raises(ValueError, match=r'mask_bias=dict\(positive=True'):
         MODELS.build(cfg)
 
@@ -508,14 +567,25 @@ def test_phase_2_needs_a_checkpoint_and_a_plain_student(phase1, tmp_path):
         student(phase1[1], branch='techer')
     with pytest.raises(ValueError, match="did you mean 'checkpoint'"):
         student(phase1[1], chekpoint='x')
-    with pytest.raises(ValueError, match=r"teacher=dict\(checkpoint="):
+    with pytest.raises(ValueError, match=r'teacher=dict\(checkpoint='):
         student('')
     with pytest.raises(ValueError, match='the student of phase 2 is a plain'):
-        MODELS.build(dict(type='mssl_plugins.MaskGuidedDINODistill', backbone=GUIDED, head=HEAD,
-                          teacher=dict(checkpoint=str(phase1[1]))))
-    model = MODELS.build(dict(
-        type='mssl_plugins.MaskGuidedDINODistill', backbone=VIT, head=HEAD, teacher=dict(
-            checkpoint=str(phase1[1]), backbone=dict(mask_bias=RELATIONS['both']))))
+        MODELS.build(
+            dict(
+                type='mssl_plugins.MaskGuidedDINODistill',
+                backbone=GUIDED,
+                head=HEAD,
+                teacher=dict(checkpoint=str(phase1[1])),
+            )
+        )
+    model = MODELS.build(
+        dict(
+            type='mssl_plugins.MaskGuidedDINODistill',
+            backbone=VIT,
+            head=HEAD,
+            teacher=dict(checkpoint=str(phase1[1]), backbone=dict(mask_bias=RELATIONS['both'])),
+        )
+    )
     x, _, data = batch()
     model.load_state_dict(build().state_dict(), strict=False)  # a plain DINO brings no teacher
     with pytest.raises(ValueError, match='has not been loaded: call init_weights'):
@@ -524,15 +594,26 @@ def test_phase_2_needs_a_checkpoint_and_a_plain_student(phase1, tmp_path):
     assert model.loss([v.float() for v in x], data)['loss_distill'].isfinite()
 
 
-@pytest.mark.parametrize('teacher, text', [
-    (dict(backbone=dict(patch_size=8, mask_bias=RELATIONS['both'])),
-     'patches of 4 px, the teacher of this config 8 px: set teacher.backbone.patch_size=4'),
-    (dict(backbone={}), 'another architecture.* unexpected: backbone.mask_bias.b.0'),
-    (dict(backbone=dict(mask_bias=RELATIONS['both'], arch=dict(
-        embed_dims=DIM, num_layers=3, num_heads=2, feedforward_channels=24))),
-     'another architecture.* missing: backbone.layers.2.ln1.weight'),
-    (dict(head=dict(out_channels=9)),
-     r'head.last_layer.weight_v \(6, 5\) instead of \(9, 5\)')])
+@pytest.mark.parametrize(
+    'teacher, text',
+    [
+        (
+            dict(backbone=dict(patch_size=8, mask_bias=RELATIONS['both'])),
+            'patches of 4 px, the teacher of this config 8 px: set teacher.backbone.patch_size=4',
+        ),
+        (dict(backbone={}), 'another architecture.* unexpected: backbone.mask_bias.b.0'),
+        (
+            dict(
+                backbone=dict(
+                    mask_bias=RELATIONS['both'],
+                    arch=dict(embed_dims=DIM, num_layers=3, num_heads=2, feedforward_channels=24),
+                )
+            ),
+            'another architecture.* missing: backbone.layers.2.ln1.weight',
+        ),
+        (dict(head=dict(out_channels=9)), r'head.last_layer.weight_v \(6, 5\) instead of \(9, 5\)'),
+    ],
+)
 def test_a_teacher_that_does_not_fit(phase1, teacher, text):
     with pytest.raises(ValueError, match=text):
         student(phase1[1], **teacher)
@@ -544,14 +625,19 @@ def test_a_checkpoint_of_another_kind(tmp_path):
     with pytest.raises(ValueError, match='dino.pth holds no attention bias: phase 2 distils'):
         student(tmp_path / 'dino.pth')
     torch.save(dict(state_dict=plain_mae.build().state_dict()), tmp_path / 'mae.pth')
-    with pytest.raises(ValueError, match="mae.pth holds no teacher network, no key begins with "
-                       "'teacher.module.backbone.'"):
+    with pytest.raises(
+        ValueError,
+        match="mae.pth holds no teacher network, no key begins with 'teacher.module.backbone.'",
+    ):
         student(tmp_path / 'mae.pth')
 
 
 def test_phase_2_of_mae_compares_tokens(tmp_path):
-    cfg = dict(type='mssl_plugins.MaskGuidedMAEDistill', backbone=plain_mae.config()['backbone'],
-               teacher=dict(checkpoint='x.pth', backbone=dict(patch_size=4)))
+    cfg = dict(
+        type='mssl_plugins.MaskGuidedMAEDistill',
+        backbone=plain_mae.config()['backbone'],
+        teacher=dict(checkpoint='x.pth', backbone=dict(patch_size=4)),
+    )
     with pytest.raises(ValueError, match='student has patches of 2 px .* the teacher 4 px'):
         MODELS.build(cfg)
     cfg['teacher'].pop('backbone')

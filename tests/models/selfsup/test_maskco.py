@@ -1,4 +1,5 @@
 """MaskCo: geometry over random views, and the loss against plain loops in float64."""
+
 import json
 import math
 
@@ -27,7 +28,7 @@ class TinyBackbone(nn.Module):
         self.conv = nn.Conv2d(3, channels, stride + 1, stride, padding=stride // 2)
 
     def forward(self, x):
-        return (torch.tanh(self.conv(x)), )
+        return (torch.tanh(self.conv(x)),)
 
 
 def build(**kwargs):
@@ -69,12 +70,19 @@ def batch(n, keys=KEYS, dtype=torch.float64, seed=1, size=SIZE):
 PAIRS = 3400  # for each of three settings
 
 
-@pytest.mark.parametrize('settings', [
-    dict(views=[dict(num=2, size=224)], images=(120, 900)),
-    dict(views=[dict(size=96), dict(size=160, scale=(0.08, 0.5), flip=1.)], images=(60, 200),
-         overlap=0., min_cells=1),
-    dict(views=[dict(num=2, size=32, crop='pad', padding=4)], images=(32, 33), stride=4),
-])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(views=[dict(num=2, size=224)], images=(120, 900)),
+        dict(
+            views=[dict(size=96), dict(size=160, scale=(0.08, 0.5), flip=1.0)],
+            images=(60, 200),
+            overlap=0.0,
+            min_cells=1,
+        ),
+        dict(views=[dict(num=2, size=32, crop='pad', padding=4)], images=(32, 33), stride=4),
+    ],
+)
 def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
     """Over 10,000 pairs of random views in all, flips and images of every shape."""
     monkeypatch.setattr(views_module.ViewGroup, 'render', lambda *args: None)
@@ -83,7 +91,7 @@ def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
     sizes = [group.size for group in transform.groups]
     least = transform.query_sampler.least
     rng = np.random.default_rng(0)
-    flips, shared, distance = set(), 0, 0.
+    flips, shared, distance = set(), 0, 0.0
     for _ in range(PAIRS):
         h, w = rng.integers(*images, size=2)
         out = transform(dict(img=np.broadcast_to(np.uint8(0), (h, w, 3)), rng=rng))
@@ -91,8 +99,10 @@ def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
         crops, flip = out['view_boxes'], out['view_flips']
         flips.add(tuple(flip.tolist()))
         shared += (crops[0] == crops[1]).all()
-        sides = [boxes_to_image(b[None], crops[i], flip[i], sizes[i])[0]
-                 for i, b in ((0, masked), (1, boxes[0]))]
+        sides = [
+            boxes_to_image(b[None], crops[i], flip[i], sizes[i])[0]
+            for i, b in ((0, masked), (1, boxes[0]))
+        ]
         distance = max(distance, np.abs(sides[0] - sides[1]).max())
         assert boxes.shape == (17, 4)
         assert (
@@ -111,7 +121,7 @@ def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
 
 def test_region_is_the_same_pixels():
     """The masked region of the image itself, painted, shows up under both boxes."""
-    transform = MaskCoViews([dict(num=2, size=64, scale=(0.3, 1.))], stride=8)
+    transform = MaskCoViews([dict(num=2, size=64, scale=(0.3, 1.0))], stride=8)
     plain = np.zeros((200, 240, 3), np.uint8)
     seen = 0
     for seed in range(40):
@@ -134,12 +144,12 @@ def test_region_is_the_same_pixels():
 
 def test_too_far_apart_takes_the_same_crop():
     tiny = dict(num=2, size=64, scale=(0.01, 0.01))
-    far = MaskCoViews([tiny], stride=8, overlap=1.)
+    far = MaskCoViews([tiny], stride=8, overlap=1.0)
     out = far(dict(img=np.zeros((400, 400, 3), np.uint8), rng=np.random.default_rng(0)))
     assert (out['view_boxes'][0] == out['view_boxes'][1]).all()
     crops = []
     original = views_module.Views.draw_boxes
-    near = MaskCoViews([tiny], stride=8, overlap=1., tries=3)
+    near = MaskCoViews([tiny], stride=8, overlap=1.0, tries=3)
     try:
         views_module.Views.draw_boxes = lambda *args: crops.append(original(*args)) or crops[-1]
         near(dict(img=np.zeros((400, 400, 3), np.uint8), rng=np.random.default_rng(1)))
@@ -170,6 +180,7 @@ def test_packed_and_collated():
 
 def test_views_are_a_function_of_seed_epoch_and_index():
     from mssl_plugins.datasets.sampler import SampleIndex
+
     transform = MaskCoViews([dict(num=2, size=64)], stride=16)
     img = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
 
@@ -181,10 +192,18 @@ def test_views_are_a_function_of_seed_epoch_and_index():
     assert (a['key_boxes'] != c['key_boxes']).any()
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(views=[dict(num=3, size=224)]), '2 views'), (dict(overlap=2), 'overlap'),
-    (dict(area=(0.4, 0.1)), 'area'), (dict(aspect=(0, 1)), 'aspect'), (dict(tries=0), 'tries'),
-    (dict(stride=64, min_cells=3), 'smaller stride'), (dict(num_boxes=0), 'num_boxes')])
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(views=[dict(num=3, size=224)]), '2 views'),
+        (dict(overlap=2), 'overlap'),
+        (dict(area=(0.4, 0.1)), 'area'),
+        (dict(aspect=(0, 1)), 'aspect'),
+        (dict(tries=0), 'tries'),
+        (dict(stride=64, min_cells=3), 'smaller stride'),
+        (dict(num_boxes=0), 'num_boxes'),
+    ],
+)
 def test_wrong_view_arguments(kwargs, words):
     with pytest.raises(ValueError, match=words):
         MaskCoViews(**{**dict(views=[dict(num=2, size=224)]), **kwargs})
@@ -219,7 +238,7 @@ def test_fill_touches_exactly_the_masked_box(fill):
 
 
 def test_box_mask_counts():
-    mask = box_mask(torch.tensor([[2., 3., 7., 5.], [0., 0., 8., 6.]]), (6, 8))
+    mask = box_mask(torch.tensor([[2.0, 3.0, 7.0, 5.0], [0.0, 0.0, 8.0, 6.0]]), (6, 8))
     assert mask.shape == (2, 1, 6, 8) and mask.dtype == torch.bool
     assert mask.sum((1, 2, 3)).tolist() == [10, 48]
     assert mask[0, 0, 3:5, 2:7].all()
@@ -230,14 +249,15 @@ def bilinear(grid, y, x):
     """Value of (h, w) at a point whose pixel centres lie on whole numbers."""
     h, w = len(grid), len(grid[0])
     if y < -1 or y > h or x < -1 or x > w:
-        return 0.
-    y, x = max(y, 0.), max(x, 0.)
+        return 0.0
+    y, x = max(y, 0.0), max(x, 0.0)
     top, left = min(int(y), h - 1), min(int(x), w - 1)
     y, x = min(y, float(h - 1)), min(x, float(w - 1))
     bottom, right = min(top + 1, h - 1), min(left + 1, w - 1)
     fy, fx = y - top, x - left
-    return ((1 - fy) * ((1 - fx) * grid[top][left] + fx * grid[top][right])
-            + fy * ((1 - fx) * grid[bottom][left] + fx * grid[bottom][right]))
+    return (1 - fy) * ((1 - fx) * grid[top][left] + fx * grid[top][right]) + fy * (
+        (1 - fx) * grid[bottom][left] + fx * grid[bottom][right]
+    )
 
 
 def region_mean(grid, box, scale, bins=3):
@@ -245,13 +265,14 @@ def region_mean(grid, box, scale, bins=3):
     x0, y0, x1, y1 = (v * scale - 0.5 for v in box)
     high, wide = (y1 - y0) / bins, (x1 - x0) / bins
     ny, nx = math.ceil(high), math.ceil(wide)
-    total = 0.
+    total = 0.0
     for by in range(bins):
         for bx in range(bins):
             for iy in range(ny):
                 for ix in range(nx):
-                    total += bilinear(grid, y0 + (by + (iy + .5) / ny) * high,
-                                      x0 + (bx + (ix + .5) / nx) * wide) / (ny * nx)
+                    total += bilinear(
+                        grid, y0 + (by + (iy + 0.5) / ny) * high, x0 + (bx + (ix + 0.5) / nx) * wide
+                    ) / (ny * nx)
     return total / bins**2
 
 
@@ -266,7 +287,7 @@ def dot(a, b):
 
 def vector(net, mph, head, picture, box):
     with torch.no_grad():
-        grid = mph((net(picture[None])[0], ))[-1][0].tolist()
+        grid = mph((net(picture[None])[0],))[-1][0].tolist()
     pooled = [region_mean(channel, box, 1 / STRIDE) for channel in grid]
     first, last = head.mlp[0], head.mlp[2]
     hidden = [
@@ -282,12 +303,27 @@ def iou(a, b):
     return both / sum([(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)], -both)
 
 
-@pytest.mark.parametrize('settings', [
-    dict(), dict(intra=True), dict(intra=True, max_iou=0.2), dict(mph_on_key=False),
-    dict(neck=None, fill='none'), dict(fill='image_mean', temperature=0.5),
-    dict(neck=dict(type='mssl_plugins.MPH', in_channels=CHANNELS, kind='conv', hidden_channels=4,
-                   norm_cfg=dict(type='GN', num_groups=2)))],
-    ids=['plain', 'in', 'in-iou', 'query-only', 'no-mph-no-mask', 'image-mean', 'conv'])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(),
+        dict(intra=True),
+        dict(intra=True, max_iou=0.2),
+        dict(mph_on_key=False),
+        dict(neck=None, fill='none'),
+        dict(fill='image_mean', temperature=0.5),
+        dict(
+            neck=dict(
+                type='mssl_plugins.MPH',
+                in_channels=CHANNELS,
+                kind='conv',
+                hidden_channels=4,
+                norm_cfg=dict(type='GN', num_groups=2),
+            )
+        ),
+    ],
+    ids=['plain', 'in', 'in-iou', 'query-only', 'no-mph-no-mask', 'image-mean', 'conv'],
+)
 def test_logits_and_loss_equal_loops(settings):
     model = perturb_teacher(build(**settings).double())
     n, t = 3, model.temperature
@@ -304,12 +340,13 @@ def test_logits_and_loss_equal_loops(settings):
         x0, y0, x1, y1 = map(int, box)
         for c in range(3):
             if model.fill != 'none':
-                picture[c, y0:y1, x0:x1] = 0. if model.fill == 'mean' else float(xq[i, c].mean())
+                picture[c, y0:y1, x0:x1] = 0.0 if model.fill == 'mean' else float(xq[i, c].mean())
         queries.append(vector(model.backbone, model.neck, model.head, picture, box))
         mph = key.mph if settings.get('mph_on_key', True) else lambda x: x
-        keys.append([vector(key.backbone, mph, key.head, xk[i], b)
-                     for b in samples[i].key_boxes.tolist()])
-    total = 0.
+        keys.append(
+            [vector(key.backbone, mph, key.head, xk[i], b) for b in samples[i].key_boxes.tolist()]
+        )
+    total = 0.0
     for i in range(n):
         row = [dot(queries[i], keys[i][0]) / t]
         row += [dot(queries[i], keys[j][b]) / t for j in range(n) if j != i for b in range(1, KEYS)]
@@ -326,15 +363,15 @@ def test_logits_and_loss_equal_loops(settings):
     assert loss == pytest.approx(total / n, abs=1e-9)
     if model.max_iou is not None:  # some are dropped, some stay
         dropped = got['logits'].isinf()
-        assert dropped.any() and not dropped[:, 1 + (KEYS - 1) * (n - 1):].all()
+        assert dropped.any() and not dropped[:, 1 + (KEYS - 1) * (n - 1) :].all()
 
 
 @pytest.mark.parametrize('intra, negatives', [(False, 496), (True, 512)])
 def test_negatives_at_batch_32(intra, negatives):
     q, k = torch.randn(32, DIM), torch.randn(32, 17, DIM)
     k[:, 0] = 100 * q  # a positive of another image among the negatives would stand out
-    boxes = torch.tensor([0., 0., 1., 1.]).expand(32, 17, 4)
-    logits = build(intra=intra, temperature=1.).logits(q, k, boxes)
+    boxes = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(32, 17, 4)
+    logits = build(intra=intra, temperature=1.0).logits(q, k, boxes)
     assert logits.shape == (32, 1 + negatives)
     others = [
         sorted(((q[i] @ k[j, 1:].T).tolist() for j in range(32) if intra or j != i))
@@ -380,8 +417,10 @@ def test_no_gradient_to_the_key_branch_and_the_teacher_moves_outside():
     model.loss(x, samples)['loss'].backward()
     assert x[1].grad is None
     assert all(p.grad is None for p in model.encoder_k.parameters())
-    assert all(p.grad is not None for p in (*model.backbone.parameters(), *model.neck.parameters(),
-                                            *model.head.parameters()))
+    assert all(
+        p.grad is not None
+        for p in (*model.backbone.parameters(), *model.neck.parameters(), *model.head.parameters())
+    )
     assert all(torch.equal(a, b) for a, b in zip(before, model.encoder_k.module.parameters()))
     perturb_teacher(model)
     before = [p.clone() for p in model.encoder_k.module.parameters()]
@@ -406,14 +445,23 @@ def test_loss_is_float32_under_autocast():
 
 def test_shuffled_bn_gives_the_rows_back():
     from mssl_plugins.models.selfsup.maskco import shuffled
+
     x, samples = batch(8, dtype=torch.float32)
     model = build()
     _, boxes = model.boxes(samples, x[0])
-    assert torch.allclose(shuffled(model.encoder_k, (x[1], boxes), split_bn=True),
-                          model.encoder_k(x[1], boxes), atol=1e-6)
+    assert torch.allclose(
+        shuffled(model.encoder_k, (x[1], boxes), split_bn=True),
+        model.encoder_k(x[1], boxes),
+        atol=1e-6,
+    )
     # with statistics of parts of the batch the order matters
-    resnet = dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4,
-                  norm_cfg=dict(type='mssl_plugins.SplitBN', num_splits=4))
+    resnet = dict(
+        type='mmpretrain.ResNet',
+        depth=18,
+        base_channels=4,
+        stem_channels=4,
+        norm_cfg=dict(type='mssl_plugins.SplitBN', num_splits=4),
+    )
     head = dict(type='mssl_plugins.RoIHead', in_channels=32, hid_channels=8, out_channels=4)
     model = build(backbone=resnet, neck=None, head=head)
     assert model.split_bn
@@ -430,7 +478,7 @@ def test_mph_keeps_the_map(kind):
         dict(type='mssl_plugins.MPH', in_channels=8, kind=kind, hidden_channels=4, num_heads=2)
     )
     x = torch.randn(2, 8, 5, 7, requires_grad=True)
-    y, = mph((x, ))
+    (y,) = mph((x,))
     assert y.shape == x.shape
     y.sum().backward()
     assert all(p.grad is not None for p in mph.parameters())
@@ -447,8 +495,8 @@ def test_mph_position_follows_the_map():
     mph.inward.bias.data.zero_()
     mph.outward.weight.data = torch.eye(8)
     mph.outward.bias.data.zero_()
-    y, = mph((torch.zeros(1, 8, 3, 5), ))
-    omega = [1., 0.01]
+    (y,) = mph((torch.zeros(1, 8, 3, 5),))
+    omega = [1.0, 0.01]
     for i in range(3):
         for j in range(5):
             row = [f(i * o) for f in (math.sin, math.cos) for o in omega]
@@ -456,12 +504,23 @@ def test_mph_position_follows_the_map():
             assert y[0, :, i, j].tolist() == pytest.approx(row + column, abs=1e-6)
 
 
-@pytest.mark.parametrize('backbone, channels', [
-    # 8 channels at least: with 4, channels_last convolutions of torch 2.11 corrupt memory on CPU
-    (dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8), 64),
-    (dict(type='mmpretrain.VisionTransformer', arch=dict(embed_dims=16, num_layers=1, num_heads=2,
-                                                         feedforward_channels=16),
-          img_size=64, patch_size=16, out_type='featmap'), 16)])
+@pytest.mark.parametrize(
+    'backbone, channels',
+    [
+        # 8 channels at least: with 4, channels_last of torch 2.11 corrupts memory on CPU
+        (dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8), 64),
+        (
+            dict(
+                type='mmpretrain.VisionTransformer',
+                arch=dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16),
+                img_size=64,
+                patch_size=16,
+                out_type='featmap',
+            ),
+            16,
+        ),
+    ],
+)
 def test_backbones_with_a_map(backbone, channels):
     model = build(
         backbone=backbone,
@@ -512,9 +571,8 @@ def test_wrong_inputs():
         build(neck=dict(type='mssl_plugins.MPH', in_channels=16)).loss(x, samples)
 
     class Vectors(nn.Module):
-
         def forward(self, x):
-            return (x.mean((2, 3)), )
+            return (x.mean((2, 3)),)
 
     with pytest.raises(ValueError, match="out_type='featmap'"):
         build(backbone=Vectors()).loss(x, samples)
@@ -523,11 +581,12 @@ def test_wrong_inputs():
 # ---------------------------------------------------------------- pictures
 def test_boxes_are_drawn_where_they_are():
     from mssl_plugins.visualization.boxes import MASKED, NEGATIVE, draw_boxes
+
     views = [np.full((32, 32, 3), value, np.uint8) for value in (200, 90)]
-    keys = np.array([[8., 8., 16., 24.], [0., 0., 8., 8.]])
+    keys = np.array([[8.0, 8.0, 16.0, 24.0], [0.0, 0.0, 8.0, 8.0]])
     image = draw_boxes(views, np.array([4, 4, 20, 12]), keys, tile=64)
     assert image.dtype == np.uint8 and image.shape[1] == 3 * 64 + 4 * 6
-    query, masked, key = (image[-70:-6, 6 + i * 70:70 + i * 70] for i in range(3))
+    query, masked, key = (image[-70:-6, 6 + i * 70 : 70 + i * 70] for i in range(3))
     assert (masked[8:24, 8:40] == 128).all() and (masked == 200).all(-1).sum() == 64 * 64 - 16 * 32
     assert (query[16, 8] == MASKED).all() and (query[40, 40] == 200).all()
     assert (
@@ -541,6 +600,7 @@ def test_boxes_are_drawn_where_they_are():
 
 def test_mph_picture_and_its_maps():
     from mssl_plugins.visualization.mph import components, picture, similarity_map
+
     rng = np.random.default_rng(0)
     target = rng.normal(size=(6, 4, 5))
     assert np.allclose(similarity_map(3 * target, target), 1)
@@ -571,6 +631,7 @@ def test_pictures_from_the_command_line(tmp_path):
 
     from mssl_plugins.catalogue import find
     from mssl_plugins.visualization import boxes, mph
+
     name = 'maskco_resnet18_1xb32-coslr-4e_tiny20'
     model = MODELS.build(Config.fromfile(find(name)).model)
     weights = tmp_path / 'weights.pth'
@@ -677,7 +738,7 @@ def test_resumed_run_gives_the_losses_of_the_undisturbed_one(tmp_path, tiny_conf
     ):
         ended = train(config, '--work-dir', tmp_path / name, *extra)
         assert ended.status == 0, ended.text[-2000:]
-        log, = (tmp_path / name).rglob('scalars.json')
+        (log,) = (tmp_path / name).rglob('scalars.json')
         lines = map(json.loads, log.read_text().splitlines())
         runs.append({line['step']: line['loss'] for line in lines if 'loss' in line})
     whole, resumed = runs

@@ -1,4 +1,5 @@
 """MixMask against formulas written out pair by pair in float64."""
+
 import math
 from pathlib import Path
 
@@ -81,16 +82,17 @@ class Reference:
             )
         if self.base == 'SimCLR':
             z = [unit(self.student(p)) for p in [*first, *second]]
-            total = 0.
+            total = 0.0
             for i in range(2 * n):
                 j = i + n if i < n else i - n
                 total += softmax_loss(
                     dot(z[i], z[j]) / TEMPERATURE,
-                    [dot(z[i], z[o]) / TEMPERATURE for o in range(2 * n) if o not in (i, j)])
+                    [dot(z[i], z[o]) / TEMPERATURE for o in range(2 * n) if o not in (i, j)],
+                )
             return total / (2 * n)
         target = self.teacher if self.base == 'BYOL' else self.student
-        weight = 2. if self.base == 'BYOL' else .5
-        total = 0.
+        weight = 2.0 if self.base == 'BYOL' else 0.5
+        total = 0.0
         for a, b in ((first, second), (second, first)):
             for p, t in zip(a, b):
                 total -= dot(unit(self.predict(self.student(p))), unit(target(t))) / n
@@ -107,10 +109,12 @@ def test_loss_equals_loops_over_pairs(base, mode, seed):
     mixes = []  # what was really mixed, to rebuild every term picture by picture
     if mode:
         for name in ('mask', 'unmix'):
+
             def record(x, partner, name=name, real=getattr(model.mixing, name)):
                 picture, lam = real(x, partner)
                 mixes.append((name, picture, partner, lam))
                 return picture, lam
+
             setattr(model.mixing, name, record)
     torch.manual_seed(seed)
     losses = model.loss([x1, x2])
@@ -185,7 +189,7 @@ def test_unmix_draws_mixup_and_cutmix():
         picture, lam = MixMask(mode='unmix', unmix_prob=0.5).unmix(x, partner)
         assert 1 - picture.double().mean().item() == pytest.approx(lam, abs=1e-6)
         values = picture.unique()
-        is_mixup = not set(values.tolist()) <= {0., 1.}
+        is_mixup = not set(values.tolist()) <= {0.0, 1.0}
         mixup += is_mixup
         lams += lam
         if not is_mixup and picture.any():  # CutMix pastes one rectangle
@@ -222,10 +226,16 @@ def test_queue_too_short_says_so():
         build('MoCo').loss(views(20))
 
 
-@pytest.mark.parametrize('kwargs, words', [
-    (dict(grid=2), 'grid 2'), (dict(pattern='blok'), "did you mean 'block'"),
-    (dict(mode='mixmusk'), "did you mean 'mixmask'"), (dict(ratio=1.), 'ratio'),
-    (dict(unmix_prob=2), 'unmix_prob')])
+@pytest.mark.parametrize(
+    'kwargs, words',
+    [
+        (dict(grid=2), 'grid 2'),
+        (dict(pattern='blok'), "did you mean 'block'"),
+        (dict(mode='mixmusk'), "did you mean 'mixmask'"),
+        (dict(ratio=1.0), 'ratio'),
+        (dict(unmix_prob=2), 'unmix_prob'),
+    ],
+)
 def test_wrong_arguments(kwargs, words):
     with pytest.raises(ValueError, match=words):
         MixMask(**kwargs)
@@ -235,7 +245,9 @@ def test_wrong_arguments(kwargs, words):
 @pytest.mark.parametrize('base', BASES)
 def test_batch_of_one(base):
     """Refused before a BN of a real network can complain."""
-    cfg = Config.fromfile(ROOT / f'configs/mixmask/mixmask_{base.lower()}_resnet18_1xb64-coslr-8e_cifar10.py')  # noqa: E501
+    cfg = Config.fromfile(
+        ROOT / f'configs/mixmask/mixmask_{base.lower()}_resnet18_1xb64-coslr-8e_cifar10.py'
+    )  # noqa: E501
     with pytest.raises(ValueError, match='at least 2 per process, got 1'):
         MODELS.build(cfg.model).train().loss([torch.zeros(1, 3, 32, 32)] * 2)
 
@@ -277,6 +289,7 @@ def test_base_equals_mmpretrain(base):
     """The plain base is mmpretrain's own class to the digit."""
     import mmpretrain.models.selfsup as theirs
     from mmengine.logging import MessageHub
+
     MessageHub.get_current_instance().update_info('max_iters', 10)
     ours = build(base)
     arguments = {k: v for k, v in BASES[base]().items()}
@@ -287,7 +300,7 @@ def test_base_equals_mmpretrain(base):
     assert not missing.unexpected_keys
     for ema in ('encoder_k', 'target_net'):  # theirs moves inside the loss: m = 1 keeps it still
         if hasattr(peer, ema):
-            getattr(peer, ema).momentum = 0.
+            getattr(peer, ema).momentum = 0.0
             getattr(peer, ema).avg_func = lambda *a, **k: None
     x = views(4)  # their queue must be a multiple of the batch
     assert ours.loss(x)['loss'].item() == pytest.approx(peer.loss(x, None)['loss'].item(), abs=1e-9)

@@ -1,4 +1,5 @@
 """MST against formulas written out token by token in float64."""
+
 import copy
 import math
 
@@ -56,7 +57,7 @@ def test_share_over_many_draws():
     attention = torch.rand(500, 64)
     for strategy in ('attention_low', 'random'):
         share = token_mask(strategy, attention, q=1, p=0.3).double().mean()
-        assert abs(float(share) - 0.3) < 5 * math.sqrt(.3 * .7 / attention.numel())
+        assert abs(float(share) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / attention.numel())
     half = token_mask('attention_low', attention, q=0.5, p=0.5)
     assert not (half & ~token_mask('attention_low', attention, q=0.5)).any()
     assert abs(float(half.double().mean()) - 0.25) < 0.02
@@ -70,14 +71,21 @@ def test_none_and_p0_mask_nothing():
 
 
 def test_a_generator_makes_it_repeatable():
-    a, b = (token_mask('random', torch.rand(4, 50), p=0.5,
-                       generator=torch.Generator().manual_seed(s)) for s in (3, 3))
+    a, b = (
+        token_mask('random', torch.rand(4, 50), p=0.5, generator=torch.Generator().manual_seed(s))
+        for s in (3, 3)
+    )
     assert torch.equal(a, b) and a.dtype == torch.bool
 
 
-@pytest.mark.parametrize('args, text', [
-    (('attention_lo', ), "did you mean 'attention_low'"), (('random', 1.5), 'q of the token'),
-    (('random', 1, -0.1), 'p of the token')])
+@pytest.mark.parametrize(
+    'args, text',
+    [
+        (('attention_lo',), "did you mean 'attention_low'"),
+        (('random', 1.5), 'q of the token'),
+        (('random', 1, -0.1), 'p of the token'),
+    ],
+)
 def test_mask_refuses(args, text):
     strategy, *rest = args
     with pytest.raises(ValueError, match=text):
@@ -85,12 +93,12 @@ def test_mask_refuses(args, text):
 
 
 def test_bert_replaces_80_10_10():
-    patches = torch.arange(400 * 50.).view(400, 50, 1) + 1
+    patches = torch.arange(400 * 50.0).view(400, 50, 1) + 1
     mask = torch.ones(400, 50, dtype=torch.bool)
-    out = bert_replacement(patches, mask, torch.full((1, 1, 1), -1.))
+    out = bert_replacement(patches, mask, torch.full((1, 1, 1), -1.0))
     token, kept = (out == -1), (out == patches)
     other = ~token & ~kept
-    for share, expected in ((token, .8), (kept, .1), (other, .1)):
+    for share, expected in ((token, 0.8), (kept, 0.1), (other, 0.1)):
         assert abs(float(share.double().mean()) - expected) < 0.012
     donors = out[other].unique()
     assert 1 <= donors.min() and donors.max() <= 400 * 50 and len(donors) > 1500
@@ -109,8 +117,9 @@ def test_cost_of_the_decoder():
     decoder, macs = PixelDecoder(384, 16), []
     for m in decoder.modules():
         if isinstance(m, nn.Conv2d):
-            m.register_forward_hook(lambda m, a, out: macs.append(
-                out.numel() * m.in_channels * m.kernel_size[0]**2))
+            m.register_forward_hook(
+                lambda m, a, out: macs.append(out.numel() * m.in_channels * m.kernel_size[0] ** 2)
+            )
     decoder(torch.randn(1, 196, 384), (14, 14))
     assert 0.75e9 < sum(macs) < 0.9e9
 
@@ -211,9 +220,11 @@ def spy(model):
     """What each pass of student and teacher was asked for."""
     calls = []
     for who, net in (('student', model.backbone), ('teacher', model.teacher.module.backbone)):
+
         def forward(x, *args, _who=who, _forward=net.forward_tokens, **kwargs):
             calls.append((_who, tuple(x.shape), kwargs))
             return _forward(x, *args, **kwargs)
+
         net.forward_tokens = forward
     return calls
 
@@ -225,14 +236,16 @@ def test_global_views_are_masked_by_their_own_attention():
     ranks = torch.stack([torch.randperm(L) for _ in range(2 * B)])  # known attention
     teacher = model.teacher.module.backbone
     plain = teacher.forward_tokens
-    teacher.forward_tokens = lambda *a, **k: (plain(*a, **k)[0],
-                                              ranks[:, None].float().expand(-1, 2, -1))
+    teacher.forward_tokens = lambda *a, **k: (
+        plain(*a, **k)[0],
+        ranks[:, None].float().expand(-1, 2, -1),
+    )
     calls = spy(model)
     model.loss(x)
     (_, shape, first), (_, local, second) = [c for c in calls if c[0] == 'student']
     assert shape == (2 * B, 3, 16, 16) and torch.equal(first['mask'], ranks < 4)
     assert local == (2 * B, 3, 8, 8) and 'mask' not in second
-    (_, _, seen), = [c for c in calls if c[0] == 'teacher']
+    ((_, _, seen),) = [c for c in calls if c[0] == 'teacher']
     assert 'mask' not in seen
 
 
@@ -272,22 +285,26 @@ def test_running_statistics_are_of_global_views():
     assert all(int(v) == 2 for k, v in without.items() if 'num_batches' in k)
 
 
-@pytest.mark.parametrize('strategy, asks', [
-    ('attention_low', True), ('attention_high', True), ('random', False), ('none', False)])
+@pytest.mark.parametrize(
+    'strategy, asks',
+    [('attention_low', True), ('attention_high', True), ('random', False), ('none', False)],
+)
 def test_attention_is_computed_only_where_needed(strategy, asks):
     model = mst(strategy=strategy)
     calls = spy(model)
     losses = model.loss([v.float() for v in views()])
-    (_, _, seen), = [c for c in calls if c[0] == 'teacher']
+    ((_, _, seen),) = [c for c in calls if c[0] == 'teacher']
     assert bool(seen.get('return_attention')) == asks
-    assert float(losses['masked']) == dict(attention_low=.125, attention_high=.125, random=1,
-                                           none=0)[strategy]
+    assert (
+        float(losses['masked'])
+        == dict(attention_low=0.125, attention_high=0.125, random=1, none=0)[strategy]
+    )
 
 
 def test_without_mask_and_restoration_it_is_dino():
     x = views()
     dino = build(head=HEAD).double()
-    plain = mst(VIT, HEAD, None, strategy='none', lambda2=0.).double()
+    plain = mst(VIT, HEAD, None, strategy='none', lambda2=0.0).double()
     plain.load_state_dict(dino.state_dict())
     ours = plain.loss(x)
     assert (
@@ -297,7 +314,7 @@ def test_without_mask_and_restoration_it_is_dino():
 
 def test_masked_language_modelling():
     """Table 4, row 1: only masked patches count, no teacher, no local crops."""
-    model = mst(strategy='random', p=0.3, replacement='bert', target='masked', lambda1=0.).double()
+    model = mst(strategy='random', p=0.3, replacement='bert', target='masked', lambda1=0.0).double()
     calls, x = spy(model), views()
     drawn = {}
     sample = model.sample_mask
@@ -318,9 +335,17 @@ def test_masked_language_modelling():
     assert without == set()  # data-parallel training would wait for them
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(), dict(strategy='none'), dict(strategy='random', p=0.), dict(replacement='bert'),
-    dict(head=HEAD, neck=dict(NECK, use_bn=False)), dict(target='masked')])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(),
+        dict(strategy='none'),
+        dict(strategy='random', p=0.0),
+        dict(replacement='bert'),
+        dict(head=HEAD, neck=dict(NECK, use_bn=False)),
+        dict(target='masked'),
+    ],
+)
 def test_every_trainable_parameter_has_a_gradient(kwargs):
     model = mst(**kwargs)
     losses = model.loss([v.float() for v in views()])
@@ -361,18 +386,26 @@ def test_size_that_patches_do_not_tile():
         mst().loss([torch.zeros(B, 3, 18, 18)] * 2)
 
 
-@pytest.mark.parametrize('kwargs, error, text', [
-    (dict(strategy='attention'), ValueError, 'allowed are attention_high, attention_low'),
-    (dict(replacement='brt'), ValueError, "did you mean 'bert'"),
-    (dict(target='mask'), ValueError, "did you mean 'masked'"),
-    (dict(reduction='sum'), ValueError, 'allowed are image, mean, pixel'),
-    (dict(q=2), ValueError, r'q of the token mask must lie in \[0, 1\]'),
-    (dict(lambda2=-1), ValueError, 'negative'),
-    (dict(lambda1=0, lambda2=0), ValueError, 'both 0'),
-    (dict(neck=None), ValueError, 'PixelDecoder'),
-    (dict(neck=dict(NECK, patch_size=2)), ValueError, 'patches of 2 px, the backbone has 4'),
-    (dict(backbone=VIT), TypeError, 'mask_token=True'),
-    (dict(backbone=dict(VIT, type='mmpretrain.VisionTransformer')), TypeError, 'mssl_plugins.ViT')])
+@pytest.mark.parametrize(
+    'kwargs, error, text',
+    [
+        (dict(strategy='attention'), ValueError, 'allowed are attention_high, attention_low'),
+        (dict(replacement='brt'), ValueError, "did you mean 'bert'"),
+        (dict(target='mask'), ValueError, "did you mean 'masked'"),
+        (dict(reduction='sum'), ValueError, 'allowed are image, mean, pixel'),
+        (dict(q=2), ValueError, r'q of the token mask must lie in \[0, 1\]'),
+        (dict(lambda2=-1), ValueError, 'negative'),
+        (dict(lambda1=0, lambda2=0), ValueError, 'both 0'),
+        (dict(neck=None), ValueError, 'PixelDecoder'),
+        (dict(neck=dict(NECK, patch_size=2)), ValueError, 'patches of 2 px, the backbone has 4'),
+        (dict(backbone=VIT), TypeError, 'mask_token=True'),
+        (
+            dict(backbone=dict(VIT, type='mmpretrain.VisionTransformer')),
+            TypeError,
+            'mssl_plugins.ViT',
+        ),
+    ],
+)
 def test_mst_refuses(kwargs, error, text):
     with pytest.raises(error, match=text):
         mst(**kwargs)

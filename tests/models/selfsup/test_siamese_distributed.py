@@ -1,4 +1,5 @@
 """Two processes equal one process on the same global batch (bases without BN)."""
+
 import pytest
 import torch
 import torch.distributed as dist

@@ -3,6 +3,7 @@
 The reference has its own patches, masks, Transformer, loss (arXiv 2111.06377,
 sections 3 and A.1), AdamW (arXiv 1711.05101, Algorithm 2) and schedule.
 """
+
 import math
 
 import numpy as np
@@ -17,8 +18,8 @@ from mssl_plugins.catalogue import find
 B, H, W, P, DIM, HEADS, DEPTH = 4, 8, 16, 4, 16, 2, 2  # a grid of 2 x 4 patches
 WIDTH, DECODER_HEADS, DECODER_DEPTH = 12, 3, 2
 EPOCHS, WARMUP, PER_EPOCH = 5, 2, 2  # ten steps
-LR, DECAY, BETA1, BETA2, EPS, RATIO = 1e-3, .05, .9, .95, 1e-8, .75
-MEAN, STD = [120., 110., 100.], [60., 58., 56.]
+LR, DECAY, BETA1, BETA2, EPS, RATIO = 1e-3, 0.05, 0.9, 0.95, 1e-8, 0.75
+MEAN, STD = [120.0, 110.0, 100.0], [60.0, 58.0, 56.0]
 
 
 # ------------------------------------------------------------ the reference
@@ -43,15 +44,25 @@ def block(x, p, name, heads):
     weight = weight / weight.sum(-1, keepdim=True)
     x = x + linear((weight @ v).transpose(1, 2).reshape(b, n, d), p, f'{name}.attn.proj')
     h = linear(layer_norm(x, p, f'{name}.ln2'), p, f'{name}.ffn.layers.0.0')
-    h = h * .5 * (1 + torch.erf(h / math.sqrt(2)))  # GELU
+    h = h * 0.5 * (1 + torch.erf(h / math.sqrt(2)))  # GELU
     return x + linear(h, p, f'{name}.ffn.layers.1')
 
 
 def patches_of(x):
     """(B, 3, H, W) -> (B, L, P * P * 3), pixel by pixel."""
-    return torch.stack([torch.stack([
-        x[:, :, r:r + P, c:c + P].permute(0, 2, 3, 1).reshape(len(x), -1)
-        for c in range(0, W, P)], 1) for r in range(0, H, P)], 1).flatten(1, 2)
+    return torch.stack(
+        [
+            torch.stack(
+                [
+                    x[:, :, r : r + P, c : c + P].permute(0, 2, 3, 1).reshape(len(x), -1)
+                    for c in range(0, W, P)
+                ],
+                1,
+            )
+            for r in range(0, H, P)
+        ],
+        1,
+    ).flatten(1, 2)
 
 
 def mae_loss(p, images, noise):
@@ -89,7 +100,7 @@ def learning_rate(step):
     warmup, total = WARMUP * PER_EPOCH, EPOCHS * PER_EPOCH
     if step < warmup:
         return LR * step / (warmup - 1)
-    return LR * .5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+    return LR * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
 class AdamW:
@@ -103,9 +114,9 @@ class AdamW:
     def step(self, t, grads, lr):
         for k, x in self.params.items():
             self.m[k] = BETA1 * self.m[k] + (1 - BETA1) * grads[k]
-            self.v[k] = BETA2 * self.v[k] + (1 - BETA2) * grads[k]**2
+            self.v[k] = BETA2 * self.v[k] + (1 - BETA2) * grads[k] ** 2
             m, v = self.m[k] / (1 - BETA1**t), self.v[k] / (1 - BETA2**t)
-            decay = 0. if x.ndim == 1 or k.endswith('.bias') else DECAY
+            decay = 0.0 if x.ndim == 1 or k.endswith('.bias') else DECAY
             x -= lr * (m / (v.sqrt() + EPS) + decay * x)
 
 
@@ -116,8 +127,9 @@ class Batches(torch.utils.data.Dataset):
     def __init__(self):
         rng = np.random.default_rng(0)
         low = rng.integers(0, 256, (B * PER_EPOCH, H // 4, W // 4, 3))
-        self.images = (low.repeat(4, 1).repeat(4, 2) * .5
-                       + rng.integers(0, 128, (B * PER_EPOCH, H, W, 3))).astype(np.uint8)
+        self.images = (
+            low.repeat(4, 1).repeat(4, 2) * 0.5 + rng.integers(0, 128, (B * PER_EPOCH, H, W, 3))
+        ).astype(np.uint8)
 
     def __len__(self):
         return len(self.images)
@@ -153,25 +165,44 @@ def both(tmp_path_factory):
     cosine.update(T_max=EPOCHS - WARMUP, begin=WARMUP, end=EPOCHS)
     runner = Runner(
         model=dict(
-            type='mssl_plugins.MAE', mask_ratio=RATIO,
+            type='mssl_plugins.MAE',
+            mask_ratio=RATIO,
             data_preprocessor=dict(type='mssl_plugins.ViewPreprocessor', mean=MEAN, std=STD),
             backbone=dict(
-                type='mssl_plugins.ViT', img_size=(H, W), patch_size=P,
-                arch=dict(embed_dims=DIM, num_layers=DEPTH, num_heads=HEADS,
-                          feedforward_channels=2 * DIM)),
+                type='mssl_plugins.ViT',
+                img_size=(H, W),
+                patch_size=P,
+                arch=dict(
+                    embed_dims=DIM, num_layers=DEPTH, num_heads=HEADS, feedforward_channels=2 * DIM
+                ),
+            ),
             neck=dict(
-                type='mssl_plugins.MAEDecoder', num_patches=(H // P, W // P), patch_size=P,
-                embed_dim=DIM, decoder_embed_dim=WIDTH, decoder_depth=DECODER_DEPTH,
-                decoder_num_heads=DECODER_HEADS)),
+                type='mssl_plugins.MAEDecoder',
+                num_patches=(H // P, W // P),
+                patch_size=P,
+                embed_dim=DIM,
+                decoder_embed_dim=WIDTH,
+                decoder_depth=DECODER_DEPTH,
+                decoder_num_heads=DECODER_HEADS,
+            ),
+        ),
         work_dir=str(tmp_path_factory.mktemp('mae')),
         train_dataloader=dict(
-            dataset=Batches(), batch_size=B, num_workers=0,
+            dataset=Batches(),
+            batch_size=B,
+            num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=dict(type='default_collate')),
+            collate_fn=dict(type='default_collate'),
+        ),
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=EPOCHS),
-        optim_wrapper=wrapper, param_scheduler=[warm, cosine], custom_hooks=[watch],
-        default_hooks=dict(checkpoint=None), default_scope='mmpretrain',
-        experiment_name='ten_steps_mae', log_level='ERROR')
+        optim_wrapper=wrapper,
+        param_scheduler=[warm, cosine],
+        custom_hooks=[watch],
+        default_hooks=dict(checkpoint=None),
+        default_scope='mmpretrain',
+        experiment_name='ten_steps_mae',
+        log_level='ERROR',
+    )
     runner.model.init_weights()
     with torch.no_grad():  # large, so that their decay shows within ten steps
         runner.model.backbone.cls_token.mul_(50)
@@ -188,7 +219,7 @@ def both(tmp_path_factory):
         i = step % PER_EPOCH * B
         torch.manual_seed(100 + step)
         noise = torch.rand(B, H // P * (W // P))
-        loss = mae_loss(start, (data[i:i + B] - mean) / std, noise)
+        loss = mae_loss(start, (data[i : i + B] - mean) / std, noise)
         grads = dict(zip(trained, torch.autograd.grad(loss, list(trained.values()))))
         optimizer.step(step + 1, grads, learning_rate(step))
         losses.append(loss.item())
@@ -216,5 +247,5 @@ def test_weights(both):
         if name.endswith('attn.qkv.bias'):
             # a softmax does not see the keys' bias: its gradient is rounding, made large by AdamW
             d = len(a) // 3
-            a, b = torch.cat([a[:d], a[2 * d:]]), torch.cat([b[:d], b[2 * d:]])
+            a, b = torch.cat([a[:d], a[2 * d :]]), torch.cat([b[:d], b[2 * d :]])
         assert (a - b).abs().max() < 1e-5, name

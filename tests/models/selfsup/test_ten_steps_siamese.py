@@ -8,6 +8,7 @@ also takes the order in which MoCo shuffles a batch.  All runs in float64, where
 both agree to rounding: in float32 a ReLU input that rounds to the other side of 0
 changes a gradient by a finite amount, which BatchNorm over few images multiplies.
 """
+
 import math
 from pathlib import Path
 
@@ -115,8 +116,12 @@ def train(base, folder, monkeypatch):
 def norm(x, w, name, splits=1):
     """BatchNorm by the statistics of each part of the batch."""
     scale, shift = w.get(f'{name}.weight'), w.get(f'{name}.bias')
-    return torch.cat([F.batch_norm(part, None, None, scale, shift, training=True, eps=1e-5)
-                      for part in x.chunk(splits)])
+    return torch.cat(
+        [
+            F.batch_norm(part, None, None, scale, shift, training=True, eps=1e-5)
+            for part in x.chunk(splits)
+        ]
+    )
 
 
 def resnet18(x, w, prefix, splits):
@@ -164,6 +169,7 @@ def cross_entropy(logits, target):
 
 class Method:
     """Weights, losses and updates of one base; subclasses are its paper."""
+
     splits, last_norm, teacher = 1, False, None
 
     def __init__(self, start, orders):
@@ -176,8 +182,11 @@ class Method:
         }
         self.state = {k: {} for k in self.w}
         if self.teacher:
-            self.t = {k: v for k, v in self.all.items()
-                      if k.startswith(self.teacher) and k.endswith(('weight', 'bias'))}
+            self.t = {
+                k: v
+                for k, v in self.all.items()
+                if k.startswith(self.teacher) and k.endswith(('weight', 'bias'))
+            }
 
     def mlp(self, x, w, name, last_norm=False):
         """Linear-BN-ReLU-Linear(-BN)."""
@@ -240,6 +249,7 @@ class Adam(Method):
 
 class MoCo(SGD):
     """arXiv 1911.05722, Algorithm 1, after the step of the CIFAR code: m 0.99, T 0.1, SplitBN."""
+
     splits, teacher = 8, 'encoder_k'
 
     def __init__(self, *args):
@@ -273,17 +283,19 @@ class MoCo(SGD):
 
 class SimCLR(Adam):
     """arXiv 2002.05709, Algorithm 1: T 0.5, both views in one pass."""
+
     last_norm = True
 
     def loss(self, x1, x2):
         z = unit(self.encode(torch.cat([x1, x2]), self.w))
         similarity = z @ z.T / 0.5
-        similarity = similarity - torch.diag(torch.full((len(z), ), float('inf')))
+        similarity = similarity - torch.diag(torch.full((len(z),), float('inf')))
         return cross_entropy(similarity, torch.arange(len(z)).roll(len(x1)))
 
 
 class BYOL(Adam):
     """arXiv 2006.07733, equations 1 and 2, without the constant 4: m 0.99 -> 1."""
+
     teacher = 'target_net'
 
     def loss(self, x1, x2):
@@ -295,7 +307,7 @@ class BYOL(Adam):
             ]
         for x, target in ((x1, targets[1]), (x2, targets[0])):
             prediction = self.mlp(self.encode(x, self.w), self.w, 'head.predictor')
-            total = total + ((unit(prediction) - unit(target))**2).sum(1).mean()
+            total = total + ((unit(prediction) - unit(target)) ** 2).sum(1).mean()
         return total - 4
 
     def momentum(self, i):
@@ -337,8 +349,13 @@ def test_ten_steps(method, tmp_path, monkeypatch):
     assert set(weights) == {name for name, _ in end.items() if name.endswith(('weight', 'bias'))}
     moved = 0
     for name, weight in weights.items():
-        torch.testing.assert_close(end[name], weight.detach(), rtol=0, atol=1e-8,
-                                   msg=lambda text, name=name: f'{name}: {text}')
+        torch.testing.assert_close(
+            end[name],
+            weight.detach(),
+            rtol=0,
+            atol=1e-8,
+            msg=lambda text, name=name: f'{name}: {text}',
+        )
         moved += not torch.allclose(end[name], start[name], atol=1e-4)
     assert (
         moved > 0.9 * len(weights) - 8

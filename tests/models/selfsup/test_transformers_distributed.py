@@ -2,6 +2,7 @@
 
 BatchNorm apart, which here only MST could have.
 """
+
 import shutil
 
 import pytest
@@ -17,13 +18,29 @@ from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.registry import MODELS
 
 GLOBAL, STEPS, WIDTH = 8, 3, 16
-PLAIN = dict(type='mssl_plugins.ViT', img_size=16, patch_size=4, arch=dict(
-    embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=32))
+PLAIN = dict(
+    type='mssl_plugins.ViT',
+    img_size=16,
+    patch_size=4,
+    arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=32),
+)
 GUIDED = dict(PLAIN, mask_bias=dict(positive=True, negative=True))
-HEAD = dict(type='mssl_plugins.DINOHead', in_channels=WIDTH, out_channels=12, hidden_channels=16,
-            bottleneck_channels=8)
-DECODER = dict(type='mssl_plugins.MAEDecoder', num_patches=16, patch_size=4, embed_dim=WIDTH,
-               decoder_embed_dim=8, decoder_depth=1, decoder_num_heads=2)
+HEAD = dict(
+    type='mssl_plugins.DINOHead',
+    in_channels=WIDTH,
+    out_channels=12,
+    hidden_channels=16,
+    bottleneck_channels=8,
+)
+DECODER = dict(
+    type='mssl_plugins.MAEDecoder',
+    num_patches=16,
+    patch_size=4,
+    embed_dim=WIDTH,
+    decoder_embed_dim=8,
+    decoder_depth=1,
+    decoder_num_heads=2,
+)
 PIXELS = dict(type='mssl_plugins.PixelDecoder', in_channels=WIDTH, patch_size=4, widths=(8, 6))
 TEACHER = dict(backbone=dict(mask_bias=GUIDED['mask_bias']))
 METHODS = dict(
@@ -53,8 +70,9 @@ SINGLE = tuple(name for name in METHODS if 'MAE' in name or name == 'ASL')  # on
 def config(name, folder):
     cfg = dict(METHODS[name], type=f'mssl_plugins.{name}')
     if 'teacher' in cfg:
-        cfg['teacher'] = dict(cfg['teacher'], checkpoint=cfg['teacher']['checkpoint'].format(
-            folder=folder))
+        cfg['teacher'] = dict(
+            cfg['teacher'], checkpoint=cfg['teacher']['checkpoint'].format(folder=folder)
+        )
     return cfg
 
 
@@ -151,11 +169,12 @@ def test_two_processes_equal_one(name, folder, both):
         assert torch.allclose(value.double(), both[name]['state'][key].double(), atol=1e-9), key
     moved = {k.split('.')[0] for k, v in state.items() if not torch.equal(v, start[k])}
     assert 'backbone' in moved and ('criterion' in moved) == ('teacher' in moved) == (
-        name in ('DINO', 'MST', 'MaskGuidedDINO'))
+        name in ('DINO', 'MST', 'MaskGuidedDINO')
+    )
 
 
 # ------------------------------------------------------------------- resumed
-RUN = '''
+RUN = """
 default_scope = 'mmpretrain'
 model = {model}
 train_dataloader = dict(
@@ -177,11 +196,11 @@ default_hooks = dict(
     teacher=dict(type='mssl_plugins.TeacherHook'){hooks})
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 randomness = dict(seed=3)
-'''
-EMA = '''
+"""
+EMA = """
     , schedule=dict(type='mssl_plugins.ScheduleHook', schedules=[
         dict(target='teacher.momentum', start=0.5, end=1.0),
-        dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=3)])'''
+        dict(target='criterion.teacher_temp', start=0.04, end=0.07, curve='linear', length=3)])"""
 FROZEN = ", bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=3)"
 
 
@@ -194,10 +213,14 @@ def test_resumed_run_equals_the_undisturbed_one(name, folder, tmp_path):
     """
     model = config(name, folder)
     model['backbone'] = dict(model['backbone'], drop_path_rate=0.2)
-    views = [dict(size=16, scale=(.5, 1.))] if name in SINGLE else [
-        dict(size=16, num=2, scale=(.5, 1.)), dict(size=8, scale=(.2, .5))]
+    views = (
+        [dict(size=16, scale=(0.5, 1.0))]
+        if name in SINGLE
+        else [dict(size=16, num=2, scale=(0.5, 1.0)), dict(size=8, scale=(0.2, 0.5))]
+    )
     hooks = (EMA if name in ('DINO', 'MST', 'MaskGuidedDINO') else '') + (
-        FROZEN if name.startswith('MaskGuided') and 'teacher' not in model else '')
+        FROZEN if name.startswith('MaskGuided') and 'teacher' not in model else ''
+    )
     path = tmp_path / 'run.py'
     path.write_text(RUN.format(model=model, views=views, hooks=hooks))
     straight, broken = tmp_path / 'straight', tmp_path / 'broken'
@@ -212,8 +235,10 @@ def test_resumed_run_equals_the_undisturbed_one(name, folder, tmp_path):
     assert sorted(wanted) == list(range(1, 9)) and sorted(found) == [5, 6, 7, 8]
     assert found == {step: wanted[step] for step in found}
     assert len({loss for values in wanted.values() for loss in values}) > 4  # it moves
-    ends = [torch.load(place / 'epoch_4.pth', weights_only=True)['state_dict']
-            for place in (straight, broken)]
+    ends = [
+        torch.load(place / 'epoch_4.pth', weights_only=True)['state_dict']
+        for place in (straight, broken)
+    ]
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
     kinds = {key.split('.')[0] for key in ends[0]}
