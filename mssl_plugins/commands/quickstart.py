@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.hooks import Hook
 
     from mssl_plugins.config import knn_hook, read_config
+    from mssl_plugins.engine.hooks.knn_hook import KNNHook
     from mssl_plugins.evaluation.backbone import Pixels
     from mssl_plugins.evaluation.features import extract_features
     from mssl_plugins.evaluation.knn import knn_accuracy
@@ -55,6 +56,10 @@ def run(args: argparse.Namespace) -> None:
 
         priority = 'LOWEST'
 
+        def before_run(self, runner) -> None:
+            # The config keeps it, so that the checkpoint alone can be measured again.
+            runner._hooks = [hook for hook in runner.hooks if not isinstance(hook, KNNHook)]
+
         def before_train(self, runner) -> None:
             print('k-NN on raw pixels and on random features ...', flush=True)
             measured['knn_raw_pixels'] = measure(Pixels.of_config(runner.cfg))
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
             measured['knn_trained'] = measure(runner.model)
             measured['checkpoint'] = (Path(runner.work_dir) / 'last_checkpoint').read_text()
 
-    argv = [args.config, '--work-dir', str(work_dir), '--overwrite', '--no-validate']
+    argv = [args.config, '--work-dir', str(work_dir), '--overwrite']
     if args.epochs is not None:
         argv += ['--epochs', str(args.epochs)]
     status = train(argv, hooks=[QuickStart()])
