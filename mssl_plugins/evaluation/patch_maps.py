@@ -1,0 +1,176 @@
+"""Patch features as maps, and the colors that show them.
+
+The figure of DINOv2 (arXiv 2304.07193, section 7.5 and Fig. 1): the first
+principal component of the patches of several images tells the foreground from
+the background; the first three components of the foreground's patches alone
+are their colors, on one basis for all images.  The paper says neither where
+the first component is cut nor which side is the foreground.  Ours: Otsu's
+threshold, and the side that is rarer on the images' borders.
+"""
+
+from typing import List, NamedTuple, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mssl_plugins.evaluation.dense_features import grids
+from mssl_plugins.evaluation.features import frozen
+from mssl_plugins.models.readout import dense_kinds, read_layers
+
+BINS = 256  # of Otsu's threshold
+
+
+def patch_maps(
+    model: nn.Module, images: Sequence[Tensor], backbone: Optional[nn.Module] = None
+) -> Tensor:
+    """Features of every patch of images of one size, frozen.
+
+    Args:
+        model (nn.Module): With ``data_preprocessor`` and ``backbone``.
+        images (Sequence[Tensor]): B of (3, H, W), 0-255 RGB.
+        backbone (nn.Module, optional): Instead of the model's, as its
+            teacher's. Defaults to None.
+
+    Returns:
+        Tensor: (B, h, w, D) float32 on the CPU: patch tokens of a ViT after
+        the last norm, or a ResNet's conv5.
+
+    Raises:
+        ValueError: For a backbone without a map.
+    """
+    backbone = model.backbone if backbone is None else backbone
+    kind = dense_kinds(backbone)[-1]
+    x = torch.stack(list(images))
+    grid = grids(backbone, tuple(x.shape[2:]))[kind]
+    with frozen(model), frozen(backbone):
+        x = model.data_preprocessor(dict(inputs=x), False)['inputs']
+        x = x[0] if isinstance(x, (list, tuple)) else x
+        x = x.to(next(backbone.parameters()).device)
+        found = read_layers(backbone, x, [kind])[kind]
+    return found.unflatten(1, (*grid, -1)).cpu()
+
+
+def principal_axes(rows: Tensor, number: int) -> Tensor:
+    """Directions of the largest variance of centered rows.
+
+    Args:
+        rows (Tensor): (N, D) float64 of mean 0.
+        number (int): How many directions.
+
+    Returns:
+        Tensor: (number, D) of unit length, falling variance, the entry of
+        largest magnitude positive; zeros where there are fewer directions.
+    """
+    vectors = torch.linalg.eigh(rows.T @ rows).eigenvectors.flip(1)[:, :number].T
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    axes = rows.new_zeros(number, rows.size(1))
+    axes[: len(vectors)] = vectors * largest.sign()
+    return axes
+
+
+def otsu(values: Tensor) -> float:
+    """Threshold that parts numbers into two classes of least inner variance.
+
+    Args:
+        values (Tensor): (N,) numbers.
+
+    Returns:
+        float: Between two bins of a histogram (:data:`BINS` bins); of equal
+        thresholds their middle.  The smallest value where all are equal.
+    """
+    values = values.double()
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return low
+    width = (high - low) / BINS
+    at = ((values - low) / width).long().clamp(max=BINS - 1)
+    count = torch.bincount(at, minlength=BINS).double()
+    center = low + (torch.arange(BINS).double() + 0.5) * width
+    below, total = count.cumsum(0)[:-1], count.sum()
+    part = (count * center).cumsum(0)[:-1]
+    above = total - below
+    between = below * above * (part / below - ((count * center).sum() - part) / above).square()
+    best = (between >= between.max() * (1 - 1e-9)).nonzero().double().mean()
+    return low + (float(best) + 1) * width
+
+
+class PatchBasis(NamedTuple):
+    """Colors for patches, one basis for several images.
+
+    Attributes:
+        mean (Tensor): (D,) float64, of all patches.
+        first (Tensor): (D,), the first principal axis, its foreground's end
+            positive.
+        threshold (float): Foreground is what projects above it on ``first``.
+        center (Tensor): (D,), of the patches that are colored.
+        axes (Tensor): (3, D), their principal axes.
+        low, high (Tensor): (3,), ends of the colors on the axes.
+    """
+
+    mean: Tensor
+    first: Tensor
+    threshold: float
+    center: Tensor
+    axes: Tensor
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def fit(cls, maps: Sequence[Tensor], foreground: bool = True) -> 'PatchBasis':
+        """The basis of the patches of images.
+
+        Args:
+            maps (Sequence[Tensor]): (h, w, D) each, of any h and w.
+            foreground (bool): Whether to part the foreground from the
+                background; else every patch gets a color. Defaults to True.
+
+        Raises:
+            ValueError: If there are fewer than two patches, or values that are
+                not finite.
+        """
+        rows = torch.cat([m.flatten(0, 1) for m in maps]).double()
+        if len(rows) < 2 or not torch.isfinite(rows).all():
+            raise ValueError(
+                f'colors need two or more patches of finite features, got {len(rows)} patches'
+                + ('' if torch.isfinite(rows).all() else ', some not finite')
+            )
+        mean = rows.mean(0)
+        first = principal_axes(rows - mean, 1)[0]
+        threshold, kept = float('-inf'), rows
+        if foreground:
+            value = (rows - mean) @ first
+            threshold = otsu(value)
+            border = torch.cat([border_of(m) for m in maps])
+            above = value > threshold
+            # of the rarer side on the border is the foreground
+            if above[border].double().mean() > above.double().mean():
+                first, threshold, above = -first, -threshold, value <= threshold
+            kept = rows[above] if int(above.sum()) > 1 else rows
+        center = kept.mean(0)
+        axes = principal_axes(kept - center, 3)
+        ends = (kept - center) @ axes.T
+        return cls(mean, first, threshold, center, axes, ends.amin(0), ends.amax(0))
+
+    def is_foreground(self, patches: Tensor) -> Tensor:
+        """(h, w, D) features -> (h, w) bool."""
+        return (patches.double() - self.mean) @ self.first > self.threshold
+
+    def colors(self, patches: Tensor) -> Tensor:
+        """(h, w, D) features -> (h, w, 3) uint8 RGB, the background black."""
+        ends = (patches.double() - self.center) @ self.axes.T
+        shade = (ends - self.low) / (self.high - self.low).clamp_min(1e-12)
+        shade = (shade.clamp(0, 1) * 255).round() * self.is_foreground(patches)[..., None]
+        return shade.byte()
+
+
+def border_of(patches: Tensor) -> Tensor:
+    """(h, w, D) -> (h * w,) bool, whether a patch lies at the image's border."""
+    inner = torch.ones(patches.shape[:2], dtype=torch.bool)
+    inner[1:-1, 1:-1] = False
+    return inner.flatten()
+
+
+def colors_of(maps: Sequence[Tensor], foreground: bool = True) -> List[Tensor]:
+    """Colors of images on their common basis; see :class:`PatchBasis`."""
+    basis = PatchBasis.fit(maps, foreground)
+    return [basis.colors(m) for m in maps]
