@@ -8,7 +8,8 @@ import torch
 
 from helpers.forked import Training
 from helpers.messy import make_messy_folder
-from mssl_plugins import catalogue
+from mssl_plugins import catalogue, photos
+from mssl_plugins.config import read_config
 
 # one network a method: the smaller one, which `photos/METHOD` means
 RECIPES = sorted(
@@ -199,3 +200,14 @@ def test_a_photo_recipe_asks_for_the_folder(tmp_path):
     assert (
         done.status == 1 and 'is for your own images: name their folder with --data' in done.error
     )
+
+
+@pytest.mark.parametrize('computes', [True, False])
+def test_bfloat16_only_where_it_computes(monkeypatch, tmp_path, messy, computes):
+    monkeypatch.setattr(photos, 'computes_bfloat16', lambda device: computes)
+    cfg = read_config('simclr_resnet18_photos')
+    cfg.work_dir, said = str(tmp_path / 'run'), []
+    photos.use_folder(cfg, str(messy), photos.Wishes(max_bad=0.1), say=said.append)
+    kind = 'mssl_plugins.BF16OptimWrapper' if computes else 'OptimWrapper'
+    assert cfg.optim_wrapper.type == kind
+    assert any('no bfloat16 arithmetic' in line for line in said) != computes

@@ -15,11 +15,21 @@ from mmengine.optim import OptimWrapper
 from mssl_plugins.registry import OPTIM_WRAPPERS
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Whether a device has bfloat16 arithmetic; a processor may emulate it.
+
+    Args:
+        device (str): Its type, such as 'cpu'.
+    """
+    # of oneDNN, which a build of torch may lack
+    return device != 'cpu' or getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)()
+
+
 @OPTIM_WRAPPERS.register_module()
 class BF16OptimWrapper(OptimWrapper):
     """Run the forward pass under bfloat16 autocast, on CPU and GPU alike.
 
-    Weights, gradients and optimiser state stay float32.
+    Weights, gradients and optimizer state stay float32.
 
     Args:
         device_type (str, optional): ``'cpu'``, ``'cuda'``, ... Defaults to
@@ -30,12 +40,11 @@ class BF16OptimWrapper(OptimWrapper):
     def __init__(self, *args, device_type: str = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.device_type = (device_type or get_device()).split(':')[0]
-        # of oneDNN, which a build of torch may lack
-        supported = getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)
-        if self.device_type == 'cpu' and not supported():
+        if not computes_bfloat16(self.device_type):
             print_log(
-                'this processor has no bfloat16 arithmetic and emulates it: float32, without '
-                '--amp, may be ten times faster and more',
+                'this processor has no bfloat16 arithmetic and emulates it: float32, without --amp '
+                'or by --cfg-options optim_wrapper.type=OptimWrapper, may be ten times faster '
+                'and more',
                 'current',
                 logging.WARNING,
             )
