@@ -1,9 +1,11 @@
 """The shipped configs: what there is, what each costs and gives.
 
 Every config assigns a literal ``catalogue = dict(method=..., base=...,
-data=..., epochs=..., expected=...)``; entries missing there come from its
-``_base_`` files.  It is read without running the config, so that listing
-needs no OpenMMLab and takes no time.
+data=..., epochs=..., paper=..., expected=..., cost=...)``, the only place of
+these facts: ``python -m mssl_plugins list``, the metafiles and the pages take
+them from there.  It is read without running the config, so that listing needs
+no OpenMMLab and takes no time.  Entries that a config of yours leaves out come
+from its ``_base_`` files.
 """
 
 import ast
@@ -14,7 +16,9 @@ from typing import Dict, List, Optional
 
 from mssl_plugins.errors import unknown
 
-KEYS = ('method', 'base', 'data', 'epochs', 'expected')
+# paper: what is implemented, and what is our choice; expected: figures and whose they are;
+# cost: hardware and time.
+KEYS = ('method', 'base', 'data', 'epochs', 'paper', 'expected', 'cost')
 
 
 def root() -> Path:
@@ -66,8 +70,8 @@ def configs(method: Optional[str] = None) -> List[Dict]:
         method (str, optional): Only those of this method. Defaults to None.
 
     Returns:
-        List[Dict]: ``name, path, method, base, data, epochs, expected`` of
-        each, ordered by path; None where a config does not say.
+        List[Dict]: ``name``, ``path`` and ``KEYS`` of each, ordered by path;
+        None where a config does not say.
 
     Raises:
         ValueError: If there is no such method.

@@ -1,4 +1,4 @@
-"""The pages say what is: model index, links, commands."""
+"""The pages say what is: links, commands, what they load and print."""
 
 import re
 import shlex
@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 
-from helpers.tools import tool
 from mssl_plugins import catalogue
 from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
@@ -23,40 +21,6 @@ PAGES = [
     *sorted((ROOT / 'configs').rglob('README.md')),
     *sorted((ROOT / 'docs').glob('*.md')),
 ]
-METAFILES = sorted((ROOT / 'configs').glob('*/metafile.yml'))
-
-
-def load(path):
-    return yaml.safe_load(path.read_text())
-
-
-def test_model_index_names_every_metafile():
-    named = load(ROOT / 'model-index.yml')['Import']
-    assert sorted(named) == [str(p.relative_to(ROOT)) for p in METAFILES]
-
-
-@pytest.mark.parametrize('metafile', METAFILES, ids=lambda p: p.parent.name)
-def test_metafile_lists_every_config(metafile):
-    data = load(metafile)
-    collections = {c['Name'] for c in data['Collections']}
-    for collection in data['Collections']:
-        assert (ROOT / collection['README']).exists()
-        assert collection['Paper']['Title'] and collection['Paper']['URL'].startswith('https://')
-    models = data['Models']
-    assert {m['In Collection'] for m in models} <= collections
-    listed = [m['Config'] for m in models]
-    assert sorted(listed) == sorted(str(p.relative_to(ROOT)) for p in metafile.parent.glob('*.py'))
-    for model in models:
-        assert model['Name'] == Path(model['Config']).stem
-        entry = Config.fromfile(ROOT / model['Config']).catalogue
-        if 'Epochs' in model['Metadata']:
-            assert model['Metadata']['Epochs'] == entry.epochs, model['Name']
-
-
-def test_metafiles_say_what_the_configs_say():
-    """They are generated (tools/metafiles.py): run it after a change of a config."""
-    for path, text in tool('metafiles').build().items():
-        assert path.read_text() == text, f'{path}: run python tools/metafiles.py'
 
 
 def test_config_names_are_unique():

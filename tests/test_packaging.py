@@ -113,6 +113,19 @@ def test_installation(python, source):
     assert 'Apache-2.0' in said
 
 
+def test_mim_searches_the_installed_package(python, tmp_path):
+    """`mim search` reads `.mim/model-index.yml`, or the checkout's of an editable install."""
+    pytest.importorskip('mim', reason='needs onedl-mim')
+    model = 'mst_vit-s16_16xb64-coslr-300e_in1k'
+    done = run(
+        python, '-m', 'mim', 'search', NAME, '--config', model, '--json', tmp_path / 'found.json'
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / 'found.json').read_text())
+    assert found[model]['config'] == f'configs/mst/{model}.py'
+    assert found[model]['epochs'] == 300
+
+
 def test_train_by_name(python, source, tmp_path):
     """`python -m mssl_plugins train NAME` and `mim train DISTRIBUTION NAME`.
 

@@ -1,6 +1,5 @@
 """Writes configs/*/metafile.yml and model-index.yml from the configs: python tools/metafiles.py."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Dict, List
@@ -75,69 +74,86 @@ COLLECTIONS = dict(
         'mst',
     ),
 )
+# The protocols that measure a checkpoint, by folder: name and page.
+PROTOCOLS = dict(
+    classification=('Classification protocols', 'docs/evaluation.md'),
+    detection=('Detection protocols', 'configs/benchmarks/detection/README.md'),
+    segmentation=('Segmentation protocols', 'configs/benchmarks/segmentation/README.md'),
+)
 DATA = {
+    'ade20k': 'ADE20K',
+    'bccd': 'BCCD',
+    'camvid': 'CamVid',
     'cifar10': 'CIFAR-10',
     'cifar100': 'CIFAR-100',
+    'cityscapes': 'Cityscapes',
     'coco': 'COCO train2017',
     'conceptual captions': 'Conceptual Captions',
     'imagenet': 'ImageNet-1k',
     'imagenet100': 'ImageNet-100',
     'imagenet100+coco': 'ImageNet-100 and COCO train2017',
     'openimages': 'OpenImages V4',
+    'own, COCO layout': "The user's images",
+    'own, VOC layout': "The user's images",
+    'own, label maps': "The user's images",
     'photos': "The user's images",
     'scenes': 'Embedded scenes',
-    'tiny': 'Tiny-ImageNet',
+    'tiny_imagenet': 'Tiny-ImageNet',
     'tiny_imagenet_20c': 'Tiny-ImageNet (20 classes)',
+    'voc0712': 'PASCAL VOC 2007 and 2012',
 }
 
 
 def collection_of(path: Path) -> str:
-    """The folder whose paper a config is of; photo recipes name it by their method."""
-    if path.parent.name in COLLECTIONS:
-        return path.parent.name
-    method = path.stem.split('_')[0].replace('-', '_')
-    return next((name for name in COLLECTIONS if method.startswith(name)), 'mixmask')
+    """The name of a config's collection; photo recipes name it by their method."""
+    folder = path.parent.name
+    if folder in PROTOCOLS:
+        return PROTOCOLS[folder][0]
+    if folder not in COLLECTIONS:
+        method = path.stem.split('_')[0].replace('-', '_')
+        folder = next((name for name in COLLECTIONS if method.startswith(name)), 'mixmask')
+    return COLLECTIONS[folder][0]
 
 
-def collection(name: str, readme: str) -> dict:
-    """An entry of ``Collections``."""
-    title, paper, url, techniques, architecture, file = COLLECTIONS[name]
+def collection(folder: str) -> dict:
+    """A folder's entry of ``Collections``."""
+    if folder in PROTOCOLS:
+        title, readme = PROTOCOLS[folder]
+        return {'Name': title, 'README': readme}
+    title, paper, url, techniques, architecture, file = COLLECTIONS[folder]
     return {
         'Name': title,
         'Metadata': {'Training Techniques': techniques, 'Architecture': architecture},
         'Paper': {'Title': paper, 'URL': url},
-        'README': readme,
+        'README': f'configs/{folder}/README.md',
         'Code': {'URL': f'mssl_plugins/models/selfsup/{file}.py', 'Version': __version__},
     }
 
 
 def model(entry: dict) -> dict:
-    """An entry of ``Models``: the config's catalogue and batch."""
+    """An entry of ``Models``: the config's catalogue and batch.
+
+    Without ``Results``, where others read what published weights reach: a
+    paper's figure stands in ``Expected``, with whose it is.
+    """
     path = Path(entry['path'])
     cfg = Config.fromfile(path)
     batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
     if batch is None:
         batch = cfg.train_dataloader.batch_size
-    reported = [
-        {
-            'Task': 'Image Classification',
-            'Dataset': DATA[entry['data']],
-            'Metrics': {'Top 1 Accuracy': float(value)},
-        }
-        for value in re.findall(r'^linear (\d+\.\d)$', entry['expected'])
-    ]
     return {
         'Name': entry['name'],
-        'In Collection': COLLECTIONS[collection_of(path)][0],
+        'In Collection': collection_of(path),
         'Metadata': {
             'Method': entry['method'],
             'Base': entry['base'],
             'Epochs': entry['epochs'],
             'Batch Size': batch,
             'Training Data': DATA[entry['data']],
+            'Source': entry['paper'],
             'Expected': entry['expected'],
+            'Cost': entry['cost'],
         },
-        'Results': reported or None,  # the paper's, not measured here
         'Config': str(path.relative_to(ROOT)),
     }
 
@@ -146,18 +162,13 @@ def build() -> Dict[Path, str]:
     """Every generated file and its text."""
     folders: Dict[Path, List[dict]] = {}
     for entry in configs():
-        folder = Path(entry['path']).parent
-        if folder.parent == ROOT / 'configs':
-            folders.setdefault(folder, []).append(entry)
+        folders.setdefault(Path(entry['path']).parent, []).append(entry)
     files = {}
     for folder, entries in sorted(folders.items()):
-        readme = folder / 'README.md'
-        page = str(readme.relative_to(ROOT)) if readme.is_file() else 'README.md'
-        names = dict.fromkeys(collection_of(Path(e['path'])) for e in entries)
-        content = dict(
-            Collections=[collection(name, page) for name in names],
-            Models=[model(e) for e in entries],
-        )
+        content: Dict[str, list] = {}
+        if folder.name != 'photos':  # their collections are those of the methods
+            content['Collections'] = [collection(folder.name)]
+        content['Models'] = [model(entry) for entry in entries]
         files[folder / 'metafile.yml'] = (
             '# Written by tools/metafiles.py from the configs: change those.\n'
             + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)

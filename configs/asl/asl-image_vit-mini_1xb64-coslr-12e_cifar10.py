@@ -1,10 +1,15 @@
 # ASL on CIFAR-10 at a size for one CPU core, negatives of the same image
-# Paper: ASL (CVPR 2024), supplement section 2.2, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/asl/asl-image_vit-mini_1xb64-coslr-12e_cifar10.py
 _base_ = '../mae/mae_vit-mini_1xb64-coslr-12e_cifar10.py'
-catalogue = dict(method='asl', base='mae', data='cifar10', epochs=12, expected='docs/evidence.md')
+catalogue = dict(
+    method='asl',
+    base='mae',
+    data='cifar10',
+    epochs=12,
+    paper='ASL (CVPR 2024), supplement section 2.2, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='minutes on one CPU core, see docs/evidence.md',
+)
 
 model = dict(
     type='mssl_plugins.ASL',

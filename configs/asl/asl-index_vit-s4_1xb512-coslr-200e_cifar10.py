@@ -1,10 +1,15 @@
 # ASL with ViT-S/4 on CIFAR-10, 200 epochs, negatives of the same position
-# Paper: ASL (CVPR 2024), supplement section 2.2 with 200 epochs: our choice
-# Expected: docs/evidence.md, GPU size, where it was run
-# Cost: one GPU; not run here
 # Command: python tools/train.py configs/asl/asl-index_vit-s4_1xb512-coslr-200e_cifar10.py
 _base_ = '../mae/mae_vit-s4_1xb512-coslr-200e_cifar10.py'
-catalogue = dict(method='asl', base='mae', data='cifar10', epochs=200, expected='docs/evidence.md')
+catalogue = dict(
+    method='asl',
+    base='mae',
+    data='cifar10',
+    epochs=200,
+    paper='ASL (CVPR 2024), supplement section 2.2 with 200 epochs: our choice',
+    expected='docs/evidence.md, GPU size, where it was run',
+    cost='one GPU; not run here',
+)
 
 model = dict(
     type='mssl_plugins.ASL',

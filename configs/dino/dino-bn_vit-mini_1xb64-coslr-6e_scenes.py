@@ -1,10 +1,15 @@
 # DINO with MST's BatchNorm on embedded scenes: nothing to download
-# Paper: MST (arXiv 2106.05656), supplement section 3: the baseline of its reconstruction
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
 # Command: python tools/train.py configs/dino/dino-bn_vit-mini_1xb64-coslr-6e_scenes.py
 _base_ = 'dino_vit-mini_1xb64-coslr-6e_scenes.py'
-catalogue = dict(method='dino', base='dino', data='scenes', epochs=6, expected='docs/evidence.md')
+catalogue = dict(
+    method='dino',
+    base='dino',
+    data='scenes',
+    epochs=6,
+    paper='MST (arXiv 2106.05656), supplement section 3: the baseline of its reconstruction',
+    expected='docs/evidence.md',
+    cost='see docs/evidence.md',
+)
 
 # BatchNorm in the head, each view by its own images, running statistics of global views
 model = dict(head=dict(use_bn=True), bn_per_view=True)

@@ -1,14 +1,19 @@
 # DINO on CIFAR-10 at a size for one CPU core, the baseline of MST and the segment bias
-# Paper: DINO (arXiv 2104.14294), shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/dino/dino_vit-mini_1xb64-coslr-6e_cifar10.py
 _base_ = [
     '../_base_/datasets/cifar10.py',
     '../_base_/dino/dino_vit-mini.py',
     '../_base_/runtime.py',
 ]
-catalogue = dict(method='dino', base='dino', data='cifar10', epochs=6, expected='docs/evidence.md')
+catalogue = dict(
+    method='dino',
+    base='dino',
+    data='cifar10',
+    epochs=6,
+    paper='DINO (arXiv 2104.14294), shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
+)
 
 images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
 small = dict(batch_size=500, num_workers=0, persistent_workers=False)

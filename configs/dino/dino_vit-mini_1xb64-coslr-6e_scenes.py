@@ -1,10 +1,15 @@
 # DINO on embedded scenes: nothing to download
-# Paper: DINO (arXiv 2104.14294), shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
 # Command: python tools/train.py configs/dino/dino_vit-mini_1xb64-coslr-6e_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
-catalogue = dict(method='dino', base='dino', data='scenes', epochs=6, expected='docs/evidence.md')
+catalogue = dict(
+    method='dino',
+    base='dino',
+    data='scenes',
+    epochs=6,
+    paper='DINO (arXiv 2104.14294), shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='see docs/evidence.md',
+)
 
 # a glyph mirrored may be another glyph: no flip
 train_dataloader = dict(

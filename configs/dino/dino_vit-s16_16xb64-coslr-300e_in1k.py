@@ -1,7 +1,4 @@
 # DINO with DeiT-S on ImageNet-1K, 300 epochs
-# Paper: DINO (arXiv 2104.14294), its README, section "Boosting"
-# Expected: linear 76.1, k-NN 73.3 (DINO README, free last layer)
-# Cost: 2.6 days on 16 GPUs (DINO README); not run here
 # Command: python tools/train.py configs/dino/dino_vit-s16_16xb64-coslr-300e_in1k.py
 _base_ = ['../_base_/datasets/imagenet.py', '../_base_/dino/deit-s.py', '../_base_/runtime.py']
 catalogue = dict(
@@ -9,7 +6,9 @@ catalogue = dict(
     base='dino',
     data='imagenet',
     epochs=300,
+    paper='DINO (arXiv 2104.14294), its README, section "Boosting"',
     expected='linear 76.1, k-NN 73.3 (DINO README, free last layer)',
+    cost='2.6 days on 16 GPUs (DINO README); not run here',
 )
 
 epochs = 300

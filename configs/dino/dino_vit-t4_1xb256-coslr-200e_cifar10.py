@@ -1,11 +1,14 @@
 # DINO with ViT-Tiny/4 on CIFAR-10, 200 epochs
-# Paper: DINO (arXiv 2104.14294), shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: one GPU; not run here
 # Command: python tools/train.py configs/dino/dino_vit-t4_1xb256-coslr-200e_cifar10.py
 _base_ = ['../_base_/datasets/cifar10.py', '../_base_/dino/vit-t.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='dino', base='dino', data='cifar10', epochs=200, expected='docs/evidence.md'
+    method='dino',
+    base='dino',
+    data='cifar10',
+    epochs=200,
+    paper='DINO (arXiv 2104.14294), shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='one GPU; not run here',
 )
 
 train_dataloader = dict(

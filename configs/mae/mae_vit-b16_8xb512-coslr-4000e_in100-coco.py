@@ -1,7 +1,4 @@
 # MAE with ViT-B/16 on ImageNet-100 and COCO joined, 4000 epochs, the baseline at equal iterations
-# Paper: ASL (CVPR 2024), supplement section 2.1 and Table 3
-# Expected: not in the supplement
-# Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vit-b16_8xb512-coslr-4000e_in100-coco.py
 _base_ = [
     '../_base_/datasets/imagenet100_coco.py',
@@ -9,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mae', base='mae', data='imagenet100+coco', epochs=4000, expected='not in the supplement'
+    method='mae',
+    base='mae',
+    data='imagenet100+coco',
+    epochs=4000,
+    paper='ASL (CVPR 2024), supplement section 2.1 and Table 3',
+    expected='not in the supplement',
+    cost='8 GPUs, batch 512 each; not run here',
 )
 
 epochs = 4000

@@ -1,11 +1,14 @@
 # MAE with ViT-B/16 on COCO train2017, 800 epochs, the baseline at equal iterations
-# Paper: ASL (CVPR 2024), supplement section 2.1
-# Expected: not in the supplement
-# Cost: 8 GPUs, batch 512 each; not run here
 # Command: python tools/train.py configs/mae/mae_vit-b16_8xb512-coslr-800e_coco.py
 _base_ = ['../_base_/datasets/coco_images.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mae', base='mae', data='coco', epochs=800, expected='not in the supplement'
+    method='mae',
+    base='mae',
+    data='coco',
+    epochs=800,
+    paper='ASL (CVPR 2024), supplement section 2.1',
+    expected='not in the supplement',
+    cost='8 GPUs, batch 512 each; not run here',
 )
 
 # 8 processes

@@ -1,10 +1,15 @@
 # MAE on embedded scenes: nothing to download, the baseline
-# Paper: ASL (CVPR 2024), supplement section 2.2, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: minutes on 2 CPU cores, see docs/evidence.md
 # Command: python tools/train.py configs/mae/mae_vit-mini_1xb256-coslr-12e_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
-catalogue = dict(method='mae', base='mae', data='scenes', epochs=12, expected='docs/evidence.md')
+catalogue = dict(
+    method='mae',
+    base='mae',
+    data='scenes',
+    epochs=12,
+    paper='ASL (CVPR 2024), supplement section 2.2, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='minutes on 2 CPU cores, see docs/evidence.md',
+)
 
 epochs, warmup, batch_size, images = 12, 2, 256, 4000
 lr = _base_.base_lr * batch_size / 256

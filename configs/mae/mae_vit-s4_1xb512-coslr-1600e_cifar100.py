@@ -1,11 +1,14 @@
 # MAE with ViT-S/4 on CIFAR-100, 1600 epochs, the baseline at equal iterations
-# Paper: ASL (CVPR 2024), supplement section 2.2
-# Expected: not in the supplement
-# Cost: one GPU; not run here
 # Command: python tools/train.py configs/mae/mae_vit-s4_1xb512-coslr-1600e_cifar100.py
 _base_ = ['../_base_/datasets/cifar100.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mae', base='mae', data='cifar100', epochs=1600, expected='not in the supplement'
+    method='mae',
+    base='mae',
+    data='cifar100',
+    epochs=1600,
+    paper='ASL (CVPR 2024), supplement section 2.2',
+    expected='not in the supplement',
+    cost='one GPU; not run here',
 )
 
 train_dataloader = dict(batch_size=_base_.batch_size, dataset=dict(pipeline=_base_.train_pipeline))

@@ -1,10 +1,15 @@
 # MAE with ViT-S/4 on CIFAR-10, 200 epochs, the baseline
-# Paper: ASL (CVPR 2024), supplement section 2.2 with 200 epochs: our choice
-# Expected: docs/evidence.md, GPU size, where it was run
-# Cost: one GPU; not run here
 # Command: python tools/train.py configs/mae/mae_vit-s4_1xb512-coslr-200e_cifar10.py
 _base_ = ['../_base_/datasets/cifar10.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
-catalogue = dict(method='mae', base='mae', data='cifar10', epochs=200, expected='docs/evidence.md')
+catalogue = dict(
+    method='mae',
+    base='mae',
+    data='cifar10',
+    epochs=200,
+    paper='ASL (CVPR 2024), supplement section 2.2 with 200 epochs: our choice',
+    expected='docs/evidence.md, GPU size, where it was run',
+    cost='one GPU; not run here',
+)
 
 epochs = 200
 train_cfg = dict(max_epochs=epochs)

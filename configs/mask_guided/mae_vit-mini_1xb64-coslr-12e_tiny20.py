@@ -1,7 +1,4 @@
 # MAE on Tiny-ImageNet (20 classes) at a size for one CPU core, the baseline
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 2, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mae_vit-mini_1xb64-coslr-12e_tiny20.py
 _base_ = [
     '../_base_/datasets/tiny_imagenet_20c.py',
@@ -9,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mae', base='mae', data='tiny_imagenet_20c', epochs=12, expected='docs/evidence.md'
+    method='mae',
+    base='mae',
+    data='tiny_imagenet_20c',
+    epochs=12,
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 2, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
 test_pipeline = [  # 64 px pictures and segments, 32 px views

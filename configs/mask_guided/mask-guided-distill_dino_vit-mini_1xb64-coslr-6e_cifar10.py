@@ -1,12 +1,15 @@
 # Phase 2 of DINO with mask-guided attention bias on CIFAR-10: a plain ViT
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mask-guided-distill_dino_vit-mini_1xb64-coslr-6e_cifar10.py
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10.py
 _base_ = '../dino/dino_vit-mini_1xb64-coslr-6e_cifar10.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='cifar10', epochs=6, expected='docs/evidence.md'
+    method='mask-guided',
+    base='dino',
+    data='cifar10',
+    epochs=6,
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
 model = dict(

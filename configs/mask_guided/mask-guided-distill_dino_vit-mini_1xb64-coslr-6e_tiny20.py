@@ -1,7 +1,4 @@
 # Phase 2 of DINO with mask-guided attention bias on Tiny-ImageNet (20 classes): a plain ViT
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mask-guided-distill_dino_vit-mini_1xb64-coslr-6e_tiny20.py
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_tiny20.py
 _base_ = 'dino_vit-mini_1xb64-coslr-6e_tiny20.py'
@@ -10,7 +7,9 @@ catalogue = dict(
     base='dino',
     data='tiny_imagenet_20c',
     epochs=6,
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice',
     expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
 model = dict(

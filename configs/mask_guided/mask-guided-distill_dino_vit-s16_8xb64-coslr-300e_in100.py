@@ -1,7 +1,4 @@
 # Phase 2 of DINO with mask-guided attention bias: a plain DeiT-S, ImageNet-100, 300 epochs
-# Paper: SAM Helps SSL (BMVC 2024), supplement A.1, eq. 4
-# Expected: keeps most of the gain (second-hand, unverified)
-# Cost: 8 GPUs, 64 images each; not run here
 # Command: python tools/train.py configs/mask_guided/mask-guided-distill_dino_vit-s16_8xb64-coslr-300e_in100.py
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = 'dino_vit-s16_8xb64-coslr-300e_in100.py'
@@ -10,7 +7,9 @@ catalogue = dict(
     base='dino',
     data='imagenet100',
     epochs=300,
-    expected='keeps most of the gain (second-hand)',
+    paper='SAM Helps SSL (BMVC 2024), supplement A.1, eq. 4',
+    expected='keeps most of the gain (second-hand, unverified)',
+    cost='8 GPUs, 64 images each; not run here',
 )
 
 model = dict(

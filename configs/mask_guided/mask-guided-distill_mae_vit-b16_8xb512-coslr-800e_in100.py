@@ -1,12 +1,15 @@
 # Phase 2 of MAE with mask-guided attention bias: features of a plain ViT-B/16
-# Paper: SAM Helps SSL (BMVC 2024), supplement Fig. 1; how is not printed: our choice
-# Expected: no number known
-# Cost: 8 GPUs, 512 images each; not run here
 # Command: python tools/train.py configs/mask_guided/mask-guided-distill_mae_vit-b16_8xb512-coslr-800e_in100.py
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_mae_vit-b16_8xb512-coslr-800e_in100.py
 _base_ = 'mae_vit-b16_8xb512-coslr-800e_in100.py'
 catalogue = dict(
-    method='mask-guided', base='mae', data='imagenet100', epochs=800, expected='no number known'
+    method='mask-guided',
+    base='mae',
+    data='imagenet100',
+    epochs=800,
+    paper='SAM Helps SSL (BMVC 2024), supplement Fig. 1; how is not printed: our choice',
+    expected='no number known',
+    cost='8 GPUs, 512 images each; not run here',
 )
 
 model = dict(

@@ -1,12 +1,15 @@
 # Phase 2 of MAE with mask-guided attention bias on CIFAR-10: a plain ViT
-# Paper: SAM Helps SSL (BMVC 2024), supplement Fig. 1; how is not printed: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mask-guided-distill_mae_vit-mini_1xb64-coslr-12e_cifar10.py
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_mae_vit-mini_1xb64-coslr-12e_cifar10.py
 _base_ = '../mae/mae_vit-mini_1xb64-coslr-12e_cifar10.py'
 catalogue = dict(
-    method='mask-guided', base='mae', data='cifar10', epochs=12, expected='docs/evidence.md'
+    method='mask-guided',
+    base='mae',
+    data='cifar10',
+    epochs=12,
+    paper='SAM Helps SSL (BMVC 2024), supplement Fig. 1; how is not printed: our choice',
+    expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
 model = dict(

@@ -1,7 +1,4 @@
 # Phase 2 of MAE with mask-guided attention bias on Tiny-ImageNet (20 classes): a plain ViT
-# Paper: SAM Helps SSL (BMVC 2024), supplement Fig. 1; how is not printed: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mask-guided-distill_mae_vit-mini_1xb64-coslr-12e_tiny20.py
 # Phase 1 first: python tools/train.py configs/mask_guided/mask-guided_mae_vit-mini_1xb64-coslr-12e_tiny20.py
 _base_ = 'mae_vit-mini_1xb64-coslr-12e_tiny20.py'
@@ -10,7 +7,9 @@ catalogue = dict(
     base='mae',
     data='tiny_imagenet_20c',
     epochs=12,
+    paper='SAM Helps SSL (BMVC 2024), supplement Fig. 1; how is not printed: our choice',
     expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
 model = dict(

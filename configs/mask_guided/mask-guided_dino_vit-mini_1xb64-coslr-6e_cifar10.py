@@ -1,7 +1,4 @@
 # DINO with mask-guided attention bias on CIFAR-10 at a size for one CPU core
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10.py
 _base_ = [
     '../_base_/datasets/cifar10.py',
@@ -9,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mask-guided', base='dino', data='cifar10', epochs=6, expected='docs/evidence.md'
+    method='mask-guided',
+    base='dino',
+    data='cifar10',
+    epochs=6,
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/cifar10')

@@ -1,11 +1,14 @@
 # DINO with mask-guided attention bias on embedded scenes: nothing to download, true segments
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
 catalogue = dict(
-    method='mask-guided', base='dino', data='scenes', epochs=6, expected='docs/evidence.md'
+    method='mask-guided',
+    base='dino',
+    data='scenes',
+    epochs=6,
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 1, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core',
 )
 
 model = dict(

@@ -1,7 +1,4 @@
 # DINO with mask-guided attention bias, phase 1, DeiT-S on ImageNet-100, 300 epochs
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 1 and A.1
-# Expected: fine-tuned 89.5 (second-hand, unverified)
-# Cost: 8 GPUs, 64 images each; not run here
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = [
     '../_base_/datasets/imagenet100.py',
@@ -13,7 +10,9 @@ catalogue = dict(
     base='dino',
     data='imagenet100',
     epochs=300,
-    expected='fine-tuned 89.5 (second-hand)',
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 1 and A.1',
+    expected='fine-tuned 89.5 (second-hand, unverified)',
+    cost='8 GPUs, 64 images each; not run here',
 )
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100')

@@ -1,7 +1,4 @@
 # MAE with mask-guided attention bias, ViT-B/16 on ImageNet-100, 800 epochs
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 2
-# Expected: linear 81.3 (second-hand, unverified; which ViT is unknown)
-# Cost: 8 GPUs, 512 images each; not run here
 # Command: python tools/train.py configs/mask_guided/mask-guided_mae_vit-b16_8xb512-coslr-800e_in100.py
 _base_ = ['../_base_/datasets/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
@@ -9,7 +6,9 @@ catalogue = dict(
     base='mae',
     data='imagenet100',
     epochs=800,
-    expected='linear 81.3 (second-hand)',
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 2',
+    expected='linear 81.3 (second-hand, unverified; which ViT is unknown)',
+    cost='8 GPUs, 512 images each; not run here',
 )
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100')

@@ -1,7 +1,4 @@
 # MAE with mask-guided attention bias on Tiny-ImageNet (20 classes) at a size for one CPU core
-# Paper: SAM Helps SSL (BMVC 2024), supplement Table 2, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: about 3 minutes on one CPU core, see docs/evidence.md
 # Command: python tools/train.py configs/mask_guided/mask-guided_mae_vit-mini_1xb64-coslr-12e_tiny20.py
 _base_ = [
     '../_base_/datasets/tiny_imagenet_20c.py',
@@ -13,7 +10,9 @@ catalogue = dict(
     base='mae',
     data='tiny_imagenet_20c',
     epochs=12,
+    paper='SAM Helps SSL (BMVC 2024), supplement Table 2, shrunk: our choice',
     expected='docs/evidence.md',
+    cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
 load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/tiny_imagenet_20c')

@@ -1,7 +1,4 @@
 # MaskCo on ImageNet-1K with the image's own mean in the masked box, our variant
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; the fill is not published
-# Expected: no number printed in the supplement
-# Cost: 8 GPUs of 32 images each in the paper, none named, no time given; not run here
 # Command: bash tools/dist_train.sh configs/maskco/maskco-imagemean_resnet50_8xb32-coslr-200e_in1k.py 8
 _base_ = 'maskco_resnet50_8xb32-coslr-200e_in1k.py'
 catalogue = dict(
@@ -9,7 +6,9 @@ catalogue = dict(
     base='maskco',
     data='imagenet',
     epochs=200,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; the fill is not published',
     expected='no number printed in the supplement',
+    cost='8 GPUs of 32 images each in the paper, none named, no time given; not run here',
 )
 
 model = dict(fill='image_mean')

@@ -1,11 +1,14 @@
 # MaskCo on 20 classes of Tiny-ImageNet at a size for 2 CPU cores without the mask
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Table 2; sizes ours
-# Expected: docs/evidence.md
-# Cost: about 4 minutes on 2 CPU cores
 # Command: python tools/train.py configs/maskco/maskco-nomask_resnet18_1xb32-coslr-4e_tiny20.py
 _base_ = 'maskco_resnet18_1xb32-coslr-4e_tiny20.py'
 catalogue = dict(
-    method='maskco', base='maskco', data='tiny_imagenet_20c', epochs=4, expected='docs/evidence.md'
+    method='maskco',
+    base='maskco',
+    data='tiny_imagenet_20c',
+    epochs=4,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement Table 2; sizes ours',
+    expected='docs/evidence.md',
+    cost='about 4 minutes on 2 CPU cores',
 )
 
 model = dict(fill='none')

@@ -1,7 +1,4 @@
 # MaskCo on 20 classes of Tiny-ImageNet without MPH
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Table 2; sizes ours
-# Expected: docs/evidence.md
-# Cost: not run here; one GPU
 # Command: python tools/train.py configs/maskco/maskco-nomph_resnet18_1xb32-coslr-200e_tiny20.py
 _base_ = 'maskco_resnet18_1xb32-coslr-200e_tiny20.py'
 catalogue = dict(
@@ -9,7 +6,9 @@ catalogue = dict(
     base='maskco',
     data='tiny_imagenet_20c',
     epochs=200,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement Table 2; sizes ours',
     expected='docs/evidence.md',
+    cost='not run here; one GPU',
 )
 
 model = dict(neck=None)

@@ -1,7 +1,4 @@
 # MaskCo on 20 classes of Tiny-ImageNet
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours
-# Expected: docs/evidence.md
-# Cost: not run here; one GPU
 # Command: python tools/train.py configs/maskco/maskco_resnet18_1xb32-coslr-200e_tiny20.py
 _base_ = [
     '../_base_/datasets/tiny_imagenet_20c.py',
@@ -13,7 +10,9 @@ catalogue = dict(
     base='maskco',
     data='tiny_imagenet_20c',
     epochs=200,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours',
     expected='docs/evidence.md',
+    cost='not run here; one GPU',
 )
 
 train_dataloader = dict(

@@ -1,7 +1,4 @@
 # MaskCo on 20 classes of Tiny-ImageNet at a size for 2 CPU cores
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours
-# Expected: docs/evidence.md
-# Cost: about 4 minutes on 2 CPU cores
 # Command: python tools/train.py configs/maskco/maskco_resnet18_1xb32-coslr-4e_tiny20.py
 _base_ = [
     '../_base_/datasets/tiny_imagenet_20c.py',
@@ -9,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='maskco', base='maskco', data='tiny_imagenet_20c', epochs=4, expected='docs/evidence.md'
+    method='maskco',
+    base='maskco',
+    data='tiny_imagenet_20c',
+    epochs=4,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours',
+    expected='docs/evidence.md',
+    cost='about 4 minutes on 2 CPU cores',
 )
 
 epochs = 4

@@ -1,7 +1,4 @@
 # MaskCo on CIFAR-10 at a size for 2 CPU cores
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours
-# Expected: docs/evidence.md
-# Cost: about 4 minutes on 2 CPU cores
 # Command: python tools/train.py configs/maskco/maskco_resnet18_1xb32-coslr-5e_cifar10.py
 _base_ = [
     '../_base_/datasets/cifar10.py',
@@ -9,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='maskco', base='maskco', data='cifar10', epochs=5, expected='docs/evidence.md'
+    method='maskco',
+    base='maskco',
+    data='cifar10',
+    epochs=5,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours',
+    expected='docs/evidence.md',
+    cost='about 4 minutes on 2 CPU cores',
 )
 
 epochs = 5

@@ -1,7 +1,4 @@
 # MaskCo on embedded scenes: nothing to download
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours
-# Expected: docs/evidence.md
-# Cost: about 10 minutes on 2 CPU cores
 # Command: python tools/train.py configs/maskco/maskco_resnet18_1xb32-coslr-5e_scenes.py
 _base_ = [
     '../_base_/datasets/scenes.py',
@@ -9,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='maskco', base='maskco', data='scenes', epochs=5, expected='docs/evidence.md'
+    method='maskco',
+    base='maskco',
+    data='scenes',
+    epochs=5,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement Algorithm 1; sizes ours',
+    expected='docs/evidence.md',
+    cost='about 10 minutes on 2 CPU cores',
 )
 
 epochs = 5

@@ -1,7 +1,4 @@
 # MaskCo on COCO
-# Paper: MaskCo (ICCV 2021, arXiv 2108.07954), supplement section A.2: the hyper-parameters of ImageNet
-# Expected: no number printed in the supplement
-# Cost: 8 GPUs of 32 images each in the paper, none named, no time given; not run here
 # Command: bash tools/dist_train.sh configs/maskco/maskco_resnet50_8xb32-coslr-200e_coco.py 8
 _base_ = [
     '../_base_/datasets/coco_images.py',
@@ -13,7 +10,10 @@ catalogue = dict(
     base='maskco',
     data='coco',
     epochs=200,
+    paper='MaskCo (ICCV 2021, arXiv 2108.07954), supplement section A.2: the '
+    'hyper-parameters of ImageNet',
     expected='no number printed in the supplement',
+    cost='8 GPUs of 32 images each in the paper, none named, no time given; not run here',
 )
 
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=_base_.train_pipeline))

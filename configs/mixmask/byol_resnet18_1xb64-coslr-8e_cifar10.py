@@ -1,7 +1,4 @@
 # BYOL on CIFAR-10 at a size for 2 CPU cores, the baseline
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
 # Command: python tools/train.py configs/mixmask/byol_resnet18_1xb64-coslr-8e_cifar10.py
 _base_ = [
     '../_base_/datasets/cifar10.py',
@@ -10,7 +7,15 @@ _base_ = [
     '../_base_/schedules/adam_warmup_steplr_1000e.py',
     '../_base_/runtime.py',
 ]
-catalogue = dict(method='byol', base='byol', data='cifar10', epochs=8, expected='docs/evidence.md')
+catalogue = dict(
+    method='byol',
+    base='byol',
+    data='cifar10',
+    epochs=8,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='see docs/evidence.md',
+)
 
 epochs, lr = 8, 0.003
 model = dict(**_base_.cpu_model)

@@ -1,11 +1,14 @@
 # MoCo + MixMask (discrete) on CIFAR-10 at a size for 2 CPU cores
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
 # Command: python tools/train.py configs/mixmask/mixmask-discrete_moco_resnet18_1xb64-coslr-8e_cifar10.py
 _base_ = 'moco_resnet18_1xb64-coslr-8e_cifar10.py'
 catalogue = dict(
-    method='mixmask', base='moco', data='cifar10', epochs=8, expected='docs/evidence.md'
+    method='mixmask',
+    base='moco',
+    data='cifar10',
+    epochs=8,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='see docs/evidence.md',
 )
 
 model = dict(

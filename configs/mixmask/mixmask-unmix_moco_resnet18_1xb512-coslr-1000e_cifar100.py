@@ -1,7 +1,4 @@
 # MoCo + Un-Mix + MixMask on CIFAR-100
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1 (unmix prob 0.5: both together); grid 4 at 32 px is our choice
-# Expected: above the baseline (supplement Fig. 1, no number printed)
-# Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/mixmask-unmix_moco_resnet18_1xb512-coslr-1000e_cifar100.py
 _base_ = 'moco_resnet18_1xb512-coslr-1000e_cifar100.py'
 catalogue = dict(
@@ -9,7 +6,10 @@ catalogue = dict(
     base='moco',
     data='cifar100',
     epochs=1000,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1 (unmix prob 0.5: both '
+    'together); grid 4 at 32 px is our choice',
     expected='above the baseline (supplement Fig. 1, no number printed)',
+    cost='not run here; the paper used 4 A100 for ImageNet and names none for this table',
 )
 
 model = dict(

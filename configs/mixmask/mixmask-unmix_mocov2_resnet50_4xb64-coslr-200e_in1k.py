@@ -1,11 +1,14 @@
 # MoCo v2 + Un-Mix + MixMask on ImageNet-1K
-# Paper: MixMask (arXiv 2210.11456), supplement Table 2
-# Expected: linear 69.5
-# Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mixmask-unmix_mocov2_resnet50_4xb64-coslr-200e_in1k.py
 _base_ = 'mocov2_resnet50_4xb64-coslr-200e_in1k.py'
 catalogue = dict(
-    method='mixmask-unmix', base='mocov2', data='imagenet', epochs=200, expected='linear 69.5'
+    method='mixmask-unmix',
+    base='mocov2',
+    data='imagenet',
+    epochs=200,
+    paper='MixMask (arXiv 2210.11456), supplement Table 2',
+    expected="linear 69.5 (reported in the authors' README)",
+    cost='4 x A100 40 GB in the paper; not run here',
 )
 
 model = dict(

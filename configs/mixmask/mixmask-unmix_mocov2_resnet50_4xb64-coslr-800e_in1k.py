@@ -1,7 +1,4 @@
 # MoCo v2 + Un-Mix + MixMask on ImageNet-1K, 800 epochs
-# Paper: MixMask (arXiv 2210.11456), supplement Table 2
-# Expected: no number known to us
-# Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mixmask-unmix_mocov2_resnet50_4xb64-coslr-800e_in1k.py
 _base_ = 'mocov2_resnet50_4xb64-coslr-200e_in1k.py'
 catalogue = dict(
@@ -9,7 +6,9 @@ catalogue = dict(
     base='mocov2',
     data='imagenet',
     epochs=800,
+    paper='MixMask (arXiv 2210.11456), supplement Table 2',
     expected='no number known to us',
+    cost='4 x A100 40 GB in the paper; not run here',
 )
 
 epochs = 800

@@ -1,7 +1,4 @@
 # MoCo + MixMask (block) on CIFAR-10, 200 epochs
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, CIFAR's values with 200 epochs; grid 4: our choice
-# Expected: docs/evidence.md, GPU size, where it was run
-# Cost: not run here
 # Command: python tools/train.py configs/mixmask/mixmask_moco_resnet18_1xb512-coslr-200e_cifar10.py
 _base_ = 'moco_resnet18_1xb512-coslr-200e_cifar10.py'
 catalogue = dict(
@@ -9,7 +6,10 @@ catalogue = dict(
     base='moco',
     data='cifar10',
     epochs=200,
+    paper="MixMask (arXiv 2210.11456), supplement Table 1, CIFAR's values with 200 "
+    'epochs; grid 4: our choice',
     expected='docs/evidence.md, GPU size, where it was run',
+    cost='not run here',
 )
 
 model = dict(

@@ -1,11 +1,14 @@
 # MoCo v1 + MixMask on ImageNet-1K
-# Paper: MixMask (arXiv 2210.11456), supplement section 1.1
-# Expected: no number known to us
-# Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mixmask_mocov1_resnet50_4xb64-steplr-200e_in1k.py
 _base_ = 'mocov1_resnet50_4xb64-steplr-200e_in1k.py'
 catalogue = dict(
-    method='mixmask', base='mocov1', data='imagenet', epochs=200, expected='no number known to us'
+    method='mixmask',
+    base='mocov1',
+    data='imagenet',
+    epochs=200,
+    paper='MixMask (arXiv 2210.11456), supplement section 1.1',
+    expected='no number known to us',
+    cost='4 x A100 40 GB in the paper; not run here',
 )
 
 model = dict(

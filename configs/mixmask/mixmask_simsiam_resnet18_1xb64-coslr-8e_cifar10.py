@@ -1,11 +1,14 @@
 # SimSiam + MixMask (block) on CIFAR-10 at a size for 2 CPU cores
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
 # Command: python tools/train.py configs/mixmask/mixmask_simsiam_resnet18_1xb64-coslr-8e_cifar10.py
 _base_ = 'simsiam_resnet18_1xb64-coslr-8e_cifar10.py'
 catalogue = dict(
-    method='mixmask', base='simsiam', data='cifar10', epochs=8, expected='docs/evidence.md'
+    method='mixmask',
+    base='simsiam',
+    data='cifar10',
+    epochs=8,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='see docs/evidence.md',
 )
 
 model = dict(

@@ -1,7 +1,4 @@
 # MoCo on CIFAR-10 at a size for 2 CPU cores, the baseline
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
 # Command: python tools/train.py configs/mixmask/moco_resnet18_1xb64-coslr-8e_cifar10.py
 _base_ = [
     '../_base_/datasets/cifar10.py',
@@ -10,7 +7,15 @@ _base_ = [
     '../_base_/schedules/sgd_coslr_1000e.py',
     '../_base_/runtime.py',
 ]
-catalogue = dict(method='moco', base='moco', data='cifar10', epochs=8, expected='docs/evidence.md')
+catalogue = dict(
+    method='moco',
+    base='moco',
+    data='cifar10',
+    epochs=8,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1, shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='see docs/evidence.md',
+)
 
 epochs, lr = 8, 0.03
 model = dict(queue_len=1024, **_base_.cpu_model)

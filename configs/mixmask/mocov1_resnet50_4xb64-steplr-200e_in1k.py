@@ -1,7 +1,4 @@
 # MoCo v1 on ImageNet-1K, the baseline
-# Paper: MoCo (arXiv 1911.05722)
-# Expected: linear 60.6
-# Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mocov1_resnet50_4xb64-steplr-200e_in1k.py
 _base_ = [
     '../_base_/datasets/imagenet.py',
@@ -10,7 +7,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mocov1', base='mocov1', data='imagenet', epochs=200, expected='linear 60.6'
+    method='mocov1',
+    base='mocov1',
+    data='imagenet',
+    epochs=200,
+    paper='MoCo (arXiv 1911.05722)',
+    expected="linear 60.6 (reported by MoCo's paper)",
+    cost='4 x A100 40 GB in the paper; not run here',
 )
 
 train_dataloader = dict(

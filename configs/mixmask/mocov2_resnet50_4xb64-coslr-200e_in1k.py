@@ -1,7 +1,4 @@
 # MoCo v2 on ImageNet-1K, the baseline
-# Paper: MixMask (arXiv 2210.11456), supplement Table 2
-# Expected: linear 67.7
-# Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/mixmask/mocov2_resnet50_4xb64-coslr-200e_in1k.py
 _base_ = [
     '../_base_/datasets/imagenet.py',
@@ -10,7 +7,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mocov2', base='mocov2', data='imagenet', epochs=200, expected='linear 67.7'
+    method='mocov2',
+    base='mocov2',
+    data='imagenet',
+    epochs=200,
+    paper='MixMask (arXiv 2210.11456), supplement Table 2',
+    expected="linear 67.7 (reported in the authors' README)",
+    cost='4 x A100 40 GB in the paper; not run here',
 )
 
 train_dataloader = dict(

@@ -1,7 +1,4 @@
 # SimCLR on CIFAR-100, the baseline
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1
-# Expected: no number printed; supplement Fig. 1: below MixMask
-# Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/simclr_resnet18_1xb512-steplr-1000e_cifar100.py
 _base_ = [
     '../_base_/datasets/cifar100.py',
@@ -14,7 +11,9 @@ catalogue = dict(
     base='simclr',
     data='cifar100',
     epochs=1000,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1',
     expected='no number printed; supplement Fig. 1: below MixMask',
+    cost='not run here; the paper used 4 A100 for ImageNet and names none for this table',
 )
 
 train_dataloader = dict(

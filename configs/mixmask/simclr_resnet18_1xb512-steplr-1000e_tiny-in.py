@@ -1,7 +1,4 @@
 # SimCLR on Tiny-ImageNet, the baseline
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1
-# Expected: no number printed; supplement Fig. 1: below MixMask
-# Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/simclr_resnet18_1xb512-steplr-1000e_tiny-in.py
 _base_ = [
     '../_base_/datasets/tiny_imagenet.py',
@@ -12,9 +9,11 @@ _base_ = [
 catalogue = dict(
     method='simclr',
     base='simclr',
-    data='tiny',
+    data='tiny_imagenet',
     epochs=1000,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1',
     expected='no number printed; supplement Fig. 1: below MixMask',
+    cost='not run here; the paper used 4 A100 for ImageNet and names none for this table',
 )
 
 # Tiny-ImageNet's values in the table; the max-pool stays at 64 px

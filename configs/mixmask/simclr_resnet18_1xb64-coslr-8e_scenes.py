@@ -1,7 +1,4 @@
 # SimCLR on embedded scenes: nothing to download
-# Paper: SimCLR (arXiv 2002.05709), settings ours
-# Expected: docs/evidence.md
-# Cost: about 4 minutes on 2 CPU cores
 # Command: python tools/train.py configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py
 _base_ = [
     '../_base_/datasets/scenes.py',
@@ -11,7 +8,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='simclr', base='simclr', data='scenes', epochs=8, expected='docs/evidence.md'
+    method='simclr',
+    base='simclr',
+    data='scenes',
+    epochs=8,
+    paper='SimCLR (arXiv 2002.05709), settings ours',
+    expected='docs/evidence.md',
+    cost='about 4 minutes on 2 CPU cores',
 )
 
 epochs, lr = 8, 0.003

@@ -1,11 +1,14 @@
 # SimCLR with a small ViT on embedded scenes: nothing to download
-# Paper: none; SimCLR (arXiv 2002.05709) around a plain ViT, our combination
-# Expected: docs/evidence.md (dense transfer)
-# Cost: minutes on 2 CPU cores
 # Command: python tools/train.py configs/mixmask/simclr_vit-mini_1xb32-coslr-8e_scenes.py
 _base_ = 'simclr_resnet18_1xb64-coslr-8e_scenes.py'
 catalogue = dict(
-    method='simclr', base='simclr', data='scenes', epochs=8, expected='docs/evidence.md'
+    method='simclr',
+    base='simclr',
+    data='scenes',
+    epochs=8,
+    paper='none; SimCLR (arXiv 2002.05709) around a plain ViT, our combination',
+    expected='docs/evidence.md (dense transfer)',
+    cost='minutes on 2 CPU cores',
 )
 
 epochs, warmup, lr, batch_size = 8, 1, 0.001, 32

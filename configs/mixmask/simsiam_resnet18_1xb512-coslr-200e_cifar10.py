@@ -1,7 +1,4 @@
 # SimSiam on CIFAR-10, 200 epochs, the baseline
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1, CIFAR's values with 200 epochs: our choice
-# Expected: docs/evidence.md, GPU size, where it was run
-# Cost: not run here
 # Command: python tools/train.py configs/mixmask/simsiam_resnet18_1xb512-coslr-200e_cifar10.py
 _base_ = [
     '../_base_/datasets/cifar10.py',
@@ -10,7 +7,14 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='simsiam', base='simsiam', data='cifar10', epochs=200, expected='docs/evidence.md'
+    method='simsiam',
+    base='simsiam',
+    data='cifar10',
+    epochs=200,
+    paper="MixMask (arXiv 2210.11456), supplement Table 1, CIFAR's values with 200 "
+    'epochs: our choice',
+    expected='docs/evidence.md, GPU size, where it was run',
+    cost='not run here',
 )
 
 epochs = 200

@@ -1,7 +1,4 @@
 # MoCo + Un-Mix on CIFAR-100
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1; Un-Mix alone (arXiv 2003.05438)
-# Expected: above the baseline (supplement Fig. 1, no number printed)
-# Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/unmix_moco_resnet18_1xb512-coslr-1000e_cifar100.py
 _base_ = 'moco_resnet18_1xb512-coslr-1000e_cifar100.py'
 catalogue = dict(
@@ -9,7 +6,9 @@ catalogue = dict(
     base='moco',
     data='cifar100',
     epochs=1000,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1; Un-Mix alone (arXiv 2003.05438)',
     expected='above the baseline (supplement Fig. 1, no number printed)',
+    cost='not run here; the paper used 4 A100 for ImageNet and names none for this table',
 )
 
 model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='unmix', unmix_prob=0.5))

@@ -1,15 +1,14 @@
 # MoCo + Un-Mix on Tiny-ImageNet
-# Paper: MixMask (arXiv 2210.11456), supplement Table 1; Un-Mix alone (arXiv 2003.05438)
-# Expected: above the baseline (supplement Fig. 1, no number printed)
-# Cost: not run here; the paper used 4 A100 for ImageNet and names none for this table
 # Command: python tools/train.py configs/mixmask/unmix_moco_resnet18_1xb512-coslr-1000e_tiny-in.py
 _base_ = 'moco_resnet18_1xb512-coslr-1000e_tiny-in.py'
 catalogue = dict(
     method='unmix',
     base='moco',
-    data='tiny',
+    data='tiny_imagenet',
     epochs=1000,
+    paper='MixMask (arXiv 2210.11456), supplement Table 1; Un-Mix alone (arXiv 2003.05438)',
     expected='above the baseline (supplement Fig. 1, no number printed)',
+    cost='not run here; the paper used 4 A100 for ImageNet and names none for this table',
 )
 
 model = dict(mixing=dict(type='mssl_plugins.MixMask', mode='unmix', unmix_prob=0.5))

@@ -1,9 +1,14 @@
 # MST with BERT's replacement, DeiT-S, 100 epochs
-# Paper: MST (arXiv 2106.05656), supplement Table 4, row 3
-# Expected: linear 73.5
-# Cost: 16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here
 # Command: python tools/train.py configs/mst/mst-bert_vit-s16_16xb64-coslr-100e_in1k.py
 _base_ = 'mst_vit-s16_16xb64-coslr-100e_in1k.py'
-catalogue = dict(method='mst', base='dino', data='imagenet', epochs=100, expected='linear 73.5')
+catalogue = dict(
+    method='mst',
+    base='dino',
+    data='imagenet',
+    epochs=100,
+    paper='MST (arXiv 2106.05656), supplement Table 4, row 3',
+    expected='linear 73.5 (reported by the paper)',
+    cost='16 GPUs, 64 images each; the paper used 128 AMD DCUs; not run here',
+)
 
 model = dict(replacement='bert')

@@ -1,9 +1,14 @@
 # MST with the most attended patches masked with ViT-Tiny/4 on CIFAR-10, 200 epochs
-# Paper: MST (arXiv 2106.05656), shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: one GPU; not run here
 # Command: python tools/train.py configs/mst/mst-high_vit-t4_1xb256-coslr-200e_cifar10.py
 _base_ = 'mst_vit-t4_1xb256-coslr-200e_cifar10.py'
-catalogue = dict(method='mst', base='dino', data='cifar10', epochs=200, expected='docs/evidence.md')
+catalogue = dict(
+    method='mst',
+    base='dino',
+    data='cifar10',
+    epochs=200,
+    paper='MST (arXiv 2106.05656), shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='one GPU; not run here',
+)
 
 model = dict(strategy='attention_high')

@@ -1,10 +1,15 @@
 # MST on embedded scenes: nothing to download
-# Paper: MST (arXiv 2106.05656), shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: see docs/evidence.md
 # Command: python tools/train.py configs/mst/mst_vit-mini_1xb64-coslr-6e_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
-catalogue = dict(method='mst', base='dino', data='scenes', epochs=6, expected='docs/evidence.md')
+catalogue = dict(
+    method='mst',
+    base='dino',
+    data='scenes',
+    epochs=6,
+    paper='MST (arXiv 2106.05656), shrunk: our choice',
+    expected='docs/evidence.md',
+    cost='see docs/evidence.md',
+)
 
 model = dict(
     type='mssl_plugins.MST',

@@ -1,4 +1,4 @@
-# BYOL (arXiv 2006.07733) on somebody's own images
+# BYOL on somebody's own images
 # Command: python -m mssl_plugins train byol_resnet50_photos --data FOLDER
 _base_ = [
     '../_base_/photos/folder.py',
@@ -6,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='byol', base='byol', data='photos', epochs=200, expected='docs/your-images.md'
+    method='byol',
+    base='byol',
+    data='photos',
+    epochs=200,
+    paper='BYOL (arXiv 2006.07733)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-# DINO (arXiv 2104.14294) on somebody's own images
+# DINO on somebody's own images
 # Command: python -m mssl_plugins train dino_vit-t16_photos --data FOLDER
 _base_ = [
     '../_base_/photos/folder.py',
@@ -6,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='dino', base='dino', data='photos', epochs=100, expected='docs/your-images.md'
+    method='dino',
+    base='dino',
+    data='photos',
+    epochs=100,
+    paper='DINO (arXiv 2104.14294)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 model = _base_.vit_tiny

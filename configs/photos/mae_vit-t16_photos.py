@@ -1,4 +1,4 @@
-# MAE (arXiv 2111.06377) on somebody's own images
+# MAE on somebody's own images
 # Command: python -m mssl_plugins train mae_vit-t16_photos --data FOLDER
 _base_ = [
     '../_base_/photos/folder.py',
@@ -6,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mae', base='mae', data='photos', epochs=200, expected='docs/your-images.md'
+    method='mae',
+    base='mae',
+    data='photos',
+    epochs=200,
+    paper='MAE (arXiv 2111.06377)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 epochs, warmup = 200, 10

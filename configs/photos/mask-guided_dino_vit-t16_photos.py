@@ -1,8 +1,14 @@
-# Mask-guided attention bias (BMVC 2024) on DINO on somebody's own images
+# Mask-guided attention bias on DINO on somebody's own images
 # Command: python -m mssl_plugins train mask-guided_dino_vit-t16_photos --data FOLDER
 _base_ = 'dino_vit-t16_photos.py'
 catalogue = dict(
-    method='mask-guided', base='dino', data='photos', epochs=100, expected='docs/your-images.md'
+    method='mask-guided',
+    base='dino',
+    data='photos',
+    epochs=100,
+    paper='Mask-guided attention bias (BMVC 2024)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 load = dict(type='mssl_plugins.LoadSegments', segments='path/to/segments')

@@ -1,8 +1,14 @@
-# Mask-guided attention bias (BMVC 2024) on MAE on somebody's own images
+# Mask-guided attention bias on MAE on somebody's own images
 # Command: python -m mssl_plugins train mask-guided_mae_vit-t16_photos --data FOLDER
 _base_ = 'mae_vit-t16_photos.py'
 catalogue = dict(
-    method='mask-guided', base='mae', data='photos', epochs=200, expected='docs/your-images.md'
+    method='mask-guided',
+    base='mae',
+    data='photos',
+    epochs=200,
+    paper='Mask-guided attention bias (BMVC 2024)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 load = dict(type='mssl_plugins.LoadSegments', segments='path/to/segments')

@@ -1,4 +1,4 @@
-# MaskCo (arXiv 2108.07954) on somebody's own images
+# MaskCo on somebody's own images
 # Command: python -m mssl_plugins train maskco_resnet18_photos --data FOLDER
 _base_ = [
     '../_base_/photos/folder.py',
@@ -6,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='maskco', base='maskco', data='photos', epochs=200, expected='docs/your-images.md'
+    method='maskco',
+    base='maskco',
+    data='photos',
+    epochs=200,
+    paper='MaskCo (arXiv 2108.07954)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 model = dict(

@@ -1,8 +1,14 @@
-# MixMask (arXiv 2210.11456) on byol on somebody's own images
+# MixMask on byol on somebody's own images
 # Command: python -m mssl_plugins train mixmask_byol_resnet50_photos --data FOLDER
 _base_ = 'byol_resnet50_photos.py'
 catalogue = dict(
-    method='mixmask', base='byol', data='photos', epochs=200, expected='docs/your-images.md'
+    method='mixmask',
+    base='byol',
+    data='photos',
+    epochs=200,
+    paper='MixMask (arXiv 2210.11456)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 model = dict(

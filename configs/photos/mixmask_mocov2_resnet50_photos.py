@@ -1,8 +1,14 @@
-# MixMask (arXiv 2210.11456) on mocov2 on somebody's own images
+# MixMask on mocov2 on somebody's own images
 # Command: python -m mssl_plugins train mixmask_mocov2_resnet50_photos --data FOLDER
 _base_ = 'mocov2_resnet50_photos.py'
 catalogue = dict(
-    method='mixmask', base='mocov2', data='photos', epochs=200, expected='docs/your-images.md'
+    method='mixmask',
+    base='mocov2',
+    data='photos',
+    epochs=200,
+    paper='MixMask (arXiv 2210.11456)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 model = dict(

@@ -1,8 +1,14 @@
-# MixMask (arXiv 2210.11456) on simclr on somebody's own images
+# MixMask on simclr on somebody's own images
 # Command: python -m mssl_plugins train mixmask_simclr_resnet50_photos --data FOLDER
 _base_ = 'simclr_resnet50_photos.py'
 catalogue = dict(
-    method='mixmask', base='simclr', data='photos', epochs=200, expected='docs/your-images.md'
+    method='mixmask',
+    base='simclr',
+    data='photos',
+    epochs=200,
+    paper='MixMask (arXiv 2210.11456)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 model = dict(

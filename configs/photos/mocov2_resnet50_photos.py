@@ -1,4 +1,4 @@
-# MoCo v2 (arXiv 2003.04297) on somebody's own images
+# MoCo v2 on somebody's own images
 # Command: python -m mssl_plugins train mocov2_resnet50_photos --data FOLDER
 _base_ = [
     '../_base_/photos/folder.py',
@@ -7,7 +7,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='mocov2', base='mocov2', data='photos', epochs=200, expected='docs/your-images.md'
+    method='mocov2',
+    base='mocov2',
+    data='photos',
+    epochs=200,
+    paper='MoCo v2 (arXiv 2003.04297)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 train_dataloader = dict(

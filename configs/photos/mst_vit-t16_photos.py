@@ -1,8 +1,14 @@
-# MST (arXiv 2106.05656) on somebody's own images
+# MST on somebody's own images
 # Command: python -m mssl_plugins train mst_vit-t16_photos --data FOLDER
 _base_ = 'dino_vit-t16_photos.py'
 catalogue = dict(
-    method='mst', base='dino', data='photos', epochs=100, expected='docs/your-images.md'
+    method='mst',
+    base='dino',
+    data='photos',
+    epochs=100,
+    paper='MST (arXiv 2106.05656)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 model = dict(

@@ -1,4 +1,4 @@
-# SimCLR (arXiv 2002.05709) on somebody's own images
+# SimCLR on somebody's own images
 # Command: python -m mssl_plugins train simclr_resnet50_photos --data FOLDER
 _base_ = [
     '../_base_/photos/folder.py',
@@ -6,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='simclr', base='simclr', data='photos', epochs=200, expected='docs/your-images.md'
+    method='simclr',
+    base='simclr',
+    data='photos',
+    epochs=200,
+    paper='SimCLR (arXiv 2002.05709)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-# SimSiam (arXiv 2011.10566) on somebody's own images
+# SimSiam on somebody's own images
 # Command: python -m mssl_plugins train simsiam_resnet50_photos --data FOLDER
 _base_ = [
     '../_base_/photos/folder.py',
@@ -6,7 +6,13 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='simsiam', base='simsiam', data='photos', epochs=200, expected='docs/your-images.md'
+    method='simsiam',
+    base='simsiam',
+    data='photos',
+    epochs=200,
+    paper='SimSiam (arXiv 2011.10566)',
+    expected='docs/your-images.md',
+    cost='docs/your-images.md',
 )
 
 train_dataloader = dict(

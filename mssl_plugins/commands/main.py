@@ -43,7 +43,7 @@ def _list(argv: List[str]) -> None:
     if args.json:
         print(json.dumps(found, indent=2))
         return
-    columns = ('name', *KEYS[1:])
+    columns = ('name', 'base', 'data', 'epochs', 'expected')
     rows = [columns] + [tuple('' if e[c] is None else str(e[c]) for c in columns) for e in found]
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:

@@ -168,7 +168,7 @@ def test_section9_weights(weight, accuracy):
 def test_table5_augmentations(name, accuracy, added):
     cfg = load('mae', 'vit-b16_8xb512-coslr-200e_in1k', name)
     schedule(cfg, 40, 200)
-    assert cfg.catalogue.expected == f'ImageNet-1K linear {accuracy}'
+    assert cfg.catalogue.expected == f'ImageNet-1K linear {accuracy} (reported by ASL)'
     assert mae_views(view(cfg)) == added
     assert cfg.train_dataloader.dataset.data_root.endswith('imagenet/train')
     optimizer(cfg, 1.5e-4 * 4096 / 256, (0.9, 0.95))
@@ -205,16 +205,6 @@ def test_every_asl_config_has_its_mae_at_equal_iterations(path):
     for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
         assert asl[key] == mae[key], key
     assert asl.model.neck == mae.model.neck and asl.model.backbone == mae.model.backbone
-
-
-@pytest.mark.parametrize('path', ASL + MAE, ids=lambda path: path.stem)
-def test_every_config_says_what_it_is(path):
-    stems = [p.stem for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts]
-    head = path.read_text().split('_base_ =')[0]
-    command = f'tools/train.py configs/{path.parent.name}/{path.name}'
-    for word in ('# Paper:', '# Expected:', '# Cost:', command):
-        assert word in head, word
-    assert stems.count(path.stem) == 1
 
 
 @pytest.mark.parametrize('path', ASL + MAE, ids=lambda path: path.stem)

@@ -76,15 +76,7 @@ def test_length_and_header(path):
         assert cfg.train_dataloader.sampler.type == 'InfiniteSampler'
         assert max(s.get('end', 0) for s in cfg.param_scheduler) in (0, 100, 1000, length)
     head = path.read_text().split('\n_base_')[0]
-    for word in (
-        '# Paper: ',
-        '# Expected: ',
-        '# Cost: ',
-        '# Command: ',
-        'tools/train.py',
-        f'/{path.name}',
-    ):
-        assert word in head, word
+    assert 'tools/train.py' in head and f'/{path.name}' in head
     depth = 0
     files = [path]
     while files:  # bases of bases
@@ -304,10 +296,7 @@ def test_msts_networks_and_that_the_protocol_is_ours(monkeypatch):
     for cfg in (setr, coco):
         backbone = build(cfg, monkeypatch).backbone
         assert (backbone.embed_dims, backbone.num_layers) == (384, 12)
-        assert (
-            backbone.layers[0].attn.num_heads == 6
-            and 'ours' in Path(cfg.filename).read_text().split('_base_')[0]
-        )
+        assert backbone.layers[0].attn.num_heads == 6 and 'ours' in cfg.catalogue.paper
         assert 'another protocol' in cfg.catalogue.expected
     head = setr.model.decode_head
     assert (head.type, head.num_convs, head.up_scale, head.num_classes) == ('SETRUPHead', 4, 2, 19)

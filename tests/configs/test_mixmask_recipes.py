@@ -83,7 +83,7 @@ SMALL = [
     Row('backbone', 18, lambda c: c.model.backbone.depth),
     Row('batch size', 512, lambda c: c.train_dataloader.batch_size),
     Row('epochs', 1000, lambda c: c.train_cfg.max_epochs),
-    Row('image size', None, view('size'), dict(cifar100=32, tiny=64)),
+    Row('image size', None, view('size'), dict(cifar100=32, tiny_imagenet=64)),
     Row('views', None, view('num'), 2),
     Row('flip', None, view('flip'), 0.5),
     Row('jitter', None, view('jitter'), JITTER),
@@ -102,12 +102,12 @@ SMALL = [
 SIMCLR_AND_BYOL = [
     *SMALL,
     Row('optimizer', 'Adam', optimizer('type')),
-    Row('lr', dict(cifar100=0.003, tiny=0.002), optimizer('lr')),
+    Row('lr', dict(cifar100=0.003, tiny_imagenet=0.002), optimizer('lr')),
     Row('weight decay', 5e-4, optimizer('weight_decay'), 1e-6, DECAY_5E4),
     Row('Adam l2', 1e-6, optimizer('weight_decay')),
     Row('proj layers', 2, lambda c: c.model.neck.num_layers),
     Row('proj dim', 1024, lambda c: c.model.neck.hid_channels),
-    Row('embed-dim', dict(cifar100=64, tiny=128), lambda c: c.model.neck.out_channels),
+    Row('embed-dim', dict(cifar100=64, tiny_imagenet=128), lambda c: c.model.neck.out_channels),
     Row(
         'warm-up and steps',
         None,
@@ -117,7 +117,7 @@ SIMCLR_AND_BYOL = [
     Row('crop', None, view('scale'), (0.2, 1.0)),
     Row('resizing', None, view('interpolation'), 'bicubic'),
     Row('gray', None, view('gray'), 0.1),
-    Row('max-pool', None, pool, dict(cifar100=False, tiny=True)),
+    Row('max-pool', None, pool, dict(cifar100=False, tiny_imagenet=True)),
 ]
 TABLE_1 = dict(
     moco=[
@@ -187,7 +187,7 @@ TABLE_1 = dict(
                     'with_last_bn',
                 )
             ],
-            dict(cifar100=[64, 1024, 64, 2, False], tiny=[128, 1024, 128, 2, False]),
+            dict(cifar100=[64, 1024, 64, 2, False], tiny_imagenet=[128, 1024, 128, 2, False]),
         ),
         Row('norm after the head', None, lambda c: c.model.neck.with_last_bn, False),
     ],
@@ -256,13 +256,13 @@ VARIANTS = {'': None, 'mixmask_': 'mixmask', 'mixmask-unmix_': 'both', 'unmix_':
 
 def table_1():
     for base, rows in TABLE_1.items():
-        for data, grid in (('cifar100', 4), ('tiny', 8)):
+        for data, grid in (('cifar100', 4), ('tiny_imagenet', 8)):
             for prefix, mode in VARIANTS.items():
                 if mode == 'unmix' and base != 'moco':
                     continue
                 lr = 'steplr' if base in ('simclr', 'byol') else 'coslr'
                 name = f'{prefix}{base}_resnet18_1xb512-{lr}-1000e_' + data.replace(
-                    'tiny', 'tiny-in'
+                    'tiny_imagenet', 'tiny-in'
                 )  # noqa: E501
                 for row in [*rows, mixing(mode, grid)]:
                     yield pytest.param(name, data, row, id=f'{name}-{row.what}')

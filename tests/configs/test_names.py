@@ -20,7 +20,6 @@ DATA = {
     'imagenet100': 'in100',
     'imagenet100+coco': 'in100-coco',
     'conceptual captions': 'cc',
-    'tiny': 'tiny-in',
     'tiny_imagenet': 'tiny-in',
     'tiny_imagenet_20c': 'tiny20',
     'own, VOC layout': 'own-voc',

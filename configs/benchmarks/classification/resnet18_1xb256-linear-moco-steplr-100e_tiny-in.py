@@ -1,7 +1,4 @@
 # MoCo's linear probe, pooled last layer, ResNet-18, 3 x 3 stem, Tiny-ImageNet
-# Paper: MixMask (arXiv 2210.11456), supplement Tables 1 and 2
-# Expected: no number printed
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/resnet18_1xb256-linear-moco-steplr-100e_tiny-in.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -11,7 +8,13 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='linear', base='resnet18', data='tiny_imagenet', epochs=100, expected='no number printed'
+    method='linear',
+    base='resnet18',
+    data='tiny_imagenet',
+    epochs=100,
+    paper='MixMask (arXiv 2210.11456), supplement Tables 1 and 2',
+    expected='no number printed',
+    cost='not run here',
 )
 
 model = dict(

@@ -1,7 +1,4 @@
 # Fine-tuning, all labels, ResNet-50, ImageNet-1K
-# Paper: MixMask (arXiv 2210.11456), supplement Table 3
-# Expected: no number printed
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/resnet50_4xb64-finetune-100-mixmask-steplr-20e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -11,7 +8,13 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='finetune-100', base='resnet50', data='imagenet', epochs=20, expected='no number printed'
+    method='finetune-100',
+    base='resnet50',
+    data='imagenet',
+    epochs=20,
+    paper='MixMask (arXiv 2210.11456), supplement Table 3',
+    expected='no number printed',
+    cost='not run here',
 )
 
 model = dict(

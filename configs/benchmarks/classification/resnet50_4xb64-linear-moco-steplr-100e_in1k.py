@@ -1,7 +1,4 @@
 # MoCo's linear probe, pooled last layer, ResNet-50, ImageNet-1K
-# Paper: MixMask (arXiv 2210.11456), supplement Table 2
-# Expected: MoCo v2 67.7, MixMask 69.2, Un-Mix + MixMask 69.5 (200 epochs, reported by the paper)
-# Cost: 4 x A100 40 GB in the paper; not run here
 # Command: python tools/train.py configs/benchmarks/classification/resnet50_4xb64-linear-moco-steplr-100e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -11,7 +8,14 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='linear', base='resnet50', data='imagenet', epochs=100, expected='see the header'
+    method='linear',
+    base='resnet50',
+    data='imagenet',
+    epochs=100,
+    paper='MixMask (arXiv 2210.11456), supplement Table 2',
+    expected='MoCo v2 67.7, MixMask 69.2, Un-Mix + MixMask 69.5 (200 epochs, reported in the '
+    "authors' README)",
+    cost='4 x A100 40 GB in the paper; not run here',
 )
 
 model = dict(

@@ -1,7 +1,4 @@
 # Linear classifiers on conv1 ... conv5, ResNet-50, ImageNet-1K
-# Paper: MaskCo (arXiv 2108.07954), supplement A.3 and Table 1
-# Expected: 15.4 / 33.6 / 45.8 / 59.6 / 65.1 (reported by the paper)
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/resnet50_8xb32-multilayer-maskco-steplr-90e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -11,7 +8,13 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='multilayer', base='resnet50', data='imagenet', epochs=90, expected='see the header'
+    method='multilayer',
+    base='resnet50',
+    data='imagenet',
+    epochs=90,
+    paper='MaskCo (arXiv 2108.07954), supplement A.3 and Table 1',
+    expected='15.4 / 33.6 / 45.8 / 59.6 / 65.1 (reported by the paper)',
+    cost='not run here',
 )
 
 model = dict(

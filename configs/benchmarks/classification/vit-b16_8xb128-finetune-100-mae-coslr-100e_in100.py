@@ -1,7 +1,4 @@
 # MAE's fine-tuning, all labels, ViT-B/16, ImageNet-100
-# Paper: mask-guided attention (BMVC 2024), supplement Table 6; ASL (CVPR 2024), Tables 2 and 3
-# Expected: 94.2 ASL (reported by the paper)
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-b16_8xb128-finetune-100-mae-coslr-100e_in100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -15,7 +12,9 @@ catalogue = dict(
     base='vitb16',
     data='imagenet100',
     epochs=100,
+    paper='mask-guided attention (BMVC 2024), supplement Table 6; ASL (CVPR 2024), Tables 2 and 3',
     expected='94.2 ASL (reported by the paper)',
+    cost='not run here',
 )
 
 classes = 'data/imagenet/imagenet100.txt'  # 100 names, one a line: tools/make_subset.py

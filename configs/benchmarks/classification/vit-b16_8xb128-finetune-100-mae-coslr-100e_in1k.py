@@ -1,7 +1,4 @@
 # MAE's fine-tuning, all labels, ViT-B/16, ImageNet-1K
-# Paper: ASL (CVPR 2024), supplement Table 2
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-b16_8xb128-finetune-100-mae-coslr-100e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -15,7 +12,9 @@ catalogue = dict(
     base='vitb16',
     data='imagenet',
     epochs=100,
+    paper='ASL (CVPR 2024), supplement Table 2',
     expected='not in the supplement',
+    cost='not run here',
 )
 
 model = dict(

@@ -1,7 +1,4 @@
 # MAE's linear probe, ViT-B/16, ImageNet-1K
-# Paper: ASL (CVPR 2024), supplement Table 1
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-b16_8xb2048-linear-mae-coslr-90e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -11,7 +8,13 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='linear', base='vitb16', data='imagenet', epochs=90, expected='not in the supplement'
+    method='linear',
+    base='vitb16',
+    data='imagenet',
+    epochs=90,
+    paper='ASL (CVPR 2024), supplement Table 1',
+    expected='not in the supplement',
+    cost='not run here',
 )
 
 model = dict(

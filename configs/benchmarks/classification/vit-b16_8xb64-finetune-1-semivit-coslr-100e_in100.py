@@ -1,7 +1,4 @@
 # Fine-tuning, 1 % of the labels, ViT-B/16, ImageNet-100
-# Paper: mask-guided attention (BMVC 2024), supplement A.1; Semi-ViT (NeurIPS 2022)
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-b16_8xb64-finetune-1-semivit-coslr-100e_in100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -15,7 +12,9 @@ catalogue = dict(
     base='vitb16',
     data='imagenet100',
     epochs=100,
+    paper='mask-guided attention (BMVC 2024), supplement A.1; Semi-ViT (NeurIPS 2022)',
     expected='not in the supplement',
+    cost='not run here',
 )
 
 classes = 'data/imagenet/imagenet100.txt'  # 100 names, one a line: tools/make_subset.py

@@ -1,7 +1,4 @@
 # Fine-tuning, 10 % of the labels, ViT-B/16, ImageNet-1K
-# Paper: mask-guided attention (BMVC 2024), supplement A.1; Semi-ViT (NeurIPS 2022)
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-b16_8xb64-finetune-10-semivit-coslr-100e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -15,7 +12,9 @@ catalogue = dict(
     base='vitb16',
     data='imagenet',
     epochs=100,
+    paper='mask-guided attention (BMVC 2024), supplement A.1; Semi-ViT (NeurIPS 2022)',
     expected='not in the supplement',
+    cost='not run here',
 )
 
 model = dict(

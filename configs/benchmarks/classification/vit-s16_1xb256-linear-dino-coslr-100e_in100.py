@@ -1,7 +1,4 @@
 # Linear probe on the class tokens of the last 4 blocks, ViT-S/16, ImageNet-100
-# Paper: mask-guided attention (BMVC 2024), supplement Table 3
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-s16_1xb256-linear-dino-coslr-100e_in100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -11,7 +8,13 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='linear', base='vits16', data='imagenet100', epochs=100, expected='not in the supplement'
+    method='linear',
+    base='vits16',
+    data='imagenet100',
+    epochs=100,
+    paper='mask-guided attention (BMVC 2024), supplement Table 3',
+    expected='not in the supplement',
+    cost='not run here',
 )
 
 classes = 'data/imagenet/imagenet100.txt'  # 100 names, one a line: tools/make_subset.py

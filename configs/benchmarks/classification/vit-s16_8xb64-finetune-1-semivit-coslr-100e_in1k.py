@@ -1,7 +1,4 @@
 # Fine-tuning, 1 % of the labels, ViT-S/16, ImageNet-1K
-# Paper: mask-guided attention (BMVC 2024), supplement A.1; Semi-ViT (NeurIPS 2022)
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-s16_8xb64-finetune-1-semivit-coslr-100e_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -15,7 +12,9 @@ catalogue = dict(
     base='vits16',
     data='imagenet',
     epochs=100,
+    paper='mask-guided attention (BMVC 2024), supplement A.1; Semi-ViT (NeurIPS 2022)',
     expected='not in the supplement',
+    cost='not run here',
 )
 
 model = dict(

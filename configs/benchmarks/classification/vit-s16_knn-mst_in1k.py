@@ -1,7 +1,4 @@
 # Weighted k-NN, ViT-S/16, ImageNet-1K; measured before the first of 0 epochs
-# Paper: MST (arXiv 2106.05656), supplement section 4 and Table 1
-# Expected: 75.0 / 74.8 / 72.9 / 71.8 at k = 10 / 20 / 100 / 200 after 300 epochs (reported by the paper)
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-s16_knn-mst_in1k.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -11,7 +8,14 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='knn', base='vits16', data='imagenet', epochs=0, expected='75.0 at k = 10 (paper)'
+    method='knn',
+    base='vits16',
+    data='imagenet',
+    epochs=0,
+    paper='MST (arXiv 2106.05656), supplement section 4 and Table 1',
+    expected='75.0 / 74.8 / 72.9 / 71.8 at k = 10 / 20 / 100 / 200 after 300 epochs '
+    '(reported by the paper)',
+    cost='not run here',
 )
 
 model = dict(

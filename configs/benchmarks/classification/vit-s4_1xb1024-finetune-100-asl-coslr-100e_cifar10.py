@@ -1,8 +1,5 @@
 # MAE's fine-tuning, all labels, ViT-S/4, CIFAR-10
-# Paper: ASL (CVPR 2024), supplement section 4, which refers to RandSAC (arXiv 2203.12054)
 # Settings: those of Tables 1 and 2 and a crop with 4 px of padding (our choice)
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -16,7 +13,9 @@ catalogue = dict(
     base='vits4',
     data='cifar10',
     epochs=100,
+    paper='ASL (CVPR 2024), supplement section 4, which refers to RandSAC (arXiv 2203.12054)',
     expected='not in the supplement',
+    cost='not run here',
 )
 
 model = dict(

@@ -1,8 +1,5 @@
 # MAE's linear probe, ViT-S/4, CIFAR-100
-# Paper: ASL (CVPR 2024), supplement section 4, which refers to RandSAC (arXiv 2203.12054)
 # Settings: Table 1's, which crops and does not flip; the crop has 4 px of padding (our choice)
-# Expected: not in the supplement
-# Cost: not run here
 # Command: python tools/train.py configs/benchmarks/classification/vit-s4_1xb16384-linear-asl-coslr-90e_cifar100.py
 #          --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = [
@@ -12,7 +9,13 @@ _base_ = [
     '../../_base_/runtime.py',
 ]
 catalogue = dict(
-    method='linear', base='vits4', data='cifar100', epochs=90, expected='not in the supplement'
+    method='linear',
+    base='vits4',
+    data='cifar100',
+    epochs=90,
+    paper='ASL (CVPR 2024), supplement section 4, which refers to RandSAC (arXiv 2203.12054)',
+    expected='not in the supplement',
+    cost='not run here',
 )
 
 data_preprocessor = dict(num_classes=100)

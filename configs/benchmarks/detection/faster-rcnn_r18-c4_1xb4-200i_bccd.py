@@ -1,7 +1,4 @@
 # BCCD blood cells (364 images): Faster R-CNN C4 with a small ResNet-18
-# Paper: none; the detector of faster-rcnn_r50-c4_8xb2-24k_voc0712, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: minutes on 1 CPU core
 # Command: python tools/dense_data.py bccd data/bccd
 #          python tools/train.py configs/benchmarks/detection/faster-rcnn_r18-c4_1xb4-200i_bccd.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
@@ -16,7 +13,9 @@ catalogue = dict(
     data='bccd',
     epochs=3,
     iterations=200,
+    paper='none; the detector of faster-rcnn_r50-c4_8xb2-24k_voc0712, shrunk: our choice',
     expected='docs/evidence.md',
+    cost='minutes on 1 CPU core',
 )
 
 data_root, classes, scale = 'data/bccd', ['RBC', 'WBC', 'Platelets'], (320, 240)

@@ -1,7 +1,4 @@
 # Faster R-CNN, R50-C4, on a folder of your own in VOC's layout
-# Paper: the detector of faster-rcnn_r50-c4_8xb2-24k_voc0712, 12 epochs: our choice
-# Expected: depends on your images
-# Cost: depends on your images
 # Command: OWN_DATA=FOLDER OWN_CLASSES=cat,dog python tools/train.py
 #          configs/benchmarks/detection/faster-rcnn_r50-c4_8xb2-1x_own-voc.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
@@ -15,7 +12,9 @@ catalogue = dict(
     base='faster-rcnn-c4',
     data='own, VOC layout',
     epochs=12,
+    paper='the detector of faster-rcnn_r50-c4_8xb2-24k_voc0712, 12 epochs: our choice',
     expected='depends on your images',
+    cost='depends on your images',
 )
 
 epochs = 12  # --auto-scale-lr adapts lr to fewer GPUs

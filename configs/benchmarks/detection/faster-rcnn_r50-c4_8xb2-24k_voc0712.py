@@ -1,8 +1,4 @@
 # PASCAL VOC detection: Faster R-CNN, R50-C4, 24k iterations
-# Paper: MaskCo (arXiv 2108.07954), supplement A.3; MixMask (arXiv 2210.11456), supplement section 2
-# Expected: MaskCo's ablation without MPH on COCO 56.2 / 81.4 / 62.6 (AP / AP50 / AP75, reported by
-#           the paper); MoCo v2, 200 epochs 57.0 / 82.4 / 63.6 (MoCo's repository)
-# Cost: 8 GPUs, 2 images each; not run here
 # Command: python tools/train.py configs/benchmarks/detection/faster-rcnn_r50-c4_8xb2-24k_voc0712.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
@@ -16,7 +12,12 @@ catalogue = dict(
     data='voc0712',
     epochs=23,
     iterations=24000,
-    expected='AP 56.2, AP50 81.4, AP75 62.6 (MaskCo, paper)',
+    paper='MaskCo (arXiv 2108.07954), supplement A.3; MixMask (arXiv 2210.11456), '
+    'supplement section 2',
+    expected="MaskCo's ablation without MPH on COCO 56.2 / 81.4 / 62.6 (AP / AP50 / AP75, "
+    "reported by the paper); MoCo v2, 200 epochs 57.0 / 82.4 / 63.6 (MoCo's "
+    'repository)',
+    cost='8 GPUs, 2 images each; not run here',
 )
 
 iterations = 24000

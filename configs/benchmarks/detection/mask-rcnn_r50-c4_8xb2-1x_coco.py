@@ -1,7 +1,4 @@
 # COCO detection and instance segmentation: Mask R-CNN, R50-C4, 1x schedule
-# Paper: MixMask (arXiv 2210.11456), supplement section 2
-# Expected: no number printed in the supplements
-# Cost: 8 GPUs, 2 images each; not run here
 # Command: python tools/train.py configs/benchmarks/detection/mask-rcnn_r50-c4_8xb2-1x_coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
@@ -15,7 +12,9 @@ catalogue = dict(
     data='coco',
     epochs=12,
     iterations=90000,
-    expected='no number printed',
+    paper='MixMask (arXiv 2210.11456), supplement section 2',
+    expected='no number printed in the supplements',
+    cost='8 GPUs, 2 images each; not run here',
 )
 
 iterations = 90000

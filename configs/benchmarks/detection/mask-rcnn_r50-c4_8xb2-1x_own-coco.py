@@ -1,7 +1,4 @@
 # Mask R-CNN, R50-C4, on a folder of your own in COCO's layout
-# Paper: the detector of mask-rcnn_r50-c4_8xb2-1x_coco, 12 epochs: our choice
-# Expected: depends on your images
-# Cost: depends on your images
 # Command: OWN_DATA=FOLDER OWN_CLASSES=cat,dog python tools/train.py
 #          configs/benchmarks/detection/mask-rcnn_r50-c4_8xb2-1x_own-coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
@@ -15,7 +12,9 @@ catalogue = dict(
     base='mask-rcnn-c4',
     data='own, COCO layout',
     epochs=12,
+    paper='the detector of mask-rcnn_r50-c4_8xb2-1x_coco, 12 epochs: our choice',
     expected='depends on your images',
+    cost='depends on your images',
 )
 
 epochs = 12  # --auto-scale-lr adapts lr to fewer GPUs

@@ -1,7 +1,4 @@
 # COCO detection and instance segmentation: Mask R-CNN, R50-C4, 2x schedule
-# Paper: MaskCo (arXiv 2108.07954), supplement A.3
-# Expected: no number printed in the supplements
-# Cost: 8 GPUs, 2 images each; not run here
 # Command: python tools/train.py configs/benchmarks/detection/mask-rcnn_r50-c4_8xb2-2x_coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
@@ -15,7 +12,9 @@ catalogue = dict(
     data='coco',
     epochs=24,
     iterations=180000,
-    expected='no number printed',
+    paper='MaskCo (arXiv 2108.07954), supplement A.3',
+    expected='no number printed in the supplements',
+    cost='8 GPUs, 2 images each; not run here',
 )
 
 iterations = 180000

@@ -1,7 +1,4 @@
 # ViTDet-style Mask R-CNN, ViT-B, on a folder of your own in COCO's layout
-# Paper: the detector of vitdet_vit-b16_16xb4-100e_coco, 36 epochs: our choice
-# Expected: depends on your images
-# Cost: depends on your images
 # Command: OWN_DATA=FOLDER OWN_CLASSES=cat,dog python tools/train.py
 #          configs/benchmarks/detection/vitdet_vit-b16_32xb2-36e_own-coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
@@ -15,7 +12,9 @@ catalogue = dict(
     base='vitdet',
     data='own, COCO layout',
     epochs=36,
+    paper='the detector of vitdet_vit-b16_16xb4-100e_coco, 36 epochs: our choice',
     expected='depends on your images',
+    cost='depends on your images',
 )
 
 epochs, side = 36, (_base_.image_size, _base_.image_size)

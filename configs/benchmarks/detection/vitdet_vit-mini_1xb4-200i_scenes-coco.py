@@ -1,7 +1,4 @@
 # Embedded scenes in COCO's layout: ViTDet-style Mask R-CNN with a small ViT
-# Paper: none; the detector of vitdet_vit-b16_16xb4-100e_coco, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: minutes on 1 CPU core
 # Command: python tools/dense_data.py coco data/scenes-coco
 #          python tools/train.py configs/benchmarks/detection/vitdet_vit-mini_1xb4-200i_scenes-coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
@@ -16,7 +13,9 @@ catalogue = dict(
     data='scenes',
     epochs=2,
     iterations=200,
+    paper='none; the detector of vitdet_vit-b16_16xb4-100e_coco, shrunk: our choice',
     expected='docs/evidence.md',
+    cost='minutes on 1 CPU core',
 )
 
 data_root = 'data/scenes-coco'

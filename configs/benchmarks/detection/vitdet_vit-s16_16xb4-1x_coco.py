@@ -1,8 +1,4 @@
 # COCO detection and instance segmentation: Mask R-CNN on ViT-S, 12 epochs
-# Paper: MST (arXiv 2106.05656) reports COCO without a protocol in its supplement: this one is ours,
-#        ViTDet's model at ViT-S and the settings of vitdet_vit-b16_16xb4-100e_coco for 12 epochs
-# Expected: 42.7 mAP is what the abstract of MST reports, by its own protocol
-# Cost: 16 GPUs, 4 images each; not run here
 # Command: python tools/train.py configs/benchmarks/detection/vitdet_vit-s16_16xb4-1x_coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT default_hooks.backbone.source=teacher
 _base_ = [
@@ -15,7 +11,11 @@ catalogue = dict(
     base='vitdet',
     data='coco',
     epochs=12,
-    expected='AP 42.7 (MST, paper; another protocol)',
+    paper='MST (arXiv 2106.05656) reports COCO without a protocol in its supplement: this '
+    "one is ours, ViTDet's model at ViT-S and the settings of "
+    'vitdet_vit-b16_16xb4-100e_coco for 12 epochs',
+    expected='AP 42.7 (reported in the abstract of MST, by another protocol)',
+    cost='16 GPUs, 4 images each; not run here',
 )
 
 epochs = 12

@@ -1,7 +1,4 @@
 # UperNet, ViT-B, 512 x 512, on a folder of your own with label maps
-# Paper: the segmentor of upernet_vit-b16_8xb2-100e_ade20k: our choice
-# Expected: depends on your images
-# Cost: depends on your images
 # Command: OWN_DATA=FOLDER OWN_CLASSES=road,tree python tools/train.py
 #          configs/benchmarks/segmentation/upernet_vit-b16_8xb2-100e_own-masks.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
@@ -15,7 +12,9 @@ catalogue = dict(
     base='upernet',
     data='own, label maps',
     epochs=100,
+    paper='the segmentor of upernet_vit-b16_8xb2-100e_ade20k: our choice',
     expected='depends on your images',
+    cost='depends on your images',
 )
 
 model = dict(

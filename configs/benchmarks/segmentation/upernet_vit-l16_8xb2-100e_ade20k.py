@@ -1,7 +1,4 @@
 # ADE20K semantic segmentation: UperNet, ViT-L, 512 x 512, 100 epochs
-# Paper: ASL (CVPR 2024), supplement sections 3.4 and 6
-# Expected: no number printed in the supplement
-# Cost: 8 GPUs, 2 images each; not run here
 # Command: python tools/train.py configs/benchmarks/segmentation/upernet_vit-l16_8xb2-100e_ade20k.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
@@ -10,7 +7,13 @@ _base_ = [
     '../../_base_/dense/runtime_mmseg.py',
 ]
 catalogue = dict(
-    method='segmentation', base='upernet', data='ade20k', epochs=100, expected='no number printed'
+    method='segmentation',
+    base='upernet',
+    data='ade20k',
+    epochs=100,
+    paper='ASL (CVPR 2024), supplement sections 3.4 and 6',
+    expected='no number printed in the supplement',
+    cost='8 GPUs, 2 images each; not run here',
 )
 
 model = dict(

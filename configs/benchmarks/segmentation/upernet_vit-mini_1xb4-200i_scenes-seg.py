@@ -1,7 +1,4 @@
 # Embedded scenes with label maps: UperNet with a small ViT
-# Paper: none; the segmentor of upernet_vit-b16_8xb2-100e_ade20k, shrunk: our choice
-# Expected: docs/evidence.md
-# Cost: minutes on 1 CPU core
 # Command: python tools/dense_data.py seg data/scenes-seg
 #          python tools/train.py configs/benchmarks/segmentation/upernet_vit-mini_1xb4-200i_scenes-seg.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
@@ -16,7 +13,9 @@ catalogue = dict(
     data='scenes',
     epochs=2,
     iterations=200,
+    paper='none; the segmentor of upernet_vit-b16_8xb2-100e_ade20k, shrunk: our choice',
     expected='docs/evidence.md',
+    cost='minutes on 1 CPU core',
 )
 
 data_root, scale = 'data/scenes-seg', (64, 64)
