@@ -122,8 +122,8 @@ def test_mim_searches_the_installed_package(python, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / 'found.json').read_text())
-    assert found[model]['config'] == f'configs/mst/{model}.py'
-    assert found[model]['epochs'] == 300
+    assert found['config'] == {model: f'configs/mst/{model}.py'}  # columns of a table
+    assert found['epochs'] == {model: 300}
 
 
 def test_train_by_name(python, source, tmp_path):
