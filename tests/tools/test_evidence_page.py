@@ -21,7 +21,7 @@ STUDIES = [(name, size) for name in studies.names() for size in studies.load(nam
 
 @pytest.mark.parametrize('name, size', STUDIES)
 def test_configs_of_every_variant_and_length(name, size):
-    """They exist, and the studied difference is all that differs from the baseline."""
+    """They exist, at the study's length and rate, in float32 (what differs: test_studies.py)."""
     study = studies.load(name)[size]
     for length in study.lengths:
         built = {

@@ -142,6 +142,30 @@ CLAIMS = (
         'phase2-plain',
     ),
 )
+DINO = {
+    'dino': 'dino',
+    'init-0': 'mask-guided_dino',
+    'init-2': 'mask-guided-init2_dino',
+    'init-0-negative': 'mask-guided-negative_dino',
+}
+DINO_LENGTH, DINO_SHORT = '10000x100', '10000x20'
+
+
+def prepare_dino(cfg, length, stretch, rate):
+    """The shipped network and views, all images; the bias frozen for a third, as of 300 epochs."""
+    epochs = round(length.epochs * stretch)
+    for dataset in (cfg.train_dataloader.dataset, cfg.default_hooks.knn.bank.dataset):
+        dataset.indices = range(length.images)
+    schedule(cfg, epochs, rate, warmup=10)
+    if 'bias' in cfg.default_hooks:
+        cfg.default_hooks.bias.length = epochs // 3
+
+
+def dino_claim(text, source, better, worse):
+    """A claim about DINO."""
+    return Claim(PAPER, text, source, better, worse, 'k-NN, teacher', DINO_LENGTH)
+
+
 PLAN = (
     Step(LENGTH, ('mae', 'positive'), 3, SHORT),
     Step(LENGTH, ('mae', 'positive', 'negative', 'other'), 3, SHORT),
@@ -167,5 +191,42 @@ SIZES = dict(
         claims=CLAIMS,
         prepare=prepare,
         notes=NOTES,
-    )
+    ),
+    gpu=Study(
+        title='Mask-guided attention bias, DINO',
+        question='Do segments in the attention help DINO, and does it matter where a bias starts '
+        'that is frozen for a third of the training?',
+        setting='20 classes of Tiny-ImageNet, Felzenszwalb segments; ViT-mini of the configs',
+        figure='k-NN, teacher',
+        figures={
+            'k-NN, teacher': Figure('knn', 'teacher'),
+            'linear, teacher': Figure('linear', 'teacher'),
+        },
+        variants={
+            name: Variant(
+                f'{config}_vit-mini_1xb64-coslr-6e_tiny20', 'dino', rates=(0.00075, 0.0015, 0.003)
+            )
+            for name, config in DINO.items()
+        },
+        lengths={DINO_LENGTH: Length(10000, 100), DINO_SHORT: Length(10000, 20)},
+        plan=(Step(DINO_LENGTH, tuple(DINO), 3, DINO_SHORT),),
+        claims=(
+            dino_claim('the positive relation helps DINO', SECOND_HAND, 'init-0', 'dino'),
+            dino_claim(
+                'the positive relation, frozen at 2, helps DINO', SECOND_HAND, 'init-2', 'dino'
+            ),
+            dino_claim(
+                'frozen at 2 is above frozen at 0', 'ours: A.1 leaves it open', 'init-2', 'init-0'
+            ),
+            dino_claim(
+                'the positive relation helps more than the negative',
+                SECOND_HAND,
+                'init-0',
+                'init-0-negative',
+            ),
+        ),
+        prepare=prepare_dino,
+        minutes=10,
+        device='cuda',
+    ),
 )
