@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mssl_plugins.errors import require
+from mssl_plugins.files import write_atomically
 
 
 def parse(argv=None) -> argparse.Namespace:
@@ -168,7 +169,6 @@ def main(argv=None) -> None:
     from mssl_plugins.evaluation.report import listing, table
     from mssl_plugins.evaluation.runner import Evaluation
     from mssl_plugins.evaluation.store import dump
-    from mssl_plugins.files import write_atomically
 
     if args.list:
         print(listing())

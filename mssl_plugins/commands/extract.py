@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from mssl_plugins.errors import require
+from mssl_plugins.files import write_atomically
 
 
 def main(argv=None) -> None:
@@ -14,7 +15,6 @@ def main(argv=None) -> None:
     from mmengine.dist import is_main_process
 
     from mssl_plugins.evaluation import inputs
-    from mssl_plugins.files import write_atomically
 
     parser = argparse.ArgumentParser(
         prog='extract.py',

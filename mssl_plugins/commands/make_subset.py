@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mssl_plugins.errors import require
+from mssl_plugins.files import write_atomically
 
 
 def main(argv=None) -> None:
@@ -17,7 +18,6 @@ def main(argv=None) -> None:
         labels_of,
         list_lines,
     )
-    from mssl_plugins.files import write_atomically
 
     parser = argparse.ArgumentParser(
         prog='make_subset.py',

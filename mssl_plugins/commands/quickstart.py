@@ -15,6 +15,7 @@ from typing import List, Optional
 
 from mssl_plugins.commands.train import main as train
 from mssl_plugins.errors import UserError, require, run_cli
+from mssl_plugins.files import write_atomically
 
 CONFIG = 'simclr_resnet18_1xb64-coslr-8e_scenes'
 
@@ -81,8 +82,6 @@ def run(args: argparse.Namespace) -> None:
     summary.update(
         seconds=round(time.time() - began, 1), checkpoint=measured['checkpoint'], config=args.config
     )
-    from mssl_plugins.files import write_atomically
-
     write_atomically(json.dumps(summary, indent=2).encode() + b'\n', work_dir / 'summary.json')
     _print_summary(summary, measured)
 

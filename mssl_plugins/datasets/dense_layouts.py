@@ -5,6 +5,8 @@ Our own; no paper prescribes it.
 """
 
 import json
+import os
+import tarfile
 from pathlib import Path
 from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 from xml.etree import ElementTree
@@ -184,8 +186,6 @@ def unpack_bccd(source: Union[str, Path], out: Union[str, Path]) -> None:
     Raises:
         FileNotFoundError: If there is no such file.
     """
-    import tarfile
-
     file = Path(source)
     file = file / 'bccd_voc.tar.gz' if file.is_dir() else file
     if not file.is_file():
@@ -205,6 +205,4 @@ PACKED: Dict[str, Callable] = dict(bccd=unpack_bccd, camvid=unpack_camvid)
 
 def default_source(given: Optional[str], root: Path) -> Path:
     """Where packed images are looked for: as named, MSSL_DATA, ../shared/data."""
-    import os
-
     return Path(given or os.environ.get('MSSL_DATA') or root.parent / 'shared' / 'data')

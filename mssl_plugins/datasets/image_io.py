@@ -8,6 +8,7 @@ from typing import Optional, Union
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
 MAX_PIXELS = 100_000_000
@@ -120,8 +121,6 @@ def _header(data: bytes):
 
 def _decode_any(data: bytes, max_pixels: int) -> np.ndarray:
     """By Pillow, which reads depth and channels of every format."""
-    from PIL import Image, ImageOps
-
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is checked
     try:
         with Image.open(io.BytesIO(data)) as image:

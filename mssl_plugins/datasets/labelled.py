@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Union
 
 import mmengine
+import mmpretrain.datasets as theirs
 import numpy as np
 from mmengine.dataset import BaseDataset
 
@@ -89,8 +90,6 @@ def LabelledImages(
     build = None
     for folder, name in (('cifar-10-batches-py', 'CIFAR10'), ('cifar-100-python', 'CIFAR100')):
         if (root / folder).is_dir():
-            import mmpretrain.datasets as theirs
-
             kwargs.update(
                 split='train' if split == 'train' else 'test', data_root=str(root), download=False
             )

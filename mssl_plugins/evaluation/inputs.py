@@ -7,6 +7,7 @@ from typing import Dict, Optional, Tuple
 import torch
 from mmengine.config import Config
 from mmengine.dist import init_dist
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -52,8 +53,6 @@ def build_model(
         FileNotFoundError, ValueError: See
             :func:`mssl_plugins.checkpoints.loading.load_backbone`.
     """
-    from mmengine.registry import MODELS
-
     if checkpoint not in (RANDOM, PIXELS) and not Path(checkpoint).is_file():
         raise FileNotFoundError(
             f"no such checkpoint: {checkpoint} (or give '{RANDOM}' or '{PIXELS}')"

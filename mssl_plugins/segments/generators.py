@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence, Type
 
 import numpy as np
+from PIL import Image
+from skimage.segmentation import felzenszwalb, slic
 
 from mssl_plugins.errors import unknown
 from mssl_plugins.segments.base import Generator, label_map, shrink
@@ -39,8 +41,6 @@ class Felzenszwalb(Generator):
 
     def __call__(self, img, key, sample):
         """Label map (h, w) of an RGB image."""
-        from skimage.segmentation import felzenszwalb
-
         img = shrink(img, self.side)
         pixels = img.shape[0] * img.shape[1]
         return 1 + felzenszwalb(
@@ -68,8 +68,6 @@ class SLIC(Generator):
 
     def __call__(self, img, key, sample):
         """Label map (h, w) of an RGB image."""
-        from skimage.segmentation import slic
-
         return slic(
             shrink(img, self.side), self.segments, self.compactness, sigma=self.sigma, start_label=1
         )
@@ -172,8 +170,6 @@ class Annotations(Generator):
         return label_map(masks, (height, width))
 
     def _read_label_image(self, path: Path) -> np.ndarray:
-        from PIL import Image
-
         with Image.open(path) as image:  # not OpenCV, which resolves palettes
             labels = np.asarray(image.convert('L') if image.mode == '1' else image)
         if labels.ndim == 3:

@@ -14,7 +14,9 @@ from typing import Dict, List, Sequence, Tuple, Union
 import cv2
 import numpy as np
 import torch
+from torchvision.ops import nms
 
+from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 from mssl_plugins.segments.base import Generator, label_map, shrink
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
@@ -95,8 +97,6 @@ def torch_masks(path: Path, settings: dict):
 
     A function of an image that returns its masks.
     """
-    from mssl_plugins.checkpoints.loading import load_checkpoint_safely
-
     try:
         from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
     except ImportError:
@@ -224,8 +224,6 @@ class ONNXMasks:
 
     def __call__(self, img: np.ndarray) -> List[np.ndarray]:
         """Masks (h, w) bool of an image (H, W, 3) uint8 RGB."""
-        from torchvision.ops import nms
-
         height, width = shrink(img, self.side).shape[:2]
         embedded, scaled = self.encode(img)
         kept, scores = [], []
