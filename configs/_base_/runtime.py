@@ -12,7 +12,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     seed=dict(type='mssl_plugins.SeedHook'),  # a resumed run equals the undisturbed one
     guard=dict(type='mssl_plugins.LossGuard'),  # NaN stops the run
-    teacher=dict(type='mssl_plugins.TeacherHook'),  # EMA after the optimiser's step
+    teacher=dict(type='mssl_plugins.TeacherHook'),  # EMA after the optimizer's step
 )
 env_cfg = dict(
     cudnn_benchmark=False,

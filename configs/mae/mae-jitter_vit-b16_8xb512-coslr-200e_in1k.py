@@ -1,4 +1,4 @@
-# MAE with ViT-B/16 on ImageNet-1K, 200 epochs, colour jitter added to its views
+# MAE with ViT-B/16 on ImageNet-1K, 200 epochs, color jitter added to its views
 # Command: python tools/train.py configs/mae/mae-jitter_vit-b16_8xb512-coslr-200e_in1k.py
 _base_ = 'mae_vit-b16_8xb512-coslr-200e_in1k.py'
 catalogue = dict(

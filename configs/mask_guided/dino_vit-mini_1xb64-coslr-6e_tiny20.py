@@ -15,7 +15,7 @@ catalogue = dict(
     cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
-test_pipeline = [  # 64 px pictures and segments, 32 px views
+test_pipeline = [  # 64 px images and segments, 32 px views
     dict(type='mssl_plugins.CenterView', size=32),
     dict(type='mssl_plugins.PackViews'),
 ]

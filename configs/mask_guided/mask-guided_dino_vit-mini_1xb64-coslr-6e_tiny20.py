@@ -22,7 +22,7 @@ model = dict(
     num_segments=32,
     backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.0)),
 )
-test_pipeline = [  # 64 px pictures and segments, 32 px views
+test_pipeline = [  # 64 px images and segments, 32 px views
     dict(type='mssl_plugins.CenterView', size=32),
     dict(type='mssl_plugins.PackViews'),
 ]

@@ -29,7 +29,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(max_epochs=epochs)
-# a mirrored object is another one: no flip; backgrounds and colours say nothing: strong colours;
+# a mirrored object is another one: no flip; backgrounds and colors say nothing: strong colors;
 # wide crops: narrow ones cut the object away
 view = dict(
     num=2,

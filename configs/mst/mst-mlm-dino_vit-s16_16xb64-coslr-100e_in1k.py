@@ -1,4 +1,4 @@
-# DINO and masked language modelling, DeiT-S, 100 epochs
+# DINO and masked language modeling, DeiT-S, 100 epochs
 # Command: python tools/train.py configs/mst/mst-mlm-dino_vit-s16_16xb64-coslr-100e_in1k.py
 _base_ = 'mst_vit-s16_16xb64-coslr-100e_in1k.py'
 catalogue = dict(

@@ -1,4 +1,4 @@
-# Masked language modelling on images alone, DeiT-S, 100 epochs
+# Masked language modeling on images alone, DeiT-S, 100 epochs
 # Command: python tools/train.py configs/mst/mst-mlm_vit-s16_16xb64-coslr-100e_in1k.py
 _base_ = 'mst_vit-s16_16xb64-coslr-100e_in1k.py'
 catalogue = dict(

@@ -6,12 +6,16 @@ MMPretrain's do; dense configs their detector, as MMDetection's.  Photo recipes 
 ``{method}_{base}_{backbone}_photos``: batch and length are fitted to the folder.
 """
 
+import ast
+import fnmatch
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from helpers.paths import ROOT
 from mssl_plugins.catalogue import configs
 
 ENTRIES = {e['name']: e for e in configs()}
@@ -136,3 +140,48 @@ def test_knn_trains_nothing():
         if kind(name) == 'knn':
             assert name.endswith('_' + DATA[ENTRIES[name]['data']])
             assert Config.fromfile(ENTRIES[name]['path']).train_cfg.max_epochs == 0
+
+
+def shown(text):
+    """Config names that a page writes out, each of {a,b} by itself."""
+    for word in re.findall(r'[\w{},*.-]*(?:vit|resnet)[\w{},*.-]*', text):
+        if re.search(r'_[\w{},*-]*xb\d|\d+e_|_\*', word):
+            parts = [re.split(',', p) for p in re.split(r'[{}]', word.removesuffix('.py'))]
+            fixed, choices = parts[::2], parts[1::2]
+            for chosen in itertools.product(*choices):
+                yield ''.join(
+                    ','.join(f) + (chosen[i] if i < len(chosen) else '')
+                    for i, f in enumerate(fixed)
+                )
+
+
+@pytest.mark.parametrize(
+    'page',
+    [*(ROOT / 'docs').glob('*.md'), ROOT / 'README.md', *(ROOT / 'configs').rglob('README.md')],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_a_page_names_configs_that_ship(page):
+    """Also of those that no command names; `*` stands for some."""
+    names = {p.stem for p in (ROOT / 'configs').rglob('*.py')}
+    found = [name for name in shown(page.read_text()) if not name.endswith('.pth')]
+    assert [name for name in found if not fnmatch.filter(names, name.rstrip('.'))] == []
+
+
+def depth(path):
+    """How many files a config inherits from, one behind the other."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
+            bases = ast.literal_eval(node.value)
+            bases = [bases] if isinstance(bases, str) else bases
+            own = [(path.parent / base).resolve() for base in bases if '::' not in base]
+            return 1 + max(map(depth, own), default=0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    'path',
+    [p for p in sorted((ROOT / 'configs').glob('[a-z]*/**/*.py')) if 'photos' not in p.parts],
+    ids=lambda p: p.stem,
+)
+def test_inheritance_is_two_deep(path):
+    assert depth(path) <= 2

@@ -1,4 +1,4 @@
-# Labelled images at 224 px: ImageNet-1K, or whatever lies in data_root
+# Labeled images at 224 px: ImageNet-1K, or whatever lies in data_root
 # (mssl_plugins.LabelledImages).
 # ImageNet-100: classes='data/imagenet/imagenet100.txt' and 100 classes.
 image_size, num_classes = 224, 1000

@@ -1,4 +1,4 @@
-# Labelled images at 32 px: CIFAR-10, or whatever lies in data_root (mssl_plugins.LabelledImages).
+# Labeled images at 32 px: CIFAR-10, or whatever lies in data_root (mssl_plugins.LabelledImages).
 # CIFAR-100: data_root='data/cifar100' and 100 classes.
 image_size, num_classes = 32, 10
 data_preprocessor = dict(

@@ -1,4 +1,4 @@
-# Weighted k-NN on frozen, L2-normalised features (MST, supplement section 4): nothing is trained,
+# Weighted k-NN on frozen, L2-normalized features (MST, supplement section 4): nothing is trained,
 # the hook measures before the first of 0 epochs.
 ks, temperature, epochs = [10, 20, 100, 200], 0.07, 0
 model = dict(
