@@ -185,6 +185,9 @@ def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = la
         int: The exit status: 0, 1 after a mistake, 130 if interrupted, that
         of a :class:`Stopped`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name need not be UTF-8
+            stream.reconfigure(errors='backslashreplace')
     try:
         return body() or 0
     except Stopped as stopped:

@@ -34,6 +34,17 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def read_lines(path: Union[str, os.PathLike]) -> List[str]:
+    """The lines of a list of names, which need not be UTF-8."""
+    with open(path, encoding='utf-8', errors='surrogateescape') as file:
+        return [line.rstrip('\n') for line in file]
+
+
+def as_bytes(lines: Iterable[str]) -> bytes:
+    """A list of names as :func:`read_lines` reads it."""
+    return ''.join(f'{line}\n' for line in lines).encode(errors='surrogateescape')
+
+
 def read_scalars(
     work_dir: Union[str, Path], pattern: str = '*/vis_data/scalars.json'
 ) -> List[dict]:
@@ -45,16 +56,18 @@ def read_scalars(
             lie directly in it.
 
     Returns:
-        list[dict]: One for each line; a line that is being written is left
-        out. Empty if nothing was logged.
+        list[dict]: One for each line; a line that is being written, or that a
+        kill cut, is left out. Empty if nothing was logged.
     """
     rows = []
     for file in sorted(Path(work_dir).glob(pattern)):
-        for line in file.read_text(encoding='utf-8').splitlines():
+        for line in read_lines(file) if file.is_file() else ():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:  # half a line
                 continue
+            if isinstance(row, dict):
+                rows.append(row)
     return rows
 
 

@@ -15,17 +15,25 @@ from mssl_plugins.errors import UserError
 INTERIM = 'interim.pth'
 LOCK = '.lock'
 LOGS = re.compile(r'\d{8}_\d{6}')
+RESUMABLE = re.compile(r'(epoch|iter)_\d+\.pth|interim\.pth')
 CHECKPOINTS = re.compile(r'(epoch|iter)_\d+\.pth|best_.+\.pth|last_checkpoint|interim\.pth')
 
 
 def last_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
-    """The last checkpoint of a work dir, which may have been moved; None if none was saved."""
+    """The last checkpoint of a work dir, which may have been moved; None if none was saved.
+
+    Where the file ``last_checkpoint`` is missing, damaged or names nothing that is
+    there, it is the newest of the checkpoints, each of which is complete.
+    """
     note = Path(work_dir) / 'last_checkpoint'
-    text = note.read_text().strip() if note.exists() else ''
-    if not text:
-        return None
-    path = Path(text)
-    return str(path if path.exists() else note.parent / path.name)
+    text = note.read_bytes().split(b'\0')[0].strip() if note.is_file() else b''
+    path = Path(os.fsdecode(text))
+    for found in (path, note.parent / path.name) if path.name else ():
+        if found.is_file():
+            return str(found)
+    others = [p for p in note.parent.glob('*.pth') if RESUMABLE.fullmatch(p.name)]
+    newest = max(others, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
+    return str(newest) if newest else None
 
 
 class WorkDir:
@@ -33,9 +41,14 @@ class WorkDir:
 
     Args:
         path (str): It need not exist.
+
+    Raises:
+        UserError: If the name is not UTF-8, as TensorBoard and logs need it.
     """
 
     def __init__(self, path: str) -> None:
+        if any('\udc80' <= c <= '\udcff' for c in str(path)):
+            raise UserError(f'--work-dir {ascii(str(path))} is not UTF-8: give it another name')
         self.path = Path(path).absolute()
         self.new = [p for p in (self.path, *self.path.parents) if not p.exists()]
         self.known = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()

@@ -32,6 +32,7 @@ KNOWN = dict(
     'out_indices style deep_stem avg_down frozen_stages norm_cfg norm_eval with_cp '
     'zero_init_residual drop_path_rate pool stem_stride init_cfg type',
 )
+BROKEN = (TypeError, LookupError, AttributeError, ArithmeticError)
 DEPTHS = {
     (False, (2, 2, 2, 2)): 18,
     (False, (3, 4, 6, 3)): 34,
@@ -138,12 +139,17 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
             f"cannot tell what {', '.join(strange)} of the backbone's config mean "
             'for other libraries'
         )
-    config = (_vit if family == 'vit' else _resnet)(weights, given, kind)
+    try:
+        config = (_vit if family == 'vit' else _resnet)(weights, given, kind)
+    except BROKEN as error:  # of a config that is no such network's, or cut weights
+        raise ValueError(
+            f"the backbone's config {_short(given)} is none of these weights' ({error!r})"
+        ) from None
     # mmpretrain's ResNet cannot be built on the meta device, and is small.
     with torch.device('meta' if family == 'vit' else 'cpu'):
         try:
             own = MODELS.build(dict(config)).state_dict()
-        except (AssertionError, KeyError, RuntimeError) as error:
+        except (AssertionError, RuntimeError, ValueError, *BROKEN) as error:
             raise ValueError(f'no such backbone: {config} ({error})') from None
     report = compare(own, weights)
     wrong = report._replace(missing=without_counters(report.missing)).differences()

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Dict, Iterator, List, Union
+from typing import Dict, Iterator, List, Mapping, Union
 
 import numpy as np
 import torch
@@ -218,6 +218,32 @@ def find_backbone(checkpoint: dict, branch: str = 'student') -> 'OrderedDict[str
     raise ValueError(f'the checkpoint has no {branch} backbone; its keys are {some(weights)}')
 
 
+def check_numbers(weights: Mapping[str, Tensor], path: Union[str, Path]) -> None:
+    """Refuses weights with which nothing can be computed.
+
+    Args:
+        weights (Mapping[str, Tensor]): Of the file.
+        path (str | Path): The file.
+
+    Raises:
+        ValueError: If a tensor holds NaN or infinity, is of size 0, or is none of plain
+            numbers (sparse, quantized, without data).
+    """
+    plain = {
+        k: v
+        for k, v in weights.items()
+        if v.layout is torch.strided and not v.is_quantized and not v.is_meta
+    }
+    found = (
+        ('are of size 0', [k for k, v in weights.items() if not v.numel()]),
+        ('are no plain numbers', [k for k in weights if k not in plain]),
+        ('hold NaN or infinity', [k for k, v in plain.items() if not torch.isfinite(v).all()]),
+    )
+    for what, keys in found:
+        if keys:
+            raise ValueError(f'{path}: {len(keys)} of {len(weights)} tensors {what}: {some(keys)}')
+
+
 def load_backbone(
     backbone: nn.Module, path: Union[str, Path], branch: str = 'student'
 ) -> KeyReport:
@@ -238,12 +264,13 @@ def load_backbone(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is refused or unreadable, holds no such backbone, or
+        ValueError: If it is refused or unreadable, holds no such backbone, NaN, or
             one of another architecture: a tensor of the backbone is missing
             or has another shape. Lists the keys.
     """
     own = backbone.state_dict()
     weights = for_backbone(find_backbone(load_checkpoint_safely(path), branch), own)
+    check_numbers(weights, path)
     optional = tuple(getattr(backbone, 'optional_keys', ()))
     # mmpretrain's transformers resize their position embeddings while loading.
     resized = ('pos_embed',) if hasattr(backbone, '_prepare_pos_embed') else ()

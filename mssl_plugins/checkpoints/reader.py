@@ -11,7 +11,7 @@ from torch import Tensor
 from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints import architecture
 from mssl_plugins.checkpoints import naming as keys
-from mssl_plugins.checkpoints.loading import find_backbone, load_checkpoint_safely
+from mssl_plugins.checkpoints.loading import check_numbers, find_backbone, load_checkpoint_safely
 from mssl_plugins.errors import unknown
 
 #: what lies beside exported weights
@@ -108,7 +108,7 @@ def read(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is refused or holds no backbone of a known kind, if
+        ValueError: If it is refused or holds no backbone of a known kind, or NaN, if
             it does not say what is needed, if the teacher never moved, or if
             the backbone needs segmentation masks.
     """
@@ -132,6 +132,7 @@ def read(
     if branch == 'teacher' and moved == [0]:
         raise ValueError(f'the teacher in {path} never moved: take --branch student')
     weights = find_backbone(checkpoint, 'student' if exported else branch)
+    check_numbers(weights, path)
     bias = [k for k in weights if k.startswith('mask_bias.')]
     if any(weights.pop(k).any() for k in bias):  # while it is 0, the ViT is plain
         raise ValueError(

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mssl_plugins.errors import require
-from mssl_plugins.files import write_atomically
+from mssl_plugins.files import as_bytes, write_atomically
 
 
 def main(argv=None) -> None:
@@ -62,5 +62,5 @@ def main(argv=None) -> None:
         if isinstance(chosen, str):
             raise ValueError('--classes FILE needs --fraction or --per-class')
         lines, what = chosen, f'{len(chosen)} classes'
-    write_atomically('\n'.join(lines).encode() + b'\n', Path(args.out))
+    write_atomically(as_bytes(lines), Path(args.out))
     print(f'{what} in {args.out}')

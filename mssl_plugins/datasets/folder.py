@@ -19,11 +19,10 @@ import os
 from collections import deque
 from typing import List, Sequence, Union
 
-import mmengine
-
 from mssl_plugins.datasets.base import DecodingDataset
 from mssl_plugins.datasets.image_io import EXTENSIONS
 from mssl_plugins.errors import unknown
+from mssl_plugins.files import read_lines
 from mssl_plugins.registry import DATASETS
 
 
@@ -119,7 +118,7 @@ class ImageFolder(DecodingDataset):
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'no list {self.ann_file}')
         paths, names = [], []
-        for line in mmengine.list_from_file(self.ann_file):
+        for line in read_lines(self.ann_file):
             line = line.strip()
             # A path may contain spaces: what ends like an image is all path.
             whole = line.lower().endswith(self.extensions)
@@ -232,7 +231,7 @@ class TinyImageNet(ImageFolder):
         wnids = os.path.join(os.path.expanduser(data_root), 'wnids.txt')
         if not os.path.isfile(wnids):
             raise FileNotFoundError(f'no {wnids}: is {data_root} the unpacked Tiny-ImageNet?')
-        kwargs.setdefault('classes', sorted(mmengine.list_from_file(wnids)))
+        kwargs.setdefault('classes', sorted(read_lines(wnids)))
         super().__init__(
             data_root,
             data_prefix='train' if split == 'train' else 'val/images',
@@ -244,5 +243,5 @@ class TinyImageNet(ImageFolder):
         """``val_annotations.txt``: name, wnid and a box, by tabs."""
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'no list {self.ann_file}')
-        rows = [line.split('\t') for line in mmengine.list_from_file(self.ann_file) if line.strip()]
+        rows = [line.split('\t') for line in read_lines(self.ann_file) if line.strip()]
         return [r[0] for r in rows], [r[1] for r in rows]

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
 
-import mmengine
 import mmpretrain.datasets as theirs
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -18,6 +17,7 @@ from mmengine.dataset import BaseDataset
 from mssl_plugins.datasets.folder import ImageFolder, TinyImageNet
 from mssl_plugins.datasets.packed import PackedImages
 from mssl_plugins.errors import unknown
+from mssl_plugins.files import read_lines
 from mssl_plugins.registry import DATASETS
 
 SPLITS = ('train', 'val')
@@ -164,7 +164,7 @@ def _indices(list_file: str, root: Path, dataset: BaseDataset) -> List[int]:
     if not path.is_file():
         raise FileNotFoundError(f'no list {path}')
     found = []
-    for line in mmengine.list_from_file(str(path)):
+    for line in read_lines(path):
         if not line.strip():
             continue
         parts = line.split()

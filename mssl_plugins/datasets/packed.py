@@ -2,12 +2,34 @@
 
 import os
 import zipfile
-from typing import List, Optional
+import zlib
+from typing import Dict, List, Optional
 
 import numpy as np
 
 from mssl_plugins.datasets.base import DecodingDataset
 from mssl_plugins.registry import DATASETS
+
+
+def _check_packed(packed: Dict[str, np.ndarray]) -> int:
+    """How many images a file holds.
+
+    Raises:
+        ValueError: If its arrays do not go together.
+    """
+    data, off = packed['data'], packed['off']
+    if data.dtype != np.uint8 or data.ndim != 1 or off.dtype.kind not in 'iu' or off.ndim != 1:
+        raise ValueError(
+            'data must be (bytes,) uint8 and off (n + 1,) integers, got '
+            f'{data.dtype} {data.shape} and {off.dtype} {off.shape}'
+        )
+    count = len(off) - 1
+    for key, shape in (('label', (count,)), ('box', (count, 4))):
+        if key in packed and (packed[key].shape != shape or packed[key].dtype.kind not in 'iuf'):
+            raise ValueError(
+                f'{key} must be {shape} numbers, got {packed[key].dtype} {packed[key].shape}'
+            )
+    return count
 
 
 @DATASETS.register_module()
@@ -56,19 +78,23 @@ class PackedImages(DecodingDataset):
             with np.load(self.ann_file) as packed:
                 packed = {key: packed[key] for key in packed}
             self._data, self._off = packed['data'], packed['off']
+            count = _check_packed(packed)
         except (
             KeyError,
             ValueError,
             AttributeError,
             TypeError,
             OSError,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
             zipfile.BadZipFile,
+            zlib.error,
         ) as error:
             raise ValueError(
                 f'{self.ann_file} is no whole file of packed images: .npz with '
                 f'data and off ({error})'
             ) from error
-        count = len(self._off) - 1
         if count < 1:
             raise ValueError(f'no image in {self.ann_file}')
         if 'classes' in packed:

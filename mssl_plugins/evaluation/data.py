@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS
 from mssl_plugins.checkpoints.images import INTERPOLATION, resize_for
 from mssl_plugins.config import knn_hook
 from mssl_plugins.datasets.labelled import balanced, labels_of, list_lines
-from mssl_plugins.files import write_atomically
+from mssl_plugins.files import as_bytes, read_lines, write_atomically
 
 
 def data_hash(dataset) -> str:
@@ -31,7 +31,7 @@ def data_hash(dataset) -> str:
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         path = info.get('img_path')
-        digest.update(f'{path} {info.get("gt_label")}\n'.encode())
+        digest.update(as_bytes([f'{path} {info.get("gt_label")}']))
         if isinstance(info.get('img'), np.ndarray):
             digest.update(info['img'].tobytes())
         elif path and not os.path.isfile(path):  # inside a bundle
@@ -178,11 +178,11 @@ class EvaluationData:
         chosen = balanced(
             self.labels[split].numpy(), fraction=count / len(self.labels[split]), seed=self.seed
         )
-        lines = '\n'.join(list_lines(self.sets[split], chosen)) + '\n'
-        stamp = hashlib.sha256(lines.encode()).hexdigest()[:8]
+        lines = as_bytes(list_lines(self.sets[split], chosen))
+        stamp = hashlib.sha256(lines).hexdigest()[:8]
         path = self.work_dir / f'{name or split}-{len(chosen)}-{stamp}.txt'
         if is_main_process() and not path.is_file():
-            write_atomically(lines.encode(), path)
+            write_atomically(lines, path)
         barrier()
         return str(path.absolute())
 
@@ -204,11 +204,11 @@ class EvaluationData:
             count = max(self.num_classes, round(fraction * len(self.sets['train'])))
             return dict(spec, list_file=self._draw('train', count, 'labels'))
         # of the drawn images, some: their lines
-        lines = [line for line in Path(spec['list_file']).read_text().split('\n') if line]
+        lines = [line for line in read_lines(spec['list_file']) if line]
         chosen = balanced(self.labels['train'].numpy(), fraction=fraction, seed=self.seed)
         path = self.work_dir / f'labels-{fraction}-of-{Path(spec["list_file"]).name}'
         if is_main_process():
-            write_atomically(('\n'.join(lines[i] for i in chosen) + '\n').encode(), path)
+            write_atomically(as_bytes(lines[i] for i in chosen), path)
         barrier()
         return dict(spec, list_file=str(path.absolute()))
 

@@ -25,8 +25,11 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         ValueError: For what is no map of numbers.
     """
-    with Image.open(path) as file:
-        mask = np.asarray(file)
+    try:
+        with Image.open(path) as file:
+            mask = np.asarray(file)
+    except Exception as error:  # Pillow's decoders raise many kinds
+        raise ValueError(f'the label map {path} is damaged ({error})') from None
     if mask.ndim != 2 or mask.dtype.kind not in 'uib':
         raise ValueError(
             f'{path} is no label map: one whole number a pixel is needed, got '

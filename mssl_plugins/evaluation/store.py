@@ -44,6 +44,15 @@ def _write(path: Path, array: np.ndarray) -> None:
     write_atomically(data.getvalue(), path)
 
 
+def _read(path: Path) -> Tensor:
+    try:
+        return torch.from_numpy(np.load(path))
+    except (ValueError, EOFError, TypeError) as error:
+        raise ValueError(
+            f'{path} is damaged ({error}): remove it, and it is computed anew'
+        ) from None
+
+
 class FeatureStore:
     """Features of one backbone on disk.
 
@@ -127,7 +136,7 @@ class FeatureStore:
         files = sorted(self.folder.glob(f'{split}-{kind}-*.npy'))
         if not files:
             raise FileNotFoundError(f'no {kind} features of {split} in {self.folder}')
-        return (torch.from_numpy(np.load(f)) for f in files)
+        return map(_read, files)
 
     def get(self, split: str, kind: str) -> Tensor:
         """(N, D) features of a split; see :meth:`parts`."""
@@ -151,7 +160,15 @@ class Results:
         self.path = Path(path)
         self.rows: List[Dict] = []
         if self.path.is_file():
-            self.rows = json.loads(self.path.read_text())
+            try:
+                self.rows = json.loads(self.path.read_text())
+                for row in self.rows:
+                    list(map(row.__getitem__, self.FIELDS))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f'{self.path} is damaged ({error}): remove it, and its results are '
+                    'measured anew'
+                ) from None
 
     def has(self, protocol: str, settings: Sequence[str]) -> bool:
         """Whether every setting of a protocol is there."""

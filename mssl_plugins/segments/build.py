@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mssl_plugins.datasets.image_io import printable
 from mssl_plugins.files import TEMPORARY, progress, write_atomically
 from mssl_plugins.segments.base import Generator
 from mssl_plugins.segments.generators import build_generator, recipe
@@ -214,12 +215,13 @@ def check(images: Sequence[Image], path: str) -> List[str]:
     damaged = []
     for shard in sorted(folder.glob('*.zip')):
         try:
+            read_shard(shard)
             with zipfile.ZipFile(shard) as archive:
                 bad = archive.testzip()
-        except (zipfile.BadZipFile, OSError):
+        except (zipfile.BadZipFile, OSError, ValueError):
             bad = 'its end'
         if bad is not None:
-            damaged.append(f'{shard} is truncated or damaged ({bad})')
+            damaged.append(f'{shard} is truncated or damaged ({printable(bad)})')
     if damaged:
         return damaged
     store = SegmentStore(folder)

@@ -170,8 +170,11 @@ class Annotations(Generator):
         return label_map(masks, (height, width))
 
     def _read_label_image(self, path: Path) -> np.ndarray:
-        with Image.open(path) as image:  # not OpenCV, which resolves palettes
-            labels = np.asarray(image.convert('L') if image.mode == '1' else image)
+        try:
+            with Image.open(path) as image:  # not OpenCV, which resolves palettes
+                labels = np.asarray(image.convert('L') if image.mode == '1' else image)
+        except Exception as error:  # Pillow's decoders raise many kinds
+            raise ValueError(f'the label image {path} is damaged ({error})') from None
         if labels.ndim == 3:
             weights = np.array([1, 256, 65536][: min(labels.shape[2], 3)])
             return (labels[..., :3].astype(np.int64) * weights).sum(-1)

@@ -16,17 +16,18 @@ member.
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 import zlib
 from hashlib import blake2b
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Tuple, Union
+from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import numpy as np
 
-from mssl_plugins.datasets.image_io import printable
+from mssl_plugins.datasets.image_io import MAX_PIXELS, printable
 from mssl_plugins.files import write_atomically
 
 FORMAT = 'mssl_plugins segments 1'
@@ -112,6 +113,20 @@ def write_shard(path: Path, entries: Iterable[Segments]) -> None:
     write_atomically(buffer.getvalue(), path)
 
 
+def described(member: zipfile.ZipInfo) -> Tuple[Tuple[int, int], np.ndarray]:
+    """Shape and fingerprint of the image whose label map a member of a shard is.
+
+    Raises:
+        ValueError: If the member does not say them.
+    """
+    found = re.fullmatch(rb'(\d{1,9}) (\d{1,9}) ([0-9a-f]{%d})' % (2 * CELLS**2), member.comment)
+    shape = (int(found[1]), int(found[2])) if found else (0, 0)
+    stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
+    if not found or not stored or member.file_size and not min(shape):
+        raise ValueError(f'no size and colors of {printable(member.filename)}')
+    return shape, np.frombuffer(bytes.fromhex(found[3].decode()), np.uint8)
+
+
 def read_shard(path: Path) -> List[zipfile.ZipInfo]:
     """What is in a shard.
 
@@ -119,9 +134,13 @@ def read_shard(path: Path) -> List[zipfile.ZipInfo]:
         ValueError: If it is truncated, or no shard.
     """
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            raise ValueError('no regular file')
         with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                described(member)
             return archive.infolist()
-    except (zipfile.BadZipFile, struct.error, OSError) as error:
+    except (zipfile.BadZipFile, struct.error, OSError, ValueError, NotImplementedError) as error:
         raise ValueError(
             f'{path} is truncated, or no shard of a segment store ({error}): remove '
             'it and start tools/make_segments.py again, which makes it anew'
@@ -150,12 +169,12 @@ class SegmentStore:
         hashes, shard, place, shapes, fingerprints = [], [], [], [], []
         for number, name in enumerate(self.shards):
             for info in read_shard(name):
-                height, width, cells = info.comment.split()
+                shape, cells = described(info)
                 hashes.append(_hash(info.filename[:-4]))
                 shard.append(number)
                 place.append((info.header_offset, info.file_size, info.CRC))
-                shapes.append((int(height), int(width)))
-                fingerprints.append(bytes.fromhex(cells.decode()))
+                shapes.append(shape)
+                fingerprints.append(cells)
         if not hashes:
             raise ValueError(f'{self.path} holds no segments yet: run tools/make_segments.py')
         # of an image that is there twice the one with segments, then the later one
@@ -167,9 +186,7 @@ class SegmentStore:
         self._shard = np.array(shard, np.int32)[order]
         self._place = np.array(place, np.int64)[order]
         self._shapes = np.array(shapes, np.int32)[order]
-        self._fingerprints = np.frombuffer(b''.join(fingerprints), np.uint8).reshape(-1, CELLS**2)[
-            order
-        ]
+        self._fingerprints = np.stack(fingerprints)[order]
 
     def __len__(self) -> int:
         return len(self._hashes)
@@ -213,14 +230,14 @@ class SegmentStore:
         """
         shard, (offset, size, crc) = self.shards[self._shard[at]], self._place[at].tolist()
         with open(shard, 'rb') as file:
-            file.seek(offset)
+            file.seek(max(offset, 0))
             head = file.read(30)
             if len(head) == 30:
                 file.seek(sum(struct.unpack('<HH', head[26:])), os.SEEK_CUR)
             png = file.read(size)
         labels = None
         if len(png) == size and zlib.crc32(png) == crc:
-            labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+            labels = _decode_labels(png)
         if labels is None:
             raise ValueError(
                 f'{shard} was truncated or damaged: remove it and start '
@@ -243,6 +260,17 @@ class SegmentStore:
             float(np.abs(fingerprint(img).astype(int) - self._fingerprints[at]).mean())
             <= MAX_DISTANCE
         )
+
+
+def _decode_labels(png: bytes) -> Optional[np.ndarray]:
+    """Label map (h, w) of a PNG; None where it is none, or a huge one."""
+    if not png.startswith(b'\x89PNG') or len(png) < 24:
+        return None
+    width, height = struct.unpack('>II', png[16:24])
+    if width * height > MAX_PIXELS:
+        return None
+    labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    return labels if labels is not None and labels.ndim == 2 else None
 
 
 def read_index(path: Path) -> dict:

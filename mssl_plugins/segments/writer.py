@@ -5,9 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-import numpy as np
-
-from mssl_plugins.segments.store import Segments, read_shard, write_shard
+from mssl_plugins.segments.store import Segments, described, read_shard, write_shard
 
 SECONDS = 5.0  # after which what is made is written
 
@@ -64,14 +62,10 @@ class ShardWriter:
         for path in paths:
             with zipfile.ZipFile(path) as archive:
                 for info in archive.infolist():
-                    height, width, cells = info.comment.split()
-                    yield Segments(
-                        info.filename[:-4],
-                        archive.read(info),
-                        (int(height), int(width)),
-                        np.frombuffer(bytes.fromhex(cells.decode()), np.uint8),
-                    )
+                    yield Segments(info.filename[:-4], archive.read(info), *described(info))
 
     def _free(self, kind: str) -> Path:
-        numbers = [int(p.stem.rsplit('-', 1)[1]) for p in self.folder.glob(f'{kind}-*.zip')]
+        numbers = [
+            int(p.stem.rsplit('-', 1)[1]) for p in self.folder.glob(f'{kind}-{"[0-9]" * 6}.zip')
+        ]
         return self.folder / f'{kind}-{max(numbers, default=-1) + 1:06d}.zip'

@@ -1,9 +1,10 @@
 """Loss and k-NN of several runs side by side (MixMask's supplement, Fig. 1)."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Dict, List, Tuple
+
+from mssl_plugins.files import read_scalars as read_rows
 
 HELP = 'loss and k-NN curves of several runs side by side (MixMask Fig. 1)'
 
@@ -24,23 +25,24 @@ def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
     """Every scalar a run logged, ``{name: [(step, value), ...]}``.
 
     A resumed run has several logs; where they overlap the later one counts.
+    Lines that a kill cut are left out.
 
     Raises:
         FileNotFoundError: If the folder holds no log.
     """
-    logs = sorted(Path(work_dir).glob('**/vis_data/scalars.json'))
-    if not logs:
+    pattern = '**/vis_data/scalars.json'
+    if not any(Path(work_dir).glob(pattern)):
         raise FileNotFoundError(
             f'{work_dir}: no vis_data/scalars.json below it; is it the work directory of a run?'
         )
     curves: Dict[str, Dict[int, float]] = {}
-    for log in logs:
-        for line in log.read_text().splitlines():
-            record = json.loads(line)
-            step = record.get('step', record.get('iter'))
-            for key, value in record.items():
-                if isinstance(value, (int, float)) and key not in ('step', 'iter', 'epoch'):
-                    curves.setdefault(key, {})[step] = value
+    for record in read_rows(work_dir, pattern):
+        step = record.get('step', record.get('iter'))
+        if not isinstance(step, int):
+            continue
+        for key, value in record.items():
+            if isinstance(value, (int, float)) and key not in ('step', 'iter', 'epoch'):
+                curves.setdefault(key, {})[step] = value
     return {key: sorted(points.items()) for key, points in curves.items()}
 
 
@@ -67,7 +69,9 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
         found = [wanted] if wanted in names else [k for k in names if k.startswith(wanted)][:1]
         if not found:
             plt.close(figure)
-            raise ValueError(f"no run logged '{wanted}': logged were {', '.join(names)}")
+            raise ValueError(
+                f"no run logged '{wanted}': logged were {', '.join(names) or 'no scalars at all'}"
+            )
         for name, curves in logged.items():
             points = curves.get(found[0], [])
             axis.plot(

@@ -165,3 +165,12 @@ def test_reconstructions_say_that_they_got_the_true_mean():
     images, masks = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 32, 32), bool)
     plain, given = (picture(images, masks, images, restored=r) for r in (False, True))
     assert plain.shape == given.shape and (plain[:22] != given[:22]).any()
+
+
+def test_curves_of_a_killed_run(tmp_path, run_dirs):
+    from mssl_plugins.visualization.curves import read_scalars
+
+    log = max((tmp_path / 'base').glob('*/vis_data/scalars.json'))
+    whole = read_scalars(tmp_path / 'base')
+    log.write_bytes(log.read_bytes() + b'\n{"loss": 1.0}\n{"loss": 3.2, "st')
+    assert read_scalars(tmp_path / 'base') == whole

@@ -125,8 +125,13 @@ class MonitorHook(Hook):
         if runner.iter == 0:
             self._measure(runner, 0)
         elif self.file.is_file():
-            kept = json.loads(self.file.read_text())['measured']
-            self.history = [entry for entry in kept if entry['iter'] <= runner.iter]
+            try:
+                kept = json.loads(self.file.read_text())['measured']
+                self.history = [entry for entry in kept if entry['iter'] <= runner.iter]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f'{self.file} is damaged ({error!r}): remove it, and its measures begin anew'
+                ) from None
 
     def after_train_epoch(self, runner) -> None:
         """Measures every ``interval`` epochs and after the last."""

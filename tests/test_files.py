@@ -1,0 +1,21 @@
+"""Lists of names and logged scalars as they are found."""
+
+import os
+
+from mssl_plugins.files import as_bytes, read_lines, read_scalars
+
+
+def test_names_that_are_not_utf8_come_back(tmp_path):
+    names = [os.fsdecode(b'caf\xe9/1.png'), 'a b.png', 'line\u2028separator.png', '']
+    (tmp_path / 'list.txt').write_bytes(as_bytes(names))
+    assert read_lines(tmp_path / 'list.txt') == names
+
+
+def test_scalars_of_a_killed_run(tmp_path):
+    log = tmp_path / 'run/vis_data/scalars.json'
+    log.parent.mkdir(parents=True)
+    for end in (b'{"loss": 0.9, "st', b'\0\0\0\0', b'\xff\xfe{', b'[1]\n3', b''):
+        log.write_bytes(b'{"loss": 1.0, "step": 1}\n{"loss": 2.0}\n' + end)
+        assert read_scalars(tmp_path) == [{'loss': 1.0, 'step': 1}, {'loss': 2.0}]
+    (tmp_path / 'odd/vis_data/scalars.json').mkdir(parents=True)
+    assert len(read_scalars(tmp_path)) == 2

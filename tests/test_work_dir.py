@@ -1,0 +1,47 @@
+"""The folder of a run: which checkpoint is its last one."""
+
+import os
+
+import pytest
+
+from mssl_plugins.errors import UserError
+from mssl_plugins.work_dir import WorkDir, last_checkpoint
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A work dir with checkpoints a second apart."""
+    for second, name in enumerate(
+        ('best_a_epoch_9.pth', 'epoch_2.pth', 'epoch_10.pth', 'interim.pth', 'mine.pth')
+    ):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (second, 50 if name == 'best_a_epoch_9.pth' else second))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    'text', [None, b'', b'\n', b'\0\0\0', b'\xff\xfe', b'/nowhere/epoch_7.pth', b'epoch_7']
+)
+def test_a_damaged_note_loses_no_run(folder, text):
+    if text is not None:
+        (folder / 'last_checkpoint').write_bytes(text)
+    assert last_checkpoint(folder) == str(folder / 'interim.pth')
+    (folder / 'interim.pth').unlink()
+    assert last_checkpoint(folder) == str(folder / 'epoch_10.pth')
+
+
+def test_a_note_is_followed_also_where_the_folder_moved(folder):
+    for text in (str(folder / 'epoch_2.pth'), '/elsewhere/epoch_2.pth\n'):
+        (folder / 'last_checkpoint').write_text(text)
+        assert last_checkpoint(folder) == str(folder / 'epoch_2.pth')
+
+
+def test_nothing_saved(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    (tmp_path / 'last_checkpoint').mkdir()
+    assert last_checkpoint(tmp_path) is None
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    with pytest.raises(UserError, match='udce9.* is not UTF-8'):
+        WorkDir(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9'))
