@@ -22,6 +22,7 @@ NOISE = (
     'is deprecated',
     'FileClient',
     '"auto_scale_lr"',
+    'since its requires_grad=False',
     'DeprecationWarning',
 )
 
@@ -44,7 +45,7 @@ class QuietRunner(Runner):
             if isinstance(handler, logging.StreamHandler) and not isinstance(
                 handler, logging.FileHandler
             ):
-                handler.setLevel(logging.WARNING)
+                handler.setLevel(max(handler.level, logging.WARNING))  # of others than the first
                 handler.addFilter(
                     lambda record: (
                         record.levelno > logging.WARNING

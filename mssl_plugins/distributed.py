@@ -1,17 +1,21 @@
-"""Process groups: opened where there is no GPU, rows shared out and gathered."""
+"""Several processes: the first one's work awaited, groups where there is no GPU, rows gathered."""
 
 import os
 import subprocess
+import time
+from functools import lru_cache
+from typing import Callable, Optional
 
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor
+from torch.distributed import PrefixStore, Store, rendezvous
 
-from mssl_plugins.errors import UserError
+from mssl_plugins.errors import Stopped, UserError
 
 
-def open_process_group(launcher: str) -> None:
-    """Opens a gloo group where there is no GPU, before MMEngine looks.
+def name_process(launcher: str) -> None:
+    """Says under torch's names which process this is, and where the first one is.
 
     Args:
         launcher (str): ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
@@ -19,9 +23,6 @@ def open_process_group(launcher: str) -> None:
     Raises:
         UserError: If the launcher's environment variables are missing.
     """
-    dist = torch.distributed
-    if torch.cuda.is_available() or dist.is_initialized():
-        return
     env = os.environ
     names = dict(
         pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -43,7 +44,72 @@ def open_process_group(launcher: str) -> None:
             else '127.0.0.1'
         )
     env.setdefault('MASTER_PORT', '29500')
+
+
+def open_process_group(launcher: str) -> None:
+    """Opens a gloo group where there is no GPU, before MMEngine looks.
+
+    Args:
+        launcher (str): See :func:`name_process`.
+
+    Raises:
+        UserError: If the launcher's environment variables are missing.
+    """
+    dist = torch.distributed
+    if torch.cuda.is_available() or dist.is_initialized():
+        return
+    name_process(launcher)
     dist.init_process_group('gloo')
+
+
+def first_process() -> bool:
+    """Whether this process speaks and writes for all."""
+    return int(os.environ.get('RANK', 0)) == 0
+
+
+@lru_cache(maxsize=None)  # without a launcher that has one it lives in the first process
+def _store() -> Store:
+    attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+    return PrefixStore(f'mssl_plugins/{attempt}', next(rendezvous('env://'))[0])
+
+
+def first_does(name: str, work: Callable[[], Optional[int]]) -> Optional[int]:
+    """Work of the first process alone; the others go on when it is done.
+
+    Before any process group is open, and for as long as it takes: through the
+    launcher's store, which has no timeout here.
+
+    Args:
+        name (str): Of this work, the same in all processes and used once.
+        work (Callable): What to do; returns an integer for all, or nothing.
+
+    Returns:
+        int, optional: What the work returned in the first process.
+
+    Raises:
+        Stopped: In the other processes, if the first one failed, which says
+            why itself.
+    """
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1:
+        return work()
+    store = _store()
+    if first_process():
+        try:
+            result = work()
+        except BaseException:
+            store.set(name, 'failed')
+            raise
+        store.set(name, 'done' if result is None else str(result))
+        return result
+    try:
+        while not store.check([name]):
+            time.sleep(0.1)
+        said = store.get(name).decode()
+    except RuntimeError:  # the first process is gone, and its store with it
+        said = 'failed'
+    if said == 'failed':
+        raise Stopped('the first process failed', 1)
+    return None if said == 'done' else int(said)
 
 
 def share(total: int) -> range:

@@ -14,9 +14,9 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from mssl_plugins import preflight, recipes
-from mssl_plugins.checkpoints.reader import TEACHERS
 from mssl_plugins.config import each_dict, first_part, knn_hook
 from mssl_plugins.datasets.folder import scan
+from mssl_plugins.distributed import first_does
 from mssl_plugins.engine.bf16_optim_wrapper import computes_bfloat16
 from mssl_plugins.errors import UserError
 from mssl_plugins.segments.build import make
@@ -59,14 +59,24 @@ def is_photo_recipe(cfg: Config) -> bool:
     return (cfg.get('catalogue') or {}).get('data') == 'photos'
 
 
-def apply_wishes(cfg: Config, wishes: Wishes) -> List[str]:
-    """Length, batch, rate and size as the user asked; lines that say so."""
+def apply_wishes(cfg: Config, wishes: Wishes, images: Optional[int] = None) -> List[str]:
+    """Size, length, batch and rate as the user asked; lines that say so.
+
+    Args:
+        cfg (mmengine.Config): Changed.
+        wishes (Wishes): What is None stays as it is,
+        images (int, optional): or is fitted to their number. Defaults to None.
+    """
     said = [] if wishes.size is None else recipes.set_size(cfg, wishes.size)
-    if wishes.epochs is not None:
-        said += recipes.set_epochs(cfg, wishes.epochs)
-    if wishes.batch_size is not None:
-        said += recipes.set_batch(cfg, wishes.batch_size, wishes.processes)
-    return said if wishes.lr is None else said + recipes.set_lr(cfg, wishes.lr, wishes.processes)
+    length, batch, processes = wishes.epochs, wishes.batch_size, wishes.processes
+    if images is not None:
+        limit = GPU_BATCH if torch.cuda.is_available() else CPU_BATCH
+        said += recipes.fit_to_images(cfg, images, limit, processes, length, batch)
+        said += _use_what_computes(cfg)
+    else:
+        said += [] if length is None else recipes.set_epochs(cfg, length)
+        said += [] if batch is None else recipes.set_batch(cfg, batch, processes)
+    return said if wishes.lr is None else said + recipes.set_lr(cfg, wishes.lr, processes)
 
 
 def use_folder(
@@ -88,7 +98,8 @@ def use_folder(
         say (Callable): Takes each line for the user.
 
     Returns:
-        Survey, optional: Of the folder; None where the lists were kept.
+        Survey, optional: Of the folder; None where the lists were kept, and in
+        all processes but the first, which looks and writes for them.
 
     Raises:
         UserError: For a folder that cannot be trained on, a recipe that is
@@ -99,37 +110,29 @@ def use_folder(
         root = root / 'train'
     lists = Path(cfg.work_dir).absolute() / LISTS
     kept = {name: lists / f'{name}.txt' for name in ('train', 'held_out')}
-    if resume and all(path.is_file() for path in kept.values()):
-        say(f'images as listed in {lists}')
-        survey = None
-    else:
-        survey = preflight.survey(str(root), wishes.min_size, shown=first_process())
+    looked: List[preflight.Survey] = []
+
+    def look() -> int:
+        if resume and all(path.is_file() for path in kept.values()):
+            say(f'images as listed in {lists}')
+            with open(kept['train'], errors='surrogateescape') as listed:
+                return sum(1 for _ in listed)
+        survey = preflight.survey(str(root), wishes.min_size, shown=True)
         for line in survey.lines():
             say(line)
         _check_recipe(cfg, survey, wishes.size)
-        if first_process():
-            kept = preflight.write_lists(survey, lists)
+        preflight.check_faults(survey, wishes.max_bad)
+        preflight.write_lists(survey, lists)
         if survey.faulty:
             say(f'their names and reasons: {lists / "not_used.txt"}')
-    count = (
-        len(preflight.split(item.path for item in survey.used)['train'])
-        if survey
-        else sum(1 for _ in open(kept['train'], errors='surrogateescape'))
-    )
-    if is_photo_recipe(cfg):
-        limit = GPU_BATCH if torch.cuda.is_available() else CPU_BATCH
-        said = [] if wishes.size is None else recipes.set_size(cfg, wishes.size)
-        said += recipes.fit_to_images(
-            cfg, count, limit, wishes.processes, wishes.epochs, wishes.batch_size
-        )
-        said += [] if wishes.lr is None else recipes.set_lr(cfg, wishes.lr, wishes.processes)
-        said += _use_what_computes(cfg)
-    else:
-        said = apply_wishes(cfg, wishes)
-    for line in said:
+        looked.append(survey)
+        return len(preflight.split(item.path for item in survey.used)['train'])
+
+    count = first_does('survey', look)
+    for line in apply_wishes(cfg, wishes, count if is_photo_recipe(cfg) else None):
         say(line)
     _put_images(cfg, root, kept, wishes, say)
-    return survey
+    return looked[0] if looked else None
 
 
 def _use_what_computes(cfg: Config) -> List[str]:
@@ -139,11 +142,6 @@ def _use_what_computes(cfg: Config) -> List[str]:
         return []
     cfg.optim_wrapper.type = 'OptimWrapper'
     return ['float32: this processor has no bfloat16 arithmetic (--amp takes it all the same)']
-
-
-def first_process() -> bool:
-    """Whether this process speaks and writes for all."""
-    return int(os.environ.get('RANK', 0)) == 0
 
 
 def _check_recipe(cfg: Config, survey: preflight.Survey, size: Optional[int]) -> None:
@@ -204,7 +202,6 @@ def _put_images(
     cfg.default_hooks['monitor'] = dict(
         type='mssl_plugins.MonitorHook',
         interval=max(1, round(epochs / 20)),
-        branch=_measured_branch(cfg),
         images=dict(batch, dataset=images('held_out', center)),
         views=dict(
             batch,
@@ -218,12 +215,6 @@ def _put_images(
             ),
         ),
     )
-
-
-def _measured_branch(cfg: Config) -> str:
-    """The teacher of DINO and MST, which their papers evaluate; else the student."""
-    method = str(cfg.model.type).split('.')[-1].replace('MaskGuided', '').replace('Distill', '')
-    return 'teacher' if method in TEACHERS else 'student'
 
 
 def _set_knn(
@@ -249,7 +240,6 @@ def _set_knn(
             dict(
                 type='mssl_plugins.KNNHook',
                 k=20,
-                branch=_measured_branch(cfg),
                 interval=max(1, round((cfg.train_cfg.get('max_epochs') or 1) / 10)),
             ),
             **settings,
@@ -288,12 +278,16 @@ def _use_segments(
     if not given and Path(loading[0]['segments']).exists():
         return pipeline  # the config names a store of its own
     store = Path(given).expanduser() if given else work_dir / 'segments'
-    if not given and first_process():
+
+    def make_segments() -> None:
         say(
             f'segments: made by felzenszwalb in {store} (--segments STORE takes others, '
             'as of `make_segments`)'
         )
         make(find_images(str(root)), str(store), 'felzenszwalb', {}, len(os.sched_getaffinity(0)))
+
+    if not given:
+        first_does('segments', make_segments)
     return [
         dict(step, segments=str(store), allow_missing=step.get('allow_missing', not given))
         if step['type'] == 'mssl_plugins.LoadSegments'

@@ -1,7 +1,8 @@
 """What a folder of images holds, before the first step is trained on it.
 
 Every file is read once: its header says size and kind, its content whether it
-decodes and whether it was there before.
+decodes and whether it was there before.  Of a huge folder a part is decoded;
+of the other files the head and the tail are read.
 """
 
 import hashlib
@@ -17,7 +18,13 @@ import numpy as np
 from PIL import Image
 
 from mssl_plugins.datasets.folder import scan
-from mssl_plugins.datasets.image_io import decode_checked, printable, read_file
+from mssl_plugins.datasets.image_io import (
+    MAX_PIXELS,
+    decode_checked,
+    is_truncated,
+    printable,
+    read_file,
+)
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import progress, write_atomically
 
@@ -37,6 +44,8 @@ KINDS = {
     'PA': 'palette with alpha',
 }
 HELD_OUT_FRACTION, HELD_OUT_LEAST = 0.05, 64
+DECODED = 20_000  # ours: at most so many files are decoded, some minutes of photos
+ENDS = 1 << 16  # bytes of head and of tail: headers with a thumbnail fit
 
 
 class Found(NamedTuple):
@@ -46,7 +55,8 @@ class Found(NamedTuple):
         path (str): With ``/``.
         height, width (int): In px; 0 where the header cannot be read.
         kind (str): See ``KINDS``.
-        digest (bytes): Of its content.
+        digest (bytes): Of its content; equal ones mean equal files in a
+            :class:`Survey`.
         fault (str): '' for an image that is used.
     """
 
@@ -65,22 +75,27 @@ def look(folder: Path, path: str, min_size: int = 0, whole: bool = True) -> Foun
         folder (Path): Of the set.
         path (str): Below it.
         min_size (int): Least short side in px. Defaults to 0.
-        whole (bool): Decode it, not its header only. Defaults to True.
+        whole (bool): Decode it, not its header only. Defaults to True; a file
+            whose ends look damaged is decoded all the same.
     """
     try:
-        data = read_file(folder / path)
+        data = read_file(folder / path) if whole else read_ends(folder / path)
     except OSError as error:
         return Found(path, fault=f'cannot be read: {error.strerror or error}')
-    digest = hashlib.blake2b(data, digest_size=16).digest()
+    if not whole and not _ends_well(data):
+        return look(folder, path, min_size)  # decoding says what is wrong, if anything
     try:
         with Image.open(io.BytesIO(data)) as image:
             (width, height), kind = image.size, KINDS.get(image.mode, image.mode)
     except Exception:  # by format and damage, many types; decoding says which
         width = height = 0
         kind = ''
-    found = Found(path, height, width, kind, digest)
+    odd = not width or kind in (KINDS['I'], KINDS['F']) or height * width > MAX_PIXELS
+    if odd and not whole:
+        return look(folder, path, min_size)
+    found = Found(path, height, width, kind, _hash(_ends(data) if whole else data))
     try:
-        if whole or not width:
+        if whole:
             decode_checked(data)
     except ValueError as error:
         return found._replace(fault=str(error))
@@ -89,16 +104,51 @@ def look(folder: Path, path: str, min_size: int = 0, whole: bool = True) -> Foun
     return found
 
 
+def read_ends(path: Path) -> bytes:
+    """Head, length and tail of a regular file; all of a small one.
+
+    Raises:
+        OSError: See :func:`~mssl_plugins.datasets.image_io.read_file`.
+    """
+    size = os.stat(path).st_size
+    if size <= 2 * ENDS:
+        return read_file(path)
+    with open(path, 'rb') as file:
+        head = file.read(ENDS)
+        file.seek(size - ENDS)
+        return head + size.to_bytes(8, 'big') + file.read(ENDS)
+
+
+def _ends(data: bytes) -> bytes:
+    """What :func:`read_ends` gives of a file with this content."""
+    if len(data) <= 2 * ENDS:
+        return data
+    return data[:ENDS] + len(data).to_bytes(8, 'big') + data[-ENDS:]
+
+
+def _ends_well(ends: bytes) -> bool:
+    """Whether a JPEG or PNG file ends as a whole one does; other formats do not tell."""
+    if len(ends) > 2 * ENDS and ends.startswith(b'\xff\xd8'):
+        return b'\xff\xd9' in ends[-ENDS:]
+    return bool(ends) and not is_truncated(ends)
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
 class Survey(NamedTuple):
     """A folder's files.
 
     Attributes:
         folder (Path): Where.
         found (List[Found]): Every file, in sorted order.
+        decoded (int, optional): How many files were to be decoded; None: all.
     """
 
     folder: Path
     found: List[Found]
+    decoded: Optional[int] = None
 
     @property
     def used(self) -> List[Found]:
@@ -133,6 +183,11 @@ class Survey(NamedTuple):
             said.append(f'short side {low} / {middle} / {high} px (5, 50, 95 %)')
             kinds = Counter(item.kind for item in used).most_common()
             said.append(', '.join(f'{count} {kind}' for kind, count in kinds))
+        if self.decoded is not None:
+            said.append(
+                f'{self.decoded} files were decoded; of the others head and tail were read, and '
+                'damage between them shows while training (--max-bad)'
+            )
         if self.duplicates:
             said.append(f'{self.duplicates} have the same content as another: each is taken once')
         reasons = Counter(item.fault.split(':')[0].split(' (')[0] for item in self.faulty)
@@ -149,6 +204,7 @@ def survey(
     shown: bool = False,
     names: Optional[Sequence[str]] = None,
     threads: Optional[int] = None,
+    decoded: int = DECODED,
 ) -> Survey:
     """Looks at every image file of a folder.
 
@@ -158,6 +214,8 @@ def survey(
         shown (bool): Show a progress bar. Defaults to False.
         names (Sequence[str], optional): Only these. Defaults to None: all.
         threads (int, optional): Defaults to None: one a core, at most 8.
+        decoded (int): Of more files than these only so many, drawn by their
+            names, are decoded. Defaults to 20,000.
 
     Returns:
         Survey: Of all files.
@@ -172,10 +230,30 @@ def survey(
     if not names:
         raise UserError(f'--data: no image file in {folder}')
     threads = threads or min(8, len(os.sched_getaffinity(0)))
+    drawn = set(names if len(names) <= decoded else _by_hash(names)[:decoded])
     with ThreadPoolExecutor(threads) as pool:
-        looked = pool.map(lambda name: look(root, name, min_size), names, chunksize=16)
-        found = list(progress(looked, len(names), shown))
-    return Survey(root, found)
+        looked = pool.map(lambda name: look(root, name, min_size, name in drawn), names)
+        found = _tell_apart(root, list(progress(looked, len(names), shown, 'images read')))
+    return Survey(root, found, None if len(drawn) == len(names) else decoded)
+
+
+def _tell_apart(root: Path, found: List[Found]) -> List[Found]:
+    """Files with the same ends get digests of all that is in them."""
+    count = Counter(item.digest for item in found if not item.fault)
+    return [
+        item._replace(digest=_hash(read_file(root / item.path)))
+        if count[item.digest] > 1 and not item.fault
+        else item
+        for item in found
+    ]
+
+
+def _by_hash(paths: Iterable[str]) -> List[str]:
+    """In an order that depends on each path alone and means nothing."""
+    return sorted(
+        paths,
+        key=lambda p: hashlib.blake2b(p.encode(errors='surrogateescape'), digest_size=8).digest(),
+    )
 
 
 def split(
@@ -197,11 +275,7 @@ def split(
     """
     paths = sorted(paths)
     count = min(max(round(fraction * len(paths)), least), len(paths) // 4)
-    order = sorted(
-        paths,
-        key=lambda p: hashlib.blake2b(p.encode(errors='surrogateescape'), digest_size=8).digest(),
-    )
-    held_out = set(order[:count])
+    held_out = set(_by_hash(paths)[:count])
     return dict(train=[p for p in paths if p not in held_out], held_out=sorted(held_out))
 
 
@@ -228,17 +302,15 @@ def write_lists(survey_: Survey, into: Path) -> Dict[str, Path]:
     return files
 
 
-def check_counts(survey_: Survey, max_bad: float, batch: int) -> None:
-    """Refuses a folder that cannot be trained on.
+def check_faults(survey_: Survey, max_bad: float) -> None:
+    """Refuses a folder of which too much cannot be used.
 
     Args:
         survey_ (Survey): Of the folder.
         max_bad (float): Largest fraction of unusable files.
-        batch (int): Of all processes.
 
     Raises:
-        UserError: Too many unusable files, or fewer images than a batch; says
-            which option changes it.
+        UserError: Says which option allows them.
     """
     total, bad = len(survey_.found), survey_.faulty
     if len(bad) > max_bad * total:
@@ -247,6 +319,18 @@ def check_counts(survey_: Survey, max_bad: float, batch: int) -> None:
             f'--data: {len(bad)} of {total} files cannot be used, more than --max-bad '
             f'{max_bad:g}: {first}{" ..." if len(bad) > 3 else ""}'
         )
+
+
+def check_counts(survey_: Survey, batch: int) -> None:
+    """Refuses a folder that does not fill a batch.
+
+    Args:
+        survey_ (Survey): Of the folder.
+        batch (int): Of all processes.
+
+    Raises:
+        UserError: Says which option changes it.
+    """
     images = len(split(item.path for item in survey_.used)['train'])
     if images < batch:
         raise UserError(
@@ -255,8 +339,15 @@ def check_counts(survey_: Survey, max_bad: float, batch: int) -> None:
         )
 
 
-def disk_lines(work_dir: str, checkpoint_bytes: int, kept: int) -> List[str]:
+def disk_line(work_dir: str, checkpoint_bytes: int, kept: int, feature_bytes: int = 0) -> str:
     """What the checkpoints take, and what is free.
+
+    Args:
+        work_dir (str): It need not exist.
+        checkpoint_bytes (int): Of one.
+        kept (int): How many; one more is written before the oldest goes.
+        feature_bytes (int): Of all images, which ``extract`` writes. Defaults
+            to 0, not said.
 
     Raises:
         UserError: If they do not fit.
@@ -271,7 +362,8 @@ def disk_lines(work_dir: str, checkpoint_bytes: int, kept: int) -> List[str]:
             f'{free / 2**30:.1f} GiB that are free; lower '
             'default_hooks.checkpoint.max_keep_ckpts, or choose another --work-dir'
         )
-    return [
-        f'checkpoints: {checkpoint_bytes / 2**20:.0f} MiB each, {kept} kept; '
+    features = f'features of all images {feature_bytes / 2**20:.1f} MiB; ' if feature_bytes else ''
+    return (
+        f'disk: checkpoints {checkpoint_bytes / 2**20:.0f} MiB each, {kept} kept; {features}'
         f'{free / 2**30:.0f} GiB free'
-    ]
+    )

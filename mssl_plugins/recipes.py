@@ -10,7 +10,7 @@ size.
 import math
 from typing import List, NamedTuple, Optional
 
-from mssl_plugins.config import each_dict
+from mssl_plugins.config import each_dict, each_hook
 from mssl_plugins.errors import UserError
 
 # Hooks whose `interval` says how often to look, not what to train.
@@ -19,11 +19,6 @@ VIEWS = ('mssl_plugins.Views', 'mssl_plugins.MaskCoViews')
 
 
 # -------------------------------------------------------------------- length
-def _hooks(cfg) -> List[dict]:
-    hooks = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
-    return [hook for hook in hooks if hook]
-
-
 def set_epochs(cfg, epochs: int) -> List[str]:
     """Trains for another number of epochs, every schedule squeezed or stretched.
 
@@ -61,7 +56,7 @@ def set_epochs(cfg, epochs: int) -> List[str]:
                 scheduler[key] = max(int(key != 'begin'), round(scheduler[key] * ratio))
         if 'milestones' in scheduler:
             scheduler['milestones'] = [max(1, round(m * ratio)) for m in scheduler['milestones']]
-    for hook in _hooks(cfg):
+    for hook in each_hook(cfg):
         if hook.get('type') in SCHEDULED_HOOKS:
             for part in hook.get('schedules', [hook]):
                 if part.get('by_epoch', True):
@@ -129,7 +124,7 @@ def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
 def _scale_rate(cfg, factor: float) -> None:
     """The optimizer's rate, and the constant one of SimSiam's predictor."""
     cfg.optim_wrapper['optimizer']['lr'] *= factor
-    for hook in _hooks(cfg):
+    for hook in each_hook(cfg):
         if hook.get('type') == 'mmpretrain.SimSiamHook':
             hook['lr'] *= factor
 

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mssl_plugins import photos, preflight
 from mssl_plugins.catalogue import find
 from mssl_plugins.config import each_dict
+from mssl_plugins.distributed import first_does, first_process
 from mssl_plugins.errors import EXTRAS, UserError, require, unknown
 from mssl_plugins.evaluation.data import use_data
 from mssl_plugins.photos import Wishes
@@ -113,10 +114,9 @@ def build_run_config(
     if options:
         _check_options(cfg, options)
         cfg.merge_from_dict(options)
-    if survey:
-        preflight.check_counts(
-            survey, wishes.max_bad, cfg.train_dataloader.batch_size * wishes.processes
-        )
+    if data is not None:
+        batch = cfg.train_dataloader.batch_size * wishes.processes
+        first_does('counts', lambda: preflight.check_counts(survey, batch) if survey else None)
     _find_start(cfg, resume)
     _complete(cfg, launcher, pin_memory, persistent_workers)
     # The runner copies the config into the work dir.  Under another name, so
@@ -159,7 +159,7 @@ def _use_data(
             data,
             wishes,
             resume,
-            lambda line: photos.first_process() and print(line, flush=True),
+            lambda line: first_process() and print(line, flush=True),
         )
     return None
 

@@ -13,11 +13,11 @@ import gc
 import os
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
@@ -26,10 +26,12 @@ from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.config import knn_hook
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
-from mssl_plugins.distributed import open_process_group
+from mssl_plugins.distributed import first_process, open_process_group
+from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.stop import StopHook, StopRequest
 from mssl_plugins.errors import Stopped, UserError
-from mssl_plugins.photos import first_process
+from mssl_plugins.models.unwrap import unwrap
+from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
 from mssl_plugins.work_dir import WorkDir
 
@@ -96,7 +98,12 @@ class EstimateHook(Hook):
         self.stop, self.steps = stop, steps
 
     def before_train(self, runner) -> None:
-        """Begins to count."""
+        """Begins to count; refuses a disk that the checkpoints do not fit."""
+        if runner.rank == 0:
+            line = disk_line(runner.work_dir, *_disk_of(runner))
+            runner.logger.info(line)
+            if any(isinstance(hook, MonitorHook) for hook in runner.hooks):
+                print(line, flush=True)
         self.first = runner.iter
         total = runner.max_iters - runner.iter
         self.skipped = min(2, total - 1)
@@ -125,6 +132,25 @@ class EstimateHook(Hook):
                     flush=True,
                 )
             raise Checked
+
+
+def _disk_of(runner: Runner) -> Tuple[int, int, int]:
+    """Bytes of a checkpoint, how many are kept, bytes of all images' features."""
+    state = sum(v.numel() * v.element_size() for v in unwrap(runner.model).state_dict().values())
+    moments = 0  # of the optimizer, which are made at the first step
+    wrappers = runner.optim_wrapper
+    for wrapper in wrappers.values() if hasattr(wrappers, 'values') else [wrappers]:
+        for group in wrapper.optimizer.param_groups:
+            copies = 2 if 'betas' in group else bool(group.get('momentum'))
+            moments += copies * sum(p.numel() * p.element_size() for p in group['params'])
+    kept, images = 1, 0
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook):
+            length = runner.max_epochs if hook.by_epoch else runner.max_iters
+            kept = hook.max_keep_ckpts if hook.max_keep_ckpts > 0 else length // hook.interval
+        elif isinstance(hook, MonitorHook):
+            images = (len(runner.train_dataloader.dataset) + hook.count) * hook.width
+    return state + moments, max(kept, 1), 4 * images
 
 
 class TrainingRun:

@@ -133,29 +133,25 @@ def test_resuming_keeps_the_lists(tmp_path, messy):
 
 
 def test_two_processes(tmp_path, messy, run_python):
-    done = run_python(
-        '-m',
-        'mssl_plugins',
-        'train',
-        'photos/mae',
-        '--data',
-        messy,
-        '--size',
-        SIZE,
-        '--epochs',
-        '1',
-        '--batch-size',
-        '4',
-        '--max-bad',
-        '0.1',
-        '--processes',
-        '2',
-        '--work-dir',
-        tmp_path / 'run',
-    )
+    """The first one looks, writes lists and makes segments; the other waits for them."""
+    argv = ('--data', messy, '--size', SIZE, '--epochs', '1', '--batch-size', '4')
+    run = (*argv, '--processes', '2', '--work-dir', tmp_path / 'run')
+    train = ('-m', 'mssl_plugins', 'train', 'photos/mask-guided_mae', *run)
+    done = run_python(*train, '--max-bad', '0.1')
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'batch 8 (4 a process)' in done.stdout and (tmp_path / 'run/epoch_1.pth').is_file()
-    assert done.stdout.count('epoch 1/1') == 1
+    for once in ('epoch 1/1', 'to learn from', 'made by felzenszwalb', 'disk: checkpoints'):
+        assert done.stdout.count(once) == 1, (once, done.stdout)
+    assert 'WARNING' not in done.stderr and not done.stderr.strip(), done.stderr
+
+
+def test_an_error_of_the_first_process_ends_all_with_one_line(tmp_path, messy, run_python):
+    argv = ('--processes', '2', '--work-dir', tmp_path / 'run', '--max-bad', '0')
+    done = run_python('-m', 'mssl_plugins', 'train', 'photos/mae', '--data', messy, *argv)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert 'files cannot be used, more than --max-bad 0' in line
+    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_small_images_are_left_out_and_that_is_said(messy):
     assert survey.sides().min() >= 200
     assert any('smaller than --min-size' in item.fault for item in survey.faulty)
     with pytest.raises(UserError, match=r'files cannot be used, more than --max-bad 0.01'):
-        preflight.check_counts(survey, 0.01, 4)
+        preflight.check_faults(survey, 0.01)
 
 
 def test_lists_name_each_image_once(messy, tmp_path):
@@ -70,10 +70,30 @@ def test_held_out_images(count, held_out):
 def test_fewer_images_than_a_batch_is_no_training(messy):
     survey = preflight.survey(str(messy))
     with pytest.raises(UserError, match=r'fewer than a batch of 128 .* lower --batch-size'):
-        preflight.check_counts(survey, 0.1, 128)
+        preflight.check_counts(survey, 128)
 
 
 def test_a_full_disk_is_foreseen(tmp_path):
     with pytest.raises(UserError, match='do not fit'):
-        preflight.disk_lines(str(tmp_path / 'run'), 2**60, 3)
-    assert 'MiB each, 3 kept' in preflight.disk_lines(str(tmp_path / 'run'), 2**20, 3)[0]
+        preflight.disk_line(str(tmp_path / 'run'), 2**60, 3)
+    said = preflight.disk_line(str(tmp_path / 'run'), 2**20, 3, 2**21)
+    assert 'checkpoints 1 MiB each, 3 kept; features of all images 2.0 MiB' in said
+
+
+def test_of_a_huge_folder_a_part_is_decoded(tmp_path, monkeypatch):
+    """Headers and ends tell size, copies and cut files; damage inside shows later."""
+    monkeypatch.setattr(preflight, 'ENDS', 512)
+    folder = make_messy_folder(tmp_path / 'mine', good=12)
+    good = (folder / '001.jpg').read_bytes()
+    middle = len(good) // 2
+    (folder / 'inside.jpg').write_bytes(good[:middle] + b'\x00' * 64 + good[middle + 64 :])
+    read, real = [], preflight.decode_checked
+    monkeypatch.setattr(preflight, 'decode_checked', lambda data: read.append(1) or real(data))
+    whole, part = (preflight.survey(str(folder), decoded=n) for n in (100, 5))
+    assert len(read) < len(whole.found) + 12 and whole.decoded is None and part.decoded == 5
+    assert [item[:4] for item in part.found] == [item[:4] for item in whole.found]
+    assert {item.path for item in part.faulty} == {'cut.jpg', 'empty.jpg', 'text.jpg'}
+    # the same ends, another middle: no copy
+    assert part.duplicates == whole.duplicates == 1
+    assert '5 files were decoded' in '\n'.join(part.lines())
+    assert 'were decoded' not in '\n'.join(whole.lines())

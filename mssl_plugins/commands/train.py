@@ -46,6 +46,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.launcher == 'none' and int(os.environ.get('WORLD_SIZE', 1)) > 1:
         args.launcher = 'pytorch'  # started by torchrun
+    if args.launcher != 'none':
+        from mssl_plugins.distributed import name_process
+
+        name_process(args.launcher)
     return args
 
 
@@ -151,15 +155,15 @@ def run_options(args: argparse.Namespace) -> dict:
 
     processes = max(args.processes, int(os.environ.get('WORLD_SIZE', 1)))
     given['wishes'] = Wishes(
-        args.epochs,
-        args.batch_size,
-        args.size,
-        args.lr,
-        args.segments,
-        args.max_bad,
-        args.min_size,
-        processes,
-        not args.no_validate,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        size=args.size,
+        lr=args.lr,
+        segments=args.segments,
+        max_bad=args.max_bad,
+        min_size=args.min_size,
+        processes=processes,
+        validate=not args.no_validate,
     )
     for name in (
         'cfg_options',
@@ -185,7 +189,7 @@ def start_processes(argv: Sequence[str], processes: int) -> int:
     command = [
         sys.executable,
         '-m',
-        'torch.distributed.run',
+        'mssl_plugins.commands.torchrun',
         '--standalone',
         '--nproc_per_node',
         str(processes),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import struct
 from typing import Optional, Union
@@ -139,7 +140,8 @@ def _decode_any(data: bytes, max_pixels: int) -> np.ndarray:
     except ValueError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds
-        raise ValueError(f'no image that can be decoded ({error})') from None
+        reason = re.sub(r' <[^>]*>', '', str(error))  # Pillow names the buffer
+        raise ValueError(f'no image that can be decoded ({reason})') from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -24,10 +24,6 @@ def status(signum: int) -> int:
     return 128 + (signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM)
 
 
-def _end_by_sigterm() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 class StopRequest:
     """Notes the signals that ask to stop, while it is entered.
 
@@ -46,8 +42,6 @@ class StopRequest:
 
     def __enter__(self) -> 'StopRequest':
         self._process = os.getpid()
-        # a pool ends its workers by SIGTERM; those of loaders are _Shielded
-        os.register_at_fork(after_in_child=_end_by_sigterm)
         if threading.current_thread() is threading.main_thread():
             for signum in SIGNALS:
                 if signal.getsignal(signum) is not signal.SIG_IGN:
@@ -68,6 +62,15 @@ class StopRequest:
             )
         if again and signum == signal.SIGINT and 'WORLD_SIZE' not in os.environ:
             raise KeyboardInterrupt  # a second Ctrl-C does not wait
+
+
+def _end_by_sigterm() -> None:
+    """A pool ends its workers by SIGTERM; those of loaders are _Shielded."""
+    if getattr(signal.getsignal(signal.SIGTERM), '__func__', None) is StopRequest._note:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_end_by_sigterm)  # once, for it cannot be taken back
 
 
 class StopHook(Hook):

@@ -8,12 +8,13 @@ arXiv 2210.02885), alignment and uniformity (arXiv 2005.10242) and LiDAR (arXiv
 import json
 import time
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch.utils.data import Dataset
 
+from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
 from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation.collapse import effective_rank, feature_std
@@ -22,8 +23,6 @@ from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity
 from mssl_plugins.files import write_atomically
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
-
-BRANCHES = ('student', 'teacher')
 
 
 class DrawnViews(Dataset):
@@ -65,7 +64,8 @@ class MonitorHook(Hook):
             to 4 (ours; LiDAR's paper takes 50).
         interval (int): Epochs between measurements; the initial weights and
             the last epoch are always measured. Defaults to 1.
-        branch (str): 'student' or 'teacher'. Defaults to 'student'.
+        branch (str, optional): 'student' or 'teacher'. Defaults to None, see
+            :func:`mssl_plugins.checkpoints.reader.default_branch`.
         pool (str): See :func:`mssl_plugins.models.readout.pool_output`.
             Defaults to 'auto'.
         min_std (float): Warn of collapse below this std. Defaults to 0.1,
@@ -87,12 +87,12 @@ class MonitorHook(Hook):
         views: dict,
         num_views: int = 4,
         interval: int = 1,
-        branch: str = 'student',
+        branch: Optional[str] = None,
         pool: str = 'auto',
         min_std: float = 0.1,
         min_rank: float = 2.0,
     ) -> None:
-        if branch not in BRANCHES:
+        if branch not in (None, *BRANCHES):
             raise unknown(branch, BRANCHES, 'branch')
         if num_views < 2 or interval < 1:
             raise ValueError(
@@ -102,6 +102,7 @@ class MonitorHook(Hook):
         self.images, self.views, self.num_views = images, views, num_views
         self.interval, self.branch, self.pool = interval, branch, pool
         self.min_std, self.min_rank = min_std, min_rank
+        self.width, self.count = 0, 0  # of the features, of the held-out images
         self.history: list = []
 
     def before_train(self, runner) -> None:
@@ -120,7 +121,9 @@ class MonitorHook(Hook):
                 collate_fn=loader.collate_fn,
             )
         )
-        find_backbone_module(unwrap(runner.model), self.branch)
+        model = unwrap(runner.model)
+        self.branch = self.branch or default_branch({}, type(model).__name__)
+        find_backbone_module(model, self.branch)
         self.file = Path(runner.work_dir) / 'monitor.json'
         if runner.iter == 0:
             self._measure(runner, 0)
@@ -143,6 +146,7 @@ class MonitorHook(Hook):
         """The measures of a model, unitless, under their names."""
         given = dict(pool=self.pool, branch=self.branch)
         features, _ = extract_features(model, self.images, **given)
+        self.count, self.width = features.shape
         views, _ = extract_features(model, self.views, **given)
         views = views.unflatten(0, (-1, self.num_views))  # (N, V, D)
         return dict(
