@@ -37,9 +37,13 @@ def duration(seconds: float) -> str:
 class QuietRunner(Runner):
     """MMEngine's runner; its logger shows warnings and errors on the console only."""
 
+    def setup_env(self, env_cfg: dict) -> None:
+        """The stock set-up, without the warnings of others."""
+        warnings.filterwarnings('ignore', module='(?!mssl_plugins)')
+        super().setup_env(env_cfg)
+
     def build_logger(self, *args, **kwargs):
         """The stock logger; its file keeps everything."""
-        warnings.filterwarnings('ignore', module='(?!mssl_plugins)')
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(
