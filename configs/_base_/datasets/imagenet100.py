@@ -1,5 +1,6 @@
 # ImageNet-100, 224 px: data/imagenet/imagenet100.txt lists the folders of 100 classes, one a line.
 # The paper does not say which (our choice: CMC's).
+_base_ = './loaders.py'
 image_size, num_classes = 224, 100
 test_pipeline = [
     dict(type='mssl_plugins.CenterView', size=image_size, resize=256),
@@ -9,18 +10,10 @@ classes = dict(type='mssl_plugins.ImageFolder', classes='data/imagenet/imagenet1
 train_set = dict(data_root='data/imagenet/train', **classes)
 test_set = dict(data_root='data/imagenet/val', **classes)
 
-loader = dict(num_workers=12, persistent_workers=True, collate_fn=dict(type='default_collate'))
-test_loader = dict(batch_size=256, sampler=dict(type='DefaultSampler', shuffle=False), **loader)
-train_dataloader = dict(
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
-    dataset=train_set,
-    **loader,
-)
-# k-NN while training: the train set with the test transform is the bank
+loader = dict(num_workers=12)
+test_loader = dict(batch_size=256, **loader)
+train_dataloader = dict(dataset=train_set, **loader)
 knn = dict(
-    type='mssl_plugins.KNNHook',
     interval=10,
     k=[10, 20, 100, 200],
     temperature=0.07,

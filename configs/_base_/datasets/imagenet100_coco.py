@@ -1,6 +1,7 @@
 # ImageNet-100 and COCO train2017 joined, 126,689 + 118,287 images; labels are not used.
 # data/imagenet/imagenet100.txt lists the folders of 100 classes, one a line; the supplement does
 # not say which (our choice: CMC's).
+_base_ = './loaders.py'
 image_size = 224
 parts = [
     dict(
@@ -13,10 +14,5 @@ parts = [
 
 train_dataloader = dict(
     num_workers=12,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='mssl_plugins.EpochSampler', shuffle=True),
     dataset=dict(type='ConcatDataset', ignore_keys=['classes'], datasets=parts),
 )
