@@ -15,13 +15,11 @@ catalogue = dict(
     cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
-images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
-small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
     dataset=dict(
-        indices=images,
+        indices=_base_.images,
         pipeline=[
             dict(type='mssl_plugins.Views', views=_base_.views),
             dict(type='mssl_plugins.PackViews'),
@@ -29,21 +27,6 @@ train_dataloader = dict(
     ),
 )
 default_hooks = dict(
-    knn=dict(
-        _base_.knn,
-        interval=3,
-        k=20,
-        branch='teacher',
-        bank=dict(
-            _base_.knn.bank,
-            dataset=dict(_base_.knn.bank.dataset, indices=images, pipeline=_base_.test_pipeline),
-            **small,
-        ),
-        test=dict(
-            _base_.knn.test,
-            dataset=dict(_base_.knn.test.dataset, indices=queries, pipeline=_base_.test_pipeline),
-            **small,
-        ),
-    ),
+    knn=dict(_base_.cpu_knn, interval=3, branch='teacher'),
     **_base_.hooks,
 )

@@ -11,28 +11,9 @@ catalogue = dict(
     cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
-images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
-small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
-    dataset=dict(indices=images, pipeline=_base_.train_pipeline),
+    dataset=dict(indices=_base_.images, pipeline=_base_.train_pipeline),
 )
-default_hooks = dict(
-    knn=dict(
-        _base_.knn,
-        interval=6,
-        k=20,
-        pool='avg',
-        bank=dict(
-            _base_.knn.bank,
-            dataset=dict(_base_.knn.bank.dataset, indices=images, pipeline=_base_.test_pipeline),
-            **small,
-        ),
-        test=dict(
-            _base_.knn.test,
-            dataset=dict(_base_.knn.test.dataset, indices=queries, pipeline=_base_.test_pipeline),
-            **small,
-        ),
-    )
-)
+default_hooks = dict(knn=dict(_base_.cpu_knn, interval=6, pool='avg'))

@@ -1,7 +1,7 @@
 # MAE on Tiny-ImageNet (20 classes) at a size for one CPU core, the baseline
 # Command: python tools/train.py configs/mask_guided/mae_vit-mini_1xb64-coslr-12e_tiny20.py
 _base_ = [
-    '../_base_/datasets/tiny_imagenet_20c.py',
+    '../_base_/mask_guided/tiny20.py',
     '../_base_/mae/mae_vit-mini.py',
     '../_base_/runtime.py',
 ]
@@ -15,38 +15,15 @@ catalogue = dict(
     cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
-test_pipeline = [  # 64 px images and segments, 32 px views
-    dict(type='mssl_plugins.CenterView', size=32),
-    dict(type='mssl_plugins.PackViews'),
-]
-images, queries = range(0, 10000, 2), range(0, 1000)  # sorted by class
-small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
     dataset=dict(
-        indices=images,
+        indices=_base_.images,
         pipeline=[
             dict(type='mssl_plugins.Views', views=_base_.views),
             dict(type='mssl_plugins.PackViews'),
         ],
     ),
 )
-default_hooks = dict(
-    knn=dict(
-        _base_.knn,
-        interval=6,
-        k=20,
-        pool='avg',
-        bank=dict(
-            _base_.knn.bank,
-            dataset=dict(_base_.knn.bank.dataset, indices=images, pipeline=test_pipeline),
-            **small,
-        ),
-        test=dict(
-            _base_.knn.test,
-            dataset=dict(_base_.knn.test.dataset, indices=queries, pipeline=test_pipeline),
-            **small,
-        ),
-    )
-)
+default_hooks = dict(knn=dict(_base_.cpu_knn, interval=6, pool='avg'))

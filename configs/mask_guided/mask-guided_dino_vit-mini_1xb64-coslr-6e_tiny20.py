@@ -1,7 +1,7 @@
 # DINO with mask-guided attention bias on Tiny-ImageNet (20 classes) at a size for one CPU core
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_tiny20.py
 _base_ = [
-    '../_base_/datasets/tiny_imagenet_20c.py',
+    '../_base_/mask_guided/tiny20.py',
     '../_base_/dino/dino_vit-mini.py',
     '../_base_/runtime.py',
 ]
@@ -15,26 +15,18 @@ catalogue = dict(
     cost='about 3 minutes on one CPU core, see docs/evidence.md',
 )
 
-load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/tiny_imagenet_20c')
-load_test = dict(type='mssl_plugins.LoadSegments', segments='data/segments/tiny_imagenet_20c_val')
 model = dict(
     type='mssl_plugins.MaskGuidedDINO',
     num_segments=32,
     backbone=dict(mask_bias=dict(positive=True, negative=False, init=0.0)),
 )
-test_pipeline = [  # 64 px images and segments, 32 px views
-    dict(type='mssl_plugins.CenterView', size=32),
-    dict(type='mssl_plugins.PackViews'),
-]
-images, queries = range(0, 10000, 2), range(0, 1000)  # sorted by class
-small = dict(batch_size=500, num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
     dataset=dict(
-        indices=images,
+        indices=_base_.images,
         pipeline=[
-            load,
+            _base_.load,
             dict(type='mssl_plugins.Views', views=_base_.views),
             dict(type='mssl_plugins.PackViews'),
         ],
@@ -42,23 +34,6 @@ train_dataloader = dict(
 )
 default_hooks = dict(
     bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=2),
-    knn=dict(  # f takes the image and its segments
-        _base_.knn,
-        interval=3,
-        k=20,
-        branch='teacher',
-        bank=dict(
-            _base_.knn.bank,
-            dataset=dict(_base_.knn.bank.dataset, indices=images, pipeline=[load, *test_pipeline]),
-            **small,
-        ),
-        test=dict(
-            _base_.knn.test,
-            dataset=dict(
-                _base_.knn.test.dataset, indices=queries, pipeline=[load_test, *test_pipeline]
-            ),
-            **small,
-        ),
-    ),
+    knn=dict(_base_.segment_knn, interval=3, branch='teacher'),
     **_base_.hooks,
 )

@@ -27,36 +27,15 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(max_epochs=epochs)
-images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
     dataset=dict(
-        indices=images,
+        indices=_base_.images,
         pipeline=[
             dict(_base_.boxes, views=[dict(_base_.view, num=2, size=_base_.image_size)], stride=4),
             _base_.pack,
         ],
     ),
 )
-default_hooks = dict(
-    knn=dict(
-        _base_.knn,
-        interval=5,
-        k=20,
-        bank=dict(
-            _base_.knn.bank,
-            batch_size=500,
-            num_workers=0,
-            persistent_workers=False,
-            dataset=dict(_base_.knn.bank.dataset, indices=images),
-        ),
-        test=dict(
-            _base_.knn.test,
-            batch_size=500,
-            num_workers=0,
-            persistent_workers=False,
-            dataset=dict(_base_.knn.test.dataset, indices=queries),
-        ),
-    )
-)
+default_hooks = dict(knn=dict(_base_.cpu_knn, interval=5))

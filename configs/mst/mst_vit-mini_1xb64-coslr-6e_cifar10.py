@@ -35,12 +35,11 @@ model = dict(
 )
 sync_bn = 'torch'
 
-images, queries = range(0, 50000, 10), range(0, 10000, 10)  # sorted by class if packed
 train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=1,
     dataset=dict(
-        indices=images,
+        indices=_base_.images,
         pipeline=[
             dict(type='mssl_plugins.Views', views=_base_.views),
             dict(type='mssl_plugins.PackViews'),
@@ -49,25 +48,6 @@ train_dataloader = dict(
 )
 default_hooks = dict(
     logger=dict(interval=20),
-    knn=dict(
-        _base_.knn,
-        interval=3,
-        k=20,
-        branch='teacher',
-        bank=dict(
-            _base_.knn.bank,
-            batch_size=500,
-            num_workers=0,
-            persistent_workers=False,
-            dataset=dict(_base_.knn.bank.dataset, indices=images),
-        ),
-        test=dict(
-            _base_.knn.test,
-            batch_size=500,
-            num_workers=0,
-            persistent_workers=False,
-            dataset=dict(_base_.knn.test.dataset, indices=queries),
-        ),
-    ),
+    knn=dict(_base_.cpu_knn, interval=3, branch='teacher'),
     **_base_.hooks,
 )
