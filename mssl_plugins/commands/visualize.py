@@ -1,16 +1,16 @@
-"""The one place for pictures: ``python tools/visualize.py PICTURE --help``."""
+"""The one place for figures: ``python tools/visualize.py FIGURE --help``."""
 
 import argparse
 import importlib
 
-from mssl_plugins.visualization import PICTURES
+from mssl_plugins.visualization import FIGURES
 
 
 def main(argv=None) -> None:
     """Parses the command line, draws, says where."""
     parser = argparse.ArgumentParser(description=__doc__)
-    kinds = parser.add_subparsers(dest='picture', required=True, metavar='PICTURE')
-    for name in PICTURES:
+    kinds = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
+    for name in FIGURES:
         module = importlib.import_module(f'mssl_plugins.visualization.{name}')
         kind = kinds.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(kind)

@@ -1,17 +1,21 @@
-"""One picture a module: each has ``HELP``, ``add_arguments`` and ``run``.
+"""One figure a module: each has ``HELP``, ``add_arguments`` and ``run``.
 
-``tools/visualize.py`` finds them here; a new picture is a new module and a
-line in :data:`PICTURES`.
+``tools/visualize.py`` finds them here; a new figure is a new module and a
+line in :data:`FIGURES`.
 """
 
-PICTURES = (
+FIGURES = (
     'attention',
     'boxes',
     'curves',
+    'embedding',
     'masks',
     'mixmask',
     'mph',
+    'neighbors',
+    'pca',
     'reconstruction',
     'segments',
+    'similarity',
     'views',
 )

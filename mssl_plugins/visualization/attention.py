@@ -6,7 +6,6 @@ hold a share of the attention, as in DINO's figures (arXiv 2104.14294).
 """
 
 import argparse
-import os
 from itertools import islice
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -18,10 +17,10 @@ from torch import Tensor, nn
 
 from mssl_plugins.errors import unknown
 from mssl_plugins.visualization.canvas import enlarge, find_images, save_image, sheet
+from mssl_plugins.visualization.network import add_look_arguments, cut, fit
+from mssl_plugins.visualization.video import TOGETHER, VIDEOS, read_video, video_facts, write_video
 
 HELP = "the class token's attention, of images or a video, of one or two checkpoints"
-VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
-TOGETHER = 8  # frames that go through the network at once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,25 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='[CONFIG] CHECKPOINT',
         help='a second checkpoint, of the same or another config',
     )
-    parser.add_argument(
-        '--names',
-        nargs='+',
-        metavar='NAME',
-        default=[],
-        help="of the checkpoints, for the titles; default: the files' names",
-    )
-    parser.add_argument(
-        '--branch',
-        choices=['student', 'teacher'],
-        help='which backbone of the checkpoints; default: the teacher of DINO and MST, '
-        'else the student',
-    )
-    parser.add_argument(
-        '--size',
-        type=int,
-        metavar='PX',
-        help='short side the network sees, in px; default: what it was made for',
-    )
+    add_look_arguments(parser)
     parser.add_argument(
         '--mass',
         type=float,
@@ -134,33 +115,6 @@ def load(
         raise ValueError(f'--size {size} is less than a patch of {patch} px')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     return Network(name or Path(checkpoint).stem, model.to(device), backbone, patch, size)
-
-
-def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int, int]]:
-    """The centre that whole patches cover once the short side is ``size``.
-
-    Args:
-        image (np.ndarray): (H, W, 3) uint8 RGB.
-        size (int): In px.
-        patch (int): In px, at most ``size``.
-
-    Returns:
-        Tuple[np.ndarray, Tuple[int, int]]: That part of the image, at its
-        own resolution, and the height and width that the network sees it in,
-        multiples of ``patch``.
-    """
-    scale = size / min(image.shape[:2])
-    seen = tuple(round(side * scale) // patch * patch for side in image.shape[:2])
-    h, w = (min(round(part / scale), side) for part, side in zip(seen, image.shape))
-    top, left = (image.shape[0] - h) // 2, (image.shape[1] - w) // 2
-    return image[top : top + h, left : left + w], seen
-
-
-def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
-    """What :func:`cut` leaves, as the network sees it."""
-    from mssl_plugins.datasets.transforms.geometry import resize
-
-    return resize(*cut(image, size, patch), 'bilinear')
 
 
 def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
@@ -265,69 +219,6 @@ def titles(networks: Sequence[Network], mass: float, heads: bool) -> List[str]:
             number = network.backbone.arch_settings['num_heads']
             found += [f'head {head + 1}' for head in range(number)]
     return found
-
-
-def read_video(path: str) -> Iterator[np.ndarray]:
-    """Frames of a video, (H, W, 3) uint8 RGB."""
-    video = cv2.VideoCapture(path)
-    try:
-        good, frame = video.read()
-        while good:
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            good, frame = video.read()
-    finally:
-        video.release()
-
-
-def video_facts(path: str) -> Tuple[float, int]:
-    """Frames a second (25 where the file does not say) and their number (0).
-
-    Raises:
-        FileNotFoundError: If there is no such video.
-        ValueError: If OpenCV can read no frame.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'no such video: {path}')
-    video = cv2.VideoCapture(path)
-    rate, count = video.get(cv2.CAP_PROP_FPS), int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    good, _ = video.read()
-    video.release()
-    if not good:
-        raise ValueError(f'{path}: OpenCV finds no frame in it')
-    return rate if 0 < rate < 1000 else 25.0, max(count, 0)
-
-
-def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
-    """Write frames of one size, uint8 RGB; returns their number.
-
-    The file is whole whenever it is there.
-
-    Raises:
-        ValueError: If the name does not end in .mp4.
-        OSError: If OpenCV cannot write it.
-    """
-    path = Path(path)
-    if path.suffix.lower() != '.mp4':
-        raise ValueError(f'{path}: a video ends in .mp4')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part, writer, count = path.with_name(f'.{path.stem}.incomplete.mp4'), None, 0
-    try:
-        for count, frame in enumerate(frames, 1):
-            if writer is None:
-                size = tuple(side // 2 * 2 for side in frame.shape[1::-1])  # codecs want even ones
-                writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)
-                if not writer.isOpened():
-                    raise OSError(f'{path}: OpenCV could not open it for writing')
-            frame = np.ascontiguousarray(frame[: size[1], : size[0]])
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        if writer is not None:
-            writer.release()
-            os.replace(part, path)
-    finally:
-        if writer is not None:
-            writer.release()
-        part.unlink(missing_ok=True)
-    return count
 
 
 def video_frames(

@@ -1,14 +1,16 @@
-"""Shared by all pictures: images from disk, tensors to images, sheets of tiles.
+"""Shared by all figures: images from disk, tensors to images, sheets of tiles.
 
 Images are uint8 (H, W, 3) RGB arrays.
 """
 
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 from torch import Tensor
+
+from mssl_plugins.files import write_atomically
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.ppm'}
 
@@ -39,7 +41,7 @@ def denormalize(x: Tensor, preprocessor) -> np.ndarray:
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
-    """Longer side to ``size`` px; small pictures keep their pixels visible."""
+    """Longer side to ``size`` px; small images keep their pixels visible."""
     h, w = image.shape[:2]
     scale = size / max(h, w)
     return cv2.resize(
@@ -74,7 +76,7 @@ def draw_segments(image: np.ndarray, labels: np.ndarray, opacity: float = 0.5) -
 def sheet(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), tile: int = 160, gap: int = 6
 ) -> np.ndarray:
-    """Rows of images as one picture, a title over each column.
+    """Rows of images as one figure, a title over each column.
 
     Args:
         rows (Sequence[Sequence[np.ndarray]]): uint8 RGB or gray images.
@@ -101,17 +103,7 @@ def sheet(
         np.uint8,
     )
     for c, title in enumerate(titles):
-        scale = min(0.45, 0.45 * (tile - 4) / max(cv2.getTextSize(title, 0, 0.45, 1)[0][0], 1))
-        cv2.putText(
-            canvas,
-            title,
-            (gap + c * (tile + gap), 16),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            scale,
-            (0, 0, 0),
-            1,
-            cv2.LINE_AA,
-        )
+        write_text(canvas, title, (gap + c * (tile + gap), 16), 0.45, tile - 4)
     top = head + gap
     for row, height in zip(rows, heights):
         for c, image in enumerate(row):
@@ -122,15 +114,42 @@ def sheet(
     return canvas
 
 
+def write_text(
+    image: np.ndarray, text: str, at: Tuple[int, int], scale: float, width: Optional[int] = None
+) -> None:
+    """Writes black text into an image, smaller where it would not fit.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8, changed.
+        text (str): One line.
+        at (tuple[int, int]): x and y of its base line in px.
+        scale (float): OpenCV's, of the usual size.
+        width (int, optional): What it may take in px. Defaults to None.
+    """
+    if width is not None:
+        needed = cv2.getTextSize(text, 0, scale, 1)[0][0]
+        scale = min(scale, scale * width / max(needed, 1))
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def caption(image: np.ndarray, text: str) -> np.ndarray:
+    """An image with a line of text below it, (H + 16, W, 3) uint8."""
+    strip = np.full((16, image.shape[1], 3), 255, np.uint8)
+    write_text(strip, text, (1, 11), 0.36, image.shape[1] - 2)
+    return np.concatenate([image, strip])
+
+
 def save_image(path: str, image: np.ndarray) -> None:
-    """Write an RGB picture, making its folder.
+    """Write an RGB figure, making its folder; the file is whole whenever it is there.
 
     Raises:
-        ValueError: If the suffix names no picture format.
+        ValueError: If the suffix names no image format.
+        OSError: If it cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f'{path}: a picture ends in one of {", ".join(sorted(SUFFIXES))}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise ValueError(f'{path}: a figure ends in one of {", ".join(sorted(SUFFIXES))}')
+    good, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not good:
         raise OSError(f'{path}: could not be written')
+    write_atomically(data.tobytes(), path)

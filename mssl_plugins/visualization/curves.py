@@ -1,10 +1,12 @@
 """Loss and k-NN of several runs side by side (MixMask's supplement, Fig. 1)."""
 
 import argparse
+import io
 from pathlib import Path
 from typing import Dict, List, Tuple
 
 from mssl_plugins.files import read_scalars as read_rows
+from mssl_plugins.files import write_atomically
 
 HELP = 'loss and k-NN curves of several runs side by side (MixMask Fig. 1)'
 
@@ -86,9 +88,10 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     figure.tight_layout()
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
+    data = io.BytesIO()
+    figure.savefig(data, dpi=120, format=Path(out).suffix[1:] or 'png')
     plt.close(figure)
+    write_atomically(data.getvalue(), out)
 
 
 def run(args: argparse.Namespace) -> None:

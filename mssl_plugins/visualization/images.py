@@ -1,4 +1,4 @@
-"""Images and models that pictures start from."""
+"""Images and models that figures start from."""
 
 from pathlib import Path
 from typing import List, Optional, Union
@@ -10,12 +10,12 @@ from mssl_plugins.visualization.canvas import find_images
 
 
 def read_square(path: Union[str, Path], size: int) -> np.ndarray:
-    """The centre of an image, short side resized to ``size`` px, uint8 RGB."""
+    """The center of an image, short side resized to ``size`` px, uint8 RGB."""
     return CenterView(size)(dict(img_path=str(path)))['img']
 
 
 def squares(path: Optional[str], count: int, size: int, seed: int) -> np.ndarray:
-    """Images of a picture's command line.
+    """Images of a figure's command line.
 
     Args:
         path (str, optional): An image or a folder; None: embedded scenes.

@@ -18,7 +18,7 @@ from mssl_plugins.visualization.canvas import (
     save_image,
     sheet,
 )
-from mssl_plugins.visualization.images import read_square
+from mssl_plugins.visualization.images import read_square, whole_model
 
 HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
 
@@ -99,21 +99,11 @@ def picture(
 
 def run(args: argparse.Namespace) -> None:
     """Shows what MaskCo's mask prediction head predicts behind the box."""
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
+    from mssl_plugins.config import read_config
+    from mssl_plugins.registry import TRANSFORMS
 
-    from mssl_plugins.catalogue import find
-    from mssl_plugins.checkpoints.loading import load_checkpoint_safely
-    from mssl_plugins.models.selfsup.maskco import MaskCo
-    from mssl_plugins.registry import MODELS, TRANSFORMS
-
-    cfg = Config.fromfile(find(args.config))
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(cfg.model).eval()
-    if not isinstance(model, MaskCo):
-        raise ValueError(f'{args.config}: {type(model).__name__} has no MPH; configs/maskco do')
-    checkpoint = load_checkpoint_safely(args.checkpoint)
-    model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    model = whole_model(args.config, args.checkpoint, ['dense'], 'configs/maskco do')
+    cfg = read_config(args.config)
     sampler = TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[0]).query_sampler
     if args.images:
         images = [read_square(f, sampler.size) for f in find_images(args.images, args.rows)]

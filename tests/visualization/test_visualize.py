@@ -1,4 +1,4 @@
-"""Every picture of tools/visualize.py, from the command line's own entry."""
+"""Every figure of tools/visualize.py, from the command line's own entry."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.tools import tool
-from mssl_plugins.visualization import PICTURES
+from mssl_plugins.visualization import FIGURES
 from mssl_plugins.visualization.canvas import draw_segments, sheet
 from mssl_plugins.visualization.views import row
 
@@ -32,11 +32,11 @@ def run_dirs(tmp_path):
     return [f'{n}={tmp_path / n}' for n in ('base', 'mixed')]
 
 
-def test_all_pictures_are_offered(capsys):
+def test_all_figures_are_offered(capsys):
     with pytest.raises(SystemExit):
         tool('visualize').main(['--help'])
     shown = capsys.readouterr().out
-    assert all(name in shown for name in PICTURES)
+    assert all(name in shown for name in FIGURES)
 
 
 def test_mixmask_of_images_and_scenes(tmp_path):

@@ -1,0 +1,139 @@
+"""What a network takes for alike: the nearest images of images, the nearest patches of a patch."""
+
+import argparse
+from pathlib import Path
+from typing import List, Sequence
+
+import numpy as np
+
+from mssl_plugins.errors import UserError
+from mssl_plugins.visualization.canvas import (
+    caption,
+    enlarge,
+    find_images,
+    save_image,
+    sheet,
+)
+from mssl_plugins.visualization.network import (
+    FrozenNetwork,
+    add_network_arguments,
+    cut,
+    image_features,
+    maps_of,
+    networks_of,
+    patch_at,
+)
+from mssl_plugins.visualization.similarity import marked
+
+HELP = 'the nearest images of images, or, with --at, the nearest patches of a patch'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
+    add_network_arguments(parser)
+    parser.add_argument('images', help='a folder, among whose images is looked')
+    parser.add_argument(
+        '--queries',
+        nargs='+',
+        metavar='FILE',
+        help='whose neighbors are shown; default: --rows images spread over the folder',
+    )
+    parser.add_argument(
+        '--at',
+        type=int,
+        nargs=2,
+        metavar=('X', 'Y'),
+        help='the patch that holds this pixel of the first query, instead of whole images',
+    )
+    parser.add_argument('--rows', type=int, default=6, help='queries. Default: 6')
+    parser.add_argument('--k', type=int, default=6, help='neighbors. Default: 6')
+    parser.add_argument(
+        '--limit', type=int, default=2000, help='images of the folder at most. Default: 2000'
+    )
+    parser.add_argument('--out', default='work_dirs/figures/neighbors.png')
+    parser.add_argument(
+        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
+    )
+
+
+def image_rows(
+    network: FrozenNetwork, files: Sequence[Path], queries: Sequence[int], k: int, tile: int
+) -> List[List[np.ndarray]]:
+    """One row a query: itself and its nearest images, each with its cosine."""
+    from mssl_plugins.datasets.image_io import read_rgb
+    from mssl_plugins.evaluation.neighbors import nearest_images
+
+    cosines, index = nearest_images(image_features(network, files), queries, k)
+
+    def shown(number: int, text: str) -> np.ndarray:
+        return caption(enlarge(read_rgb(str(files[number])), tile), text)
+
+    return [
+        [shown(q, files[q].name)]
+        + [shown(i, f'{c:.3f} {files[i].parent.name}/{files[i].name}') for c, i in zip(near, found)]
+        for q, near, found in zip(queries, cosines.tolist(), index.tolist())
+    ]
+
+
+def patch_row(
+    network: FrozenNetwork,
+    files: Sequence[Path],
+    query: int,
+    pixel: Sequence[int],
+    k: int,
+    tile: int,
+) -> List[np.ndarray]:
+    """A patch in its image, and the nearest patch of each of the nearest images."""
+    from mssl_plugins.datasets.image_io import read_rgb
+    from mssl_plugins.evaluation.neighbors import nearest_patches
+
+    images = [read_rgb(str(file)) for file in files]
+    maps = maps_of(network, images)
+    at = patch_at(images[query], network, tuple(maps[query].shape[:2]), *pixel)
+    found = nearest_patches(maps, query, *at, k)
+
+    def shown(number: int, row: int, column: int, text: str) -> np.ndarray:
+        view = enlarge(cut(images[number], network.size, network.patch)[0], tile)
+        return caption(marked(view, tuple(maps[number].shape[:2]), row, column), text)
+
+    return [shown(query, *at, files[query].name)] + [
+        shown(p.image, p.row, p.column, f'{p.cosine:.3f} {files[p.image].name}') for p in found
+    ]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Shows the neighbors of images or of a patch."""
+    if min(args.rows, args.k, args.tile, args.limit) < 1:
+        raise UserError('--rows, --k, --tile and --limit must be 1 or more')
+    files = find_images(args.images, args.limit)
+    if args.at and not args.queries:
+        raise UserError('--at names a pixel of a query: give --queries FILE')
+    if args.queries:
+        asked = [find_images(query)[0] for query in args.queries]
+        known = {file.resolve(): number for number, file in enumerate(files)}
+        for file in asked:
+            if file.resolve() not in known:
+                known[file.resolve()] = len(files)
+                files.append(file)
+        queries = [known[file.resolve()] for file in asked]
+    else:
+        queries = list(range(0, len(files), max(1, len(files) // args.rows)))[: args.rows]
+    if len(files) <= args.k and not args.at:
+        raise UserError(
+            f'--k {args.k}: {args.images} has {len(files)} images, one of which is the query'
+        )
+    parts = []
+    for network in networks_of(args):
+        if args.at:
+            rows = [patch_row(network, files, queries[0], args.at, args.k, args.tile)]
+            what = 'nearest patches'
+        else:
+            rows = image_rows(network, files, queries, args.k, args.tile)
+            what = 'nearest images'
+        titles = ['query', f'{network.name}: {what}']
+        parts.append(sheet(rows, titles, args.tile))
+    width = max(part.shape[1] for part in parts)
+    parts = [
+        np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in parts
+    ]
+    save_image(args.out, np.concatenate(parts))

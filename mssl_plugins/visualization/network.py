@@ -1,0 +1,212 @@
+"""The frozen backbones that a figure looks into, named by its command line."""
+
+import argparse
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mssl_plugins.errors import UserError
+
+MAP_SIZE = 448  # px, short side for a ResNet: 14 cells of conv5
+
+
+class FrozenNetwork(NamedTuple):
+    """A backbone to look into.
+
+    Attributes:
+        name (str): For the title.
+        model (nn.Module): With ``backbone`` and ``data_preprocessor``.
+        patch (int): Sides of its input are multiples of it, in px: a patch of
+            a ViT, 32 px for a ResNet.
+        size (int): Short side of what it sees, in px.
+        native (int, optional): The size a ViT was made for.
+    """
+
+    name: str
+    model: nn.Module
+    patch: int
+    size: int
+    native: Optional[int]
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that name one or two checkpoints; ``checkpoint`` comes first."""
+    parser.add_argument('checkpoint', help="anybody's ViT or ResNet, or 'random' with --config")
+    parser.add_argument(
+        '--config',
+        metavar='CONFIG',
+        help='that says what the weights do not; default: the one in the checkpoint',
+    )
+    parser.add_argument('--beside', metavar='CHECKPOINT', help='a second one, shown beside')
+    parser.add_argument(
+        '--beside-config', metavar='CONFIG', help='of the second; default: as of the first'
+    )
+    add_look_arguments(parser)
+
+
+def add_look_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options on what is shown of the checkpoints, and how they are called."""
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        metavar='NAME',
+        default=[],
+        help="of the checkpoints, for the titles; default: the files' names",
+    )
+    parser.add_argument(
+        '--branch',
+        choices=['student', 'teacher'],
+        help='which backbone; default: the teacher of DINO and MST, else the student',
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        metavar='PX',
+        help='short side the network sees; default: what a ViT was made for, '
+        f'{MAP_SIZE} px for a ResNet',
+    )
+
+
+def networks_of(args: argparse.Namespace) -> List[FrozenNetwork]:
+    """The one or two networks that the command line names.
+
+    Raises:
+        FileNotFoundError, ValueError: See
+            :class:`mssl_plugins.evaluation.backbone.FrozenBackbone`; for a size
+            below a patch, or names for other checkpoints than there are.
+    """
+    from mssl_plugins.evaluation.inputs import RANDOM
+
+    files = [(args.checkpoint, args.config)]
+    if args.beside:
+        other = args.beside_config
+        if other is None and args.beside == RANDOM:
+            other = args.config
+        files.append((args.beside, other))
+    elif args.beside_config:
+        raise UserError('--beside-config is of a second checkpoint: give it by --beside')
+    if args.names and len(args.names) != len(files):
+        raise UserError(f'--names: {len(args.names)} for {len(files)} checkpoint(s)')
+    names = args.names or [Path(file).stem for file, _ in files]
+    return [
+        load_frozen(*pair, branch=args.branch, name=name, size=args.size)
+        for pair, name in zip(files, names)
+    ]
+
+
+def load_frozen(
+    checkpoint: str,
+    config: Optional[str] = None,
+    branch: Optional[str] = None,
+    name: str = '',
+    size: Optional[int] = None,
+) -> FrozenNetwork:
+    """A network from the files that name it; see :func:`networks_of`."""
+    from mssl_plugins.evaluation.backbone import FrozenBackbone
+    from mssl_plugins.evaluation.dense_features import input_stride
+
+    found = FrozenBackbone(checkpoint, branch, config)
+    patch = input_stride(found.model.backbone)
+    size = size or found.native or MAP_SIZE
+    if size < patch:
+        raise UserError(f'--size {size} is less than a patch of {patch} px')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return FrozenNetwork(name, found.model.to(device), patch, size, found.native)
+
+
+def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int, int]]:
+    """The center that whole patches cover once the short side is ``size``.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 RGB.
+        size (int): In px.
+        patch (int): In px, at most ``size``.
+
+    Returns:
+        Tuple[np.ndarray, Tuple[int, int]]: That part of the image, at its
+        own resolution, and the height and width that the network sees it in,
+        multiples of ``patch``.
+    """
+    scale = size / min(image.shape[:2])
+    seen = tuple(round(side * scale) // patch * patch for side in image.shape[:2])
+    h, w = (min(round(part / scale), side) for part, side in zip(seen, image.shape))
+    top, left = (image.shape[0] - h) // 2, (image.shape[1] - w) // 2
+    return image[top : top + h, left : left + w], seen
+
+
+def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
+    """What :func:`cut` leaves, as the network sees it."""
+    from mssl_plugins.datasets.transforms.geometry import resize
+
+    return resize(*cut(image, size, patch), 'bilinear')
+
+
+def maps_of(network: FrozenNetwork, images: Sequence[np.ndarray]) -> List[Tensor]:
+    """(h, w, D) patch features of each image, (H, W, 3) uint8 RGB of any size."""
+    from mssl_plugins.evaluation.patch_maps import patch_maps
+
+    found = []
+    for image in images:
+        seen = fit(image, network.size, network.patch)
+        x = torch.from_numpy(seen.copy()).permute(2, 0, 1)
+        found.append(patch_maps(network.model, [x])[0])
+    return found
+
+
+def patch_at(
+    image: np.ndarray, network: FrozenNetwork, grid: Tuple[int, int], x: int, y: int
+) -> Tuple[int, int]:
+    """Row and column of the patch that a pixel of an image lies in.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 RGB, whole.
+        network (FrozenNetwork): Who sees it.
+        grid (tuple[int, int]): (h, w) patches of what it sees.
+        x (int): Pixel of the image, from the left.
+        y (int): Likewise, from the top.
+
+    Raises:
+        UserError: If the network does not see the pixel.
+    """
+    shown = cut(image, network.size, network.patch)[0]
+    ends = []
+    for name, at, whole, seen, cells in (
+        ('y', y, image.shape[0], shown.shape[0], grid[0]),
+        ('x', x, image.shape[1], shown.shape[1], grid[1]),
+    ):
+        begin = (whole - seen) // 2
+        if not begin <= at < begin + seen:
+            raise UserError(
+                f'{name} = {at} px: the image has {whole}, of which the network sees '
+                f'{begin} to {begin + seen - 1}'
+            )
+        ends.append((at - begin) * cells // seen)
+    return tuple(ends)
+
+
+def image_features(network: FrozenNetwork, files: Sequence[Path]) -> Tensor:
+    """(N, D) one vector an image, seen as an evaluation sees it."""
+    from torch.utils.data import Dataset
+
+    from mssl_plugins.datasets.image_io import read_rgb
+    from mssl_plugins.datasets.transforms.views import CenterView
+    from mssl_plugins.evaluation.data import center_view, input_size
+    from mssl_plugins.evaluation.features import extract_features
+
+    size = None if network.native is None and network.size == MAP_SIZE else network.size
+    step = dict(center_view(*input_size(read_rgb(str(files[0])), size))[0])
+    step.pop('type')
+    view = CenterView(**step)
+
+    class _Files(Dataset):
+        def __len__(self) -> int:
+            return len(files)
+
+        def __getitem__(self, index: int) -> Tuple[Tensor, int]:
+            image = view(dict(img=read_rgb(str(files[index]))))['img']
+            return torch.from_numpy(image).permute(2, 0, 1), -1
+
+    return extract_features(network.model, _Files(), progress=True)[0]

@@ -1,0 +1,173 @@
+"""The first three principal components of patch features as colors (DINOv2, Fig. 1).
+
+All images of a network share one basis: the same color means the same.  What
+is foreground, and how, see :mod:`mssl_plugins.evaluation.patch_maps`.
+"""
+
+import argparse
+from itertools import islice
+from pathlib import Path
+from typing import Iterator, List, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from mssl_plugins.errors import UserError, unknown
+from mssl_plugins.visualization.canvas import enlarge, find_images, save_image, sheet
+from mssl_plugins.visualization.network import (
+    FrozenNetwork,
+    add_network_arguments,
+    cut,
+    maps_of,
+    networks_of,
+)
+from mssl_plugins.visualization.video import TOGETHER, VIDEOS, read_video, video_facts, write_video
+
+HELP = 'patch features in colors, their first three principal components (DINOv2 Fig. 1)'
+FITTED = 24  # frames of a video whose patches make the basis
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
+    add_network_arguments(parser)
+    parser.add_argument(
+        'input',
+        help=f'an image, a folder (with --out FILE.mp4 of frames), or a video '
+        f'({", ".join(VIDEOS)})',
+    )
+    parser.add_argument('--out', help='default: work_dirs/figures/pca.png, or .mp4 of a video')
+    parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
+    parser.add_argument(
+        '--whole',
+        action='store_true',
+        help='color every patch; default: only those that the first component tells to be '
+        'foreground',
+    )
+    parser.add_argument(
+        '--smooth', action='store_true', help='interpolate between patches; default: cells'
+    )
+    parser.add_argument(
+        '--fps', type=float, default=12.0, help='frames a second of a folder. Default: 12'
+    )
+    parser.add_argument(
+        '--tile',
+        type=int,
+        metavar='PX',
+        help='longer side of an image in the figure; default: 160, in a video 480',
+    )
+
+
+def paint(colors: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np.ndarray:
+    """A map (h, w, 3) of colors at a size (height, width) in px."""
+    way = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    return cv2.resize(colors, size[::-1], interpolation=way)
+
+
+def frame_source(path: str) -> Tuple[Iterator[np.ndarray], float, int]:
+    """Frames of a video or a folder, frames a second (0: a folder), and their number.
+
+    Raises:
+        UserError: If a folder's images differ in size.
+    """
+    from mssl_plugins.datasets.image_io import read_rgb
+
+    if Path(path).suffix.lower() in VIDEOS:
+        rate, count = video_facts(path)
+        return read_video(path), rate, count
+    files = find_images(path)
+
+    def read() -> Iterator[np.ndarray]:
+        first = None
+        for file in files:
+            frame = read_rgb(str(file))
+            first = first or frame.shape
+            if frame.shape != first:
+                raise UserError(
+                    f'{file} is {frame.shape[1]} x {frame.shape[0]} px, the first frame '
+                    f'{first[1]} x {first[0]} px: frames of a video need one size'
+                )
+            yield frame
+
+    return read(), 0.0, len(files)
+
+
+def spread(frames: Iterator[np.ndarray], count: int, number: int) -> List[np.ndarray]:
+    """At most so many frames, evenly spread where their number is known."""
+    step = max(1, -(-count // number))
+    return list(islice(frames, 0, step * number, step))
+
+
+def video_frames(
+    networks: Sequence[FrozenNetwork], path: str, whole: bool, smooth: bool, tile: int
+) -> Iterator[np.ndarray]:
+    """Each frame, and beside it its colors of every network."""
+    from mssl_plugins.evaluation.patch_maps import PatchBasis
+
+    frames, _, count = frame_source(path)
+    some = spread(frames, count, FITTED)
+    bases = [PatchBasis.fit(maps_of(network, some), not whole) for network in networks]
+    frames = frame_source(path)[0]
+    while batch := list(islice(frames, TOGETHER)):
+        columns = [[enlarge(cut(f, networks[0].size, networks[0].patch)[0], tile)] for f in batch]
+        for network, basis in zip(networks, bases):
+            for column, patches in zip(columns, maps_of(network, batch)):
+                colors = basis.colors(patches).numpy()
+                column.append(paint(colors, column[0].shape[:2], smooth))
+        for column in columns:
+            yield np.concatenate(column, 1)
+
+
+def figure(
+    networks: Sequence[FrozenNetwork],
+    images: Sequence[np.ndarray],
+    whole: bool = False,
+    smooth: bool = False,
+    tile: int = 160,
+) -> np.ndarray:
+    """One row an image: itself, then its colors of every network.
+
+    Args:
+        networks (Sequence[FrozenNetwork]): One or two.
+        images (Sequence[np.ndarray]): (H, W, 3) uint8 RGB, of any size.
+        whole (bool): Whether to color the background too. Defaults to False.
+        smooth (bool): Whether to interpolate. Defaults to False.
+        tile (int): Longer side of a tile in px. Defaults to 160.
+
+    Returns:
+        np.ndarray: One uint8 RGB image; each network has its own basis.
+    """
+    from mssl_plugins.evaluation.patch_maps import colors_of
+
+    rows = [[] for _ in images]
+    for network in networks:
+        for row, image, colors in zip(rows, images, colors_of(maps_of(network, images), not whole)):
+            shown = enlarge(cut(image, network.size, network.patch)[0], tile)
+            row += [] if row else [shown]
+            row.append(paint(colors.numpy(), shown.shape[:2], smooth))
+    of = 'patches' if whole else 'foreground'
+    return sheet(rows, ['image', *(f'{network.name}: PCA of {of}' for network in networks)], tile)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Shows the components of images, or of every frame of a video."""
+    moving = Path(args.input).suffix.lower() in VIDEOS
+    args.out = args.out or f'work_dirs/figures/pca.{"mp4" if moving else "png"}'
+    moving = moving or Path(args.out).suffix.lower() == '.mp4'
+    if min(args.rows, args.fps, args.tile or 1) <= 0:
+        raise UserError('--rows, --fps and --tile must be more than 0')
+    if moving:
+        if Path(args.out).suffix.lower() != '.mp4':
+            raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
+        from mssl_plugins.files import progress
+
+        _, rate, count = frame_source(args.input)
+        frames = video_frames(
+            networks_of(args), args.input, args.whole, args.smooth, args.tile or 480
+        )
+        write_video(args.out, progress(frames, count), rate or args.fps)
+        return
+    from mssl_plugins.datasets.image_io import read_rgb
+
+    images = [read_rgb(str(file)) for file in find_images(args.input, args.rows)]
+    networks = networks_of(args)
+    save_image(args.out, figure(networks, images, args.whole, args.smooth, args.tile or 160))

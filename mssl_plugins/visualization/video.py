@@ -1,0 +1,74 @@
+"""Videos as frames, and frames as a video that is whole whenever it is there."""
+
+import os
+from pathlib import Path
+from typing import Iterator, Tuple
+
+import cv2
+import numpy as np
+
+VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
+TOGETHER = 8  # frames that go through the network at once
+
+
+def read_video(path: str) -> Iterator[np.ndarray]:
+    """Frames of a video, (H, W, 3) uint8 RGB."""
+    video = cv2.VideoCapture(path)
+    try:
+        good, frame = video.read()
+        while good:
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            good, frame = video.read()
+    finally:
+        video.release()
+
+
+def video_facts(path: str) -> Tuple[float, int]:
+    """Frames a second (25 where the file does not say) and their number (0).
+
+    Raises:
+        FileNotFoundError: If there is no such video.
+        ValueError: If OpenCV can read no frame.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no such video: {path}')
+    video = cv2.VideoCapture(path)
+    rate, count = video.get(cv2.CAP_PROP_FPS), int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    good, _ = video.read()
+    video.release()
+    if not good:
+        raise ValueError(f'{path}: OpenCV finds no frame in it')
+    return rate if 0 < rate < 1000 else 25.0, max(count, 0)
+
+
+def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
+    """Write frames of one size, uint8 RGB; returns their number.
+
+    The file is whole whenever it is there.
+
+    Raises:
+        ValueError: If the name does not end in .mp4.
+        OSError: If OpenCV cannot write it.
+    """
+    path = Path(path)
+    if path.suffix.lower() != '.mp4':
+        raise ValueError(f'{path}: a video ends in .mp4')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, writer, count = path.with_name(f'.{path.stem}.incomplete.mp4'), None, 0
+    try:
+        for count, frame in enumerate(frames, 1):
+            if writer is None:
+                size = tuple(side // 2 * 2 for side in frame.shape[1::-1])  # codecs want even ones
+                writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)
+                if not writer.isOpened():
+                    raise OSError(f'{path}: OpenCV could not open it for writing')
+            frame = np.ascontiguousarray(frame[: size[1], : size[0]])
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        if writer is not None:
+            writer.release()
+            os.replace(part, path)
+    finally:
+        if writer is not None:
+            writer.release()
+        part.unlink(missing_ok=True)
+    return count
