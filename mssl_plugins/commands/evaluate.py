@@ -32,7 +32,8 @@ def _add_images_and_network(add) -> None:
         help='labelled images: train/ and val/ (or '
         'test/) with a sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as '
         'unpacked; DIR/NAME of packed DIR/NAME_train.npz; for dense protocols '
-        'DIR/img/{train,val} and label maps DIR/ann/{train,val}',
+        'DIR/img/{train,val} and label maps DIR/ann/{train,val}, or Pascal VOC, ADE20K or '
+        'Cityscapes as unpacked',
     )
     add(
         '--ignore-label',

@@ -1,4 +1,4 @@
-"""Images with label maps for an evaluation: ``DIR/{img,ann}/{train,val}``."""
+"""Images with label maps for an evaluation, see :mod:`mssl_plugins.evaluation.mask_layouts`."""
 
 import hashlib
 import json
@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mssl_plugins.checkpoints.images import INTERPOLATION
-from mssl_plugins.datasets.image_io import EXTENSIONS, read_rgb
+from mssl_plugins.datasets.image_io import read_rgb
+from mssl_plugins.evaluation.mask_layouts import find_layout
 
 IGNORED = 255  # mmseg's
 SQUARE = 512  # px a side where images differ: open-hummingbird-eval's
@@ -82,15 +83,17 @@ class DenseData:
     """Training and test images with one label a pixel.
 
     Args:
-        folder (str): With ``img/train``, ``img/val``, ``ann/train`` and
-            ``ann/val``; a mask has its image's name.
+        folder (str): In a layout of
+            :func:`mssl_plugins.evaluation.mask_layouts.find_layout`.
         stride (int): Sides of the network's input are multiples of it.
         size (int, optional): Short side of the input in px. Defaults to None:
             the images' own, or 512 x 512 where their sizes differ.
-        ignore (Sequence[int]): Labels to leave out beside 255. Defaults to ().
+        ignore (Sequence[int]): Labels to leave out beside 255 and those that
+            the layout leaves out. Defaults to ().
         classes (str, optional): File with the classes' names, one a line in
             the order of their numbers, none for a number that is left out.
-            Defaults to None: all numbers up to the training masks' largest.
+            Defaults to None: the layout's, or all numbers up to the training
+            masks' largest.
 
     Attributes:
         shape (tuple[int, int]): (H, W) of the network's input.
@@ -113,8 +116,9 @@ class DenseData:
         classes: Optional[str] = None,
     ) -> None:
         self.folder = Path(folder)
-        self.ignore = sorted({IGNORED, *ignore})
-        self.files = {'train': self._pairs('train'), 'test': self._pairs('val')}
+        self.layout = find_layout(self.folder)
+        self.ignore = sorted({IGNORED, *self.layout.ignore, *ignore})
+        self.files = self.layout.pairs
         names = Path(classes).read_text().split('\n') if classes else []
         self.names = [n.strip() for n in names if n.strip()] or None
         self.sizes: Dict[str, List[Tuple[int, int]]] = {}
@@ -126,26 +130,6 @@ class DenseData:
         if len(set().union(*labels['train'])) < 2:
             raise ValueError('the training masks hold one class only: nothing to tell apart')
         self.shape = self._input_shape(stride, size)
-
-    def _pairs(self, split: str) -> List[Tuple[Path, Path]]:
-        images, masks = (self.folder / kind / split for kind in ('img', 'ann'))
-        for folder in (images, masks):
-            if not folder.is_dir():
-                raise FileNotFoundError(
-                    f'no {folder}: images with label maps lie in DIR/img/train, DIR/img/val, '
-                    'DIR/ann/train and DIR/ann/val'
-                )
-        found = sorted(f for f in images.iterdir() if f.suffix.lower() in EXTENSIONS)
-        if not found:
-            raise FileNotFoundError(f'no image in {images}')
-        pairs = [(f, masks / f'{f.stem}.png') for f in found]
-        missing = [m for _, m in pairs if not m.is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f'{len(missing)} of {len(pairs)} images of {images} have no '
-                f'mask, the first would be {missing[0]}'
-            )
-        return pairs
 
     def _survey(self, split: str) -> List[Set[int]]:
         """Labels of each mask without those left out; notes the sizes."""
@@ -167,7 +151,9 @@ class DenseData:
 
     def _classes(self, largest: int) -> List[int]:
         """The numbers that are classes, in order."""
-        count = len(self.names) + len(self.ignore) if self.names else largest + 1
+        count = self.layout.count or largest + 1
+        if self.names:
+            count = len(self.names) + len(self.ignore)
         kept = [i for i in range(count) if i not in self.ignore]
         return kept[: len(self.names)] if self.names else kept
 
@@ -176,6 +162,8 @@ class DenseData:
             strange = sorted(labels - set(self.kept))
             if strange:
                 where = 'named' if self.names else 'in the training masks'
+                if self.layout.count and not self.names:
+                    where = f'of {self.layout.name}'
                 raise ValueError(
                     f'{file} has the label {strange[0]}, beyond the {self.num_classes} classes '
                     f'{where}; --ignore-label leaves a label out, --classes names the classes'
