@@ -52,6 +52,7 @@ LATE = {
         )
     },
     'visualization': HEAVY,
+    'visualization.embedding': {PACKAGE, 'sklearn', 'umap'},  # seconds, and optional
     # `list` tells a mistake without them; mmengine's registries only where one is given
     'errors': {'mmengine'},
     # optional packages
