@@ -1,7 +1,9 @@
 """Measures a checkpoint by the papers' protocols: tools/evaluate.py CHECKPOINT --data DIR."""
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import Sequence
 
 from mssl_plugins.errors import require
 from mssl_plugins.files import write_atomically
@@ -33,7 +35,7 @@ def _add_images_and_network(add) -> None:
         'test/) with a sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as '
         'unpacked; DIR/NAME of packed DIR/NAME_train.npz; for dense protocols '
         'DIR/img/{train,val} and label maps DIR/ann/{train,val}, or Pascal VOC, ADE20K or '
-        'Cityscapes as unpacked',
+        'Cityscapes as unpacked; of video-segmentation DAVIS 2017',
     )
     add(
         '--ignore-label',
@@ -139,19 +141,66 @@ def _add_protocol_settings(add) -> None:
     add('--seed', type=int, default=0)
 
 
-def _dense_data(args: argparse.Namespace, backbone):
-    """Images with label maps; refuses what only images with one label have."""
-    from mssl_plugins.evaluation.dense_data import DenseData
-    from mssl_plugins.evaluation.dense_features import input_stride
-
-    for name in ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs'):
+def _refuse(args: argparse.Namespace, names: Sequence[str], kind: str) -> None:
+    """Options that only other protocols have."""
+    for name in names:
         if getattr(args, name):
             raise ValueError(
                 f'--{name.replace("_", "-")} is for images with one label each, '
-                'not for dense protocols'
+                f'not for {kind} protocols'
             )
+
+
+OF_IMAGES = ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs')
+
+
+def _dense(args: argparse.Namespace, backbone):
+    """Images with label maps, what is printed of them, and what measures on them."""
+    from mssl_plugins.evaluation.dense_data import DenseData
+    from mssl_plugins.evaluation.dense_features import input_stride
+    from mssl_plugins.evaluation.dense_runner import DenseEvaluation
+
+    _refuse(args, OF_IMAGES, 'dense')
     stride = input_stride(backbone.model.backbone)
-    return DenseData(args.data, stride, args.size, args.ignore_label, args.classes)
+    data = DenseData(args.data, stride, args.size, args.ignore_label, args.classes)
+    return data, f'{data.resolution}; {_counts(data.files, data)}', DenseEvaluation
+
+
+def _video(args: argparse.Namespace, backbone):
+    """Likewise videos with masks."""
+    from mssl_plugins.evaluation.video_data import VideoData
+    from mssl_plugins.evaluation.video_runner import Segmenter, VideoEvaluation
+
+    _refuse(args, (*OF_IMAGES, 'ignore_label', 'classes', 'k', 'temperature'), 'video')
+    data = VideoData(args.data)
+    run = partial(VideoEvaluation, short=args.size)
+    return data, f'short side {Segmenter(backbone.model, args.size).short} px; {data}', run
+
+
+def _labelled(args: argparse.Namespace, backbone):
+    """Likewise images with one label each."""
+    from mssl_plugins.evaluation.data import EvaluationData
+    from mssl_plugins.evaluation.runner import Evaluation
+
+    data = EvaluationData(
+        args.data,
+        Path(args.work_dir) / 'lists',
+        args.size,
+        args.resize,
+        backbone.native,
+        args.classes,
+        args.train_images,
+        args.test_images,
+        args.seed,
+    )
+    return data, f'input {data.size} px; {_counts(data.labels, data)}', Evaluation
+
+
+def _counts(sets: dict, data) -> str:
+    return (
+        f'{len(sets["train"])} training and {len(sets["test"])} test images of '
+        f'{data.num_classes} classes'
+    )
 
 
 def main(argv=None) -> None:
@@ -163,12 +212,9 @@ def main(argv=None) -> None:
 
     from mssl_plugins.evaluation import inputs
     from mssl_plugins.evaluation.backbone import FrozenBackbone
-    from mssl_plugins.evaluation.data import EvaluationData
-    from mssl_plugins.evaluation.dense_runner import DenseEvaluation
     from mssl_plugins.evaluation.options import EvaluationOptions
-    from mssl_plugins.evaluation.protocols import GROUPS, choose
+    from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
     from mssl_plugins.evaluation.report import listing, table
-    from mssl_plugins.evaluation.runner import Evaluation
     from mssl_plugins.evaluation.store import dump
 
     if args.list:
@@ -179,34 +225,16 @@ def main(argv=None) -> None:
     device = inputs.start(args)
     backbone = FrozenBackbone(args.checkpoint, args.branch, args.config, args.seed)
     names = choose(args.protocols, backbone.family)
-    base = Path(args.work_dir)
-    dense = names[0] in GROUPS['dense']
-    if dense:
-        data = _dense_data(args, backbone)
-    else:
-        data = EvaluationData(
-            args.data,
-            base / 'lists',
-            args.size,
-            args.resize,
-            backbone.native,
-            args.classes,
-            args.train_images,
-            args.test_images,
-            args.seed,
-        )
+    find = dict(dense=_dense, video=_video).get(PROTOCOLS[names[0]].kind, _labelled)
+    data, about, run = find(args, backbone)
     stem = Path(args.checkpoint).stem
     more = ('-bf16' if args.bf16 else '') + (f'-seed{args.seed}' if args.seed else '')
-    work_dir = base / f'{stem}-{backbone.key}-{data.key}{more}'
+    work_dir = Path(args.work_dir) / f'{stem}-{backbone.key}-{data.key}{more}'
     backbone.model.to(device)
     if is_main_process():
-        about = data.resolution if dense else f'input {data.size} px'
-        counts = data.files if dense else data.labels
         print(
             f'{args.checkpoint}: {backbone.source["branch"]} backbone, '
-            f'{backbone.config["type"].split(".")[-1]}, {about}; '
-            f'{len(counts["train"])} training and {len(counts["test"])} test '
-            f'images of {data.num_classes} classes; kept in {work_dir}',
+            f'{backbone.config["type"].split(".")[-1]}, {about}; kept in {work_dir}',
             flush=True,
         )
     lists = {'finetune-1': args.labels_1, 'finetune-10': args.labels_10}
@@ -226,7 +254,6 @@ def main(argv=None) -> None:
         batch_size=args.batch_size,
         num_workers=args.workers,
     )
-    run = DenseEvaluation if dense else Evaluation
     rows = run(backbone, data, work_dir, options).run(names)
     if not is_main_process():
         return

@@ -21,7 +21,10 @@ BINS = 256  # of Otsu's threshold
 
 
 def patch_maps(
-    model: nn.Module, images: Sequence[Tensor], backbone: Optional[nn.Module] = None
+    model: nn.Module,
+    images: Sequence[Tensor],
+    backbone: Optional[nn.Module] = None,
+    kind: Optional[str] = None,
 ) -> Tensor:
     """Features of every patch of images of one size, frozen.
 
@@ -30,16 +33,18 @@ def patch_maps(
         images (Sequence[Tensor]): B of (3, H, W), 0-255 RGB.
         backbone (nn.Module, optional): Instead of the model's, as its
             teacher's. Defaults to None.
+        kind (str, optional): Of
+            :func:`mssl_plugins.models.readout.dense_kinds`. Defaults to None:
+            patch tokens of a ViT after the last norm, or a ResNet's conv5.
 
     Returns:
-        Tensor: (B, h, w, D) float32 on the CPU: patch tokens of a ViT after
-        the last norm, or a ResNet's conv5.
+        Tensor: (B, h, w, D) float32 on the CPU.
 
     Raises:
         ValueError: For a backbone without a map.
     """
     backbone = model.backbone if backbone is None else backbone
-    kind = dense_kinds(backbone)[-1]
+    kind = kind or dense_kinds(backbone)[-1]
     x = torch.stack(list(images))
     grid = grids(backbone, tuple(x.shape[2:]))[kind]
     with frozen(model), frozen(backbone):

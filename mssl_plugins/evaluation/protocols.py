@@ -18,7 +18,7 @@ class Protocol(NamedTuple):
         title (str): In a few words.
         source (str): Where it is printed.
         kind (str): 'knn', 'probe', 'layers', 'logistic', 'finetune', or
-            'dense': on images with label maps.
+            'dense': on images with label maps, or 'video'.
         configs (dict): The shipped config for each family, 'vit' and
             'resnet', None where the numbers stand in the code; a family that
             is not named cannot be measured so.
@@ -116,11 +116,15 @@ PROTOCOLS = {
     'hummingbird': Protocol(
         'in-context retrieval of patches', 'arXiv 2306.01667', 'dense', _both(None)
     ),
+    'video-segmentation': Protocol(
+        'masks carried through videos', 'DINO, section 4.2.2', 'video', _both(None)
+    ),
 }
-# Images have one label each, or one label a pixel: 'all' is all of the first.
+OTHER_DATA = dict(dense='label maps', video='videos with masks')
+# 'all' is all of those on images with one label each
 GROUPS = dict(
-    all=[n for n, p in PROTOCOLS.items() if p.kind != 'dense'],
-    frozen=[n for n, p in PROTOCOLS.items() if p.kind not in ('dense', 'finetune')],
+    all=[n for n, p in PROTOCOLS.items() if p.kind not in OTHER_DATA],
+    frozen=[n for n, p in PROTOCOLS.items() if p.kind not in (*OTHER_DATA, 'finetune')],
     finetune=[n for n, p in PROTOCOLS.items() if p.kind == 'finetune'],
     dense=[n for n, p in PROTOCOLS.items() if p.kind == 'dense'],
 )
@@ -138,8 +142,8 @@ def choose(names: str, family: str) -> List[str]:
         list[str]: Keys of ``PROTOCOLS``.
 
     Raises:
-        ValueError: For an unknown name, one that the family lacks, or dense
-            protocols beside others.
+        ValueError: For an unknown name, one that the family lacks, or protocols
+            on different kinds of data.
     """
     chosen: List[str] = []
     for name in filter(None, (n.strip() for n in names.split(','))):
@@ -159,11 +163,9 @@ def choose(names: str, family: str) -> List[str]:
             chosen.append(name)
     if not chosen:
         raise ValueError(f'no protocol named; there are {", ".join(PROTOCOLS)}')
-    kinds = {PROTOCOLS[n].kind == 'dense' for n in chosen}
-    if len(kinds) > 1:
-        dense = [n for n in chosen if PROTOCOLS[n].kind == 'dense']
+    wanted = {OTHER_DATA.get(PROTOCOLS[n].kind, 'one label an image') for n in chosen}
+    if len(wanted) > 1:
         raise ValueError(
-            f'{", ".join(dense)} need label maps, the other protocols one label '
-            'an image: measure them in two commands'
+            f'{", ".join(chosen)} need {" and ".join(sorted(wanted))}: measure them in two commands'
         )
     return list(dict.fromkeys(chosen))

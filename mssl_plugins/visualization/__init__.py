@@ -14,6 +14,7 @@ FIGURES = (
     'mph',
     'neighbors',
     'pca',
+    'propagation',
     'reconstruction',
     'segments',
     'similarity',

@@ -21,7 +21,7 @@ from mssl_plugins.visualization.network import (
     maps_of,
     networks_of,
 )
-from mssl_plugins.visualization.video import TOGETHER, VIDEOS, read_video, video_facts, write_video
+from mssl_plugins.visualization.video import TOGETHER, VIDEOS, frame_source, write_video
 
 HELP = 'patch features in colors, their first three principal components (DINOv2 Fig. 1)'
 FITTED = 24  # frames of a video whose patches make the basis
@@ -61,34 +61,6 @@ def paint(colors: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np
     """A map (h, w, 3) of colors at a size (height, width) in px."""
     way = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
     return cv2.resize(colors, size[::-1], interpolation=way)
-
-
-def frame_source(path: str) -> Tuple[Iterator[np.ndarray], float, int]:
-    """Frames of a video or a folder, frames a second (0: a folder), and their number.
-
-    Raises:
-        UserError: If a folder's images differ in size.
-    """
-    from mssl_plugins.datasets.image_io import read_rgb
-
-    if Path(path).suffix.lower() in VIDEOS:
-        rate, count = video_facts(path)
-        return read_video(path), rate, count
-    files = find_images(path)
-
-    def read() -> Iterator[np.ndarray]:
-        first = None
-        for file in files:
-            frame = read_rgb(str(file))
-            first = first or frame.shape
-            if frame.shape != first:
-                raise UserError(
-                    f'{file} is {frame.shape[1]} x {frame.shape[0]} px, the first frame '
-                    f'{first[1]} x {first[0]} px: frames of a video need one size'
-                )
-            yield frame
-
-    return read(), 0.0, len(files)
 
 
 def spread(frames: Iterator[np.ndarray], count: int, number: int) -> List[np.ndarray]:

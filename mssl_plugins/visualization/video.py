@@ -7,6 +7,9 @@ from typing import Iterator, Tuple
 import cv2
 import numpy as np
 
+from mssl_plugins.errors import UserError
+from mssl_plugins.visualization.canvas import find_images
+
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 TOGETHER = 8  # frames that go through the network at once
 
@@ -72,3 +75,31 @@ def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
             writer.release()
         part.unlink(missing_ok=True)
     return count
+
+
+def frame_source(path: str) -> Tuple[Iterator[np.ndarray], float, int]:
+    """Frames of a video or a folder, frames a second (0: a folder), and their number.
+
+    Raises:
+        UserError: If a folder's images differ in size.
+    """
+    from mssl_plugins.datasets.image_io import read_rgb
+
+    if Path(path).suffix.lower() in VIDEOS:
+        rate, count = video_facts(path)
+        return read_video(path), rate, count
+    files = find_images(path)
+
+    def read() -> Iterator[np.ndarray]:
+        first = None
+        for file in files:
+            frame = read_rgb(str(file))
+            first = first or frame.shape
+            if frame.shape != first:
+                raise UserError(
+                    f'{file} is {frame.shape[1]} x {frame.shape[0]} px, the first frame '
+                    f'{first[1]} x {first[0]} px: frames of a video need one size'
+                )
+            yield frame
+
+    return read(), 0.0, len(files)

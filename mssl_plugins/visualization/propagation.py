@@ -1,0 +1,75 @@
+"""A mask of the first frame, carried through any video by frozen patch features.
+
+What ``video-segmentation`` measures (DINO, section 4.2.2), to be looked at: see
+:mod:`mssl_plugins.evaluation.label_propagation`.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+
+from mssl_plugins.errors import UserError, unknown
+from mssl_plugins.visualization.canvas import draw_segments, enlarge
+from mssl_plugins.visualization.network import add_network_arguments, networks_of
+from mssl_plugins.visualization.video import frame_source, write_video
+
+HELP = "a mask of a video's first frame carried through it, as video-segmentation measures"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
+    add_network_arguments(parser)
+    parser.add_argument('input', help='a video, or a folder of frames')
+    parser.add_argument(
+        'mask', help='of the first frame (PNG): 0 is none, other numbers are objects'
+    )
+    parser.add_argument('--out', default='work_dirs/pictures/propagation.mp4')
+    parser.add_argument('--masks', metavar='DIR', help='write the masks there too, as PNG')
+    parser.add_argument(
+        '--fps', type=float, default=12.0, help='frames a second of a folder. Default: 12'
+    )
+    parser.add_argument(
+        '--tile', type=int, default=480, help='longer side of a frame in px. Default: 480'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draws the objects over every frame, of each network side by side."""
+    from PIL import Image
+
+    from mssl_plugins.evaluation.dense_data import read_mask
+    from mssl_plugins.evaluation.video_runner import Segmenter
+    from mssl_plugins.files import progress
+
+    if Path(args.out).suffix.lower() != '.mp4':
+        raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
+    if min(args.fps, args.tile) <= 0:
+        raise UserError('--fps and --tile must be more than 0')
+    if not Path(args.mask).is_file():
+        raise FileNotFoundError(f'no such mask: {args.mask}')
+    first = read_mask(Path(args.mask))
+    if not 0 < first.max() < 255:
+        raise UserError(
+            f'{args.mask}: objects have the numbers 1 to 254, the largest is {first.max()}'
+        )
+    _, rate, count = frame_source(args.input)
+    networks = networks_of(args)
+    masks = [
+        Segmenter(network.model, args.size).masks(frame_source(args.input)[0], first)
+        for network in networks
+    ]
+
+    def frames() -> Iterator[np.ndarray]:
+        for number, (frame, *found) in enumerate(zip(frame_source(args.input)[0], *masks)):
+            for network, mask in zip(networks, found):
+                if args.masks:
+                    folder = Path(args.masks) / (network.name if len(networks) > 1 else '')
+                    folder.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(mask).save(folder / f'{number:05d}.png')
+            shown = [enlarge(frame, args.tile)]
+            shown += [enlarge(draw_segments(frame, mask), args.tile) for mask in found]
+            yield np.concatenate(shown, 1)
+
+    write_video(args.out, progress(frames(), count), rate or args.fps)
