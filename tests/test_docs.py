@@ -112,7 +112,7 @@ def test_commands_of_the_pages_are_valid(page, line):
             sources = [folder / f'{picture}.py', ROOT / 'mssl_plugins/commands/visualize.py']
             if 'attention' in sources[0].read_text():
                 sources.append(folder / 'attention.py')
-            if 'add_network_arguments' in sources[0].read_text():
+            if 'visualization.network' in sources[0].read_text():
                 sources.append(folder / 'network.py')
         else:
             sources = [ROOT / path for path in PARSERS[tool]]
