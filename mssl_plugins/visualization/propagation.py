@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Iterator
 
 import numpy as np
+from PIL import Image
 
 from mssl_plugins.errors import UserError, unknown
 from mssl_plugins.visualization.canvas import draw_segments, enlarge
@@ -37,8 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draws the objects over every frame, of each network side by side."""
-    from PIL import Image
-
     from mssl_plugins.evaluation.dense_data import read_mask
     from mssl_plugins.evaluation.video_runner import Segmenter
     from mssl_plugins.files import progress
