@@ -69,8 +69,8 @@ class DINOHead(nn.Module):
         hidden_channels (int): Defaults to 2048.
         bottleneck_channels (int): Width of the unit vectors. Defaults to 256.
         num_layers (int): Layers of the MLP. Defaults to 3.
-        use_bn (bool): BatchNorm after all but its last layer; MST's way, and
-            DINO's for convolutional networks. Defaults to False.
+        use_bn (bool): BatchNorm after all but its last layer: MST's way, an
+            option of DINO's code. Defaults to False.
         norm_last_layer (bool): Keep the prototypes at unit length. Defaults
             to True.
 
