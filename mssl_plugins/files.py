@@ -10,6 +10,12 @@ from typing import Iterable, Iterator, List, Optional, TextIO, Union
 TEMPORARY = '.incomplete'
 
 
+def drop_link(path: Path) -> None:
+    """Takes away a link where a file is about to be written, as a stranger's folder may have."""
+    if path.is_symlink():
+        path.unlink()
+
+
 def write_atomically(data: bytes, path: Union[str, Path]) -> None:
     """Writes a file that is complete whenever it is seen under its name.
 
@@ -23,6 +29,8 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}{TEMPORARY}')
+    if part.is_file() or not part.exists():  # else a device, which says if it is full
+        drop_link(part)
     try:
         with open(part, 'wb') as f:
             f.write(data)

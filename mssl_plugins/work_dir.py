@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import List, Optional, Union
 
 from mssl_plugins.errors import UserError
+from mssl_plugins.files import drop_link
 
 #: the checkpoint between the regular ones
 INTERIM = 'interim.pth'
@@ -66,6 +67,8 @@ class WorkDir:
             UserError: If another run has it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        for name in (LOCK, 'config.py'):
+            drop_link(self.path / name)
         while True:
             handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:

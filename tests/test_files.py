@@ -2,13 +2,27 @@
 
 import os
 
-from mssl_plugins.files import as_bytes, read_lines, read_scalars
+from mssl_plugins.files import as_bytes, read_lines, read_scalars, write_atomically
 
 
 def test_names_that_are_not_utf8_come_back(tmp_path):
     names = [os.fsdecode(b'caf\xe9/1.png'), 'a b.png', 'line\u2028separator.png', '']
     (tmp_path / 'list.txt').write_bytes(as_bytes(names))
     assert read_lines(tmp_path / 'list.txt') == names
+
+
+def test_a_link_of_a_stranger_is_not_written_through(tmp_path):
+    canary, folder = tmp_path / 'canary', tmp_path / 'folder'
+    canary.write_text('alive')
+    folder.mkdir()
+    for target in (canary, tmp_path / 'nothing', tmp_path / 'canary'):
+        (folder / '.a.incomplete').symlink_to(target)
+        write_atomically(b'mine', folder / 'a')
+        (folder / 'a').unlink()
+        (folder / 'a').symlink_to(canary)
+        write_atomically(b'mine', folder / 'a')
+        assert not (folder / 'a').is_symlink()
+    assert canary.read_text() == 'alive' and not (tmp_path / 'nothing').exists()
 
 
 def test_scalars_of_a_killed_run(tmp_path):

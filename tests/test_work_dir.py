@@ -45,3 +45,16 @@ def test_nothing_saved(tmp_path):
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     with pytest.raises(UserError, match='udce9.* is not UTF-8'):
         WorkDir(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9'))
+
+
+def test_links_of_a_stranger_are_not_written_through(tmp_path):
+    (tmp_path / 'canary').write_text('alive')
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    for name in ('.lock', 'config.py'):
+        (folder / name).symlink_to(tmp_path / 'canary')
+    place = WorkDir(str(folder))
+    place.lock()
+    assert (tmp_path / 'canary').read_text() == 'alive'
+    assert not (folder / 'config.py').is_symlink() and not (folder / '.lock').is_symlink()
+    place.release()

@@ -127,6 +127,8 @@ def load_checkpoint_safely(
                 'as tensors and plain Python types'
             ) from None
         reason = (text.strip() or type(error).__name__).splitlines()[0]
+        if 'eights only' in reason or 'eights_only' in reason:  # torch's advice is to run it
+            reason = 'damaged, or more than tensors and plain Python types, which could run code'
         raise ValueError(f'{path} is no readable checkpoint: {reason}') from None
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not a dictionary of weights')

@@ -195,7 +195,11 @@ def scan(folder: str, extensions: Sequence[str] = EXTENSIONS) -> List[str]:
             path = f'{below}/{entry.name}' if below else entry.name
             if entry.name[0] == '.':
                 continue
-            if entry.is_dir():
+            try:
+                folder_below = entry.is_dir()
+            except OSError:  # a link to itself
+                continue
+            if folder_below:
                 (linked if entry.is_symlink() else waiting).append(path)
             elif entry.name.lower().endswith(extensions) and entry.is_file():
                 link = entry.is_symlink()

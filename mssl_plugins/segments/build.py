@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mssl_plugins.datasets.image_io import printable
-from mssl_plugins.files import TEMPORARY, progress, write_atomically
+from mssl_plugins.files import TEMPORARY, drop_link, progress, write_atomically
 from mssl_plugins.segments.base import Generator
 from mssl_plugins.segments.generators import build_generator, recipe
 from mssl_plugins.segments.image_set import Image, read_image
@@ -127,6 +127,7 @@ def make(
                     f'{about[key]}; give another OUT, or remove it'
                 )
     folder.mkdir(parents=True, exist_ok=True)
+    drop_link(folder / '.lock')
     with open(folder / '.lock', 'w') as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by workers

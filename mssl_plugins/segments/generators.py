@@ -118,7 +118,7 @@ class Annotations(Generator):
     def _find_label_images(self) -> Dict[str, Path]:
         found = {}
         for path in self.path.rglob('*'):
-            if path.suffix.lower() in ('.png', '.tif', '.tiff', '.bmp'):
+            if path.suffix.lower() in ('.png', '.tif', '.tiff', '.bmp') and path.is_file():
                 found[path.relative_to(self.path).with_suffix('').as_posix()] = path
         return found
 

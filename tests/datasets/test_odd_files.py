@@ -48,6 +48,7 @@ def test_only_regular_files_each_once(tmp_path):
     (root / 'zero.jpg').symlink_to('/dev/zero')
     (root / 'again.png').symlink_to('b/1.png')
     (root / 'gone.png').symlink_to('nowhere.png')
+    (root / 'own.png').symlink_to('own.png')
     png(tmp_path / 'other/3.png')
     (root / 'c').symlink_to(tmp_path / 'other')
     assert scan(str(root)) == ['b/1.png', 'b/2.png', 'c/3.png']

@@ -1,5 +1,6 @@
 """Segment stores that a disk or a stranger damaged: one line that names the file."""
 
+import json
 import os
 import zipfile
 
@@ -7,10 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
+from mssl_plugins.segments.build import make
+from mssl_plugins.segments.generators import recipe
+from mssl_plugins.segments.image_set import find_images
 from mssl_plugins.segments.store import SegmentStore, encode, read_shard, write_shard
 from mssl_plugins.segments.writer import ShardWriter
 
-INDEX = '{"format": "mssl_plugins segments 1", "generator": "slic", "options": {}, "images": 3}'
+INDEX = json.dumps(
+    dict(format='mssl_plugins segments 1', generator='slic', options=recipe('slic', {}), images=3)
+)
 
 
 @pytest.fixture
@@ -100,3 +106,12 @@ def test_names_of_others_are_no_numbers(store):
     for name in ('shard-x.zip', 'shard-.zip', 'shard-000000-000009.zip'):
         (store / name).touch()
     assert ShardWriter(store, 4)._free('shard').name == 'shard-000001.zip'
+
+
+def test_a_link_in_the_place_of_the_lock(store, tmp_path_factory):
+    canary = tmp_path_factory.mktemp('other') / 'canary'
+    canary.write_text('alive')
+    (store / '.lock').symlink_to(canary)
+    cv2.imwrite(str(canary.with_name('0.png')), np.full((8, 8, 3), 90, np.uint8))
+    make(find_images(str(canary.parent)), store, 'slic', shown=False)
+    assert canary.read_text() == 'alive'
