@@ -10,6 +10,8 @@ from its ``_base_`` files.
 
 import ast
 import difflib
+import fnmatch
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -93,6 +95,35 @@ def configs(method: Optional[str] = None) -> List[Dict]:
     return found
 
 
+def match(pattern: Optional[str] = None) -> List[Dict]:
+    """The shipped configs that a pattern means.
+
+    Args:
+        pattern (str, optional): With ``*`` and ``?`` as in a shell; without
+            them a part of the name. Defaults to None: all.
+
+    Returns:
+        List[Dict]: See :func:`configs`.
+
+    Raises:
+        ValueError: If there is none; names the nearest ones.
+    """
+    every = configs()
+    if pattern is None:
+        return every
+    wild = pattern if any(c in pattern for c in '*?[') else f'*{pattern}*'
+    found = [entry for entry in every if fnmatch.fnmatchcase(entry['name'], wild)]
+    if not found:
+        bare = re.sub(r'[*?[\]]', '', pattern)
+        raise ValueError(f"no shipped config matches '{pattern}'{_nearest(bare, every)}")
+    return found
+
+
+def _nearest(name: str, entries: List[Dict]) -> str:
+    near = difflib.get_close_matches(name, [e['name'] for e in entries], n=3, cutoff=0.3)
+    return f'; did you mean {" or ".join(near)}?' if near else ''
+
+
 def find(name: str) -> Path:
     """The config file that a path or a name means.
 
@@ -120,8 +151,7 @@ def find(name: str) -> Path:
             for base in ('', '_mocov2', '_dino'):
                 if f'{stem}{base}_{small}_photos' in shipped:
                     return Path(shipped[f'{stem}{base}_{small}_photos'])
-    near = difflib.get_close_matches(stem, shipped, n=3, cutoff=0.3)
-    hint = f'; did you mean {" or ".join(near)}?' if near else ''
+    hint = _nearest(stem, configs())
     raise ValueError(
         f"no config '{name}', neither a file nor a shipped name"
         f'{hint} (`python -m mssl_plugins list` shows all)'

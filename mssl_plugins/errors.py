@@ -132,7 +132,7 @@ def _unregistered(name: str, registry: str) -> str:
     return f"unknown {registry} type '{name}'{hint}"
 
 
-def _line(error: BaseException) -> str:
+def message(error: BaseException) -> str:
     """An error as one line for the user."""
     if isinstance(error, UserError):
         return str(error)
@@ -207,5 +207,5 @@ def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = la
             raise
         rank = int(os.environ.get('RANK', 0))
         where = f' (process {rank})' if rank else ''
-        print(f'error{where}: {_line(error)}', file=sys.stderr)
+        print(f'error{where}: {message(error)}', file=sys.stderr)
         return 1

@@ -28,6 +28,7 @@ from mssl_plugins.config import knn_hook
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import first_process, open_process_group
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
+from mssl_plugins.engine.hooks.report_hook import ReportHook
 from mssl_plugins.engine.stop import StopHook, StopRequest
 from mssl_plugins.errors import Stopped, UserError
 from mssl_plugins.models.unwrap import unwrap
@@ -293,6 +294,7 @@ class TrainingRun:
         for hook in (
             *self.hooks,
             *shown,
+            *([] if self.check else [ReportHook()]),
             EstimateHook(self.check),
             _Begin(self),
             StopHook(request),

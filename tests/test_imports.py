@@ -26,10 +26,12 @@ FLOORS = [
     ['models.backbones', 'models.heads', 'models.necks', 'models.readout'],
     ['models.selfsup', 'models.probe', 'models.__init__'],
     ['evaluation'],
+    ['report'],
     ['console', 'engine'],
     ['photos', 'export', 'visualization'],
     ['run_config'],
     ['training'],
+    ['api'],
     ['commands', '__main__'],
 ]
 # Modules that may import inside functions, and what. Circles and floors are
@@ -38,6 +40,8 @@ FLOORS = [
 # their commands' arguments.
 HEAVY = {PACKAGE, 'torch', 'numpy', 'mmengine', 'mmpretrain', 'cv2', 'matplotlib'}
 LATE = {
+    # the Python door lists configs without them
+    'api': HEAVY,
     **{
         f'commands.{name}': HEAVY
         for name in (
@@ -48,6 +52,7 @@ LATE = {
             'make_segments',
             'make_subset',
             'quickstart',
+            'report',
             'train',
         )
     },

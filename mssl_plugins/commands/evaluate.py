@@ -1,9 +1,7 @@
 """Measures a checkpoint by the papers' protocols: tools/evaluate.py CHECKPOINT --data DIR."""
 
 import argparse
-from functools import partial
 from pathlib import Path
-from typing import Sequence
 
 from mssl_plugins.errors import require
 from mssl_plugins.files import write_atomically
@@ -141,68 +139,6 @@ def _add_protocol_settings(add) -> None:
     add('--seed', type=int, default=0)
 
 
-def _refuse(args: argparse.Namespace, names: Sequence[str], kind: str) -> None:
-    """Options that only other protocols have."""
-    for name in names:
-        if getattr(args, name):
-            raise ValueError(
-                f'--{name.replace("_", "-")} is for images with one label each, '
-                f'not for {kind} protocols'
-            )
-
-
-OF_IMAGES = ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs')
-
-
-def _dense(args: argparse.Namespace, backbone):
-    """Images with label maps, what is printed of them, and what measures on them."""
-    from mssl_plugins.evaluation.dense_data import DenseData
-    from mssl_plugins.evaluation.dense_features import input_stride
-    from mssl_plugins.evaluation.dense_runner import DenseEvaluation
-
-    _refuse(args, OF_IMAGES, 'dense')
-    stride = input_stride(backbone.model.backbone)
-    data = DenseData(args.data, stride, args.size, args.ignore_label, args.classes)
-    return data, f'{data.resolution}; {_counts(data.files, data)}', DenseEvaluation
-
-
-def _video(args: argparse.Namespace, backbone):
-    """Likewise videos with masks."""
-    from mssl_plugins.evaluation.video_data import VideoData
-    from mssl_plugins.evaluation.video_runner import Segmenter, VideoEvaluation
-
-    _refuse(args, (*OF_IMAGES, 'ignore_label', 'classes', 'k', 'temperature'), 'video')
-    data = VideoData(args.data)
-    run = partial(VideoEvaluation, short=args.size)
-    return data, f'short side {Segmenter(backbone.model, args.size).short} px; {data}', run
-
-
-def _labelled(args: argparse.Namespace, backbone):
-    """Likewise images with one label each."""
-    from mssl_plugins.evaluation.data import EvaluationData
-    from mssl_plugins.evaluation.runner import Evaluation
-
-    data = EvaluationData(
-        args.data,
-        Path(args.work_dir) / 'lists',
-        args.size,
-        args.resize,
-        backbone.native,
-        args.classes,
-        args.train_images,
-        args.test_images,
-        args.seed,
-    )
-    return data, f'input {data.size} px; {_counts(data.labels, data)}', Evaluation
-
-
-def _counts(sets: dict, data) -> str:
-    return (
-        f'{len(sets["train"])} training and {len(sets["test"])} test images of '
-        f'{data.num_classes} classes'
-    )
-
-
 def main(argv=None) -> None:
     """Parses the command line, measures, prints."""
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
@@ -210,10 +146,8 @@ def main(argv=None) -> None:
     import torch
     from mmengine.dist import is_main_process
 
+    from mssl_plugins.api import evaluate
     from mssl_plugins.evaluation import inputs
-    from mssl_plugins.evaluation.backbone import FrozenBackbone
-    from mssl_plugins.evaluation.options import EvaluationOptions
-    from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
     from mssl_plugins.evaluation.report import listing, table
     from mssl_plugins.evaluation.store import dump
 
@@ -222,23 +156,22 @@ def main(argv=None) -> None:
         return
     if args.checkpoint is None or args.data is None:
         raise ValueError('give a checkpoint and --data DIR (or --list)')
-    device = inputs.start(args)
-    backbone = FrozenBackbone(args.checkpoint, args.branch, args.config, args.seed)
-    names = choose(args.protocols, backbone.family)
-    find = dict(dense=_dense, video=_video).get(PROTOCOLS[names[0]].kind, _labelled)
-    data, about, run = find(args, backbone)
-    stem = Path(args.checkpoint).stem
-    more = ('-bf16' if args.bf16 else '') + (f'-seed{args.seed}' if args.seed else '')
-    work_dir = Path(args.work_dir) / f'{stem}-{backbone.key}-{data.key}{more}'
-    backbone.model.to(device)
-    if is_main_process():
-        print(
-            f'{args.checkpoint}: {backbone.source["branch"]} backbone, '
-            f'{backbone.config["type"].split(".")[-1]}, {about}; kept in {work_dir}',
-            flush=True,
-        )
     lists = {'finetune-1': args.labels_1, 'finetune-10': args.labels_10}
-    options = EvaluationOptions(
+    rows = evaluate(
+        args.checkpoint,
+        args.data,
+        args.protocols,
+        args.work_dir,
+        args.branch,
+        args.config,
+        args.size,
+        args.resize,
+        args.classes,
+        args.train_images,
+        args.test_images,
+        args.ignore_label,
+        device=inputs.start(args),
+        say=lambda line: print(line, flush=True),
         epochs=args.epochs,
         rates=args.lrs,
         views=args.views,
@@ -249,12 +182,10 @@ def main(argv=None) -> None:
         processes=args.processes,
         lists={k: v for k, v in lists.items() if v},
         seed=args.seed,
-        device=device,
         dtype=torch.bfloat16 if args.bf16 else torch.float32,
         batch_size=args.batch_size,
         num_workers=args.workers,
     )
-    rows = run(backbone, data, work_dir, options).run(names)
     if not is_main_process():
         return
     print(table(rows))

@@ -14,6 +14,7 @@ def main(argv=None) -> None:
     import numpy as np
     from mmengine.dist import is_main_process
 
+    from mssl_plugins.api import extract_features
     from mssl_plugins.evaluation import inputs
 
     parser = argparse.ArgumentParser(
@@ -45,19 +46,24 @@ def main(argv=None) -> None:
         raise ValueError(f'the output must end in .npz, got {out}')
     device = inputs.start(args)
     model, loaded, cfg = inputs.find_model(args)
-    found = (
-        inputs.own_set(args, cfg, args.split)
-        if args.data is None
-        else inputs.folder_set(args, model)
-    )
-    loader = inputs.build_data({'': found}, args.batch_size, args.workers)['']
+    own = args.data is None
+    images = inputs.own_set(args, cfg, args.split) if own else args.data
     if is_main_process():
         print(f'{args.checkpoint}: {loaded}')
-    features, labels = inputs.features(args, model, loader, device)
+    features, labels, paths = extract_features(
+        model,
+        images,
+        pool=args.pool,
+        size=None if own else args.size,
+        resize=None if own else args.resize,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        device=device,
+        bf16=args.bf16,
+        progress=True,
+    )
     if not is_main_process():
         return
-    info = getattr(loader.dataset, 'get_data_info', lambda index: {})
-    paths = [info(i).get('img_path') or '' for i in range(len(loader.dataset))]
     written = io.BytesIO()
     np.savez(
         written, features=features.numpy(), labels=labels.numpy(), paths=np.array(paths, dtype=str)

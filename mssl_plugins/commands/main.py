@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import List, Optional
 
 from mssl_plugins import __version__
-from mssl_plugins.catalogue import KEYS, configs
+from mssl_plugins.catalogue import KEYS, configs, match
 from mssl_plugins.errors import run_cli, unknown
 
 # What stands here is shown without importing what takes seconds.
@@ -24,6 +24,7 @@ COMMANDS = dict(
     knn='measure a frozen backbone with weighted k-NN',
     make_segments='make the segments of a set of images, once',
     make_subset='draw a class-balanced part of a labelled set',
+    report='write the page of a run, or of several side by side',
     visualize='draw masks, views, attention, segments, reconstructions and curves',
 )
 # They tell mistakes from failures by whether training has begun.
@@ -35,11 +36,15 @@ def _list(argv: List[str]) -> None:
         prog='python -m mssl_plugins list', description=COMMANDS['list']
     )
     parser.add_argument(
+        'pattern', nargs='?', help="only names that match, as 'mst*', or hold it, as photos"
+    )
+    parser.add_argument(
         '--json', action='store_true', help=f'objects with name, path, {", ".join(KEYS)}'
     )
     parser.add_argument('--method', help='only those of this method')
     args = parser.parse_args(argv)
-    found = configs(args.method)
+    chosen = {entry['name'] for entry in match(args.pattern)}
+    found = [entry for entry in configs(args.method) if entry['name'] in chosen]
     if args.json:
         print(json.dumps(found, indent=2))
         return

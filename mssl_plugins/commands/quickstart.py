@@ -83,7 +83,17 @@ def run(args: argparse.Namespace) -> None:
         seconds=round(time.time() - began, 1), checkpoint=measured['checkpoint'], config=args.config
     )
     write_atomically(json.dumps(summary, indent=2).encode() + b'\n', work_dir / 'summary.json')
+    _write_report(work_dir)  # again: the run's own is without the measurement after it
     _print_summary(summary, measured)
+
+
+def _write_report(work_dir: Path) -> None:
+    from mssl_plugins.report.page import write_report
+
+    try:
+        write_report([work_dir])
+    except Exception as error:  # the numbers are there: a page that fails is no failure
+        print(f'no report: {error}', file=sys.stderr)
 
 
 def _print_summary(summary: dict, measured: dict) -> None:
@@ -97,6 +107,7 @@ k-NN accuracy on {measured['images']} held-out images (chance {measured['chance'
   random initialization    {summary['knn_random_init']:.3f}
   trained                  {summary['knn_trained']:.3f}
 {duration(summary['seconds'])} in all; {here.parent / 'summary.json'} holds the numbers.
+Open {here.parent / 'report.html'} in a browser: curves, baselines, what comes next.
 
 Next (PY={sys.executable}):
   $PY -m mssl_plugins list

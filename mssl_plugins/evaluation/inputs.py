@@ -185,14 +185,31 @@ def own_set(args, cfg: Optional[Config], split: str) -> dict:
     return find_set(cfg, split, view)
 
 
-def folder_set(args, model: nn.Module) -> dict:
-    """Loader config of any images below ``--data``, seen as an evaluation sees them."""
-    if not Path(args.data).is_dir():
-        raise FileNotFoundError(f'no such folder: {args.data}')
-    images = dict(type='mssl_plugins.ImageFolder', data_root=str(args.data))
-    first = DATASETS.build(dict(images, pipeline=[]))[0]['img']
-    sides = input_size(first, args.size, args.resize, native_size(model))
-    return dict(dataset=dict(images, pipeline=center_view(*sides)))
+def image_set(
+    images, model: nn.Module, size: Optional[int] = None, resize: Optional[int] = None
+) -> dict:
+    """Loader config of any images, seen as an evaluation sees them.
+
+    Args:
+        images (str | os.PathLike | Sequence): A folder, or a list as of
+            :class:`mssl_plugins.datasets.given.GivenImages`.
+        model (nn.Module): Whose own size is the default.
+        size (int, optional): See
+            :func:`mssl_plugins.evaluation.data.input_size`.
+        resize (int, optional): Likewise.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    if isinstance(images, (str, os.PathLike)):
+        if not Path(images).expanduser().is_dir():
+            raise FileNotFoundError(f'no such folder: {images}')
+        spec = dict(type='mssl_plugins.ImageFolder', data_root=os.fspath(images))
+    else:
+        spec = dict(type='mssl_plugins.GivenImages', images=images)
+    first = DATASETS.build(dict(spec, pipeline=[]))[0]['img']
+    sides = input_size(first, size, resize, native_size(model))
+    return dict(dataset=DATASETS.build(dict(spec, pipeline=center_view(*sides))))
 
 
 def build_data(

@@ -5,6 +5,8 @@ import re
 import shlex
 from pathlib import Path
 
+from mssl_plugins.report.page import number
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = f"""
 _base_ = r'{ROOT}/configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py'
@@ -39,6 +41,9 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
     checkpoint = Path(summary['checkpoint'])
     assert checkpoint.name == 'epoch_2.pth' and checkpoint.is_file() and summary['seconds'] > 0
     assert done.stdout.count('epoch 2/2') == 1
+    page = (work / 'report.html').read_text()
+    assert f'Open {work.name}/report.html in a browser' in done.stdout.replace(str(tmp_path), '')
+    assert str(number(summary['knn_raw_pixels'])) in page and len(page) < 3_000_000
     assert 'train photos/simclr --data' in done.stdout
     shown = dict(
         re.findall(

@@ -7,6 +7,7 @@ from mssl_plugins.engine.hooks.knn_hook import KNNHook
 from mssl_plugins.engine.hooks.load_backbone_hook import LoadBackboneHook
 from mssl_plugins.engine.hooks.loss_guard_hook import LossGuard
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
+from mssl_plugins.engine.hooks.report_hook import ReportHook
 from mssl_plugins.engine.hooks.schedule_hook import ScheduleHook
 from mssl_plugins.engine.hooks.seed_hook import SeedHook
 from mssl_plugins.engine.hooks.teacher_hook import TeacherHook
@@ -19,6 +20,7 @@ __all__ = [
     'LoadBackboneHook',
     'LossGuard',
     'MonitorHook',
+    'ReportHook',
     'ScheduleHook',
     'SeedHook',
     'TeacherHook',

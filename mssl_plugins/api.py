@@ -1,0 +1,383 @@
+"""The Python door: what the commands do, as functions of ``import mssl_plugins as mp``.
+
+A mistake raises what the command would say in one line: :class:`UserError`,
+``ValueError`` or ``FileNotFoundError``.  What takes seconds to import is
+imported by the function that needs it: :func:`list_models` needs nothing.
+"""
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence, Union
+
+from mssl_plugins.catalogue import match
+from mssl_plugins.errors import ERRORS, UserError, message, require
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mmengine.config import Config
+    from PIL import Image
+    from torch import Tensor, nn
+    from torch.utils.data import DataLoader, Dataset
+
+PathLike = Union[str, os.PathLike]
+#: OpenMMLab as pre-training needs it
+NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
+
+
+class Features(NamedTuple):
+    """Features of a set of images.
+
+    Attributes:
+        features (Tensor): (N, D) float32, on the CPU.
+        labels (Tensor): (N,) int64; -1 where an image has none.
+        paths (List[str]): Files of the images; '' for one in memory.
+    """
+
+    features: 'Tensor'
+    labels: 'Tensor'
+    paths: List[str]
+
+
+class Trained(NamedTuple):
+    """What a training run leaves.
+
+    Attributes:
+        work_dir (Path): Logs, checkpoints, measurements.
+        checkpoint (Path, optional): The last one; None if none was saved.
+        report (Path, optional): ``report.html``, where it could be written.
+    """
+
+    work_dir: Path
+    checkpoint: Optional[Path]
+    report: Optional[Path]
+
+
+def _plainly(function: Callable) -> Callable:
+    """The error of a name that no registry knows says what the command line says."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ERRORS as error:
+            if isinstance(error, KeyError) and 'registry' in str(error):
+                raise UserError(message(error)) from error
+            raise
+
+    return call
+
+
+def list_models(pattern: Optional[str] = None) -> List[str]:
+    """Names of the shipped configs, each a network with the recipe that trains it.
+
+    Args:
+        pattern (str, optional): Names it matches in the shell's way, with
+            ``*`` and ``?``; without these, names it is a part of. Defaults to
+            None: all.
+
+    Returns:
+        List[str]: In the order of ``python -m mssl_plugins list``.
+
+    Raises:
+        ValueError: If no name matches; names the nearest ones.
+
+    Example:
+        >>> list_models('mst_vit-s16_2xb64*')
+        ['mst_vit-s16_2xb64-coslr-100e_in1k']
+    """
+    return [entry['name'] for entry in match(pattern)]
+
+
+@_plainly
+def get_config(name: PathLike) -> 'Config':
+    """A config by name or path.
+
+    Args:
+        name (str | os.PathLike): Path, name as of :func:`list_models`, or
+            ``photos/METHOD``.
+
+    Returns:
+        mmengine.Config: A copy to change at will; MMEngine's default scope is
+        set to the config's.
+
+    Raises:
+        UserError: If OpenMMLab is not installed; says how to.
+        ValueError: If there is no such config, or it has no model.
+    """
+    require(*NEEDED)
+    from mssl_plugins.config import read_config
+
+    return read_config(os.fspath(name))
+
+
+@_plainly
+def get_model(
+    name: Optional[PathLike] = None,
+    checkpoint: Optional[PathLike] = None,
+    branch: Optional[str] = None,
+    seed: int = 0,
+) -> 'nn.Module':
+    """A network with its preprocessor, ready for :func:`extract_features`.
+
+    Args:
+        name (str | os.PathLike, optional): A config by name or path: its
+            whole model is built. Defaults to None: the backbone that
+            ``checkpoint`` describes by itself.
+        checkpoint (str | os.PathLike, optional): Weights for the backbone, of
+            this library, MMPretrain, timm, DINO, MAE, MoCo or torchvision;
+            read without running code. Defaults to None: random weights.
+        branch (str, optional): 'student' or 'teacher' of the checkpoint.
+            Defaults to None: the teacher of DINO and MST, else the student.
+        seed (int): Of random weights. Defaults to 0.
+
+    Returns:
+        nn.Module: With ``backbone`` and ``data_preprocessor``, on the CPU.
+
+    Raises:
+        UserError: If OpenMMLab is not installed, or neither name nor
+            checkpoint is given.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If there is no such config or branch, or the checkpoint
+            is of another architecture; lists the keys.
+    """
+    require(*NEEDED)
+    from mssl_plugins.evaluation.backbone import FrozenBackbone
+    from mssl_plugins.evaluation.inputs import build_model
+
+    if name is None:
+        if checkpoint is None:
+            raise UserError('get_model: give the name of a config, a checkpoint, or both')
+        return FrozenBackbone(os.fspath(checkpoint), branch).model
+    weights = 'random' if checkpoint is None else os.fspath(checkpoint)
+    return build_model(get_config(name), weights, branch, seed)[0]
+
+
+@_plainly
+def extract_features(
+    model: 'nn.Module',
+    images: 'PathLike | Sequence[PathLike | Image.Image | np.ndarray] | Dataset | DataLoader'
+    ' | dict',
+    pool: str = 'auto',
+    branch: str = 'student',
+    size: Optional[int] = None,
+    resize: Optional[int] = None,
+    batch_size: Optional[int] = None,
+    workers: Optional[int] = None,
+    device: Optional[str] = None,
+    bf16: bool = False,
+    progress: bool = False,
+) -> Features:
+    """Frozen features of images.
+
+    Args:
+        model (nn.Module): Of :func:`get_model`; or any with a ``backbone``.
+        images: A folder, with sub-folders as labels or none; a list of files,
+            Pillow's images and arrays (H, W, 3) uint8 RGB; a dataset, a
+            loader, or the config of one, which keep their own transform.
+        pool (str): 'auto' (class token where there is one, else the average),
+            'cls', 'avg' or 'last'. Defaults to 'auto'.
+        branch (str): Which backbone of a model that has two. Defaults to
+            'student', the one that :func:`get_model` puts weights into.
+        size (int, optional): Side of the input in px. Defaults to None: the
+            ViT's own, else 224, or that of images below 128 px.
+        resize (int, optional): Short side before the center is cut. Defaults
+            to None: 256 for 224, and in proportion.
+        batch_size (int, optional): Defaults to None: 64, or the loader's.
+        workers (int, optional): Processes that read images. Defaults to None:
+            none, or the loader's.
+        device (str, optional): Defaults to None: where the model is.
+        bf16 (bool): Whether to run the network in bfloat16. Defaults to False.
+        progress (bool): Whether to show a bar. Defaults to False.
+
+    Returns:
+        Features: ``features, labels, paths``, in the images' order.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If there is no image, or for unknown names.
+        TypeError: For what is no image.
+    """
+    require(*NEEDED)
+    import torch
+
+    from mssl_plugins.evaluation import inputs
+    from mssl_plugins.evaluation.features import extract_features as extract
+
+    if isinstance(images, (str, os.PathLike)) or (
+        isinstance(images, Sequence) and not hasattr(images, 'sampler')
+    ):
+        images = inputs.image_set(images, model, size, resize)
+    elif size or resize:
+        raise ValueError('size and resize are for folders and lists: a dataset has its transform')
+    loader = inputs.build_data({'': images}, batch_size, workers)['']
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    features, labels = extract(model, loader, pool, branch, device, dtype, progress)
+    info = getattr(loader.dataset, 'get_data_info', lambda index: {})
+    paths = [info(i).get('img_path') or '' for i in range(len(loader.dataset))]
+    return Features(features, labels, paths)
+
+
+@_plainly
+def evaluate(
+    checkpoint: PathLike,
+    data: PathLike,
+    protocols: Union[str, Sequence[str]] = 'knn,linear',
+    work_dir: PathLike = 'work_dirs/evaluate',
+    branch: Optional[str] = None,
+    config: Optional[PathLike] = None,
+    size: Optional[int] = None,
+    resize: Optional[int] = None,
+    classes: Optional[PathLike] = None,
+    train_images: Optional[int] = None,
+    test_images: Optional[int] = None,
+    ignore_labels: Sequence[int] = (),
+    say: Callable[[str], None] = print,
+    **options,
+) -> List[dict]:
+    """Measures a backbone by the papers' protocols; what was measured is kept.
+
+    Args:
+        checkpoint (str | os.PathLike): A file; 'random' for the untrained
+            backbone of ``config``.
+        data (str | os.PathLike): Labelled images, see
+            ``python -m mssl_plugins evaluate --help``.
+        protocols (str | Sequence[str]): Names, or 'frozen', 'finetune',
+            'all', 'dense'. Defaults to 'knn,linear'.
+        work_dir (str | os.PathLike): Where features, runs and results are
+            kept. Defaults to 'work_dirs/evaluate'.
+        branch (str, optional): See :func:`get_model`.
+        config (str | os.PathLike, optional): That says what the weights do
+            not. Defaults to None: the one in the checkpoint.
+        size (int, optional): See :func:`extract_features`; of dense protocols
+            the short side.
+        resize (int, optional): Likewise.
+        classes (str | os.PathLike, optional): File with the classes to take;
+            of dense protocols with the names of all.
+        train_images (int, optional): Only so many, class by class.
+        test_images (int, optional): Likewise.
+        ignore_labels (Sequence[int]): Of dense protocols: labels left out
+            beside 255. Defaults to none.
+        say (Callable): Takes the line that says what is measured. Defaults
+            to ``print``.
+        **options: Of
+            :class:`mssl_plugins.evaluation.options.EvaluationOptions`.
+
+    Returns:
+        List[dict]: ``protocol, setting, metric, value`` (%), ``seconds``.
+
+    Raises:
+        UserError: If OpenMMLab is not installed.
+        FileNotFoundError: If there is no such file or data.
+        ValueError: For unknown names, or options that do not fit.
+    """
+    require(*NEEDED)
+    from mssl_plugins.evaluation.measure import DataOptions, measure
+    from mssl_plugins.evaluation.options import EvaluationOptions
+
+    config, classes = (value and os.fspath(value) for value in (config, classes))
+    return measure(
+        os.fspath(checkpoint),
+        os.fspath(data),
+        protocols if isinstance(protocols, str) else ','.join(protocols),
+        work_dir,
+        branch,
+        config,
+        DataOptions(size, resize, classes, train_images, test_images, ignore_labels),
+        EvaluationOptions(**options),
+        say,
+    )
+
+
+@_plainly
+def train(
+    config: PathLike,
+    data: Optional[PathLike] = None,
+    work_dir: Optional[PathLike] = None,
+    epochs: Optional[int] = None,
+    batch_size: Optional[int] = None,
+    lr: Optional[float] = None,
+    size: Optional[int] = None,
+    segments: Optional[PathLike] = None,
+    load_from: Optional[PathLike] = None,
+    resume: Union[bool, PathLike] = False,
+    overwrite: bool = False,
+    amp: bool = False,
+    validate: bool = True,
+    seed: Optional[int] = None,
+    options: Optional[dict] = None,
+    max_bad: float = 0.01,
+    min_size: int = 0,
+    verbose: bool = False,
+    hooks: Sequence = (),
+) -> Trained:
+    """Pre-trains in this process; a network of several processes starts by the command line.
+
+    Args:
+        config (str | os.PathLike): A config by name or path, or
+            ``photos/METHOD``.
+        data (str | os.PathLike, optional): A folder of images to train on.
+            Defaults to None: the config's own.
+        work_dir (str | os.PathLike, optional): Defaults to None: the config's
+            own, or ``work_dirs/NAME``.
+        epochs (int, optional): Every schedule keeps its fraction.
+        batch_size (int, optional): Of a step; the learning rate follows.
+        lr (float, optional): For the batch as it is.
+        size (int, optional): Side of the views in px.
+        segments (str | os.PathLike, optional): A segment store, for
+            mask-guided methods; made on the way where none is given.
+        load_from (str | os.PathLike, optional): Weights to start from.
+        resume (bool | str | os.PathLike): Go on from the work dir's last
+            checkpoint, or from this one. Defaults to False.
+        overwrite (bool): Delete the run in the work dir once this one has
+            made a step. Defaults to False.
+        amp (bool): Train in bfloat16. Defaults to False.
+        validate (bool): Measure while training. Defaults to True.
+        seed (int, optional): Of the run. Defaults to None, the config's.
+        options (dict, optional): Settings to override, with dotted keys.
+        max_bad (float): Fraction of files that may be unusable. Defaults to
+            0.01.
+        min_size (int): Images with a shorter side, in px, are left out.
+            Defaults to 0.
+        verbose (bool): Show MMEngine's log. Defaults to False.
+        hooks (Sequence[mmengine.hooks.Hook]): Further ones. Defaults to ().
+
+    Returns:
+        Trained: ``work_dir, checkpoint, report``.
+
+    Raises:
+        UserError: If the config describes no training, a run is in the work
+            dir, or what is asked for does not fit.
+        FileNotFoundError: If the data or the checkpoint does not exist.
+        ValueError: If there is no such config or setting.
+        mssl_plugins.errors.Stopped: After a signal, the state being saved.
+    """
+    require(*NEEDED)
+    from mssl_plugins.photos import Wishes
+    from mssl_plugins.training import TrainingRun
+    from mssl_plugins.work_dir import last_checkpoint
+
+    def path(value: Optional[PathLike]) -> Optional[str]:
+        return None if value is None else os.fspath(value)
+
+    wishes = Wishes(epochs, batch_size, size, lr, path(segments), max_bad, min_size, 1, validate)
+    resume = 'auto' if resume is True else path(resume or None)
+    run = TrainingRun.prepare(
+        hooks,
+        verbose=verbose,
+        overwrite=overwrite,
+        config=os.fspath(config),
+        data=path(data),
+        work_dir=path(work_dir),
+        wishes=wishes,
+        load_from=path(load_from),
+        resume=resume,
+        amp=amp,
+        validate=validate,
+        seed=seed,
+        options=options,
+    )
+    run.train()
+    folder = Path(run.cfg.work_dir).absolute()
+    last, report = last_checkpoint(folder), folder / 'report.html'
+    return Trained(folder, last and Path(last), report if report.is_file() else None)

@@ -1,0 +1,104 @@
+"""Protocols on a checkpoint and data that a user names: which backbone, which images, what runs."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Callable, List, NamedTuple, Optional, Sequence, Union
+
+import torch
+from mmengine.dist import is_main_process
+
+from mssl_plugins.evaluation.backbone import FrozenBackbone
+from mssl_plugins.evaluation.data import EvaluationData
+from mssl_plugins.evaluation.dense_data import DenseData
+from mssl_plugins.evaluation.dense_features import input_stride
+from mssl_plugins.evaluation.dense_runner import DenseEvaluation
+from mssl_plugins.evaluation.options import EvaluationOptions
+from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
+from mssl_plugins.evaluation.runner import Evaluation
+from mssl_plugins.evaluation.video_data import VideoData
+from mssl_plugins.evaluation.video_runner import Segmenter, VideoEvaluation
+
+
+class DataOptions(NamedTuple):
+    """What of the data is taken, and how it is seen.
+
+    Attributes:
+        size, resize (int, optional): See
+            :func:`mssl_plugins.evaluation.data.input_size`.
+        classes (str, optional): File with the classes to take; of dense
+            protocols with the names of all.
+        train_images, test_images (int, optional): Only so many.
+        ignore_label (Sequence[int]): Of masks, beside 255.
+    """
+
+    size: Optional[int] = None
+    resize: Optional[int] = None
+    classes: Optional[str] = None
+    train_images: Optional[int] = None
+    test_images: Optional[int] = None
+    ignore_label: Sequence[int] = ()
+
+
+OF_IMAGES = ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs')
+
+
+def _refuse(given: dict, names: Sequence[str], kind: str) -> None:
+    """Options that only other protocols have."""
+    for name in names:
+        if given[name]:
+            raise ValueError(
+                f'--{name.replace("_", "-")} is for images with one label each, '
+                f'not for {kind} protocols'
+            )
+
+
+def _counts(sets: dict, data) -> str:
+    return (
+        f'{len(sets["train"])} training and {len(sets["test"])} test images of '
+        f'{data.num_classes} classes'
+    )
+
+
+def measure(
+    checkpoint: str,
+    folder: str,
+    protocols: str,
+    work_dir: Union[str, Path],
+    branch: Optional[str] = None,
+    config: Optional[str] = None,
+    given: DataOptions = DataOptions(),
+    options: EvaluationOptions = EvaluationOptions(),
+    say: Callable[[str], None] = print,
+) -> List[dict]:
+    """Measures; see :func:`mssl_plugins.api.evaluate`."""
+    backbone = FrozenBackbone(checkpoint, branch, config, options.seed)
+    names = choose(protocols, backbone.family)
+    kind = PROTOCOLS[names[0]].kind
+    asked = dict(given._asdict(), views=options.views, lrs=options.rates, epochs=options.epochs)
+    asked.update(k=options.ks, temperature=options.temperature)
+    run = Evaluation
+    if kind == 'dense':  # images with label maps
+        _refuse(asked, OF_IMAGES, kind)
+        stride = input_stride(backbone.model.backbone)
+        data = DenseData(folder, stride, given.size, given.ignore_label, given.classes)
+        about, run = f'{data.resolution}; {_counts(data.files, data)}', DenseEvaluation
+    elif kind == 'video':  # videos with masks
+        _refuse(asked, (*OF_IMAGES, 'ignore_label', 'classes', 'k', 'temperature'), kind)
+        data, run = VideoData(folder), partial(VideoEvaluation, short=given.size)
+        about = f'short side {Segmenter(backbone.model, given.size).short} px; {data}'
+    else:
+        seen = (given.size, given.resize, backbone.native, given.classes)
+        counts = (given.train_images, given.test_images, options.seed)
+        data = EvaluationData(folder, Path(work_dir) / 'lists', *seen, *counts)
+        about = f'input {data.size} px; {_counts(data.labels, data)}'
+    more = '-bf16' if options.dtype == torch.bfloat16 else ''
+    more += f'-seed{options.seed}' if options.seed else ''
+    kept = Path(work_dir) / f'{Path(checkpoint).stem}-{backbone.key}-{data.key}{more}'
+    backbone.model.to(options.device)
+    if is_main_process():
+        say(
+            f'{os.fspath(checkpoint)}: {backbone.source["branch"]} backbone, '
+            f'{backbone.config["type"].split(".")[-1]}, {about}; kept in {kept}'
+        )
+    return run(backbone, data, kept, options).run(names)

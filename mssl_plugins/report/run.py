@@ -1,0 +1,201 @@
+"""What the folder of a run tells, read without running anything in it."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+
+from mssl_plugins.checkpoints.architecture import model_in
+from mssl_plugins.files import read_scalars
+from mssl_plugins.work_dir import last_checkpoint
+
+#: what :class:`mssl_plugins.engine.hooks.report_hook.ReportHook` leaves
+FACTS = 'report.json'
+POSITION = ('step', 'iter', 'epoch')
+CONFIG_PARTS = (
+    'catalogue',
+    'model',
+    'train_dataloader',
+    'optim_wrapper',
+    'train_cfg',
+    'randomness',
+    'load_from',
+)
+# summary.json of the quick start -> the baselines of report.json
+QUICKSTART = dict(raw_pixels='knn_raw_pixels', initial_weights='knn_random_init')
+Curve = List[Tuple[int, float]]
+
+
+class NoRun(ValueError):
+    """A folder that holds no run."""
+
+
+class Run(NamedTuple):
+    """A run as its folder tells it.
+
+    Attributes:
+        name (str): The folder's name.
+        folder (Path): Absolute.
+        curves (Dict[str, Curve]): (iteration, value) of each logged number;
+            where a resumed run overlaps, the later counts.
+        epochs (int): Trained; 0 where only iterations are counted.
+        iterations (int): Trained.
+        config (dict): The parts of :data:`CONFIG_PARTS` that are literals.
+        config_text (str): The config as it was run; '' if it is not there.
+        versions (Dict[str, str]): Of what trained.
+        baselines (Dict[str, float]): k-NN accuracy, in 0-1, of 'raw_pixels'
+            and 'initial_weights', as far as measured.
+        why_no_baseline (str): Why they were not.
+        monitor (List[dict]): Label-free measures, first of the initial
+            weights if ``epoch`` is 0.
+        held_out (int): Images that these were measured on.
+        images (int, optional): Trained on.
+        classes (List[str]): Names, of the labelled images.
+        checkpoint (Path, optional): The last one.
+        seconds (float, optional): Of the training.
+        device (str): That trained.
+    """
+
+    name: str
+    folder: Path
+    curves: Dict[str, Curve]
+    epochs: int
+    iterations: int
+    config: dict
+    config_text: str
+    versions: Dict[str, str]
+    baselines: Dict[str, float]
+    why_no_baseline: str
+    monitor: List[dict]
+    held_out: int
+    images: Optional[int]
+    classes: List[str]
+    checkpoint: Optional[Path]
+    seconds: Optional[float]
+    device: str
+
+    def last(self, key: str) -> Optional[float]:
+        """The last value of a logged number; None if there is none."""
+        points = self.curves.get(key)
+        return points[-1][1] if points else None
+
+    @property
+    def knn(self) -> Optional[str]:
+        """The name of the logged k-NN accuracy, of the smallest k."""
+        names = [name for name in self.curves if name.startswith('knn/top1')]
+        return min(names, key=lambda name: (len(name), name)) if names else None
+
+    @property
+    def speed(self) -> Optional[float]:
+        """Images a second and process: the median over the log, None if not logged."""
+        times = sorted(value for _, value in self.curves.get('time', ()) if value > 0)
+        batch = (self.config.get('train_dataloader') or {}).get('batch_size')
+        return batch / times[len(times) // 2] if times and isinstance(batch, int) else None
+
+
+def read_run(folder: Union[str, Path]) -> Run:
+    """Reads the folder of a run.
+
+    Args:
+        folder (str | Path): Its work dir.
+
+    Returns:
+        Run: What could be read; a file that is damaged is passed over.
+
+    Raises:
+        NoRun: If there is no such folder, or nothing was logged in it; says
+            what is there instead.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if not folder.is_dir():
+        raise NoRun(f'no such folder: {folder}')
+    curves, epochs, iterations = _curves(read_scalars(folder))
+    if not curves:
+        raise NoRun(f'{folder} holds no run: no */vis_data/scalars.json with a logged number in it')
+    text = _config_text(folder)
+    facts, monitor = _json(folder / FACTS), _json(folder / 'monitor.json')
+    quick = _json(folder / 'summary.json')
+    baselines = {
+        name: facts.get('baselines', {}).get(name, quick.get(key))
+        for name, key in QUICKSTART.items()
+    }
+    if 'knn_trained' in quick and not any(name.startswith('knn/top1') for name in curves):
+        curves['knn/top1'] = [(iterations, float(quick['knn_trained']))]
+    last = last_checkpoint(folder)
+    return Run(
+        name=folder.name,
+        folder=folder,
+        curves=curves,
+        epochs=epochs,
+        iterations=iterations,
+        config=_config(text),
+        config_text=text,
+        versions=facts.get('versions') or _versions(folder),
+        baselines={k: float(v) for k, v in baselines.items() if _number(v)},
+        why_no_baseline=str(facts.get('why_no_baseline', 'this run did not measure them')),
+        monitor=[m for m in monitor.get('measured', ()) if isinstance(m, dict)],
+        held_out=monitor.get('images', 0),
+        images=facts.get('images'),
+        classes=[str(name) for name in facts.get('classes') or ()],
+        checkpoint=Path(last) if last else None,
+        seconds=facts.get('seconds'),
+        device=str(facts.get('device', '')),
+    )
+
+
+def _curves(rows: List[dict]) -> Tuple[Dict[str, Curve], int, int]:
+    """(iteration, value) of each number, epochs and iterations."""
+    found: Dict[str, Dict[int, float]] = {}
+    epochs = iterations = 0
+    for row in (row for row in rows if isinstance(row, dict)):
+        step = row.get('step', row.get('iter'))
+        if not isinstance(step, int):
+            continue
+        iterations = max(iterations, step)
+        epochs = max(epochs, row['epoch']) if isinstance(row.get('epoch'), int) else epochs
+        for key, value in row.items():
+            if key not in POSITION and _number(value):
+                found.setdefault(str(key), {})[step] = float(value)
+    return {key: sorted(points.items()) for key, points in found.items()}, epochs, iterations
+
+
+def _number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _json(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _config_text(folder: Path) -> str:
+    """The newest config that was run."""
+    for path in [*sorted(folder.glob('*/vis_data/config.py'), reverse=True), folder / 'config.py']:
+        if path.is_file():
+            return path.read_text(encoding='utf-8', errors='replace')
+    return ''
+
+
+def _config(text: str) -> dict:
+    found = {}
+    for name in CONFIG_PARTS:
+        try:
+            found.update(model_in(text, (name,)))
+        except ValueError:  # more than literals: passed over, never run
+            continue
+    return found
+
+
+def _versions(folder: Path) -> Dict[str, str]:
+    """Out of the environment that MMEngine logs."""
+    for log in sorted(folder.glob('*/*.log'), reverse=True):
+        with open(log, encoding='utf-8', errors='replace') as f:
+            head = f.read(20000)
+        found = re.findall(r'^ {4}(Python|PyTorch|TorchVision|MMEngine): (\S+)', head, re.M)
+        if found:
+            return {name.lower(): version for name, version in found}
+    return {}

@@ -1,0 +1,14 @@
+"""Writes the page of a run, or of several: python tools/report.py RUN [RUN ...]."""
+
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
+    sys.path.insert(0, str(CHECKOUT))
+
+from mssl_plugins.commands.report import main  # noqa: E402
+from mssl_plugins.errors import run_cli  # noqa: E402
+
+if __name__ == '__main__':
+    sys.exit(run_cli(main))
