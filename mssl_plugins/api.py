@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader, Dataset
 
 PathLike = Union[str, os.PathLike]
-#: OpenMMLab as pre-training needs it
 NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
 
 
@@ -325,10 +324,10 @@ def train(
         lr (float, optional): For the batch as it is.
         size (int, optional): Side of the views in px.
         segments (str | os.PathLike, optional): A segment store, for
-            mask-guided methods; made on the way where none is given.
+            mask-guided methods.
         load_from (str | os.PathLike, optional): Weights to start from.
-        resume (bool | str | os.PathLike): Go on from the work dir's last
-            checkpoint, or from this one. Defaults to False.
+        resume (bool | str | os.PathLike): Go on from the last checkpoint, or
+            from this one. Defaults to False.
         overwrite (bool): Delete the run in the work dir once this one has
             made a step. Defaults to False.
         amp (bool): Train in bfloat16. Defaults to False.
@@ -342,9 +341,6 @@ def train(
         verbose (bool): Show MMEngine's log. Defaults to False.
         hooks (Sequence[mmengine.hooks.Hook]): Further ones. Defaults to ().
 
-    Returns:
-        Trained: ``work_dir, checkpoint, report``.
-
     Raises:
         UserError: If the config describes no training, a run is in the work
             dir, or what is asked for does not fit.
@@ -357,26 +353,13 @@ def train(
     from mssl_plugins.training import TrainingRun
     from mssl_plugins.work_dir import last_checkpoint
 
-    def path(value: Optional[PathLike]) -> Optional[str]:
-        return None if value is None else os.fspath(value)
-
-    wishes = Wishes(epochs, batch_size, size, lr, path(segments), max_bad, min_size, 1, validate)
-    resume = 'auto' if resume is True else path(resume or None)
-    run = TrainingRun.prepare(
-        hooks,
-        verbose=verbose,
-        overwrite=overwrite,
-        config=os.fspath(config),
-        data=path(data),
-        work_dir=path(work_dir),
-        wishes=wishes,
-        load_from=path(load_from),
-        resume=resume,
-        amp=amp,
-        validate=validate,
-        seed=seed,
-        options=options,
-    )
+    files = dict(config=config, data=data, work_dir=work_dir, load_from=load_from)
+    files = {name: file if file is None else os.fspath(file) for name, file in files.items()}
+    segments = segments if segments is None else os.fspath(segments)
+    wishes = Wishes(epochs, batch_size, size, lr, segments, max_bad, min_size, 1, validate)
+    going_on = 'auto' if resume is True else os.fspath(resume) if resume else None
+    given = dict(resume=going_on, amp=amp, validate=validate, seed=seed, options=options)
+    run = TrainingRun.prepare(hooks, False, verbose, overwrite, wishes=wishes, **files, **given)
     run.train()
     folder = Path(run.cfg.work_dir).absolute()
     last, report = last_checkpoint(folder), folder / 'report.html'
