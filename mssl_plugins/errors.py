@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import re
+import select
 import sys
 import traceback
 from contextlib import redirect_stdout, suppress
@@ -172,6 +173,13 @@ def _ours(error: BaseException) -> bool:
     return bool(files) and Path(files[-1]).resolve().is_relative_to(PACKAGE)
 
 
+def _reader_left() -> bool:
+    """Whether stdout is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(flags & select.POLLERR for _, flags in poll.poll(0))
+
+
 def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = lambda: True) -> int:
     """Runs a tool; a user's mistake becomes one line on stderr.
 
@@ -182,14 +190,21 @@ def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = la
             that only those that this library raises itself.
 
     Returns:
-        int: The exit status: 0, 1 after a mistake, 130 if interrupted, that
-        of a :class:`Stopped`.
+        int: The exit status: 0, 1 after a mistake, 130 if interrupted, 141
+        if nobody reads the output any more, that of a :class:`Stopped`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name need not be UTF-8
             stream.reconfigure(errors='backslashreplace')
     try:
-        return body() or 0
+        status = body() or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        if not _reader_left():
+            raise  # another pipe, such as a worker's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` is no mistake
+        return 141
     except Stopped as stopped:
         if os.environ.get('RANK', '0') == '0':
             print(stopped, file=sys.stderr)

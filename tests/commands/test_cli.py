@@ -52,6 +52,19 @@ def test_list_as_json_and_as_table(run_python):
     assert all(any(line.startswith(e['name']) for line in table) for e in found)
 
 
+@pytest.mark.parametrize('arguments', [['list'], ['list', '--json']])
+def test_a_reader_that_leaves_is_no_error(arguments):
+    """`mssl_plugins list | head -1` ends without a word, whenever the text is written out."""
+    done = subprocess.Popen(
+        [sys.executable, '-m', 'mssl_plugins', *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    done.stdout.close()
+    assert (done.stderr.read(), done.wait()) == (b'', 141)
+
+
 def test_listing_needs_no_openmmlab(run_python, tmp_path):
     for name in ('mmengine', 'mmcv', 'mmpretrain', 'torch'):
         (tmp_path / f'{name}.py').write_text(
