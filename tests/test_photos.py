@@ -59,6 +59,13 @@ def trained(tmp_path, messy, name, *argv):
     )
 
 
+def own_figures(name):
+    kinds = dict(mixmask='mixed', maskco='boxes', mst='reconstructed', mae='reconstructed')
+    kinds['asl'] = 'reconstructed'
+    own = [kind for word, kind in kinds.items() if word in name]
+    return own + ['attention'] * ('vit' in name)
+
+
 @pytest.mark.parametrize('name', RECIPES)
 def test_every_recipe_trains_and_is_monitored(name, tmp_path, messy, segments):
     more = ['--segments', segments] if name.startswith('mask-guided') else []
@@ -70,6 +77,9 @@ def test_every_recipe_trains_and_is_monitored(name, tmp_path, messy, segments):
     assert [m['epoch'] for m in measured['measured']] == [0, 1]
     teacher = any(word in name for word in ('dino', 'mst')) and 'distill' not in name
     assert measured['branch'] == ('teacher' if teacher else 'student')
+    figures = measured['measured'][-1]['figures']
+    assert set(figures) == {'neighbors', 'components', *own_figures(name)}
+    assert all((tmp_path / 'run' / path).stat().st_size > 1000 for path in figures.values())
     state = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)['state_dict']
     assert all(torch.isfinite(v).all() for v in state.values() if v.is_floating_point())
     # quiet: what was found and chosen, and a line an epoch

@@ -1,10 +1,11 @@
 """What a masked network saw and what it made of it (MAE, Fig. 2; MST, section 10)."""
 
 import argparse
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
 from mssl_plugins.visualization.images import shown_segments, squares, whole_model
@@ -26,8 +27,8 @@ def picture(
     images: np.ndarray,
     masks: np.ndarray,
     predictions: np.ndarray,
+    plain: Optional[np.ndarray] = None,
     tile: int = 160,
-    restored: bool = False,
 ) -> np.ndarray:
     """One row an image: itself, what was seen, the prediction, both joined.
 
@@ -35,15 +36,16 @@ def picture(
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
         masks (np.ndarray): (N, H, W) bool, ``True`` = masked.
         predictions (np.ndarray): (N, H, W, 3) uint8 RGB; joined where masked.
+        plain (np.ndarray, optional): Where predictions of normalized pixels
+            got the true patch's mean and deviation, those without it; the
+            titles then say so. Defaults to None.
         tile (int): Longer side of a tile in px. Defaults to 160.
-        restored (bool): Whether predictions of normalized pixels got the true patch's mean
-            and deviation, which the titles then say. Defaults to False.
 
     Returns:
-        np.ndarray: One uint8 RGB picture.
+        np.ndarray: One uint8 RGB figure.
 
     Raises:
-        ValueError: If the three are not of one shape.
+        ValueError: If they are not of one shape.
     """
     if not images.shape == predictions.shape == (*masks.shape, 3):
         raise ValueError(
@@ -51,16 +53,43 @@ def picture(
             f'shape, got {images.shape}, {masks.shape}, {predictions.shape}'
         )
     rows = []
-    for image, mask, prediction in zip(images, masks[..., None], predictions):
+    for i, (image, mask, prediction) in enumerate(zip(images, masks[..., None], predictions)):
         seen = np.where(mask, np.uint8(128), image)
         rows.append([image, seen, prediction, np.where(mask, prediction, image)])
-    return sheet(rows, titles(restored), tile)
+        rows[-1] += [] if plain is None else [plain[i]]
+    return sheet(rows, titles(plain is not None), tile)
 
 
 def titles(restored: bool) -> List[str]:
     """Over the columns; says where predictions got what the network never gives."""
     given = ' (true mean, std)' if restored else ''
-    return ['image', 'seen', f'prediction{given}', f'joined{given}']
+    alone = ['prediction without them'] if restored else []
+    return ['image', 'seen', f'prediction{given}', f'joined{given}', *alone]
+
+
+def of_model(
+    model, images: np.ndarray, x: Tensor, samples: Optional[list], tile: int = 160
+) -> np.ndarray:
+    """The figure of a model that reconstructs.
+
+    Args:
+        model (nn.Module): MAE, MST or ASL.
+        images (np.ndarray): (N, H, W, 3) uint8 RGB.
+        x (Tensor): (N, 3, H, W), the same as the model gets them.
+        samples (list, optional): Of methods that take segments.
+        tile (int): Longer side of a tile in px. Defaults to 160.
+
+    Returns:
+        np.ndarray: One uint8 RGB figure.
+    """
+    plain = None
+    if getattr(model, 'norm_pix', False):
+        with torch.random.fork_rng():  # the same mask once more
+            plain, _ = model.reconstruct(x, samples, restore=False)
+        plain = denormalize(plain, model.data_preprocessor)
+    prediction, mask = model.reconstruct(x, samples)
+    made = denormalize(prediction, model.data_preprocessor)
+    return picture(images, mask[:, 0].cpu().numpy(), made, plain, tile)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -71,14 +100,5 @@ def run(args: argparse.Namespace) -> None:
     images = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
     torch.manual_seed(args.seed)
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
-    x = model.data_preprocessor(dict(inputs=[x]))['inputs']
-    prediction, mask = model.reconstruct(x, shown_segments(model, images))
-    save_image(
-        args.out,
-        picture(
-            images,
-            mask[:, 0].numpy(),
-            denormalize(prediction, model.data_preprocessor),
-            restored=getattr(model, 'norm_pix', False),
-        ),
-    )
+    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
+    save_image(args.out, of_model(model, images, x, shown_segments(model, images)))

@@ -161,10 +161,15 @@ def test_crops_of_views_differ_in_color():
 def test_reconstructions_say_that_they_got_the_true_mean():
     from mssl_plugins.visualization.reconstruction import picture, titles
 
-    assert titles(False)[2] == 'prediction' and titles(True)[2] == 'prediction (true mean, std)'
+    assert titles(False) == ['image', 'seen', 'prediction', 'joined']
+    assert titles(True)[2:] == [
+        'prediction (true mean, std)',
+        'joined (true mean, std)',
+        'prediction without them',
+    ]
     images, masks = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 32, 32), bool)
-    plain, given = (picture(images, masks, images, restored=r) for r in (False, True))
-    assert plain.shape == given.shape and (plain[:22] != given[:22]).any()
+    shown = picture(images, masks, images, plain=images + 77, tile=32)
+    assert shown.shape[1] == 5 * 38 + 6 and (shown[28:60, 6 + 4 * 38 : -6] == 77).all()
 
 
 def test_curves_of_a_killed_run(tmp_path, run_dirs):

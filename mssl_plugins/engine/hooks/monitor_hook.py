@@ -5,17 +5,23 @@ arXiv 2210.02885), alignment and uniformity (arXiv 2005.10242) and LiDAR (arXiv
 2312.04000), first of the initial weights, which are the baseline.
 """
 
+import io
 import json
 import time
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
+import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.visualization import LocalVisBackend
+from PIL import Image
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
 from mssl_plugins.datasets.sampler import SampleIndex
+from mssl_plugins.engine.figures import draw
 from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation.collapse import effective_rank, feature_std
 from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
@@ -55,6 +61,10 @@ class MonitorHook(Hook):
     ``monitor.json`` in the work dir keeps every measurement, the initial
     weights' as ``baseline``.  Training goes on as if the hook were not there.
 
+    Figures of :mod:`mssl_plugins.engine.figures` go into the run's
+    ``vis_data/figures``, to visualizer backends that take images, and with
+    their paths from the work dir on into ``monitor.json``.
+
     Args:
         images (dict): Config of a data loader, or dataset, of the held-out
             images under the test transform.
@@ -64,6 +74,7 @@ class MonitorHook(Hook):
             to 4 (ours; LiDAR's paper takes 50).
         interval (int): Epochs between measurements; the initial weights and
             the last epoch are always measured. Defaults to 1.
+        figures (bool): Draw figures at each measurement. Defaults to True.
         branch (str, optional): 'student' or 'teacher'. Defaults to None, see
             :func:`mssl_plugins.checkpoints.reader.default_branch`.
         pool (str): See :func:`mssl_plugins.models.readout.pool_output`.
@@ -87,6 +98,7 @@ class MonitorHook(Hook):
         views: dict,
         num_views: int = 4,
         interval: int = 1,
+        figures: bool = True,
         branch: Optional[str] = None,
         pool: str = 'auto',
         min_std: float = 0.1,
@@ -101,7 +113,7 @@ class MonitorHook(Hook):
             )
         self.images, self.views, self.num_views = images, views, num_views
         self.interval, self.branch, self.pool = interval, branch, pool
-        self.min_std, self.min_rank = min_std, min_rank
+        self.min_std, self.min_rank, self.figures = min_std, min_rank, figures
         self.width, self.count = 0, 0  # of the features, of the held-out images
         self.history: list = []
 
@@ -142,8 +154,8 @@ class MonitorHook(Hook):
         if done % self.interval == 0 or done == runner.max_epochs:
             self._measure(runner, done)
 
-    def measure(self, model) -> Dict[str, float]:
-        """The measures of a model, unitless, under their names."""
+    def measure(self, model) -> Tuple[Dict[str, float], Tensor]:
+        """The measures of a model, unitless, under their names; (N, D) features."""
         given = dict(pool=self.pool, branch=self.branch)
         features, _ = extract_features(model, self.images, **given)
         self.count, self.width = features.shape
@@ -155,12 +167,13 @@ class MonitorHook(Hook):
             alignment=alignment(views),
             uniformity=uniformity(features),
             lidar=lidar(views),
-        )
+        ), features
 
     def _measure(self, runner, epoch: int) -> None:
         begin = time.perf_counter()
-        result = self.measure(runner.model)
-        self.history.append(dict(epoch=epoch, iter=runner.iter, **result))
+        result, features = self.measure(runner.model)
+        entry = dict(epoch=epoch, iter=runner.iter, **result)
+        self.history.append(entry)
         first = self.history[0] if self.history[0]['epoch'] == 0 else None
         text = '  '.join(
             f'{name} {value:.3f}' + (f' ({first[name]:.3f})' if first and epoch else '')
@@ -176,6 +189,8 @@ class MonitorHook(Hook):
         )
         runner.message_hub.update_info('monitor', dict(result, iter=runner.iter))
         if is_main_process():
+            if self.figures:
+                entry['figures'] = self._draw(runner, epoch, features)
             write_atomically(
                 json.dumps(
                     dict(
@@ -195,3 +210,31 @@ class MonitorHook(Hook):
                 f'for every image: std {result["std"]:.3f} (warning below {self.min_std}), '
                 f'RankMe {result["rankme"]:.2f} (warning below {self.min_rank})'
             )
+
+    def _draw(self, runner, epoch: int, features: Tensor) -> Dict[str, str]:
+        """Draws and shows the figures; their paths from the work dir on, by name."""
+        figures, absent = draw(
+            unwrap(runner.model),
+            self.branch,
+            self.images,
+            features,
+            runner.train_dataloader.dataset,
+        )
+        if epoch == 0:
+            for name, reason in absent.items():
+                runner.logger.info(f'no figure of {name}: {reason}')
+        folder, paths = Path(runner.log_dir) / 'vis_data' / 'figures', {}
+        for name, figure in figures.items():
+            path = folder / f'{name}_epoch_{epoch}.png'
+            write_atomically(_png(figure), path)
+            paths[name] = path.relative_to(runner.work_dir).as_posix()
+            for backend in runner.visualizer._vis_backends.values():
+                if not isinstance(backend, LocalVisBackend):  # it is on the disk already
+                    backend.add_image(f'monitor/{name}', figure, step=runner.iter)
+        return paths
+
+
+def _png(image: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, 'PNG')
+    return content.getvalue()

@@ -187,12 +187,19 @@ class MAE(SelfSupervisor):
 
     @torch.no_grad()
     def reconstruct(
-        self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[list] = None
+        self,
+        inputs: Union[Tensor, Sequence[Tensor]],
+        data_samples: Optional[list] = None,
+        restore: bool = True,
     ) -> Tuple[Tensor, Tensor]:
         """For figures: images with their masked patches predicted, and the mask.
 
-        Predictions of normalized pixels get the true patch's mean and
-        deviation back.
+        Args:
+            inputs (Tensor | Sequence[Tensor]): (B, 3, H, W), or a list of it.
+            data_samples (list, optional): Of methods that take segments.
+            restore (bool): Give predictions of normalized pixels the true
+                patch's mean and deviation back, which the network does not
+                know. Defaults to True.
 
         Returns:
             Tuple[Tensor, Tensor]: (B, 3, H, W), where unmasked the image
@@ -202,7 +209,7 @@ class MAE(SelfSupervisor):
         keep, masked = self.sample_mask(images)
         pixels = self.neck(self.encode(images, keep, data_samples), keep, masked)
         patches = upcast(patchify(images, self.patch))  # (B, L, p * p * 3)
-        if self.norm_pix:
+        if self.norm_pix and restore:
             var, mean = torch.var_mean(take(patches, masked), -1, keepdim=True)
             pixels = pixels * (var + 1e-6).sqrt() + mean
         index = masked.unsqueeze(-1)

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mssl_plugins.engine.hooks.monitor_hook import DrawnViews, MonitorHook
 
@@ -27,8 +29,12 @@ def folder(image_folder):
     return HOOK.format(folder=str(image_folder))
 
 
-def monitored(path):
-    return json.loads((path / 'monitor.json').read_text())
+def monitored(path, figures=False):
+    """What was measured; the figures' names hold the time of a run."""
+    found = json.loads((path / 'monitor.json').read_text())
+    for entry in () if figures else (found['baseline'], *found['measured']):
+        entry.pop('figures', None)
+    return found
 
 
 def test_measures_rise_from_a_baseline_and_survive_a_resume(tmp_path, tiny_config, train, folder):
@@ -42,6 +48,12 @@ def test_measures_rise_from_a_baseline_and_survive_a_resume(tmp_path, tiny_confi
         assert 0 <= entry['alignment'] <= 4 and entry['uniformity'] <= 0
         assert 1 <= entry['rankme'] <= 24 and entry['std'] > 0 and entry['lidar'] >= 1
     assert 'in brackets at initialization' in done.text
+    drawn = monitored(tmp_path / 'whole', figures=True)['measured']
+    for entry in drawn:  # MoCo with MixMask on a ResNet: no attention, no pixels, no boxes
+        assert sorted(entry['figures']) == ['components', 'mixed', 'neighbors']
+        for path in entry['figures'].values():
+            assert np.asarray(Image.open(tmp_path / 'whole' / path)).std() > 5
+    assert 'no figure of attention: the network has no class token' in done.text
     done = train(
         config,
         '--work-dir',

@@ -1,0 +1,209 @@
+"""What a network makes of held-out images while it trains, in figures.
+
+Nearest neighbors, the components of its patch features, what its class token
+attends to, and what its method does: mixed, reconstructed, or boxes.
+"""
+
+from typing import Callable, Dict, List, NamedTuple, Tuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from mssl_plugins.datasets.sampler import SampleIndex
+from mssl_plugins.evaluation.features import (
+    find_backbone_module,
+    frozen,
+    make_loader,
+    preserved_rng,
+)
+from mssl_plugins.evaluation.neighbors import nearest_images
+from mssl_plugins.evaluation.patch_maps import colors_of, patch_maps
+from mssl_plugins.visualization import reconstruction
+from mssl_plugins.visualization.attention import overlay
+from mssl_plugins.visualization.boxes import draw_boxes
+from mssl_plugins.visualization.canvas import denormalize, sheet
+
+IMAGES, NEIGHBORS, TILE = 6, 5, 112  # rows, columns of the gallery, px
+
+
+class Looked(NamedTuple):
+    """A model and the held-out images that it looks at.
+
+    Attributes:
+        model (nn.Module): A pre-training model, in evaluation mode.
+        branch (str): 'student' or 'teacher'.
+        images (Tensor): (B, 3, H, W) uint8.
+        inputs (Tensor): The same, as the backbone gets them.
+        samples (list, optional): Data samples, of methods that take segments.
+    """
+
+    model: nn.Module
+    branch: str
+    images: Tensor
+    inputs: Tensor
+    samples: list
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(B, H, W, 3) uint8 RGB."""
+        return as_arrays(self.images)
+
+
+def as_arrays(images: Tensor) -> np.ndarray:
+    """(B, 3, H, W) -> (B, H, W, 3)."""
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _first(inputs) -> Tensor:
+    return inputs[0] if isinstance(inputs, (list, tuple)) else inputs
+
+
+def look(model: nn.Module, branch: str, loader: DataLoader) -> Looked:
+    """The images that figures show: evenly spread over the set, always the same ones."""
+    batch = next(iter(make_loader(loader, spread(len(loader.dataset)))))
+    images = torch.as_tensor(_first(batch['inputs']))
+    ready = model.data_preprocessor(batch, False)
+    return Looked(model, branch, images, _first(ready['inputs']), ready.get('data_samples'))
+
+
+def spread(total: int) -> List[int]:
+    """Numbers of at most IMAGES of so many images."""
+    return np.linspace(0, total - 1, min(IMAGES, total)).round().astype(int).tolist()
+
+
+def gallery(dataset: Dataset, features: Tensor) -> np.ndarray:
+    """One row an image: itself, and the images with the most similar features.
+
+    Args:
+        dataset (Dataset): N images of one size.
+        features (Tensor): (N, D).
+    """
+    queries = spread(len(dataset))
+    cosines, found = nearest_images(features, queries, min(NEIGHBORS, len(dataset) - 1))
+    rows = []
+    for query, others in zip(queries, found.tolist()):
+        row = [_first(dataset[i]['inputs']) for i in (query, *others)]
+        rows.append(list(as_arrays(torch.stack(row))))
+    means = cosines.mean(0).tolist()
+    titles = ['image', *(f'{i + 1}: mean cosine {mean:.2f}' for i, mean in enumerate(means))]
+    return sheet(rows, titles, TILE)
+
+
+def components(looked: Looked) -> np.ndarray:
+    """One row an image: itself, and the first three components of its patches in color."""
+    backbone = find_backbone_module(looked.model, looked.branch)
+    maps = list(patch_maps(looked.model, looked.images, backbone))
+    rows = []
+    for image, whole, part in zip(looked.shown, colors_of(maps, False), colors_of(maps)):
+        size = image.shape[1::-1]
+        painted = [
+            cv2.resize(colors.numpy(), size, interpolation=cv2.INTER_NEAREST)
+            for colors in (whole, part)
+        ]
+        rows.append([image, *painted])
+    return sheet(rows, ['image', 'PCA of patches', 'of the foreground'], TILE)
+
+
+def attention(looked: Looked) -> np.ndarray:
+    """One row an image: itself, and the class token's attention, its mean over heads.
+
+    Raises:
+        ValueError: For a network without a class token.
+    """
+    backbone = find_backbone_module(looked.model, looked.branch)
+    if getattr(backbone, 'cls_token', None) is None:
+        raise ValueError('the network has no class token')
+    maps = backbone.forward_tokens(looked.inputs, return_attention=True)[1].mean(1)
+    grid = [side // backbone.patch_size for side in looked.inputs.shape[2:]]
+    maps = maps.unflatten(1, grid).float().cpu().numpy()
+    rows = [[image, overlay(image, part)] for image, part in zip(looked.shown, maps)]
+    return sheet(rows, ['image', 'attention'], TILE)
+
+
+def mixed(looked: Looked) -> np.ndarray:
+    """One row an image: itself, its partner, and the two mixed.
+
+    Raises:
+        ValueError: For a method that mixes nothing.
+    """
+    if getattr(looked.model, 'mixing', None) is None:
+        raise ValueError('the method mixes no images')
+    drawn = looked.model.mixing(looked.inputs)
+    joined = [denormalize(part.images, looked.model.data_preprocessor) for part in drawn]
+    rows = []
+    for i, image in enumerate(looked.shown):
+        rows.append([image])
+        for part, images in zip(drawn, joined):
+            rows[-1] += [looked.shown[int(part.partner[i])], images[i]]
+    titles = [title for part in drawn for title in ('partner', f'{part.name}, {part.lam:.2f}')]
+    return sheet(rows, ['image', *titles], TILE)
+
+
+def reconstructed(looked: Looked) -> np.ndarray:
+    """One row an image: itself, what of it is seen, and the prediction.
+
+    Raises:
+        ValueError: For a method that predicts no pixels.
+    """
+    if not hasattr(looked.model, 'reconstruct'):
+        raise ValueError('the method predicts no pixels')
+    return reconstruction.of_model(looked.model, looked.shown, looked.inputs, looked.samples, TILE)
+
+
+def boxes(dataset: Dataset) -> np.ndarray:
+    """MaskCo's two views of images that are trained on, with their boxes.
+
+    Raises:
+        ValueError: For a method without boxes.
+    """
+    rows = []
+    for i in spread(len(dataset))[:3]:
+        sample = dataset[SampleIndex(i, seed=0, epoch=0)]
+        known = sample['data_samples']
+        if getattr(known, 'masked_box', None) is None:
+            raise ValueError('the method has no boxes')
+        views = as_arrays(torch.stack(list(sample['inputs'])))
+        rows.append(
+            draw_boxes(list(views), np.asarray(known.masked_box), known.key_boxes, 2 * TILE)
+        )
+    return np.concatenate(rows)
+
+
+def draw(
+    model: nn.Module, branch: str, loader: DataLoader, features: Tensor, trained_on: Dataset
+) -> Tuple[Dict[str, np.ndarray], Dict[str, str]]:
+    """Every figure that a method has.
+
+    Args:
+        model (nn.Module): A pre-training model, not wrapped; left as it is,
+            the random generators too.
+        branch (str): 'student' or 'teacher'.
+        loader (DataLoader): Of N held-out images under the test transform.
+        features (Tensor): (N, D), of these.
+        trained_on (Dataset): With the training's own transform.
+
+    Returns:
+        tuple[dict[str, np.ndarray], dict[str, str]]: uint8 RGB figures by
+        name, and why others are not drawn.
+    """
+    figures, absent = {}, {}
+    with preserved_rng(), frozen(model):
+        torch.manual_seed(0)  # the same masks at every measurement
+        looked = look(model, branch, loader)
+        kinds: Dict[str, Callable[[], np.ndarray]] = dict(
+            neighbors=lambda: gallery(loader.dataset, features),
+            components=lambda: components(looked),
+            attention=lambda: attention(looked),
+            mixed=lambda: mixed(looked),
+            reconstructed=lambda: reconstructed(looked),
+            boxes=lambda: boxes(trained_on),
+        )
+        for name, kind in kinds.items():
+            try:
+                figures[name] = kind()
+            except ValueError as error:  # not every method has each
+                absent[name] = str(error)
+    return figures, absent
