@@ -82,7 +82,7 @@ def test_table_1(name):
     assert [(v.get('num', 1), v.size) for v in views] == [(1, 224), (1, 224), (8, 96)]
     # our choices
     assert epochs == 300 and cfg.model.backbone.patch_size == 16
-    assert cfg.model.backbone.arch == 'deit-small'
+    assert cfg.model.backbone.arch == 'deit-small' and cfg.model.head.norm_last_layer
     assert cfg.default_hooks.last_layer.names == 'head.last_layer'
 
 

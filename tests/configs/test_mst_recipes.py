@@ -82,6 +82,8 @@ def test_section7_and_recipe(file):
         256,
         65536,
     )
+    # DINO's 300-epoch command frees the prototypes' gain; MST prints nothing: 1, our choice
+    assert head.norm_last_layer == (file.stem != 'dino_vit-s16_16xb64-coslr-300e_in1k')
     assert hooks.last_layer.type == 'mssl_plugins.FreezeHook'
     assert (hooks.last_layer.names, hooks.last_layer.length) == ('head.last_layer', 1)
     assert hooks.clip == dict(type='mssl_plugins.ClipEachHook', max_norm=3.0)
