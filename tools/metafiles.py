@@ -33,6 +33,14 @@ COLLECTIONS = dict(
         ['ViT', 'ResNet'],
         'dino',
     ),
+    ibot=(
+        'iBOT',
+        'iBOT: Image BERT Pre-Training with Online Tokenizer',
+        'https://arxiv.org/abs/2111.07832',
+        ['AdamW', 'Cosine annealing', 'Multi-crop'],
+        ['ViT'],
+        'ibot',
+    ),
     mae=(
         'MAE',
         'Masked Autoencoders Are Scalable Vision Learners',

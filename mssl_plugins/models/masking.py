@@ -7,7 +7,7 @@ device.  What takes the place of the masked is in
 """
 
 import math
-from typing import Optional, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -22,13 +22,52 @@ def generator() -> np.random.Generator:
     return np.random.default_rng(int(torch.randint(2**62, (1,))))
 
 
+def draw_blocks(
+    shape: Tuple[int, int], target: float, least: float, rng: np.random.Generator, tries: int = 10
+) -> np.ndarray:
+    """Rectangles of cells, added until ``target`` cells are covered or none fits.
+
+    BEiT (arXiv 2106.08254), Algorithm 1: area uniform between ``least`` and
+    what remains, aspect log-uniform in [0.3, 1 / 0.3], both sides shorter than
+    the grid, at least one and at most the remaining number of new cells.
+
+    Args:
+        shape (tuple[int, int]): Rows and columns.
+        target (float): Cells to be covered.
+        least (float): Area of a block aimed at.
+        rng (np.random.Generator): Source of randomness.
+        tries (int): Attempts to place one block. Defaults to 10.
+
+    Returns:
+        np.ndarray: (rows, columns) bool, ``True`` = covered.
+    """
+    covered = np.zeros(shape, dtype=bool)
+    log_aspect = math.log(0.3)
+    remaining, fits = target, True
+    while remaining > 0 and fits:
+        fits = False
+        for _ in range(tries):
+            area = rng.uniform(min(least, remaining), max(least, remaining))
+            aspect = math.exp(rng.uniform(log_aspect, -log_aspect))
+            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if not (0 < h < shape[0] and 0 < w < shape[1]):
+                continue
+            top, left = rng.integers(shape[0] - h + 1), rng.integers(shape[1] - w + 1)
+            block = covered[top : top + h, left : left + w]  # a view
+            new = block.size - int(block.sum())
+            if 1 <= new <= remaining:
+                remaining -= new
+                block[:] = True
+                fits = True
+                break
+    return covered
+
+
 def block_grid(grid: int, ratio: float, rng: np.random.Generator, tries: int = 10) -> np.ndarray:
     """Block pattern of MixMask: rectangles of *unmasked* cells.
 
-    Blocks are added until ``int(ratio * grid**2)`` cells are unmasked or no
-    block fits: area uniform in [4, remaining], aspect log-uniform in
-    [0.3, 1 / 0.3], both sides shorter than the grid, at least one and at most
-    ``remaining`` new cells.  Behaviour of the authors' published code.
+    :func:`draw_blocks` of 4 cells or more until ``int(ratio * grid**2)`` cells
+    are unmasked. Behaviour of the authors' published code.
 
     Args:
         grid (int): Cells a side, at least 3.
@@ -39,26 +78,7 @@ def block_grid(grid: int, ratio: float, rng: np.random.Generator, tries: int = 1
     Returns:
         np.ndarray: (grid, grid) bool, ``True`` = masked.
     """
-    target = int(ratio * grid**2)
-    masked = np.ones((grid, grid), dtype=bool)
-    log_aspect = math.log(0.3)
-    remaining, fits = target, True
-    while remaining > 0 and fits:
-        fits = False
-        for _ in range(tries):
-            area = rng.uniform(min(4, remaining), max(4, remaining))
-            aspect = math.exp(rng.uniform(log_aspect, -log_aspect))
-            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if not (0 < h < grid and 0 < w < grid):
-                continue
-            top, left = rng.integers(grid - h + 1), rng.integers(grid - w + 1)
-            block = masked[top : top + h, left : left + w]  # a view
-            if 1 <= block.sum() <= remaining:
-                remaining -= int(block.sum())
-                block[:] = False
-                fits = True
-                break
-    return masked
+    return ~draw_blocks((grid, grid), int(ratio * grid**2), 4, rng, tries)
 
 
 def discrete_grid(grid: int, ratio: float, rng: np.random.Generator) -> np.ndarray:
@@ -174,6 +194,50 @@ def token_indices(chosen: Tensor, count: int) -> Tensor:
         not be waited for.
     """
     return chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
+
+
+MIM_STRATEGIES = ('block', 'random', 'attention_low', 'attention_high')
+
+
+def mim_mask(
+    strategy: str,
+    ratios: Sequence[float],
+    grid: Tuple[int, int],
+    attention: Optional[Tensor] = None,
+) -> Tensor:
+    """Token masks with a ratio for each image (iBOT, arXiv 2111.07832, section 3).
+
+    Args:
+        strategy (str): ``'block'`` (the paper: BEiT's rectangles of
+            ``(min(rows, columns) // 3)**2`` patches or more), ``'random'``
+            (patches by themselves, ``int(r L)``), ``'attention_low'`` or
+            ``'attention_high'`` (the ``int(r L)`` patches of least or most
+            attention, MST's order).
+        ratios (Sequence[float]): r of each of B images, in [0, 1].
+        grid (tuple[int, int]): Rows and columns of patches, L in all.
+        attention (Tensor, optional): (B, L), of [CLS] to the patches; for
+            those two strategies.
+
+    Returns:
+        Tensor: (B, L) bool on the CPU, or where ``attention`` is; ``True`` =
+        masked.
+
+    Raises:
+        ValueError: Unknown strategy.
+    """
+    if strategy not in MIM_STRATEGIES:
+        raise unknown(strategy, MIM_STRATEGIES, 'mask strategy')
+    cells = grid[0] * grid[1]
+    if strategy == 'block':
+        rng, least = generator(), (min(grid) // 3) ** 2
+        masks = [draw_blocks(grid, r * cells, least, rng) for r in ratios]
+        return torch.from_numpy(np.stack(masks)).flatten(1)
+    if strategy == 'random':
+        attention = torch.rand(len(ratios), cells)
+    order = attention.argsort(dim=1, descending=strategy == 'attention_high', stable=True)
+    counts = torch.tensor([int(r * cells) for r in ratios], device=order.device)
+    ranks = torch.arange(cells, device=order.device).expand_as(order)
+    return torch.zeros_like(order, dtype=torch.bool).scatter_(1, order, ranks < counts[:, None])
 
 
 STRATEGIES = ('attention_low', 'attention_high', 'random', 'none')

@@ -120,6 +120,13 @@ class DINOHead(nn.Module):
         Returns:
             Tensor: (V * B, K).
         """
+        return self.last_layer(self.vectors(x, views, stat_views))
+
+    def vectors(self, x: Tensor, views: int = 1, stat_views: Optional[int] = None) -> Tensor:
+        """Unit vectors before the prototypes, (V * B, bottleneck_channels), at least float32.
+
+        Arguments as of :meth:`forward`.
+        """
         stat_views = views if stat_views is None else stat_views
         for layer in self.mlp:
             if isinstance(layer, _BatchNorm):
@@ -130,4 +137,4 @@ class DINOHead(nn.Module):
                 x = torch.cat(seen)
             else:
                 x = layer(x)
-        return self.last_layer(unit(upcast(x)))
+        return unit(upcast(x))

@@ -3,6 +3,7 @@
 from mssl_plugins.models.selfsup.asl import ASL
 from mssl_plugins.models.selfsup.byol import BYOL
 from mssl_plugins.models.selfsup.dino import DINO
+from mssl_plugins.models.selfsup.ibot import IBOT
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.models.selfsup.mask_guided import MaskGuidedDINO, MaskGuidedMAE, MaskGuidedMST
 from mssl_plugins.models.selfsup.mask_guided_distill import (
@@ -20,6 +21,7 @@ __all__ = [
     'ASL',
     'BYOL',
     'DINO',
+    'IBOT',
     'MAE',
     'MST',
     'MaskCo',
