@@ -565,6 +565,61 @@ def test_trains_and_is_scored(scenes, pretrained, name, family, figures, options
     assert 'bbox' not in figures[0] or 'DONE' in text  # pycocotools' own words
 
 
+def test_a_linear_probe_moves_nothing_but_its_head(scenes, pretrained):
+    name = 'linear_vit-mini_1xb4-200i_scenes-seg'
+    work = scenes / name
+    status, text = train(
+        scenes,
+        name,
+        '--work-dir',
+        work,
+        '--cfg-options',
+        *SHORT,
+        f'default_hooks.backbone.checkpoint={pretrained["vit"]}',
+    )
+    assert status == 0, text[-3000:]
+    before = torch.load(pretrained['vit'], weights_only=True)['state_dict']
+    assert f'{len(before)} keys matched, 0 missing, 0 unexpected' in text
+    found = scalars(work)
+    assert np.isfinite(found['loss']) and 0 <= found['mIoU'] <= 100
+    state = torch.load(work / 'iter_3.pth', weights_only=True)['state_dict']
+    assert all(torch.equal(state[key], value) for key, value in before.items())
+    rest = {k for k in state if not k.startswith('backbone.')}
+    assert rest == {
+        *(f'neck.norm.{k}' for k in ('weight', 'bias', 'running_mean', 'running_var')),
+        'neck.norm.num_batches_tracked',
+        'decode_head.conv_seg.weight',
+        'decode_head.conv_seg.bias',
+    }
+    assert (
+        int(state['neck.norm.num_batches_tracked']) == 3 and state['neck.norm.running_mean'].any()
+    )
+
+    # the trained network's logits are the formula of the last block's normed tokens
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, DefaultScope
+
+    cfg = Config.fromfile(ROOT / f'configs/benchmarks/segmentation/{name}.py')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    model.load_state_dict(state)
+    model.train(False)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        logits = model.decode_head(model.extract_feat(x))
+        tokens = model.backbone.forward_tokens(x)[0, 1:].double()
+    get = {k: v.double() for k, v in state.items()}
+    for i in (0, 17, 255):
+        z = (tokens[i] - get['neck.norm.running_mean']) / (
+            get['neck.norm.running_var'] + 1e-5
+        ) ** 0.5
+        z = z * get['neck.norm.weight'] + get['neck.norm.bias']
+        wanted = (
+            get['decode_head.conv_seg.weight'][:, :, 0, 0] @ z + get['decode_head.conv_seg.bias']
+        )
+        assert (logits[0, :, i // 16, i % 16] - wanted).abs().max() < 1e-4
+
+
 def test_a_run_stops_at_the_wrong_checkpoint(scenes, pretrained):
     status, text = train(
         scenes,

@@ -106,6 +106,7 @@ DATA = {
     'own, label maps': "The user's images",
     'photos': "The user's images",
     'scenes': 'Embedded scenes',
+    'voc2012': 'Pascal VOC 2012',
     'tiny_imagenet': 'Tiny-ImageNet',
     'tiny_imagenet_20c': 'Tiny-ImageNet (20 classes)',
     'voc0712': 'PASCAL VOC 2007 and 2012',

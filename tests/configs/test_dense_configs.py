@@ -339,3 +339,37 @@ def test_page_names_every_config_and_links_exist(folder):
         assert '://' in target or (page.parent / target).exists(), target
     for word in re.findall(r'(?:configs|tools)/[\w./-]+\.py', text):
         assert (ROOT / word).exists(), word
+
+
+# ------------------------------------------------------------ DINOv2's probe
+LINEAR = [p for p in PATHS if p.stem.startswith('linear_') and '40k' in p.stem]
+
+
+@pytest.mark.parametrize('path', LINEAR, ids=lambda p: p.stem)
+def test_the_linear_head_is_dinov2s(path, monkeypatch):
+    """AdamW 1e-3, decay 1e-4, batch 16, 40k, warm-up 1500, linear to 0; nothing else moves."""
+    cfg = Config.fromfile(path)
+    model = build(cfg, monkeypatch)
+    moving = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert moving == {
+        'neck.norm.weight',
+        'neck.norm.bias',
+        'decode_head.conv_seg.weight',
+        'decode_head.conv_seg.bias',
+    }
+    assert model.decode_head.conv_seg.kernel_size == (1, 1)
+    assert not list(model.decode_head.convs.parameters()) and model.decode_head.dropout is None
+    width = dict(vits16=384, vitb16=768)
+    name = path.stem.split('_')[1].replace('-', '')
+    assert model.neck.norm.num_features == width.get(name, 2048)
+    assert model.neck.norm.num_features == model.decode_head.conv_seg.in_channels
+    classes = dict(ade20k=150, voc2012=21).get(path.stem.rsplit('_', 1)[1], 2)
+    assert model.decode_head.conv_seg.out_channels == classes
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-3, 1e-4)
+    warm, poly = cfg.param_scheduler
+    assert (warm.start_factor, warm.end, poly.begin, poly.end) == (1e-6, 1500, 1500, 40000)
+    assert (poly.power, poly.eta_min, cfg.train_cfg.max_iters) == (1.0, 0.0, 40000)
+    assert cfg.train_dataloader.batch_size == 2 and cfg.auto_scale_lr.base_batch_size == 16
+    assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
+    assert len(LINEAR) == 9

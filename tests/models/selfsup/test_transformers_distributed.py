@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from helpers.forked import Training, server
 from helpers.runs import losses as logged
+from mssl_plugins.models.selfsup.ibot import IBOT
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.registry import MODELS
 
@@ -48,6 +49,7 @@ METHODS = dict(
     MST=dict(
         backbone=dict(PLAIN, mask_token=True), head=HEAD, neck=dict(PIXELS, use_bn=False), q=0.25
     ),
+    IBOT=dict(backbone=dict(PLAIN, mask_token=True), head=HEAD),
     MaskGuidedDINO=dict(backbone=GUIDED, head=HEAD),
     MaskGuidedDINODistill=dict(
         backbone=PLAIN, head=HEAD, teacher=dict(TEACHER, checkpoint='{folder}/MaskGuidedDINO.pth')
@@ -64,6 +66,7 @@ METHODS = dict(
         backbone=PLAIN, teacher=dict(TEACHER, checkpoint='{folder}/MaskGuidedMAE.pth')
     ),
 )
+EMA_TEACHERS = ('DINO', 'IBOT', 'MST', 'MaskGuidedDINO')
 SINGLE = tuple(name for name in METHODS if 'MAE' in name or name == 'ASL')  # one view
 
 
@@ -118,6 +121,9 @@ def optimise(name, model, wrapped, rows):
             torch.manual_seed(step)
             kept, masked = MAE.sample_mask(model, torch.empty(GLOBAL, 0))
             model.sample_mask = lambda images: (kept[rows], masked[rows])
+        if isinstance(model, IBOT):
+            whole = torch.rand(2, GLOBAL, 16, generator=torch.Generator().manual_seed(step)) < 0.3
+            model.sample_mask = lambda views, teacher: whole[:, rows].flatten(0, 1)
         values = wrapped(*batch(name, step, rows), mode='loss')
         loss = sum(v for k, v in values.items() if 'loss' in k)
         optimizer.zero_grad()
@@ -169,7 +175,7 @@ def test_two_processes_equal_one(name, folder, both):
         assert torch.allclose(value.double(), both[name]['state'][key].double(), atol=1e-9), key
     moved = {k.split('.')[0] for k, v in state.items() if not torch.equal(v, start[k])}
     assert 'backbone' in moved and ('criterion' in moved) == ('teacher' in moved) == (
-        name in ('DINO', 'MST', 'MaskGuidedDINO')
+        name in EMA_TEACHERS
     )
 
 
@@ -218,7 +224,7 @@ def test_resumed_run_equals_the_undisturbed_one(name, folder, tmp_path):
         if name in SINGLE
         else [dict(size=16, num=2, scale=(0.5, 1.0)), dict(size=8, scale=(0.2, 0.5))]
     )
-    hooks = (EMA if name in ('DINO', 'MST', 'MaskGuidedDINO') else '') + (
+    hooks = (EMA if name in EMA_TEACHERS else '') + (
         FROZEN if name.startswith('MaskGuided') and 'teacher' not in model else ''
     )
     path = tmp_path / 'run.py'
@@ -242,4 +248,4 @@ def test_resumed_run_equals_the_undisturbed_one(name, folder, tmp_path):
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
     kinds = {key.split('.')[0] for key in ends[0]}
-    assert ('criterion' in kinds) == (name in ('DINO', 'MST', 'MaskGuidedDINO'))
+    assert ('criterion' in kinds) == (name in EMA_TEACHERS)

@@ -1,0 +1,26 @@
+# a folder of your own with label maps: DINOv2's linear head on a frozen ViT-S, 40k iterations
+# Command: OWN_DATA=FOLDER OWN_CLASSES=road,tree python tools/train.py
+#          configs/benchmarks/segmentation/linear_vit-s16_8xb2-40k_own-masks.py
+#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
+_base_ = [
+    '../../_base_/dense/linear_vits16.py',
+    '../../_base_/dense/own_masks.py',
+    '../../_base_/dense/runtime_mmseg.py',
+]
+catalogue = dict(
+    method='segmentation',
+    base='linear',
+    data='own, label maps',
+    epochs=31,
+    iterations=40000,
+    paper='DINOv2 (arXiv 2304.07193), section 7.4',
+    expected='depends on your images',
+    cost='depends on your images',
+)
+
+model = dict(decode_head=dict(num_classes=len(_base_.classes)))
+train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=10000)
+)
