@@ -28,5 +28,5 @@ def listing() -> str:
     lines = []
     for name, p in PROTOCOLS.items():
         whom = ' and '.join('ViT' if f == 'vit' else 'ResNet' for f in p.configs)
-        lines.append(f'{name:18}{p.title} ({p.source}); {whom}')
+        lines.append(f'{name:<20}{p.title} ({p.source}); {whom}')
     return '\n'.join(lines)

@@ -142,6 +142,14 @@ CLAIMS = (
         'phase2-plain',
     ),
 )
+DINO_NOTES = """
+Segments first, of all images (MSSL_DATA is the folder of packed images):
+
+    python tools/make_segments.py $MSSL_DATA/tiny_imagenet_20c_train.npz data/segments/tiny_imagenet_20c --generator felzenszwalb
+    python tools/make_segments.py $MSSL_DATA/tiny_imagenet_20c_val.npz data/segments/tiny_imagenet_20c_val --generator felzenszwalb
+
+The bias is frozen for a third of the training, 100 of 300 epochs as in the supplement (A.1).
+"""  # noqa: E501
 DINO = {
     'dino': 'dino',
     'init-0': 'mask-guided_dino',
@@ -228,5 +236,6 @@ SIZES = dict(
         prepare=prepare_dino,
         minutes=10,
         device='cuda',
+        notes=DINO_NOTES,
     ),
 )
