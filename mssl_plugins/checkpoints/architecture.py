@@ -93,7 +93,7 @@ def read_hf_config(path: Path) -> Optional[dict]:
         config = json.loads((path.parent / 'config.json').read_text())
     except (OSError, ValueError):
         return None
-    if config.get('model_type') == 'vit':
+    if config.get('model_type') in ('vit', 'dinov2'):
         return dict(
             type='VisionTransformer',
             arch=dict(num_heads=config['num_attention_heads']),

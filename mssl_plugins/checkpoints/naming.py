@@ -66,6 +66,17 @@ HF_VIT: Table = [
     ('encoder.layer.{}.output.dense.', 'layers.{}.ffn.layers.1.'),
     ('layernorm.', 'ln1.'),
 ]
+HF_DINOV2: Table = [
+    *HF_VIT[:3],
+    ('encoder.layer.{}.norm1.', 'layers.{}.ln1.'),
+    *HF_VIT[4:6],
+    ('encoder.layer.{}.layer_scale1.lambda1', 'layers.{}.attn.gamma1.weight'),
+    ('encoder.layer.{}.norm2.', 'layers.{}.ln2.'),
+    ('encoder.layer.{}.mlp.fc1.', 'layers.{}.ffn.layers.0.0.'),
+    ('encoder.layer.{}.mlp.fc2.', 'layers.{}.ffn.layers.1.'),
+    ('encoder.layer.{}.layer_scale2.lambda1', 'layers.{}.ffn.gamma2.weight'),
+    ('layernorm.', 'ln1.'),
+]
 RESNET: Table = [
     ('conv1.', 'conv1.'),
     ('bn1.', 'bn1.'),
@@ -105,8 +116,8 @@ class Naming(NamedTuple):
     """How a library names a backbone's weights.
 
     Attributes:
-        signature (str): A key that no other naming has; every such backbone
-            has it.
+        signature (str): A key that every such backbone has, and none of the
+            namings before it.
         table (list): (theirs, ours); None for MMPretrain's own.
         title (str): For messages.
     """
@@ -121,6 +132,9 @@ NAMINGS = dict(
         mmpretrain=Naming('layers.0.attn.qkv.weight', None, "MMPretrain's ViT"),
         timm=Naming('blocks.0.attn.qkv.weight', VIT, "timm's ViT, which DINO and MAE name alike"),
         mmseg=Naming('layers.0.attn.attn.in_proj_weight', MMSEG_VIT, "MMSegmentation's ViT"),
+        hf_dinov2=Naming(
+            'encoder.layer.0.layer_scale1.lambda1', HF_DINOV2, "Hugging Face's Dinov2Model"
+        ),
         hf=Naming(
             'encoder.layer.0.attention.attention.query.weight', HF_VIT, "Hugging Face's ViTModel"
         ),
@@ -141,9 +155,31 @@ NAMINGS = dict(
     ),
 )
 
+# Who keeps query, key and value apart.
+APART = (('vit', 'hf'), ('vit', 'hf_dinov2'))
+# Parts of DINOv2 and DINOv3 that no ViT here has: a pattern of their keys in
+# timm, Hugging Face and their own code, what it is, and what to take instead.
+NEWER = (
+    (
+        r'(.*\.)?(reg_token|register_tokens)$',
+        'register tokens',
+        'take the weights without registers (vit_*_patch14_dinov2, dinov2-small, -base, -large)',
+    ),
+    (
+        r'.*\.mlp\.(w12|w3|weights_in|weights_out|gate_proj|fc1_g)\.',
+        'a SwiGLU MLP',
+        'take the small, base or large network, whose MLP is plain',
+    ),
+    (
+        r'((.*\.)?rope(_embed)?\.|(model\.)?layer\.\d+\.attention\.|blocks\.\d+\.gamma_1)',
+        'rotary position embeddings (RoPE)',
+        'take DINOv2 instead of DINOv3',
+    ),
+)
+
 # What stands before a backbone's keys in whole models of other libraries, and
 # what of them is no backbone.
-WRAPPERS = ('', 'vit.', 'resnet.', 'bottom_up.', 'timm_model.')
+WRAPPERS = ('', 'vit.', 'dinov2.', 'resnet.', 'bottom_up.', 'timm_model.')
 OTHER_PARTS = (
     'head.',
     'heads.',
@@ -229,6 +265,7 @@ def recognise(keys: Iterable[str]) -> Tuple[str, str, str]:
             for name, naming in namings.items():
                 if wrapper + naming.signature in keys:
                     return family, name, wrapper
+    refuse_newer(keys)
     known = ', '.join(n.title for namings in NAMINGS.values() for n in namings.values())
     raise ValueError(
         f'no ViT and no ResNet: the keys are {", ".join(sorted(keys)[:5])}, ...; known are {known}'
@@ -248,16 +285,34 @@ def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 
     Raises:
         ValueError: If they are no known library's, or of a part that
-            MMPretrain's backbones lack (registers, attention pooling).
+            MMPretrain's backbones lack (registers, SwiGLU, RoPE, attention
+            pooling).
     """
+    refuse_newer(state_dict)
     family, name, wrapper = recognise(state_dict)
     body = _body({k[len(wrapper) :]: v for k, v in state_dict.items() if k.startswith(wrapper)})
     naming = NAMINGS[family][name]
     if naming.table is None:
         return body
-    if (family, name) == ('vit', 'hf'):
+    if (family, name) in APART:
         body = _join(body)
     return _rename(body, naming.table, f'{naming.title} that mmpretrain has too')
+
+
+def refuse_newer(keys: Iterable[str]) -> None:
+    """Says plainly which part of a network no ViT here has.
+
+    Raises:
+        ValueError: If there is one: registers, SwiGLU, RoPE.
+    """
+    found = [
+        (what, instead, next(key for key in keys if re.match(pattern, key)))
+        for pattern, what, instead in NEWER
+        if any(re.match(pattern, key) for key in keys)
+    ]
+    if found:
+        parts = ' and '.join(f'{what} ({key})' for what, _, key in found)
+        raise ValueError(f'the weights have {parts}, which no ViT here has: {found[-1][1]}')
 
 
 def from_ours(state_dict: Mapping[str, Tensor], family: str, name: str) -> Dict[str, Tensor]:
@@ -285,7 +340,7 @@ def from_ours(state_dict: Mapping[str, Tensor], family: str, name: str) -> Dict[
         [(ours, theirs) for theirs, ours in naming.table],
         f'a plain {"ViT" if family == "vit" else "ResNet"} such as {naming.title}',
     )
-    return _split(renamed) if (family, name) == ('vit', 'hf') else renamed
+    return _split(renamed) if (family, name) in APART else renamed
 
 
 def for_backbone(state_dict: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:

@@ -53,7 +53,7 @@ def marked(shown: np.ndarray, grid: Tuple[int, int], row: int, column: int) -> n
     """An image with the frame of one of its (h, w) patches."""
     (height, width), (h, w) = shown.shape[:2], grid
     box = [column * width / w, row * height / h, (column + 1) * width / w, (row + 1) * height / h]
-    return draw_boxes(shown, [box], MARK)
+    return draw_boxes(shown, [box], MARK, 2 if min(height / h, width / w) >= 12 else 1)
 
 
 def figure(
