@@ -8,7 +8,7 @@ from helpers.paths import ROOT
 FILES = {p.stem: p for p in (ROOT / 'configs').glob('[a-z]*/*.py')}
 # what a config says of itself, names that its leaves inherit, how often the console speaks
 ASIDE = (
-    *('catalogue', 'load', 'load_test', 'decay', 'images', 'queries', 'small'),
+    *('catalogue', 'load', 'load_test', 'decay', 'images', 'queries', 'small', 'segment_knn'),
     'default_hooks.logger.interval',
 )
 SEGMENTS = tuple(
@@ -143,6 +143,6 @@ def test_a_variant_is_its_baseline_but_for_the_variant(variant, baseline, allowe
 def test_every_variant_is_held():
     """Names that no rule covers are baselines, or listed as without one."""
     covered = {param.values[0] for param in pairs()} | WITHOUT
-    bases = ('dino_', 'mae', 'maskco_', 'moco', 'simclr', 'byol', 'simsiam')
+    bases = ('dino_', 'ibot_', 'mae', 'maskco_', 'moco', 'simclr', 'byol', 'simsiam')
     assert [n for n in FILES if n not in covered and not n.startswith(bases)] == []
     assert all(param.values[1] in FILES for param in pairs())
