@@ -5,6 +5,7 @@ what ``python tools/train.py`` does, and can be killed like any process.
 """
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ class Outcome(NamedTuple):
 
 
 def _body(argv, log, folder, quiet=False):
+    assert 'helpers.warm' in sys.modules, 'the server has imported nothing: runs would take long'
     os.chdir(folder)
     with open(log, 'w') as f:
         os.dup2(f.fileno(), 1)
@@ -38,18 +40,16 @@ def _body(argv, log, folder, quiet=False):
 
 def server():
     """The context of the server, which has imported what takes long."""
-    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(
-        [
-            'mmpretrain',
-            'mssl_plugins.commands.train',
-            'mssl_plugins.models',
-            'mssl_plugins.datasets',
-            'mssl_plugins.engine',
-        ]
-    )
+    context.set_forkserver_preload(['helpers.warm'])
+    # The server takes no path from this process but by the environment, and
+    # leaves out in silence what it cannot import.
+    given = [
+        p for p in os.environ.get('PYTHONPATH', '').split(os.pathsep) if p not in ('', str(ROOT))
+    ]
+    os.environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), str(ROOT / 'tests'), *given])
+    multiprocessing.forkserver.ensure_running()
+    os.environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), *given])
     return context
 
 
