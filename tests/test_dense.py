@@ -15,23 +15,23 @@ pytest.importorskip('mmdet', reason='needs mmdet: the extra [dense]')
 pytest.importorskip('mmseg', reason='needs mmseg: the extra [dense]')
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
 
-from mmpretrain.models import ResNet  # noqa: E402
+from mmpretrain.models import ResNet
 
-from helpers.tools import tool  # noqa: E402
-from mssl_plugins.checkpoints.loading import load_backbone  # noqa: E402
-from mssl_plugins.datasets.dense_layouts import (  # noqa: E402
+from helpers.tools import tool
+from mssl_plugins.checkpoints.loading import load_backbone
+from mssl_plugins.datasets.dense_layouts import (
     MIN_BOX_SIDE,
     unpack_bccd,
     unpack_camvid,
     write_scenes,
 )
-from mssl_plugins.datasets.scenes import Scenes  # noqa: E402
-from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained  # noqa: E402
-from mssl_plugins.engine.layer_decay import LayerDecayConstructor  # noqa: E402
-from mssl_plugins.models.backbones import SmallImageResNet, ViT, ViTDet  # noqa: E402
-from mssl_plugins.models.backbones.vitdet import relative_table  # noqa: E402
-from mssl_plugins.models.heads import Res5  # noqa: E402
-from mssl_plugins.models.necks import SimpleFeaturePyramid  # noqa: E402
+from mssl_plugins.datasets.scenes import Scenes
+from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
+from mssl_plugins.engine.layer_decay import LayerDecayConstructor
+from mssl_plugins.models.backbones import SmallImageResNet, ViT, ViTDet
+from mssl_plugins.models.backbones.vitdet import relative_table
+from mssl_plugins.models.heads import Res5
+from mssl_plugins.models.necks import SimpleFeaturePyramid
 
 ROOT = Path(__file__).parents[1]
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
@@ -517,7 +517,7 @@ RUNS = [
     (
         'vitdet_vit-mini_1xb4-200i_scenes-coco',
         'vit',
-        ['coco/bbox_mAP', 'coco/segm_mAP', 'coco/segm_mAP_50'],  # noqa: E501
+        ['coco/bbox_mAP', 'coco/segm_mAP', 'coco/segm_mAP_50'],
         ['model.test_cfg.rcnn.score_thr=0.0'],
     ),
     ('upernet_vit-mini_1xb4-200i_scenes-seg', 'vit', ['mIoU', 'mAcc'], []),
@@ -717,7 +717,7 @@ def test_images_of_many_sizes_are_not_stacked(tmp_path):
         ('mmdet', 'vitdet_vit-mini_1xb4-200i_scenes-coco'),
         ('mmseg', 'upernet_vit-mini_1xb4-200i_camvid'),
     ],
-)  # noqa: E501
+)
 def test_without_the_project_one_line_says_what_to_install(monkeypatch, project, config):
     import importlib.util
 

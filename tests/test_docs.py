@@ -250,7 +250,7 @@ def test_the_tour_runs(tmp_path):
         if 'tools/knn.py' in line:
             line = line.replace(
                 f'epoch_{EPOCHS["simclr_resnet18_1xb64-coslr-8e_scenes"]}.pth', 'epoch_1.pth'
-            )  # noqa: E501
+            )
         done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, line + done.stdout[-1000:] + done.stderr[-2000:]
     assert (tmp_path / 'mixmask.png').exists() and (tmp_path / 'views.png').exists()

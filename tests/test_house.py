@@ -88,6 +88,15 @@ def test_nothing_is_written_twice():
     assert not copies(FILES), '\n'.join(copies(FILES))
 
 
+def test_tests_mirror_the_package():
+    """A folder of tests is a package of ours, but for those of the other folders of the tree."""
+    others = {'configs', 'tools', 'helpers'}
+    for folder in {path.parent for path in (ROOT / 'tests').rglob('*.py')}:
+        inside = folder.relative_to(ROOT / 'tests')
+        if inside.parts and inside.parts[0] not in others:
+            assert (ROOT / 'mssl_plugins' / inside / '__init__.py').is_file(), folder
+
+
 def test_a_copy_is_found(tmp_path):
     body = 'def {}(x):\n    """{}"""\n' + ''.join(f'    a{i} = x + {i}  # {{}}\n' for i in range(6))
     for name in ('one', 'two'):

@@ -24,7 +24,7 @@ from typing import Callable, List, NamedTuple, Optional, Tuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
-from mssl_plugins.errors import UserError, run_cli  # noqa: E402
+from mssl_plugins.errors import UserError, run_cli
 
 TOPICS = sorted(
     p.stem

@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.errors import require, run_cli  # noqa: E402
+from mssl_plugins.errors import require, run_cli
 
 
 def main(argv: Optional[List[str]] = None) -> None:

@@ -19,10 +19,10 @@ from typing import List, Optional
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
-from evidence_tool.command import RUNS  # noqa: E402
-from evidence_tool.dense_study import ARMS  # noqa: E402
-from evidence_tool.kept import Kept  # noqa: E402
-from mssl_plugins.errors import run_cli, unknown  # noqa: E402
+from evidence_tool.command import RUNS
+from evidence_tool.dense_study import ARMS
+from evidence_tool.kept import Kept
+from mssl_plugins.errors import run_cli, unknown
 
 
 def main(argv: Optional[List[str]] = None) -> None:

@@ -25,8 +25,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
-from evidence_tool.command import main  # noqa: E402
-from mssl_plugins.errors import run_cli  # noqa: E402
+from evidence_tool.command import main
+from mssl_plugins.errors import run_cli
 
 if __name__ == '__main__':
     sys.exit(run_cli(main))

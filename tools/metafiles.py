@@ -9,10 +9,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mmengine.config import Config  # noqa: E402
+from mmengine.config import Config
 
-from mssl_plugins import __version__  # noqa: E402
-from mssl_plugins.catalogue import configs  # noqa: E402
+from mssl_plugins import __version__
+from mssl_plugins.catalogue import configs
 
 # By folder: name, title and address of the paper, what trains it, backbones, the method's file.
 COLLECTIONS = dict(

@@ -126,7 +126,7 @@ def test_small_scale(method, name):
     'name, images, printed',
     [
         ('vit-b16_8xb512-coslr-800e_in1k', 1281167, 249),
-        ('vit-b16_8xb512-coslr-1600e_in1k', 1281167, 499),  # noqa: E501
+        ('vit-b16_8xb512-coslr-1600e_in1k', 1281167, 499),
         ('vit-b16_8xb512-coslr-4000e_in100-coco', 126689 + 118287, 236),
     ],
 )
@@ -147,7 +147,7 @@ def test_section9_weights(weight, accuracy):
     if weight == 1:
         assert all(
             '(weight 1: 48.6)'
-            in load('asl', 'vit-b16_8xb512-coslr-800e_coco', other).catalogue.expected  # noqa: E501
+            in load('asl', 'vit-b16_8xb512-coslr-800e_coco', other).catalogue.expected
             for other in ('-w01', '-w05', '-w2')
         )
     else:
@@ -186,7 +186,7 @@ def test_table5_augmentations(name, accuracy, added):
             'asl',
             'vit-b16_8xb512-coslr-800e_openimages',
             'linear 87.6, COCO 51.7 AP, ADE20K 49.7 mIoU',
-        ),  # section 8  # noqa: E501
+        ),  # section 8
         (
             'mae',
             'vit-b16_8xb512-coslr-800e_openimages',

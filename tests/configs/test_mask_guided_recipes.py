@@ -143,7 +143,7 @@ def test_every_column_ships():
     stems |= {
         'mae_vit-b8_8xb512-coslr-800e_in100',
         'mask-guided_mae_vit-b8_8xb512-coslr-800e_in100',
-    }  # noqa: E501
+    }
     assert set(IN100) == stems
 
 

@@ -99,7 +99,7 @@ def test_pre_training_sets_need_no_labels():
     coco, cc = (
         load(f'maskco_resnet50_8xb32-coslr-200e_{d}').train_dataloader.dataset
         for d in ('coco', 'cc')
-    )  # noqa: E501
+    )
     assert coco.type == cc.type == 'mssl_plugins.ImageFolder'
     assert coco.labels is False and cc.labels is False and cc.list_file
 

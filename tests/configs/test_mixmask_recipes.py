@@ -263,7 +263,7 @@ def table_1():
                 lr = 'steplr' if base in ('simclr', 'byol') else 'coslr'
                 name = f'{prefix}{base}_resnet18_1xb512-{lr}-1000e_' + data.replace(
                     'tiny_imagenet', 'tiny-in'
-                )  # noqa: E501
+                )
                 for row in [*rows, mixing(mode, grid)]:
                     yield pytest.param(name, data, row, id=f'{name}-{row.what}')
 
@@ -352,7 +352,7 @@ MOCO_V1 = [
         ('mocov1_resnet50_4xb64-steplr-200e_in1k', None),
         ('mixmask_mocov1_resnet50_4xb64-steplr-200e_in1k', 'mixmask'),
     ],
-)  # noqa: E501
+)
 def test_moco_v1(name, mode, row):
     check(load(name), 'imagenet', row)
     check(load(name), 'imagenet', mixing(mode, 8))
@@ -429,7 +429,7 @@ def test_table_2_linear_probe(name, row):
 def test_table_3_finetuning(labels, stem, classifier):
     cfg = load(
         f'resnet50_4xb64-finetune-{labels}-mixmask-steplr-20e_in1k', 'benchmarks/classification'
-    )  # noqa: E501
+    )
     for row in (
         Row('backbone', 50, lambda c: c.model.backbone.depth),
         Row('optimizer', 'SGD', optimizer('type')),

@@ -135,11 +135,11 @@ ROWS = {
     'mst-random001-nobn_vit-s16_16xb64-coslr-100e_in1k': (
         dict(strategy='random', p=0.01, bn=False),
         ['71.1'],
-    ),  # noqa: E501
+    ),
     'mst-p0-nobn_vit-s16_16xb64-coslr-100e_in1k': (
         dict(strategy='random', p=0, bn=False),
         ['72.6'],
-    ),  # noqa: E501
+    ),
     'mst-none_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='none'), ['73.1']),
     'mst-random_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='random', p=1 / 8), ['63.2']),
     'mst-high_vit-s16_16xb64-coslr-100e_in1k': (dict(strategy='attention_high'), []),

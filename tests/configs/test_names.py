@@ -46,7 +46,7 @@ DENSE = re.compile(
 )
 PHOTOS = re.compile(
     rf'(?P<method>[a-z0-9-]+?)_(?:(?P<base>[a-z0-9]+)_)?(?P<backbone>{BACKBONES})_photos'
-)  # noqa: E501
+)
 #: sides of a patch and widths; a small one of ours has 3 or 4 blocks
 VIT = {'deit-tiny': 192, 'deit-small': 384, 'base': 768, 'b': 768, 'large': 1024, 'l': 1024}
 WIDTHS = dict(t=192, s=384, b=768, l=1024)
@@ -62,7 +62,7 @@ def kind(name):
         else 'photos'
         if folder == 'photos'
         else 'method'
-    )  # noqa: E501
+    )
 
 
 def named(pattern, *kinds):
@@ -83,7 +83,7 @@ def check_backbone(name, given, backbone):
 
 @pytest.mark.parametrize(
     'name, pattern', named(PATTERN, 'method') + named(PROBE, 'probe') + named(DENSE, 'dense')
-)  # noqa: E501
+)
 def test_a_name_says_what_the_config_does(name, pattern):
     said = pattern.fullmatch(name)
     assert said, f'{name} is not by the pattern'
@@ -100,7 +100,7 @@ def test_a_name_says_what_the_config_does(name, pattern):
             cfg.param_scheduler[-1]
             if isinstance(cfg.param_scheduler, list)
             else cfg.param_scheduler
-        )  # noqa: E501
+        )
         assert said['schedule'] == dict(CosineAnnealingLR='coslr', MultiStepLR='steplr')[last.type]
         check_backbone(name, said['backbone'], cfg.model.backbone)
         return
@@ -109,7 +109,7 @@ def test_a_name_says_what_the_config_does(name, pattern):
         assert (
             cfg.train_cfg.get('max_epochs') == 12 * number
             or cfg.train_cfg.max_iters == 90000 * number
-        )  # noqa: E501
+        )
     elif unit == 'e':
         assert cfg.train_cfg.max_epochs == number
     else:
@@ -132,7 +132,7 @@ def test_a_photo_recipe_names_its_backbone(name):
         name,
         PHOTOS.fullmatch(name)['backbone'],
         Config.fromfile(ENTRIES[name]['path']).model.backbone,
-    )  # noqa: E501
+    )
 
 
 def test_knn_trains_nothing():

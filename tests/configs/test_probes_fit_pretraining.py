@@ -142,14 +142,14 @@ def test_resnet_pretraining_has_a_probe(name):
             (
                 f'{base}_resnet18_1xb512-coslr-1000e_tiny-in',
                 'resnet18_1xb256-linear-moco-steplr-100e_tiny-in',
-            )  # noqa: E501
+            )
             for base in ('moco', 'simsiam')
         ),
         *(
             (
                 f'{base}_resnet18_1xb512-steplr-1000e_tiny-in',
                 'resnet18-pool_1xb256-linear-moco-steplr-100e_tiny-in',
-            )  # noqa: E501
+            )
             for base in ('simclr', 'byol')
         ),
     ],
@@ -159,5 +159,5 @@ def test_tiny_imagenet(pretraining, probe):
     (other,) = {
         'resnet18_1xb256-linear-moco-steplr-100e_tiny-in',
         'resnet18-pool_1xb256-linear-moco-steplr-100e_tiny-in',
-    } - {probe}  # noqa: E501
+    } - {probe}
     assert not fits(other, pretraining)

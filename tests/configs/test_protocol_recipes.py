@@ -70,7 +70,7 @@ def test_mask_guided_table_3_dino_linear(data):
         + dict(
             in1k='8xb32-linear-dino-coslr-100e_in1k', in100='1xb256-linear-dino-coslr-100e_in100'
         )[data]
-    )  # noqa: E501
+    )
     optimizer = cfg.optim_wrapper.optimizer
     assert optimizer.type == 'SGD' and optimizer.momentum == 0.9
     assert base_lr(cfg) == pytest.approx(1e-3) and optimizer.weight_decay == 0
@@ -84,9 +84,9 @@ def test_mask_guided_table_3_dino_linear(data):
     'name, epochs',
     [
         ('vit-b16_8xb2048-linear-mae-coslr-90e_in1k', 90),
-        ('vit-b16_8xb2048-linear-mae-coslr-90e_in100', 90),  # noqa: E501
+        ('vit-b16_8xb2048-linear-mae-coslr-90e_in100', 90),
         ('vit-b16_8xb2048-linear-mae-coslr-200e_in1k', 200),
-        ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar10', 90),  # noqa: E501
+        ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar10', 90),
         ('vit-s4_1xb16384-linear-asl-coslr-90e_cifar100', 90),
     ],
 )
@@ -189,7 +189,7 @@ def test_mask_guided_table_5_dino(data):
         ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar10', 0.999),
         ('vit-s4_1xb1024-finetune-100-asl-coslr-100e_cifar100', 0.999),
     ],
-)  # noqa: E501
+)
 def test_mask_guided_table_6_and_asl_table_2_mae(name, beta):
     cfg = load(name)
     check_finetuning(cfg, 1024, 1e-3, 0.75, 0.1, None, True)

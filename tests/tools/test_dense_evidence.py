@@ -11,11 +11,11 @@ from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
 pytest.importorskip('mmseg', reason='dense transfer needs mmseg')
-from evidence_tool import dense_metrics, dense_report, dense_runner  # noqa: E402
-from evidence_tool.dense_study import ARMS, FAMILIES, RANDOM, RATES, starts  # noqa: E402
-from evidence_tool.kept import Kept, Task, kept_figures  # noqa: E402
-from evidence_tool.statistics import draws, percent  # noqa: E402
-from mssl_plugins.registry import HOOKS  # noqa: E402
+from evidence_tool import dense_metrics, dense_report, dense_runner
+from evidence_tool.dense_study import ARMS, FAMILIES, RANDOM, RATES, starts
+from evidence_tool.kept import Kept, Task, kept_figures
+from evidence_tool.statistics import draws, percent
+from mssl_plugins.registry import HOOKS
 
 CATEGORIES = [dict(id=1, name='a'), dict(id=2, name='b')]
 

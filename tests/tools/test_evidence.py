@@ -11,10 +11,10 @@ import pytest
 from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from evidence_tool import claims, kept, pieces, queue, report, runner  # noqa: E402
-from evidence_tool import study as studies  # noqa: E402
-from evidence_tool.kept import Kept, Task, kept_figures, pack, unpack  # noqa: E402
-from evidence_tool.statistics import percent  # noqa: E402
+from evidence_tool import claims, kept, pieces, queue, report, runner
+from evidence_tool import study as studies
+from evidence_tool.kept import Kept, Task, kept_figures, pack, unpack
+from evidence_tool.statistics import percent
 
 TINY = """
 _base_ = '{root}/configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py'

@@ -11,9 +11,9 @@ import pytest
 from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from evidence_tool import claims, configs, dense_report, kept, report, statistics  # noqa: E402
-from evidence_tool import study as studies  # noqa: E402
-from evidence_tool.kept import Kept, Task  # noqa: E402
+from evidence_tool import claims, configs, dense_report, kept, report, statistics
+from evidence_tool import study as studies
+from evidence_tool.kept import Kept, Task
 
 RUNS = ROOT / 'docs/evidence/runs'
 STUDIES = [(name, size) for name in studies.names() for size in studies.load(name)]

@@ -9,9 +9,9 @@ import torch
 from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from evidence_tool import patches  # noqa: E402
-from evidence_tool.other_segments import ScenesOtherSegments  # noqa: E402
-from evidence_tool.statistics import percent  # noqa: E402
+from evidence_tool import patches
+from evidence_tool.other_segments import ScenesOtherSegments
+from evidence_tool.statistics import percent
 
 
 def config(**backbone):

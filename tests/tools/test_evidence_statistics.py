@@ -9,7 +9,7 @@ from scipy import stats
 from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from evidence_tool.statistics import compare, percent  # noqa: E402
+from evidence_tool.statistics import compare, percent
 
 
 def simulate(rng, seeds, images, delta, seed, image, rest):

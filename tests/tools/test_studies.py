@@ -7,9 +7,9 @@ import pytest
 from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from evidence_tool import configs  # noqa: E402
-from evidence_tool import study as studies  # noqa: E402
-from evidence_tool.kept import Task  # noqa: E402
+from evidence_tool import configs
+from evidence_tool import study as studies
+from evidence_tool.kept import Task
 
 RECONSTRUCTION = (
     *('model.' + k for k in ('type', 'neck', 'strategy', 'q', 'p', 'replacement', 'target')),

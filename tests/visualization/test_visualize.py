@@ -119,7 +119,7 @@ def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):
             str(out),
             '--number',
             '2',
-        ]  # noqa: E501
+        ]
     )
     assert cv2.imread(str(out)).std() > 5
 

@@ -43,16 +43,16 @@ FAMILIES: Dict[str, Dict[str, Weights]] = dict(
         'MAE': Weights('mae_vit-mini_1xb256-coslr-12e_scenes'),
         'ASL': Weights('asl_vit-mini_1xb256-coslr-12e_scenes'),
     },
-)  # noqa: E501
+)
 RANDOM = 'random weights'
 ARMS: Dict[str, Arm] = {
     'c4-bccd': Arm(
         'Faster R-CNN C4, BCCD', 'faster-rcnn_r18-c4_1xb4-200i_bccd', 'bccd', 'resnet', 'AP', 72
-    ),  # noqa: E501
+    ),
     'c4-scenes': Arm(
         'Faster R-CNN C4, scenes',
         'faster-rcnn_r18-c4_1xb4-200i_scenes-voc',
-        'scenes-voc',  # noqa: E501
+        'scenes-voc',
         'resnet',
         'AP',
         100,
@@ -60,20 +60,20 @@ ARMS: Dict[str, Arm] = {
     'vitdet-scenes': Arm(
         'Mask R-CNN ViTDet, scenes',
         'vitdet_vit-mini_1xb4-200i_scenes-coco',
-        'scenes-coco',  # noqa: E501
+        'scenes-coco',
         'vit',
         'AP',
         100,
     ),
     'upernet-camvid': Arm(
         'UperNet, CamVid', 'upernet_vit-mini_1xb4-200i_camvid', 'camvid', 'vit', 'mIoU', 60
-    ),  # noqa: E501
+    ),
     'upernet-scenes': Arm(
         'UperNet, scenes',
         'upernet_vit-mini_1xb4-200i_scenes-seg',
         'scenes-seg',
         'vit',
-        'mIoU',  # noqa: E501
+        'mIoU',
         100,
     ),
 }

@@ -5,7 +5,7 @@ from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
 
 CONFIGS = dict(
     mae='mae_vit-mini_1xb64-coslr-12e_cifar10', asl='asl_vit-mini_1xb64-coslr-12e_cifar10'
-)  # noqa: E501
+)
 GPU = dict(mae='mae_vit-s4_1xb512-coslr-200e_cifar10', asl='asl_vit-s4_1xb512-coslr-200e_cifar10')
 RATES = (0.0005, 0.001, 0.002)
 PAPER = 'ASL'

@@ -76,7 +76,7 @@ def test_losses_and_gradients_are_finite(recipe, kind):
 def test_all_patches_masked(target, kind):
     recipe = Config.fromfile(
         str(ROOT / 'configs/mst/mst-random_vit-mini_1xb64-coslr-6e_cifar10.py')
-    )  # noqa: E501
+    )
     recipe.model.update(q=1.0, p=1.0, target=target)
     model = MODELS.build(recipe.model)
     model.init_weights()

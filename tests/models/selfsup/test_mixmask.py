@@ -247,7 +247,7 @@ def test_batch_of_one(base):
     """Refused before a BN of a real network can complain."""
     cfg = Config.fromfile(
         ROOT / f'configs/mixmask/mixmask_{base.lower()}_resnet18_1xb64-coslr-8e_cifar10.py'
-    )  # noqa: E501
+    )
     with pytest.raises(ValueError, match='at least 2 per process, got 1'):
         MODELS.build(cfg.model).train().loss([torch.zeros(1, 3, 32, 32)] * 2)
 
