@@ -25,7 +25,8 @@ from typing import Callable, Dict, List, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import sandbox  # noqa: E402
-from report import write_section  # noqa: E402
+
+from report import measured, write_section  # noqa: E402
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
 VIT = dict(type='mssl_plugins.ViT', img_size=32, patch_size=8, arch=ARCH)
@@ -503,16 +504,8 @@ def main(argv=None) -> int:
     if args.json:
         Path(args.json).write_text(json.dumps(found, indent=1))
     if args.write:
-        write_section(
-            'attacks',
-            [
-                '## Files of strangers',
-                '',
-                f'`python tools/reliability/attacks.py --n {args.n} --seed {args.seed} --write`',
-                '',
-                f'{line}.',
-            ],
-        )
+        command = f'attacks.py --n {args.n} --seed {args.seed}'
+        write_section('attacks', ['## Files of strangers', '', *measured(command, line)])
     return int(
         any(f['executed'] or f['touched'] or f['kind'] in ('hung', 'crashed') for f in found)
     )

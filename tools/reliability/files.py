@@ -28,7 +28,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from odd_files import KINDS, Expected, encoded  # noqa: E402
-from report import write_section  # noqa: E402
+
+from report import measured, write_section  # noqa: E402
 
 GOOD, TOGETHER, IMAGES = 5, 25, 500
 
@@ -216,12 +217,8 @@ def main(argv=None) -> int:
     )
     print(line)
     if args.write:
-        command = f'--n {args.n} --passes {args.passes} --seed {args.seed} --write'
-        write_section(
-            'files',
-            ['## Damaged and odd files', '', f'`python tools/reliability/files.py {command}`', '',
-             f'{line}.'],
-        )  # fmt: skip
+        command = f'files.py --n {args.n} --passes {args.passes} --seed {args.seed}'
+        write_section('files', ['## Damaged and odd files', '', *measured(command, line)])
     return int(bool(wrong))
 
 

@@ -1,9 +1,17 @@
 """Sections of docs/reliability.md, each written by the script that measured it."""
 
+import os
+import platform
 from pathlib import Path
 from typing import Sequence
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs/reliability.md'
+
+
+def measured(command: str, line: str) -> list:
+    """The lines of a section that every one has: how it was measured, where, and the figure."""
+    machine = f'{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}'
+    return [f'`python tools/reliability/{command} --write` ({machine})', '', f'{line}.']
 
 
 def write_section(name: str, lines: Sequence[str], page: Path = PAGE) -> None:
