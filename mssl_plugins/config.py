@@ -1,12 +1,16 @@
 """Configs: read by path or name, walked, and the data that they name."""
 
 import copy
+import traceback
+from pathlib import Path
 from typing import Iterator, List, Optional
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mssl_plugins.catalogue import find
+from mssl_plugins.config_check import check_config
+from mssl_plugins.errors import ConfigError, message
 
 
 def each_dict(node) -> Iterator[dict]:
@@ -71,6 +75,27 @@ def knn_hook(cfg) -> Optional[dict]:
     return next((h for h in each_hook(cfg) if str(h.get('type')).split('.')[-1] == 'KNNHook'), None)
 
 
+def read(path: Path) -> Config:
+    """The config in a file, read and checked.
+
+    Raises:
+        ConfigError: With the file and the line that cannot be read, or the
+            field that is wrong.
+    """
+    try:
+        cfg = Config.fromfile(str(path))
+    except Exception as error:
+        file, line = str(path), getattr(error, 'lineno', None)
+        for frame, number in traceback.walk_tb(error.__traceback__):
+            file = str(frame.f_locals.get('filename', file))
+            if frame.f_code.co_filename == file:  # a config's own code
+                line = number
+        where = f'{file}, line {line}' if line else file
+        raise ConfigError('', f'{where}: {type(error).__name__}: {message(error)}') from error
+    check_config(cfg)
+    return cfg
+
+
 def read_config(config: str) -> Config:
     """A config by path or shipped name, its default scope set.
 
@@ -84,7 +109,7 @@ def read_config(config: str) -> Config:
         ValueError: If there is none, or it has no model.
     """
     path = find(config)
-    cfg = Config.fromfile(str(path))
+    cfg = read(path)
     if 'model' not in cfg:
         raise ValueError(f'{path} has no `model`')
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

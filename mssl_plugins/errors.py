@@ -64,8 +64,44 @@ def unknown(name: str, allowed: Iterable[str], what: str) -> ValueError:
     return ValueError(f"unknown {what} '{name}': allowed are {', '.join(allowed)}{hint}")
 
 
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """The end of a line, '; did you mean ...?', if a valid name is near, else nothing."""
+    near = difflib.get_close_matches(str(name), sorted(allowed), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ''
+
+
 class UserError(Exception):
-    """A mistake whose message is all the user needs."""
+    """A mistake whose message is all the user needs.
+
+    Attributes:
+        status (int): The exit status of a tool that it ends.
+    """
+
+    status = 1
+
+
+class ConfigError(UserError):
+    """A mistake in a config.
+
+    Args:
+        path (str): Of the field, dotted as in ``--cfg-options``; '' where no
+            single field is wrong.
+        fault (str): What is wrong with it, and what is allowed.
+        *given: What the field holds, if it exists.
+    """
+
+    status = 2
+
+    def __init__(self, path: str, fault: str, *given) -> None:
+        self.path = path
+        shown = ''.join(f' = {_short(value)}' for value in given)
+        super().__init__(f'{path}{shown}: {fault}' if path else fault)
+
+
+def _short(value) -> str:
+    """A value on part of a line."""
+    text = ' '.join(repr(value).split())
+    return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 class Stopped(BaseException):
@@ -110,29 +146,6 @@ def _missing(module: str) -> str:
     return f'{root} is not installed: pip install {what}'
 
 
-def _unregistered(name: str, registry: str) -> str:
-    """The line for a type that no registry knows, with the nearest name."""
-    from mmengine import registry as mm
-
-    root = name.split('.')[0]
-    if root in EXTRAS and importlib.util.find_spec(root) is None:
-        return _missing(root)
-    names = set()
-    for parent in vars(mm).values():
-        if isinstance(parent, mm.Registry) and parent.name == registry:
-            for scope, child in parent.children.items():
-                try:
-                    child.import_from_location()
-                except ImportError:
-                    continue
-                names |= {f'{scope}.{key}' for key in child.module_dict}
-            names |= set(parent.module_dict)
-    names |= {n.split('.')[-1] for n in names} if '.' not in name else set()
-    near = difflib.get_close_matches(name, sorted(names), n=1)
-    hint = f": did you mean '{near[0]}'?" if near else ''
-    return f"unknown {registry} type '{name}'{hint}"
-
-
 def message(error: BaseException) -> str:
     """An error as one line for the user."""
     if isinstance(error, UserError):
@@ -149,13 +162,6 @@ def message(error: BaseException) -> str:
             f'the checkpoint holds more than weights ({what}); reading it '
             'could run its code, so it is refused'
         )
-    unknown = re.search(
-        r'([\w.]+) is not in the (?:[\w]+::)?(\w[\w ]*) '
-        r'registry',
-        text,
-    )
-    if unknown:
-        return _unregistered(unknown.group(1), unknown.group(2))
     lines = [part.strip() for part in text.splitlines() if part.strip()]
     text = ' '.join(lines) or type(error).__name__
     if isinstance(error, KeyError) and re.fullmatch(r'[\w.]+', text):
@@ -190,8 +196,9 @@ def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = la
             that only those that this library raises itself.
 
     Returns:
-        int: The exit status: 0, 1 after a mistake, 130 if interrupted, 141
-        if nobody reads the output any more, that of a :class:`Stopped`.
+        int: The exit status: 0, 1 after a mistake, 2 after one in a config,
+        130 if interrupted, 141 if nobody reads the output any more, that of a
+        :class:`Stopped`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name need not be UTF-8
@@ -223,4 +230,4 @@ def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = la
         rank = int(os.environ.get('RANK', 0))
         where = f' (process {rank})' if rank else ''
         print(f'error{where}: {message(error)}', file=sys.stderr)
-        return 1
+        return getattr(error, 'status', 1)

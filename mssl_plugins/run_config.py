@@ -1,34 +1,25 @@
 """The config of a training run: a shipped or written one, with what the user asked for."""
 
-import inspect
 import os
 from pathlib import Path
 from typing import Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mssl_plugins import photos, preflight
 from mssl_plugins.catalogue import find
-from mssl_plugins.config import each_dict
+from mssl_plugins.config import each_dict, read
+from mssl_plugins.config_check import check_config
+from mssl_plugins.config_tree import settings
 from mssl_plugins.distributed import first_does, first_process
-from mssl_plugins.errors import EXTRAS, UserError, require, unknown
+from mssl_plugins.errors import ConfigError, UserError, nearest
 from mssl_plugins.evaluation.data import use_data
 from mssl_plugins.photos import Wishes
 from mssl_plugins.work_dir import last_checkpoint
 
 #: hooks that evaluate while training
 EVALUATION_HOOKS = ('mssl_plugins.KNNHook',)
-# Settings that MMEngine reads beside the arguments of its Runner, or that we read.
-FURTHER_SETTINGS = {
-    'model_wrapper_cfg',
-    'sync_bn',
-    'find_unused_parameters',
-    'activation_checkpointing',
-    'work_dir',
-    'compile',
-}
 
 
 def build_run_config(
@@ -76,18 +67,18 @@ def build_run_config(
         mmengine.Config: For :class:`mssl_plugins.training.TrainingRun`.
 
     Raises:
-        UserError: If the config describes no training, or lacks what an
-            argument asks for.
+        ConfigError: If a field of the config or an override is wrong.
+        UserError: If it lacks what an argument asks for.
         FileNotFoundError: If the data or the checkpoint does not exist.
-        ValueError: If there is no such config, or an override names an
-            unknown setting.
+        ValueError: If there is no such config.
     """
     path = find(config)
-    cfg = Config.fromfile(str(path))
-    if 'model' not in cfg or 'train_cfg' not in cfg:
-        raise UserError(f'{path} describes no training: it needs `model` and `train_cfg`')
-    if cfg.get('default_scope') in EXTRAS:
-        require(cfg.default_scope)
+    cfg = read(path)
+    for key in ('model', 'train_cfg', 'train_dataloader', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            raise ConfigError(key, f'is missing: {path} describes no training without it')
+    if 'type' not in cfg.model:
+        raise ConfigError('model.type', 'is missing: it names the method')
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         drop_evaluation(cfg)
@@ -114,10 +105,11 @@ def build_run_config(
     if options:
         _check_options(cfg, options)
         cfg.merge_from_dict(options)
+        check_config(cfg)
     if data is not None:
         batch = cfg.train_dataloader.batch_size * wishes.processes
         first_does('counts', lambda: preflight.check_counts(survey, batch) if survey else None)
-    _find_start(cfg, resume)
+    _find_start(cfg, resume, load_from)
     _complete(cfg, launcher, pin_memory, persistent_workers)
     # The runner copies the config into the work dir.  Under another name, so
     # that `mim`, which looks for a config by file name in the whole tree,
@@ -183,13 +175,14 @@ def _use_bfloat16(cfg: Config) -> None:
 
 def _check_options(cfg: Config, options: dict) -> None:
     """Refuses overrides of settings that do not exist."""
-    allowed = {*cfg, *inspect.signature(Runner.__init__).parameters, *FURTHER_SETTINGS} - {'self'}
+    allowed = {*cfg, *settings()}
     for key in options:
-        if key.split('.')[0] not in allowed:
-            raise unknown(key.split('.')[0], allowed, 'setting in --cfg-options')
+        name = key.split('.')[0]
+        if name not in allowed:
+            raise ConfigError(key, f'is no setting of this config{nearest(name, allowed)}')
 
 
-def _find_start(cfg: Config, resume: Optional[str]) -> None:
+def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) -> None:
     """What the run starts from: a checkpoint of its own, weights, or nothing."""
     if resume is not None:
         last = last_checkpoint(cfg.work_dir) if resume == 'auto' else resume
@@ -197,7 +190,9 @@ def _find_start(cfg: Config, resume: Optional[str]) -> None:
             cfg.resume, cfg.load_from = True, last
     source = cfg.get('load_from')
     if source and '://' not in source and not os.path.isfile(source):
-        raise FileNotFoundError(f'no such checkpoint: {source}')
+        if source in (resume, load_from):
+            raise FileNotFoundError(f'no such checkpoint: {source}')
+        raise ConfigError('load_from', 'no such checkpoint', source)
 
 
 def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: bool) -> None:

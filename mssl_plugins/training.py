@@ -12,6 +12,7 @@ What OpenMMLab's ``train.py`` does, and:
 import gc
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Sequence, Tuple
 
@@ -20,21 +21,31 @@ from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.config import knn_hook
+from mssl_plugins.config_errors import located
+from mssl_plugins.config_tree import mark
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import first_process, open_process_group
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.report_hook import ReportHook
 from mssl_plugins.engine.stop import StopHook, StopRequest
-from mssl_plugins.errors import Stopped, UserError
+from mssl_plugins.errors import ConfigError, Stopped, UserError
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
 from mssl_plugins.work_dir import WorkDir
+
+
+def _close_logs() -> None:
+    """Ends the threads that write into a work dir which is about to go."""
+    for kind in (Visualizer, *Visualizer.__subclasses__()):
+        with suppress(RuntimeError):  # none of this kind
+            kind.get_current_instance().close()
 
 
 class _Begin(Hook):
@@ -253,10 +264,14 @@ class TrainingRun:
                 self._clean_up()
             self._leave_group()
             raise
-        except BaseException:
-            if not self.begun:
-                self._clean_up()
-            raise
+        except BaseException as error:
+            if self.begun:
+                raise
+            _close_logs()
+            self._clean_up()
+            if not isinstance(error, Exception):
+                raise
+            raise located(error, self.cfg) from error
         finally:
             if self.place:
                 self.place.release()
@@ -282,9 +297,10 @@ class TrainingRun:
             # k-NN of the weights as they are, at epoch 0, is a run without training
             measures = (knn_hook(self.cfg) or {}).get('begin', 1) == 0
             if isinstance(length, (int, float)) and length < 1 and not measures:
-                raise UserError(f'train_cfg.{key} is {length}: nothing to train')
+                raise ConfigError(f'train_cfg.{key}', 'nothing to train', length)
         if self.cfg.launcher != 'none':
             open_process_group(self.cfg.launcher)
+        mark(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
         _check_batches(runner.train_loop.dataloader)
@@ -308,8 +324,9 @@ def _check_batches(loader: DataLoader) -> None:
     if len(loader) == 0:
         sampler = getattr(loader, 'sampler', None)
         images = len(sampler if sampler is not None else loader.dataset)
-        raise UserError(
-            f'{images} images a process, fewer than train_dataloader.batch_size='
-            f'{loader.batch_size}, and drop_last=True leaves out what fills no batch: nothing to '
-            'train; give more images or a smaller --batch-size'
+        raise ConfigError(
+            'train_dataloader.batch_size',
+            f'{images} images a process are fewer than a batch, and drop_last=True leaves out what '
+            'fills none: nothing to train; give more images or a smaller --batch-size',
+            loader.batch_size,
         )

@@ -630,7 +630,7 @@ def test_a_run_stops_at_the_wrong_checkpoint(scenes, pretrained):
         *SHORT,
         f'default_hooks.backbone.checkpoint={pretrained["vit"]}',
     )
-    assert status == 1 and 'missing: conv1.weight' in text and not (scenes / 'wrong').exists()
+    assert status == 2 and 'missing: conv1.weight' in text and not (scenes / 'wrong').exists()
 
 
 PLAIN = """

@@ -16,9 +16,9 @@ PACKAGE = 'mssl_plugins'
 # import from its own floor and from those below; the longest name counts, and
 # a package's own __init__ stands on the floor of its highest part.
 FLOORS = [
-    ['mssl_plugins', 'errors', 'registry'],
+    ['mssl_plugins', 'errors', 'registry', 'signatures'],
     ['catalogue', 'files', 'distributed', 'work_dir'],
-    ['config'],
+    ['config', 'config_check', 'config_errors', 'config_tree'],
     ['checkpoints', 'recipes'],
     ['datasets'],
     ['datasets.transforms'],
@@ -58,8 +58,6 @@ LATE = {
     },
     'visualization': HEAVY,
     'visualization.embedding': {PACKAGE, 'sklearn', 'umap'},  # seconds, and optional
-    # `list` tells a mistake without them; mmengine's registries only where one is given
-    'errors': {'mmengine'},
     # optional packages
     'datasets.dense_layouts': {'pycocotools'},
     'segments.generators': {'pycocotools'},

@@ -179,7 +179,7 @@ def test_amp_is_bfloat16_without_an_accelerator(tmp_path, tiny_config, train):
 )
 def test_wrong_setting_is_one_line_and_leaves_nothing(tmp_path, tiny_config, train, options, said):
     done = train(tiny_config(), '--work-dir', tmp_path / 'new/run', '--cfg-options', options)
-    assert done.status == 1 and said in done.error, done.text[-2000:]
+    assert done.status == 2 and said in done.error, done.text[-2000:]
     assert 'Traceback' not in done.text and done.error.count('\n') == 0
     assert not (tmp_path / 'new').exists()
 
@@ -225,7 +225,7 @@ def test_allow_missing_trains_without_some_segments(tmp_path, tiny_config, train
     shutil.copytree(image_folder / 'a', more)
     shutil.copy(image_folder / 'b/00.png', more / 'new.png')
     done = train(config, '--work-dir', tmp_path / 'new', '--data', more, *options)
-    assert done.status == 1 and 'no segments for 1 of' in done.error and 'new.png' in done.error
+    assert done.status == 2 and 'no segments for 1 of' in done.error and 'new.png' in done.error
     assert '--allow-missing' in done.error and not (tmp_path / 'new').exists()
     done = train(
         config, '--work-dir', tmp_path / 'new', '--data', more, '--allow-missing', *options

@@ -169,7 +169,7 @@ def test_checkpoint_of_another_architecture_is_refused(tmp_path, tiny_config, tr
     )
     for arguments in (['--cfg-options', f'load_from={saved}'], ['--resume', saved]):
         ended = train(other, '--work-dir', tmp_path / 'new', *arguments)
-        assert ended.status == 1 and 'does not fit this MoCo' in ended.error
+        assert ended.status == 2 and 'does not fit this MoCo' in ended.error
         assert not (tmp_path / 'new').exists()
     # the head alone may differ when weights are loaded, not when resuming
     other = tiny_config("model['neck']['hid_channels'] = 16", 'other')
@@ -183,4 +183,4 @@ def test_checkpoint_of_another_architecture_is_refused(tmp_path, tiny_config, tr
     )
     assert ended.status == 0
     ended = train(other, '--work-dir', tmp_path / 'new', '--resume', saved)
-    assert ended.status == 1 and 'neck' in ended.error
+    assert ended.status == 2 and 'neck' in ended.error

@@ -187,7 +187,7 @@ def test_old_run_is_not_lost(tmp_path, tiny_config, train):
     assert '--overwrite' in ended.error
     # a run that does not begin deletes nothing
     bad = train(config, '--work-dir', folder, '--overwrite', '--cfg-options', 'model.feat_dim=no')
-    assert bad.status == 1
+    assert bad.status == 2
     assert {p: p.stat().st_mtime_ns for p in folder.rglob('*') if p.is_file()} == before
     logs = {p for p in folder.iterdir() if p.is_dir()}
     time.sleep(1.1)  # MMEngine names the log by the second
@@ -271,14 +271,15 @@ def test_best_checkpoint_outside_is_not_deleted(tmp_path):
 @pytest.mark.parametrize(
     'options, said',
     [
-        (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs is 0: nothing to train'),
+        (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs = 0: nothing to train'),
         (
             ['train_dataloader.batch_size=25'],
-            '24 images a process, fewer than train_dataloader.batch_size=25, and drop_last=True',
+            'train_dataloader.batch_size = 25: 24 images a process are fewer than a batch, and '
+            'drop_last=True',
         ),
     ],
 )
 def test_nothing_to_train_is_no_success(tmp_path, tiny_config, train, options, said):
     ended = train(tiny_config(), '--work-dir', tmp_path / 'run', '--cfg-options', *options)
-    assert ended.status == 1 and said in ended.error, ended.text[-2000:]
+    assert ended.status == 2 and said in ended.error, ended.text[-2000:]
     assert not (tmp_path / 'run').exists()

@@ -213,6 +213,15 @@ JITTER = dict(
 )
 
 
+# Keys of the options of Photometric, and their types.
+STRENGTH = Union[float, Sequence[float]]
+OPTIONS = dict(
+    jitter=dict(p=float, **dict.fromkeys(JITTER, STRENGTH)),
+    blur=dict(p=float, sigma=STRENGTH),
+    solarize=dict(p=float, threshold=int),
+)
+
+
 class Photometric:
     """Color jitter, gray, blur and solarize, in this order, each with its probability.
 

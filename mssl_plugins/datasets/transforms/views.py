@@ -22,7 +22,7 @@ from PIL import Image
 from mssl_plugins.datasets.image_io import input_image, printable
 from mssl_plugins.datasets.sampler import sample_rng
 from mssl_plugins.datasets.transforms.geometry import carry, random_resized_crop, resize
-from mssl_plugins.datasets.transforms.photometric import Photometric, probability
+from mssl_plugins.datasets.transforms.photometric import OPTIONS, Photometric, probability
 from mssl_plugins.errors import unknown
 from mssl_plugins.registry import TRANSFORMS
 
@@ -31,6 +31,8 @@ INTERPOLATIONS = ('bilinear', 'bicubic')
 
 class ViewGroup:
     """The settings of a number of like views; see :class:`Views`."""
+
+    config_parts = OPTIONS
 
     def __init__(
         self,
@@ -144,6 +146,8 @@ class Views(BaseTransform):
         >>> len(out['img']), out['view_boxes'].shape
         (10, (10, 4))
     """
+
+    config_parts = dict(views=ViewGroup)
 
     def __init__(self, views: Sequence[dict]) -> None:
         allowed = inspect.signature(ViewGroup).parameters

@@ -110,6 +110,7 @@ class ScheduleHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+    config_parts = dict(schedules=Schedule)
 
     def __init__(self, schedules: List[dict]) -> None:
         self.schedules = [Schedule(**schedule) for schedule in schedules]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.attention import FusedAttention, LowRankBias
-from mssl_plugins.models.layers.mask_bias import MaskBias
+from mssl_plugins.models.layers.mask_bias import OPTIONS, MaskBias
 from mssl_plugins.registry import MODELS
 
 
@@ -99,17 +99,16 @@ class ViT(VisionTransformer):
             from a normal distribution (std 0.02, truncated) with zero bias,
             class token and position embeddings likewise. Defaults to
             ``'mmpretrain'``.
-        out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
-            layer_scale_init_value, layer_cfgs, frozen_stages: As in
-            mmpretrain.
-        **kwargs: Further arguments of mmpretrain's class, for example
-            ``patch_size=16``, ``img_size=224``.
+        out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg, layer_scale_init_value,
+            layer_cfgs, frozen_stages, **kwargs: As in mmpretrain, which has further ones,
+            for example ``patch_size=16``, ``img_size=224``.
 
     Raises:
         ValueError: If the arch or ``weight_init`` is unknown, an out index
             does not exist, or patches are not square.
     """
 
+    config_parts = dict(arch=dict.fromkeys(VisionTransformer.arch_zoo['b'], int), mask_bias=OPTIONS)
     WEIGHT_INITS = ('mmpretrain', 'dino')
 
     def __init__(

@@ -81,6 +81,10 @@ def segment_coverage(
     return pixels.view(b, rows * columns, width)[..., :num_segments].float() / (ph * pw)
 
 
+# What a config may say of a MaskBias: its types by argument.
+OPTIONS = dict(positive=bool, negative=bool, init=Union[float, dict])
+
+
 class MaskBias(nn.Module):
     """The learnable strengths a and b, one per layer and head.
 

@@ -1,0 +1,93 @@
+"""Mistakes in a config: one line with the field, what it holds and what is allowed."""
+
+import pytest
+from mmengine.config import Config
+
+from helpers.paths import ROOT
+from mssl_plugins.config import read
+from mssl_plugins.config_check import check_config
+from mssl_plugins.errors import ConfigError
+
+MISTAKES = [
+    ('custom_hoks = []', 'custom_hoks', "did you mean 'custom_hooks'"),
+    ('param_cheduler = []', 'param_cheduler', "did you mean 'param_scheduler'"),
+    ("model['momentm'] = 0.9", 'model.momentm', "did you mean 'momentum'"),
+    ("model['queue_len'] = 'many'", "model.queue_len = 'many'", 'must be int'),
+    (
+        "model['backbone']['type'] = 'mmpretrain.ResNett'",
+        'model.backbone.type',
+        "did you mean 'mmpretrain.ResNet'",
+    ),
+    ("train_dataloader['batch_size'] = -8", 'train_dataloader.batch_size = -8', '1 or more'),
+    ("train_dataloader['num_workers'] = 10**9", 'train_dataloader.num_workers', '[0, 1024]'),
+    ("train_dataloader['batchsize'] = 8", 'train_dataloader.batchsize', "mean 'batch_size'"),
+    ("del optim_wrapper['optimizer']['type']", 'optim_wrapper.optimizer.type', 'is missing'),
+    ("default_hooks['loger'] = dict(type='LoggerHook')", 'default_hooks.loger', "'logger'"),
+    ("default_hooks['seed']['type'] = 3", 'default_hooks.seed.type = 3', 'name of a class'),
+    ('train_cfg = 5', 'train_cfg = 5', 'must be dict'),
+    ("param_scheduler[0]['T_max'] = [1]", 'param_scheduler.0.T_max = [1]', 'int'),
+    ("randomness['sed'] = 1", 'randomness.sed', "did you mean 'seed'"),
+    # these are seen by what is built only
+    ("model['backbone']['depth'] = 19", 'model.backbone.depth = 19', '19'),
+    ("model['neck']['in_channels'] = 33", 'model.neck.in_channels = 33', '33'),
+    ("model['mixing']['pattern'] = 'blok'", "model.mixing.pattern = 'blok'", "mean 'block'"),
+    ("optim_wrapper['optimizer']['lr'] = -1.", 'optim_wrapper.optimizer.lr = -1', 'Invalid'),
+    (
+        "train_dataloader['dataset']['pipeline'][1]['views'][0]['num'] = None",
+        'train_dataloader.dataset.pipeline.1.views.0.num',
+        'None',
+    ),
+    (
+        "default_hooks['schedule']['schedules'][0]['target'] = 'nobody.momentum'",
+        "default_hooks.schedule.schedules.0.target = 'nobody.momentum'",
+        'nobody',
+    ),
+    ("default_hooks['logger']['interval'] = 0", 'default_hooks.logger.interval = 0', ''),
+]
+
+
+@pytest.mark.parametrize('change, field, said', MISTAKES, ids=[m[1] for m in MISTAKES])
+def test_a_mistake_names_its_field_and_leaves_nothing(
+    tmp_path, tiny_config, train, change, field, said
+):
+    done = train(tiny_config(change), '--work-dir', tmp_path / 'new/run')
+    assert done.status == 2, done.text[-2000:]
+    assert 'Traceback' not in done.text and done.error.count('\n') == 0
+    assert field in done.error and said in done.error, done.error
+    assert not (tmp_path / 'new').exists()
+
+
+def test_an_error_after_the_first_iteration_keeps_traceback_and_work_dir(
+    tmp_path, tiny_config, train
+):
+    (tmp_path / 'late_hook.py').write_text(
+        'from mmengine.hooks import Hook\nfrom mmengine.registry import HOOKS\n'
+        '@HOOKS.register_module()\nclass LateHook(Hook):\n'
+        '    def before_train_iter(self, runner, *args, **kwargs):\n'
+        '        1 / (2 - runner.iter)\n'
+    )
+    config = tiny_config(
+        'import sys\nsys.path.insert(0, {!r})\n'
+        "custom_imports = dict(imports=['late_hook'])\n"
+        "custom_hooks = [dict(type='mmengine.LateHook')]\n".format(str(tmp_path))
+    )
+    done = train(config, '--work-dir', tmp_path / 'run')
+    assert done.status == 1 and 'Traceback' in done.text and 'ZeroDivisionError' in done.text
+    assert (tmp_path / 'run/config.py').is_file()
+
+
+def test_every_shipped_config_holds():
+    for path in sorted((ROOT / 'configs').glob('[a-z]*/**/*.py')):
+        try:
+            read(path)
+        except ConfigError as error:
+            pytest.fail(f'{path}: {error}')
+
+
+def test_foreign_variables_of_a_config_are_its_own():
+    cfg = Config.fromfile(str(ROOT / 'configs/mst/mst_vit-mini_1xb64-coslr-6e_cifar10.py'))
+    cfg.loader_of_mine, cfg.stages = dict(type='Nothing'), 3
+    check_config(cfg)
+    cfg.modle = {}
+    with pytest.raises(ConfigError, match="modle: .*did you mean 'model'"):
+        check_config(cfg)
