@@ -30,8 +30,9 @@ class BuildWithMim(build_py):
             shutil.copytree(
                 ROOT / name, mim / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc')
             )
-        if (ROOT / 'model-index.yml').exists():
-            shutil.copy(ROOT / 'model-index.yml', mim)
+        for name in ('model-index.yml', 'dataset-index.yml'):
+            if (ROOT / name).exists():
+                shutil.copy(ROOT / name, mim)
 
 
 # Removed when this process ends.

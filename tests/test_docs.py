@@ -81,6 +81,7 @@ PARSERS = {
     'knn': ['mssl_plugins/commands/knn.py', *EVALUATION],
     'extract': ['mssl_plugins/commands/extract.py', *EVALUATION],
     'evaluate': ['mssl_plugins/commands/evaluate.py', *EVALUATION],
+    'report': ['mssl_plugins/commands/report.py'],
     'export': ['mssl_plugins/commands/export.py'],
     'make_segments': ['mssl_plugins/commands/make_segments.py'],
     'make_subset': ['mssl_plugins/commands/make_subset.py'],

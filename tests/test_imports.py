@@ -53,6 +53,7 @@ LATE = {
             'make_subset',
             'quickstart',
             'report',
+            'test',
             'train',
         )
     },

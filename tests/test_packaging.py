@@ -22,6 +22,7 @@ TREE = (
     'README.md',
     'LICENSE',
     'model-index.yml',
+    'dataset-index.yml',
 )
 
 

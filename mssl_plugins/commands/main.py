@@ -25,6 +25,7 @@ COMMANDS = dict(
     make_segments='make the segments of a set of images, once',
     make_subset='draw a class-balanced part of a labelled set',
     report='write the page of a run, or of several side by side',
+    test='test a checkpoint as its config says',
     visualize='draw masks, views, attention, segments, reconstructions and curves',
 )
 # They tell mistakes from failures by whether training has begun.

@@ -1,0 +1,14 @@
+"""Tests a checkpoint as its config says: python tools/test.py CONFIG CHECKPOINT."""
+
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
+    sys.path.insert(0, str(CHECKOUT))
+
+from mssl_plugins.commands.test import main  # noqa: E402
+from mssl_plugins.errors import run_cli  # noqa: E402
+
+if __name__ == '__main__':
+    sys.exit(run_cli(main))
