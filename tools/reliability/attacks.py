@@ -25,7 +25,6 @@ from typing import Callable, Dict, List, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import sandbox  # noqa: E402
-
 from report import measured, write_section  # noqa: E402
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
