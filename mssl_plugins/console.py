@@ -134,7 +134,7 @@ class ConsoleHook(Hook):
                 ]
         left = (
             (time.time() - self.began)
-            / (runner.iter - self.first)
+            / max(runner.iter - self.first, 1)  # 0 where a run went on at an epoch's end
             * (runner.max_iters - runner.iter)
         )
         self._line('  '.join([*said, f'{duration(left)} left']))

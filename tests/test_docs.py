@@ -89,6 +89,10 @@ PARSERS = {
     'dense_evidence': ['tools/dense_evidence.py'],
     'benchmark': ['tools/benchmark.py'],
     'dense_data': ['tools/dense_data.py'],
+    **{
+        name: [f'tools/reliability/{name}.py', 'tools/reliability/report.py']
+        for name in ('attacks', 'configs', 'files', 'kills')
+    },
     'slurm_train': ['mssl_plugins/commands/train.py'],
     'dist_train': ['mssl_plugins/commands/train.py'],
 }
@@ -101,7 +105,9 @@ def test_commands_of_the_pages_are_valid(page, line):
         if re.match(r'(tools|configs)/[\w./-]+\.(py|sh)$', word):
             assert (ROOT / word).exists(), word
     for command in re.split(r' && | \| |; ', line):  # each with its own options
-        found = re.search(r'(?:tools/|-m mssl_plugins )(\w+)(?:\.(?:py|sh))?(.*)', command)
+        found = re.search(
+            r'(?:tools/(?:reliability/)?|-m mssl_plugins )(\w+)(?:\.(?:py|sh))?(.*)', command
+        )
         if not found or found[1] in ('test', 'quickstart') and '.sh' in command:
             continue
         tool, rest = found.groups()
@@ -171,7 +177,10 @@ def test_checkpoints_of_the_pages_fit_their_commands(
     if 'benchmarks' not in target.parts:  # a tool that reads both
         assert target == source, line
         return
-    state = meta_model(Config.fromfile(source), monkeypatch).state_dict()
+    state = {  # a number each, at full shape
+        key: torch.zeros((), dtype=value.dtype).expand(value.shape)
+        for key, value in meta_model(Config.fromfile(source), monkeypatch).state_dict().items()
+    }
     torch.save(dict(state_dict=state), tmp_path / 'checkpoint.pth')
     cfg = Config.fromfile(target)
     if cfg.default_scope == 'mmpretrain':  # init_cfg of the backbone, the student's

@@ -1,7 +1,7 @@
 # DINO with mask-guided attention bias on CIFAR-10 at a size for one CPU core
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_cifar10.py
 _base_ = [
-    '../_base_/mask_guided/cifar10.py',
+    '../_base_/mask_guided/images_cifar10.py',
     '../_base_/dino/dino_vit-mini.py',
     '../_base_/runtime.py',
 ]

@@ -549,7 +549,7 @@ def test_the_command_line(folder, tmp_path, run_python):
 def test_joined_sets_have_one_file(folder, tmp_path):
     config = tmp_path / 'config.py'
     parts = [
-        dict(type='mssl_plugins.ImageFolder', data_root=str(folder / name), pipeline=[1])
+        dict(type='mssl_plugins.ImageFolder', data_root=str(folder / name), pipeline=[])
         for name in ('cat', 'Möwe')
     ]
     joined = dict(type='RepeatDataset', times=3, dataset=dict(type='ConcatDataset', datasets=parts))

@@ -20,6 +20,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple
 
@@ -67,6 +68,8 @@ def in_process(work: Callable[[], list], seconds: float) -> list:
         done, state = os.waitpid(pid, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(state)
+            with suppress(ProcessLookupError):  # workers that outlive it hold the pipe open
+                os.killpg(pid, signal.SIGKILL)
         elif time.monotonic() > end:
             os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
