@@ -127,7 +127,7 @@ def test_stranger_checkpoint_runs_no_code(tmp_path, tiny_config, train, how):
     mark.unlink()
     given = stranger if how == '--resume' else f'load_from={stranger}'
     ended = train(tiny_config(), '--work-dir', tmp_path / 'run', how, given)
-    assert ended.status == 1 and 'refused' in ended.error
+    assert ended.status == 2 and 'refused' in ended.error
     assert not mark.exists() and not (tmp_path / 'run').exists()
 
 
