@@ -467,10 +467,10 @@ def test_tool_makes_a_set_and_names_the_nearest(tmp_path):
 def _train(folder, argv):
     import os
 
-    from helpers.forked import _body
+    from helpers import forked
 
     os.chdir(folder)
-    _body(argv, folder / 'output.txt', folder)
+    forked.train(argv, folder / 'output.txt', folder)
 
 
 def train(folder, *argv):

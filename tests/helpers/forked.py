@@ -26,8 +26,13 @@ class Outcome(NamedTuple):
         return '\n'.join(line for line in self.text.splitlines() if line.startswith('error'))
 
 
-def _body(argv, log, folder, quiet=False):
+def _served(argv, log, folder, quiet):
     assert 'helpers.warm' in sys.modules, 'the server has imported nothing: runs would take long'
+    train(argv, log, folder, quiet)
+
+
+def train(argv, log, folder, quiet=False):
+    """What ``tools/train.py`` does, in this process; its output goes to a file."""
     os.chdir(folder)
     with open(log, 'w') as f:
         os.dup2(f.fileno(), 1)
@@ -59,7 +64,7 @@ class Training:
     def __init__(self, folder: Path, *argv, quiet: bool = False) -> None:
         self.log = folder / 'output.txt'
         self.process = server().Process(
-            target=_body, args=([*map(str, argv)], self.log, folder, quiet)
+            target=_served, args=([*map(str, argv)], self.log, folder, quiet)
         )
         self.process.start()
 

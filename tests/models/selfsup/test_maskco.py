@@ -10,6 +10,7 @@ from mmengine.dataset import default_collate
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from helpers.forked import server
 from mssl_plugins.datasets.transforms import views as views_module
 from mssl_plugins.datasets.transforms.geometry import boxes_to_image
 from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
@@ -691,16 +692,7 @@ def test_two_processes_equal_the_mean_of_two_batches(tmp_path):
     """Negatives are those of a process, and shuffled keys find their boxes again."""
     single = perturb_teacher(build(intra=True).double())
     values = two_steps(single, lambda step: sum(single.loss(*h)['loss'] for h in halves(step)) / 2)
-    start = torch.multiprocessing.get_context('forkserver')  # imports once, as in forked.py
-    start.set_forkserver_preload(
-        [
-            'mmpretrain',
-            'mssl_plugins.commands.train',
-            'mssl_plugins.models',
-            'mssl_plugins.datasets',
-            'mssl_plugins.engine',
-        ]
-    )
+    server()
     torch.multiprocessing.start_processes(
         worker,
         args=(f'file://{tmp_path}/init', tmp_path / 'out.pth'),
