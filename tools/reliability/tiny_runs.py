@@ -1,0 +1,216 @@
+"""Training runs of seconds: shipped configs on embedded images, forked with all imports done."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+# Every method and every base; those on CIFAR-10 get the embedded images instead.
+CONFIGS = (
+    'simclr_resnet18_1xb64-coslr-8e_scenes',
+    'mst_vit-mini_1xb64-coslr-6e_scenes',
+    'asl_vit-mini_1xb256-coslr-12e_scenes',
+    'maskco_resnet18_1xb32-coslr-5e_scenes',
+    'mae_vit-mini_1xb256-coslr-12e_scenes',
+    'mixmask_simclr_resnet18_1xb64-coslr-8e_scenes',
+    'dino_vit-mini_1xb64-coslr-6e_scenes',
+    'mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes',
+    'moco_resnet18_1xb64-coslr-8e_cifar10',
+    'mixmask_moco_resnet18_1xb64-coslr-8e_cifar10',
+    'byol_resnet18_1xb64-coslr-8e_cifar10',
+    'mixmask_byol_resnet18_1xb64-coslr-8e_cifar10',
+    'simsiam_resnet18_1xb64-coslr-8e_cifar10',
+    'mixmask_simsiam_resnet18_1xb64-coslr-8e_cifar10',
+)
+TEXT = """
+_base_ = [{base!r}]
+_set = dict(indices={images})
+if {foreign}:
+    _set = dict(_set, _delete_=True, type='mssl_plugins.Scenes', split='train',
+                pipeline=_base_.train_dataloader.dataset.pipeline)
+_loop = dict(type='IterBasedTrainLoop', max_iters={epochs} * {steps}, val_interval=10**9)
+train_cfg = dict(_loop, _delete_=True) if {by_iter} else dict(max_epochs={epochs})
+if 'epochs' in _base_:
+    epochs = {epochs}
+train_dataloader = dict(batch_size={batch}, num_workers={workers},
+                        persistent_workers={workers} > 0, dataset=_set)
+auto_scale_lr = dict(enable=False)
+log_processor = dict(window_size=1, by_epoch=not {by_iter})
+visualizer = dict(_delete_=True, type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+if 'queue_len' in _base_.model:
+    model = dict(queue_len=8 * {batch} * {processes})
+default_hooks = dict(
+    logger=dict(interval={log}, log_metric_by_epoch=not {by_iter}),
+    checkpoint=dict(by_epoch=False, interval={save}, max_keep_ckpts=2))
+"""
+
+
+def write_config(
+    path: Path,
+    name: str,
+    steps: int = 4,
+    epochs: int = 3,
+    batch: int = 8,
+    by_iter: bool = False,
+    workers: int = 0,
+    processes: int = 1,
+    log: int = 1,
+    save: int = 2,
+) -> Path:
+    """Writes a short form of a shipped config.
+
+    Args:
+        path (Path): Where to.
+        name (str): The shipped one.
+        steps (int): An epoch. Defaults to 4.
+        epochs (int): Defaults to 3.
+        batch (int): Images a process and step. Defaults to 8.
+        by_iter (bool): The iteration loop instead of the epoch loop. Defaults to False.
+        workers (int): Of the loader. Defaults to 0.
+        processes (int): That share the images. Defaults to 1.
+        log (int): Steps between logged losses. Defaults to 1.
+        save (int): Steps between checkpoints. Defaults to 2.
+    """
+    from mssl_plugins.catalogue import find
+
+    path.write_text(
+        TEXT.format(
+            base=str(find(name)),
+            foreign='scenes' not in name,
+            images=steps * (batch if 'scenes' in name else max(batch, 16)) * processes,
+            steps=steps,
+            epochs=epochs,
+            batch=batch if 'scenes' in name else max(batch, 16),  # of moco in 8 parts
+            by_iter=by_iter,
+            workers=workers,
+            processes=processes,
+            log=log,
+            save=save,
+        )
+    )
+    return path
+
+
+def preload() -> None:
+    """Imports what takes seconds and asks the machine once what it is."""
+    import mmengine.runner.runner as theirs
+    import torch
+
+    torch.set_num_threads(1)  # the pool of threads does not survive a fork
+    import cv2
+
+    cv2.setNumThreads(0)
+    from mssl_plugins.errors import require
+
+    require('mmpretrain')
+    for module in ('commands.train', 'models', 'datasets', 'engine', 'training'):
+        __import__(f'mssl_plugins.{module}')
+    about = theirs.collect_env()  # which starts compilers to ask for their versions
+    theirs.collect_env = lambda: about
+
+
+class Run:
+    """A run of ``python -m mssl_plugins train ARGV`` in one or several processes.
+
+    Args:
+        argv (Sequence[str]): The arguments.
+        folder (Path): Where it stands; ``output.txt`` in it gets what it says.
+        processes (int): Joined over gloo, with what torchrun sets. Defaults to 1.
+        hooks (Sequence[Hook]): Further hooks. Defaults to ().
+        limit (Callable, optional): Called in each process before anything else.
+    """
+
+    def __init__(self, argv, folder: Path, processes: int = 1, hooks: Sequence = (), limit=None):
+        self.log = folder / 'output.txt'
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        self.pids = []
+        self.codes: Dict[int, int] = {}
+        for rank in range(processes):
+            pid = os.fork()
+            if not pid:
+                if processes > 1:
+                    place = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=processes)
+                    place.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+                    os.environ.update({k: str(v) for k, v in place.items()})
+                self._train(list(map(str, argv)), folder, hooks, limit)
+            self.pids.append(pid)
+
+    def _train(self, argv: List[str], folder: Path, hooks: Sequence, limit) -> None:
+        status = 70
+        try:
+            os.setsid()
+            out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
+            os.chdir(folder)
+            if limit:
+                limit()
+            from mssl_plugins.commands.train import main
+
+            status = main(argv, hooks)
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(status or 0)
+
+    def poll(self) -> Optional[int]:
+        """The exit status once all processes ended: the first that is not 0."""
+        for pid in self.pids:
+            if pid not in self.codes:
+                done, state = os.waitpid(pid, os.WNOHANG)
+                if done:
+                    self.codes[pid] = os.waitstatus_to_exitcode(state)
+        if len(self.codes) < len(self.pids):
+            return None
+        return next((code for code in self.codes.values() if code), 0)
+
+    def wait(self, seconds: float = 600) -> int:
+        """The exit status.
+
+        Raises:
+            TimeoutError: If it takes longer; the run is ended.
+        """
+        end = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                self.kill()
+                raise TimeoutError(f'more than {seconds} s: {self.log.read_text()[-1500:]}')
+            time.sleep(0.005)
+        return code
+
+    def kill(self, signum: int = signal.SIGKILL) -> None:
+        """Ends every process and its workers at once."""
+        for pid in self.pids:
+            if pid not in self.codes:
+                try:
+                    os.killpg(pid, signum)
+                except ProcessLookupError:  # not yet a group of its own
+                    os.kill(pid, signum)
+        self.wait(60)
+
+
+def losses(work_dir: Path) -> Dict[int, set]:
+    """Every loss that a run and its resumptions logged at a step."""
+    from mssl_plugins.files import read_scalars
+
+    found: Dict[int, set] = {}
+    for row in read_scalars(work_dir):
+        if 'loss' in row:
+            found.setdefault(row['step'], set()).add(json.dumps(row['loss']))
+    return found
