@@ -1,6 +1,6 @@
 # iBOT with ViT-B/16 on ImageNet-1K, 400 epochs
 # Command: python tools/train.py configs/ibot/ibot_vit-b16_16xb64-coslr-400e_in1k.py
-_base_ = ['../_base_/datasets/imagenet.py', '../_base_/dino/deit-s.py', '../_base_/runtime.py']
+_base_ = 'ibot_vit-s16_16xb64-coslr-800e_in1k.py'
 catalogue = dict(
     method='ibot',
     base='ibot',
@@ -11,33 +11,8 @@ catalogue = dict(
     cost='not run here',
 )
 
-epochs, prototypes = 400, 8192
-model = dict(
-    type='mssl_plugins.IBOT',
-    backbone=dict(arch='base', mask_token=True),
-    head=dict(in_channels=768, out_channels=prototypes, norm_last_layer=True),
-    patch_criterion=dict(
-        type='mssl_plugins.IBOTPatchLoss', student_temp=0.1, teacher_temp=0.04, center_momentum=0.9
-    ),
-    # half of the images are whole, of the others 10 to 50 % are hidden
-    ratios=[0.0, 0.3],
-    spread=[0.0, 0.2],
-    strategy='block',
-    lambda1=1.0,
-    lambda2=1.0,
-)
-large, small = _base_.views[:2], _base_.views[2]
-views = [dict(view, scale=(0.25, 1.0)) for view in large]
-views += [dict(small, num=10, scale=(0.05, 0.25))]
-train_dataloader = dict(
-    batch_size=64,  # a process, 16 of them
-    dataset=dict(
-        pipeline=[
-            dict(type='mssl_plugins.Views', views=views),
-            dict(type='mssl_plugins.PackViews'),
-        ]
-    ),
-)
+epochs = 400
+model = dict(backbone=dict(arch='base'), head=dict(in_channels=768, norm_last_layer=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, end=10, convert_to_iter_based=True),
     dict(
@@ -50,15 +25,3 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(max_epochs=epochs)
-warm = dict(start=0.04, end=0.07, curve='linear', length=30, per_epoch=True, inclusive=True)
-default_hooks = dict(
-    knn=dict(_base_.knn, k=[10, 20, 100, 200], temperature=0.07, branch='teacher'),
-    temperature=dict(
-        type='mssl_plugins.ScheduleHook',
-        schedules=[
-            dict(warm, target='criterion.teacher_temp'),
-            dict(warm, target='patch_criterion.teacher_temp'),
-        ],
-    ),
-    **_base_.hooks,
-)
