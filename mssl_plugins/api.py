@@ -239,7 +239,7 @@ def evaluate(
     Args:
         checkpoint (str | os.PathLike): A file; 'random' for the untrained
             backbone of ``config``.
-        data (str | os.PathLike): Labelled images, see
+        data (str | os.PathLike): Labeled images, see
             ``python -m mssl_plugins evaluate --help``.
         protocols (str | Sequence[str]): Names, or 'frozen', 'finetune',
             'all', 'dense'. Defaults to 'knn,linear'.

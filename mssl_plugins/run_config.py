@@ -49,7 +49,7 @@ def build_run_config(
             last one of the work dir. Defaults to None.
         data (str, optional): A folder of images instead of the config's
             data, see :func:`mssl_plugins.photos.use_folder`; probes and
-            fine-tuning need labelled ones. Defaults to None.
+            fine-tuning need labeled ones. Defaults to None.
         wishes (Wishes): Length, batch, rate, size, and what of the folder.
         load_from (str, optional): Weights to start from, of this library,
             timm, DINO, MAE, torchvision or Hugging Face. Defaults to None.

@@ -1,4 +1,4 @@
-"""Draws a class-balanced part of a labelled set: python tools/make_subset.py DATA OUT.txt."""
+"""Draws a class-balanced part of a labeled set: python tools/make_subset.py DATA OUT.txt."""
 
 import sys
 from pathlib import Path

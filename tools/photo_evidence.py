@@ -1,4 +1,4 @@
-"""Do runs on unlabelled folders learn, and do label-free measures say so?
+"""Do runs on unlabeled folders learn, and do label-free measures say so?
 
     python tools/photo_evidence.py crops OUT FOLDER [FOLDER ...]
     python tools/photo_evidence.py train OUT RECIPE [RECIPE ...] --minutes 15
@@ -7,7 +7,7 @@
 ``crops`` cuts photo-like images out of larger ones, ``train`` trains recipes
 on them by the command that users give, each for so many minutes, ``rank``
 compares label-free measures with k-NN over the checkpoints of runs on
-labelled images.  docs/your-images.md shows what they gave.
+labeled images.  docs/your-images.md shows what they gave.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def checkpoints(run: Path) -> list:
     """(label-free measures, k-NN) wherever a run measured both.
 
     Args:
-        run (Path): A work dir of labelled images: ``monitor.json`` and the
+        run (Path): A work dir of labeled images: ``monitor.json`` and the
             scalars of k-NN in its log.
 
     Returns:

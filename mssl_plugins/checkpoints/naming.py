@@ -246,7 +246,7 @@ def _join(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     return joint
 
 
-def recognise(keys: Iterable[str]) -> Tuple[str, str, str]:
+def recognize(keys: Iterable[str]) -> Tuple[str, str, str]:
     """Whose names a backbone's weights have.
 
     Args:
@@ -289,7 +289,7 @@ def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
             pooling).
     """
     refuse_newer(state_dict)
-    family, name, wrapper = recognise(state_dict)
+    family, name, wrapper = recognize(state_dict)
     body = _body({k[len(wrapper) :]: v for k, v in state_dict.items() if k.startswith(wrapper)})
     naming = NAMINGS[family][name]
     if naming.table is None:
@@ -329,7 +329,7 @@ def from_ours(state_dict: Mapping[str, Tensor], family: str, name: str) -> Dict[
 
     Raises:
         ValueError: If a key has no place there, as a mask bias has in none
-            (distil into a plain ViT first: phase 2).
+            (distill into a plain ViT first: phase 2).
     """
     naming = NAMINGS[family][name]
     body = _body(state_dict)
@@ -358,7 +358,7 @@ def for_backbone(state_dict: Mapping[str, Tensor], own: Iterable[str]) -> Mappin
         ValueError: See :func:`to_ours`.
     """
     try:
-        wanted, given = recognise(own), recognise(state_dict)
+        wanted, given = recognize(own), recognize(state_dict)
     except ValueError:
         return state_dict
     same = given[:2] == wanted[:2] or given[0] != wanted[0]

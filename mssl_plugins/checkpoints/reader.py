@@ -138,10 +138,10 @@ def read(
         raise ValueError(
             f"the {branch}'s backbone in {path} is of phase 1 of mask-guided training: it adds a "
             f'bias made of segmentation masks to its attention ({bias[0]}, ...), which no other '
-            'library does. Distil it into a plain ViT (phase 2) and export that'
+            'library does. Distill it into a plain ViT (phase 2) and export that'
         )
     try:
-        family = keys.recognise(weights)[0]
+        family = keys.recognize(weights)[0]
         weights = keys.to_ours(weights)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from None

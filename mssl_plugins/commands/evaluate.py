@@ -29,7 +29,7 @@ def _add_images_and_network(add) -> None:
     add(
         '--data',
         metavar='DIR',
-        help='labelled images: train/ and val/ (or '
+        help='labeled images: train/ and val/ (or '
         'test/) with a sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as '
         'unpacked; DIR/NAME of packed DIR/NAME_train.npz; for dense protocols '
         'DIR/img/{train,val} and label maps DIR/ann/{train,val}, or Pascal VOC, ADE20K or '
@@ -84,7 +84,7 @@ def _add_images_and_network(add) -> None:
         'own, else 224, or that of smaller images; of dense protocols the short side, '
         "default: the images' own, or 512 x 512 where they differ",
     )
-    add('--resize', type=int, metavar='PX', help='short side before the centre is cut')
+    add('--resize', type=int, metavar='PX', help='short side before the center is cut')
     add(
         '--classes',
         metavar='FILE',
@@ -117,7 +117,7 @@ def _add_protocol_settings(add) -> None:
         type=int,
         default=0,
         metavar='V',
-        help='probes see V augmented views of each image in turn; default: 0, the centre view',
+        help='probes see V augmented views of each image in turn; default: 0, the center view',
     )
     add(
         '--epochs',

@@ -19,7 +19,7 @@ def main(argv=None) -> None:
     parser = argparse.ArgumentParser(
         prog='knn.py',
         description='Weighted k-NN (Wu et al. 2018) of frozen, '
-        'L2-normalised features: every key among the k nearest votes with '
+        'L2-normalized features: every key among the k nearest votes with '
         'exp(similarity / T). Also measures of collapse.',
         epilog='Several processes: torchrun --nproc_per_node N tools/knn.py '
         '... A mistake gets one line; MSSL_TRACEBACK=1 shows where.',
@@ -31,7 +31,7 @@ def main(argv=None) -> None:
         nargs='+',
         metavar='K',
         default=[10, 20, 100, 200],
-        help='numbers of neighbours; default: 10 20 100 200',
+        help='numbers of neighbors; default: 10 20 100 200',
     )
     parser.add_argument(
         '--temperature', type=float, default=0.07, metavar='T', help='default: 0.07'
@@ -39,7 +39,7 @@ def main(argv=None) -> None:
     parser.add_argument(
         '--data',
         metavar='DIR',
-        help='labelled images: train/ and val/ (or test/) with a '
+        help='labeled images: train/ and val/ (or test/) with a '
         'sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as unpacked; DIR/NAME of '
         "packed DIR/NAME_train.npz; default: those of the config's KNNHook",
     )

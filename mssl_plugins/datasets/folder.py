@@ -28,12 +28,12 @@ from mssl_plugins.registry import DATASETS
 
 @DATASETS.register_module()
 class ImageFolder(DecodingDataset):
-    """Any folder of images, labelled by sub-folder, by a list or not at all.
+    """Any folder of images, labeled by sub-folder, by a list or not at all.
 
     Files are taken in sorted order, whatever the file system's; names with a
     leading dot are passed over.  A sample has ``img`` (uint8 (H, W, 3) RGB),
     ``img_path``, ``sample_idx``, ``img_shape``, ``ori_shape`` and, if
-    labelled, ``gt_label``.
+    labeled, ``gt_label``.
 
     Args:
         data_root (str): Folder of the dataset.
@@ -48,7 +48,7 @@ class ImageFolder(DecodingDataset):
             sub-folders. Defaults to ``'auto'``.
         classes (Sequence[str] | str, optional): Names of the classes, or a
             file with one a line. In a folder, only these sub-folders are
-            taken, labelled in this order. Defaults to None: the sub-folders'
+            taken, labeled in this order. Defaults to None: the sub-folders'
             names, sorted.
         extensions (Sequence[str]): File names to take end so, in small or
             capital letters. Defaults to the usual ones.

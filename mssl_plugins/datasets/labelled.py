@@ -1,4 +1,4 @@
-"""Labelled images in any of the usual layouts, and class-balanced parts of them.
+"""Labeled images in any of the usual layouts, and class-balanced parts of them.
 
 The papers' probes and fine-tunings run on ImageNet-1K, ImageNet-100,
 CIFAR-10/100 and Tiny-ImageNet, with all, 10 % or 1 % of the labels.  Which
@@ -147,7 +147,7 @@ class _TinyImageNet(TinyImageNet):
 
 
 def _nothing(root: Path, split: str) -> str:
-    text = f'no labelled images ({split}) in {root}; known are {LAYOUTS}'
+    text = f'no labeled images ({split}) in {root}; known are {LAYOUTS}'
     if not root.is_dir():
         return f'no such folder: {root}' if not root.parent.is_dir() else text
     names = sorted(p.name[:-10] for p in root.glob('*_train.npz'))

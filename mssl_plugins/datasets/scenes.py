@@ -1,4 +1,4 @@
-"""Labelled scenes made on the fly: data without a download.
+"""Labeled scenes made on the fly: data without a download.
 
 Our own; no paper prescribes it.  Glyph outlines of matplotlib's bundled fonts
 (the classes: airplane, anchor, umbrella, ...) are filled with photo texture,

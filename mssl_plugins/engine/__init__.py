@@ -1,3 +1,3 @@
-"""Hooks and optimiser wrappers; importing it fills the registry."""
+"""Hooks and optimizer wrappers; importing it fills the registry."""
 
 from mssl_plugins.engine import bf16_optim_wrapper, ddp, hooks, layer_decay  # noqa: F401

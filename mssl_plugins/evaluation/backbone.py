@@ -69,7 +69,7 @@ class FrozenBackbone:
         weights = naming.to_ours(
             {k: v for k, v in backbone.state_dict().items() if not k.startswith('mask_bias.')}
         )
-        family = naming.recognise(weights)[0]
+        family = naming.recognize(weights)[0]
         images = image_statistics(cfg)
         return reader.Backbone(
             family,

@@ -1,7 +1,7 @@
 """Measures of collapse: do the features of different images still differ?
 
 ``feature_std``: SimSiam (Chen and He, CVPR 2021, section 4.1) watches the
-standard deviation of the L2-normalised output, which is 1/sqrt(D) for features
+standard deviation of the L2-normalized output, which is 1/sqrt(D) for features
 spread evenly over the sphere and 0 when all are the same.
 ``effective_rank``: Roy and Vetterli, "The effective rank" (EUSIPCO 2007); on
 self-supervised features known as RankMe (Garrido et al., ICML 2023).
@@ -25,11 +25,11 @@ def feature_std(features: Tensor) -> float:
     """Spread of the features' directions.
 
     Args:
-        features (Tensor): (N, D) features, not normalised.
+        features (Tensor): (N, D) features, not normalized.
 
     Returns:
         float: sqrt(D) times the mean over dimensions of the standard deviation
-        (over samples, population) of the L2-normalised features: 1 = spread
+        (over samples, population) of the L2-normalized features: 1 = spread
         evenly over the sphere, 0 = collapsed to one direction.
     """
     x = F.normalize(_check(features), dim=1)
@@ -38,7 +38,7 @@ def feature_std(features: Tensor) -> float:
 
 @torch.no_grad()
 def effective_rank(features: Tensor, center: bool = False) -> float:
-    """Exp of the entropy of the normalised singular values.
+    """Exp of the entropy of the normalized singular values.
 
     Args:
         features (Tensor): (N, D) features.

@@ -1,4 +1,4 @@
-"""Labelled images for an evaluation: sets, drawn parts, transforms."""
+"""Labeled images for an evaluation: sets, drawn parts, transforms."""
 
 import hashlib
 import json
@@ -238,7 +238,7 @@ class EvaluationData:
 
 
 def use_data(cfg, folder: str) -> None:
-    """Puts labelled images in the place of a classification config's data.
+    """Puts labeled images in the place of a classification config's data.
 
     Args:
         cfg (mmengine.Config): Of ``configs/benchmarks/classification``;

@@ -40,7 +40,7 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def patch_distribution(mask: np.ndarray, grid: Tuple[int, int], num_classes: int) -> Tensor:
-    """Fraction of each class among a patch's labelled pixels.
+    """Fraction of each class among a patch's labeled pixels.
 
     Args:
         mask (np.ndarray): (H, W) labels; those outside of 0 to C - 1 do not

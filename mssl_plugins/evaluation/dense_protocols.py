@@ -27,7 +27,7 @@ def choose_patches(
 ) -> List[Tensor]:
     """Which patches of the training images are looked into.
 
-    An image gives ``memory // images`` of its labelled patches, at least one,
+    An image gives ``memory // images`` of its labeled patches, at least one,
     or all that it has: drawn with equal chances, or the least of
     ``u * sum(f(c) for the classes c of the patch)`` with u uniform on [0, 1)
     and f(c) the number of patches of the image that hold c, so that rare
@@ -46,14 +46,14 @@ def choose_patches(
     generator = torch.Generator().manual_seed(seed)
     chosen = []
     for distribution in distributions:
-        labelled = distribution.sum(1).nonzero().flatten()
-        if len(labelled) > each:
-            score = torch.rand(len(labelled), generator=generator)
+        labeled = distribution.sum(1).nonzero().flatten()
+        if len(labeled) > each:
+            score = torch.rand(len(labeled), generator=generator)
             if balanced:
-                held = (distribution[labelled] > 0).float()
+                held = (distribution[labeled] > 0).float()
                 score = score * (held @ held.sum(0))
-            labelled = labelled[score.topk(each, largest=False).indices].sort().values
-        chosen.append(labelled)
+            labeled = labeled[score.topk(each, largest=False).indices].sort().values
+        chosen.append(labeled)
     return chosen
 
 

@@ -151,7 +151,7 @@ def find_images(args, cfg: Optional[Config], model: nn.Module) -> Dict[str, Data
     """The bank and the queries of k-NN that a command line names.
 
     Args:
-        args (argparse.Namespace): ``data``, labelled images as of
+        args (argparse.Namespace): ``data``, labeled images as of
             :class:`mssl_plugins.evaluation.data.EvaluationData` and seen as
             there; without it the config's, under its test transform or that
             of ``size`` and ``resize``.

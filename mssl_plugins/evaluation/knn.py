@@ -1,14 +1,14 @@
-"""Weighted k-nearest-neighbour classification of frozen features.
+"""Weighted k-nearest-neighbor classification of frozen features.
 
 The protocol of Wu et al., "Unsupervised feature learning via non-parametric
 instance discrimination" (CVPR 2018, section 3.4), as DINO (ICCV 2021) and MST
-(section 4: T = 0.07, k = 10/20/100/200) use it: features are L2-normalised,
+(section 4: T = 0.07, k = 10/20/100/200) use it: features are L2-normalized,
 each of the k most similar keys votes for its class with the weight
 exp(similarity / T).
 
 How it is fast, and exact.  Similarities come as blocks of one matrix product.
 The k largest of a row are not searched for in the whole row: keys are put into
-groups of neighbours, a row's group maxima are taken (one vectorised pass), and
+groups of neighbors, a row's group maxima are taken (one vectorized pass), and
 only the k groups with the largest maxima are looked into.  Every one of the k
 nearest keys lies in one of them: if its group were left out, each of the k
 groups before it would hold a key that precedes it.
@@ -56,7 +56,7 @@ def _check(
         )
     if len(key_labels) and key_labels.min() < 0:
         raise ValueError(
-            f'labels must be 0 or more, got {int(key_labels.min())}: is the bank labelled?'
+            f'labels must be 0 or more, got {int(key_labels.min())}: is the bank labeled?'
         )
     if not ks or min(ks) < 1:
         raise ValueError(f'k must be 1 or more, got {list(ks)}')
@@ -173,8 +173,8 @@ def nearest(
     Args:
         queries (Tensor): (Q, D) features.
         keys (Tensor): (K, D) features, on the same device.
-        k (int): Number of neighbours, at most K.
-        normalize (bool): Whether to L2-normalise both, so that the dot product
+        k (int): Number of neighbors, at most K.
+        normalize (bool): Whether to L2-normalize both, so that the dot product
             is the cosine. Defaults to True.
         chunk (int, optional): Queries a step. Defaults to None: as many as
             keep the similarities below 256 MiB.
@@ -224,11 +224,11 @@ def knn_scores(
         key_labels (Tensor): (K,) integer labels, 0 or more.
         num_classes (int, optional): Number of classes C. Defaults to None: the
             largest label + 1.
-        k (int): Number of neighbours. Defaults to 20.
+        k (int): Number of neighbors. Defaults to 20.
         temperature (float): T of the weight exp(similarity / T); no effect on
             uniform weights. Defaults to 0.07.
         weighting (str): 'exp' or 'uniform'. Defaults to 'exp'.
-        normalize (bool): Whether to L2-normalise both. Defaults to True.
+        normalize (bool): Whether to L2-normalize both. Defaults to True.
         chunk (int, optional): Queries a step. Defaults to None: as many as
             keep the similarities below 256 MiB.
 
@@ -285,7 +285,7 @@ def knn_accuracy(
         query_labels (Tensor): (Q,) integer labels.
         keys (Tensor): (K, D) features of the bank.
         key_labels (Tensor): (K,) integer labels, 0 or more.
-        ks (Sequence[int]): Numbers of neighbours. Defaults to
+        ks (Sequence[int]): Numbers of neighbors. Defaults to
             (10, 20, 100, 200), MST's.
         temperature (float): As in :func:`knn_scores`. Defaults to 0.07.
         weighting (str): As in :func:`knn_scores`. Defaults to 'exp'.
@@ -308,7 +308,7 @@ def knn_accuracy(
         )
     if query_labels.min() < 0:
         raise ValueError(
-            f'labels must be 0 or more, got {int(query_labels.min())}: are the queries labelled?'
+            f'labels must be 0 or more, got {int(query_labels.min())}: are the queries labeled?'
         )
     num_classes = _num_classes(None, key_labels)
     total = len(queries)

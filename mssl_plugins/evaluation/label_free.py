@@ -52,7 +52,7 @@ def uniformity(features: Tensor, t: float = 2.0) -> float:
 
     Returns:
         float: log of the mean over pairs of exp(-t |xi - xj|^2): 0 when all
-        features are one, towards -2 t when they spread.
+        features are one, toward -2 t when they spread.
     """
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(

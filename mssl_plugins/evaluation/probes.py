@@ -3,7 +3,7 @@
 The papers' linear probes (MST section 5; MixMask Table 2; mask-guided
 attention Tables 3 and 4; ASL Table 1; MaskCo A.3), where the backbone is
 frozen and so its features need to be computed only once.  What a probe is
-(optimiser, rates, schedule, batch, BatchNorm) is read from its config, the
+(optimizer, rates, schedule, batch, BatchNorm) is read from its config, the
 one that also trains on freshly augmented images through the runner.
 
 Classifiers with different learning rates see the same batches, and BatchNorm
@@ -40,7 +40,7 @@ class Recipe:
         lr (float): For this batch.
         optimizer (str): 'SGD' or 'LARS' (biases not adapted). Defaults to
             'SGD'.
-        momentum, weight_decay, nesterov: The optimiser's. Default to 0.9, 0
+        momentum, weight_decay, nesterov: The optimizer's. Default to 0.9, 0
             and False.
         milestones (Sequence[int]): Epochs after which the rate is multiplied
             by ``gamma``; empty: half a cosine to 0, per iteration. Defaults
@@ -69,7 +69,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
-            raise unknown(self.optimizer, OPTIMIZERS, 'optimiser of a probe')
+            raise unknown(self.optimizer, OPTIMIZERS, 'optimizer of a probe')
         if self.epochs < 1 or self.batch_size < 1 or not self.lr > 0:
             raise ValueError(
                 'epochs, batch size and learning rate must be '
@@ -123,7 +123,7 @@ def recipe_of(cfg) -> Recipe:
             ``configs/benchmarks/classification/``.
 
     Returns:
-        Recipe: Its optimiser, schedule, batch and BatchNorm.
+        Recipe: Its optimizer, schedule, batch and BatchNorm.
 
     Raises:
         ValueError: If the config has a part that this engine lacks.
@@ -339,14 +339,14 @@ def logistic_regression(
     max_iter: int = 500,
     progress: Optional[Callable[[int], None]] = None,
 ) -> LinearProbes:
-    """Multinomial logistic regression by L-BFGS on standardised features.
+    """Multinomial logistic regression by L-BFGS on standardized features.
 
-    The probe without a rate to choose, not one of the papers': minimises
+    The probe without a rate to choose, not one of the papers': minimizes
     ``C * sum(cross-entropy) + ||W||^2 / 2`` as scikit-learn's
-    ``LogisticRegression`` does, the bias not penalised.
+    ``LogisticRegression`` does, the bias not penalized.
 
     Args:
-        features (Tensor): (N, D); each dimension is standardised first.
+        features (Tensor): (N, D); each dimension is standardized first.
         labels (Tensor): (N,) integers, 0 or more.
         num_classes (int): Number of classes.
         strength (float): C. Defaults to 1, scikit-learn's.

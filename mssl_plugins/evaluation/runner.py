@@ -99,7 +99,7 @@ class Evaluation:
             recipe = recipe.with_epochs(self.options.epochs)
         rates = list(self.options.rates or [recipe.lr * f for f in cfg.get('lr_sweep', [1])])
         batch = recipe.batch_for(len(self.data.labels['train']))
-        views = f'{self.options.views} views' if self.options.views else 'centre view'
+        views = f'{self.options.views} views' if self.options.views else 'center view'
         return recipe, rates, f'{recipe.epochs} epochs, batch {batch}, {views}'
 
     def finetuning(self, name: str) -> FineTuning:

@@ -20,7 +20,7 @@ def summarize(
     Args:
         bank (tuple[Tensor, Tensor]): Features and labels of the keys.
         test (tuple[Tensor, Tensor]): Those of the queries.
-        ks (Sequence[int]): Numbers of neighbours.
+        ks (Sequence[int]): Numbers of neighbors.
         temperature (float): Of the votes.
         rows (int): Test features the measures of collapse look at. Defaults
             to 10000.

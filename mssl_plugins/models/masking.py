@@ -67,7 +67,7 @@ def block_grid(grid: int, ratio: float, rng: np.random.Generator, tries: int = 1
     """Block pattern of MixMask: rectangles of *unmasked* cells.
 
     :func:`draw_blocks` of 4 cells or more until ``int(ratio * grid**2)`` cells
-    are unmasked. Behaviour of the authors' published code.
+    are unmasked. Behavior of the authors' published code.
 
     Args:
         grid (int): Cells a side, at least 3.

@@ -232,7 +232,7 @@ def read_layers(backbone: nn.Module, x: Tensor, kinds: Sequence[str]) -> Dict[st
 
     Args:
         backbone (nn.Module): A ViT or ResNet; any other gives 'avg' only.
-        x (Tensor): (B, 3, H, W) normalised images.
+        x (Tensor): (B, 3, H, W) normalized images.
         kinds (Sequence[str]): Of those above; 'auto' is the first of
             :func:`kinds_of`.
 

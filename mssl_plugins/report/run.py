@@ -51,7 +51,7 @@ class Run(NamedTuple):
             weights if ``epoch`` is 0.
         held_out (int): Images that these were measured on.
         images (int, optional): Trained on.
-        classes (List[str]): Names, of the labelled images.
+        classes (List[str]): Names, of the labeled images.
         checkpoint (Path, optional): The last one.
         seconds (float, optional): Of the training.
         device (str): That trained.

@@ -33,7 +33,7 @@ def find_images(path: str, limit: Optional[int] = None) -> List[Path]:
 
 
 def denormalize(x: Tensor, preprocessor) -> np.ndarray:
-    """(N, 3, H, W) normalised -> (N, H, W, 3) uint8, by the model's mean and std."""
+    """(N, 3, H, W) normalized -> (N, H, W, 3) uint8, by the model's mean and std."""
     x = x.detach().float().cpu()
     if getattr(preprocessor, '_enable_normalize', False):
         x = x * preprocessor.std.cpu() + preprocessor.mean.cpu()
@@ -52,24 +52,24 @@ def enlarge(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def draw_boxes(
-    image: np.ndarray, boxes: np.ndarray, colour=(255, 60, 60), thickness: int = 2
+    image: np.ndarray, boxes: np.ndarray, color=(255, 60, 60), thickness: int = 2
 ) -> np.ndarray:
     """A copy with boxes (n, 4), x0, y0, x1, y1 in px, drawn on it."""
     image = np.ascontiguousarray(image.copy())
     for x0, y0, x1, y1 in np.asarray(boxes, dtype=float).round().astype(int):
-        cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), colour, thickness)
+        cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), color, thickness)
     return image
 
 
 def draw_segments(image: np.ndarray, labels: np.ndarray, opacity: float = 0.5) -> np.ndarray:
-    """Segments (H, W), 0 = none, as colours over the image."""
-    hue = (np.arange(256) * 67 % 180).astype(np.uint8)  # neighbours in number differ in hue
+    """Segments (H, W), 0 = none, as colors over the image."""
+    hue = (np.arange(256) * 67 % 180).astype(np.uint8)  # neighbors in number differ in hue
     palette = cv2.cvtColor(
         np.stack([hue, np.full(256, 220, np.uint8), np.full(256, 255, np.uint8)], -1)[None],
         cv2.COLOR_HSV2RGB,
     )[0]
-    colour = palette[labels.astype(int) % 256]
-    blend = (image * (1 - opacity) + colour * opacity).astype(np.uint8)
+    color = palette[labels.astype(int) % 256]
+    blend = (image * (1 - opacity) + color * opacity).astype(np.uint8)
     return np.where(labels[..., None] > 0, blend, image)
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def picture(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
-    """One row a pair of neighbours: both, then mask and two mixes a pattern.
+    """One row a pair of neighbors: both, then mask and two mixes a pattern.
 
     Args:
         images (np.ndarray): (2 n, H, W, 3) uint8 RGB.

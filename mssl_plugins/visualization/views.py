@@ -56,7 +56,7 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
     first = image if segments is None else draw_segments(image, segments)
     for v, box in enumerate(results['view_boxes']):  # each view's crop in its color
         color, thickness = COLORS[v % len(COLORS)], max(image.shape[0] // 150, 1)
-        first = draw_boxes(first, [box], colour=color, thickness=thickness)
+        first = draw_boxes(first, [box], color=color, thickness=thickness)
     if boxes is not None:
         first = draw_boxes(first, boxes, thickness=max(image.shape[0] // 150, 1))
     tiles = [first]

@@ -236,7 +236,7 @@ def test_what_decays_is_what_decays_in_mae(path):
 
 
 def test_concatenated_image_sets_run(image_folder, tmp_path):
-    """MMEngine's ConcatDataset over a labelled and an unlabelled set."""
+    """MMEngine's ConcatDataset over a labeled and an unlabeled set."""
     cfg = load('asl', 'vit-b16_8xb512-coslr-800e_in100-coco')
     first, second = cfg.train_dataloader.dataset.datasets
     (tmp_path / 'classes.txt').write_text('a\n')

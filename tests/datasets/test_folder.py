@@ -103,7 +103,7 @@ def test_no_image_is_unreadable(data):
 # --- folders
 
 
-def test_labelled_by_subfolder(tmp_path):
+def test_labeled_by_subfolder(tmp_path):
     fill(tmp_path, ['b/2.png', 'b/deep/1.PNG', 'a/3.jpg'])
     (tmp_path / 'a' / 'notes.txt').write_text('no image')
     (tmp_path / 'a' / '._3.jpg').write_text('no image either')
@@ -137,7 +137,7 @@ def test_order_is_sorted_whatever_the_file_system_says(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     'files', [['1.png', '2.png'], ['one/1.png', 'one/2.png'], ['a/1.png', 'b/2.png', '3.png']]
 )
-def test_unlabelled_by_itself(tmp_path, files):
+def test_unlabeled_by_itself(tmp_path, files):
     fill(tmp_path, files)
     data = ImageFolder(str(tmp_path))
     assert len(data) == len(files) and data.CLASSES is None
@@ -201,8 +201,8 @@ def test_list_like_imagenets(tmp_path):
     assert names(data) == ['y.png', 'x 1.png']
     assert data.get_gt_labels().tolist() == [1, 0]
     assert (data[0]['img'] == picture(1)).all()
-    unlabelled = ImageFolder(str(tmp_path), 'val', list_file='meta/val.txt', labels=False)
-    assert 'gt_label' not in unlabelled[0]
+    unlabeled = ImageFolder(str(tmp_path), 'val', list_file='meta/val.txt', labels=False)
+    assert 'gt_label' not in unlabeled[0]
     with pytest.raises(ValueError, match='label 1 of y.png.*0 to 0'):
         ImageFolder(str(tmp_path), 'val', list_file='meta/val.txt', classes=['only'])
 
@@ -402,7 +402,7 @@ def test_mmpretrains_cifar_follows_our_convention(tmp_path, name, key, files):
     assert sample['img'][0, 0].tolist() == [200, 0, 0]
     assert sample['img'][5, 7].tolist() == [200, 0, 9]
     assert sample['gt_label'] == 3
-    # the published files are recognised by their checksum before unpickling
+    # the published files are recognized by their checksum before unpickling
     assert all(md5 for _, md5 in base.train_list + base.test_list)
 
 

@@ -63,7 +63,7 @@ def test_boxes_masks_and_segments_agree():
 
 
 def test_mask_is_where_the_object_is():
-    """One colour under the mask, another one around it."""
+    """One color under the mask, another one around it."""
     kw = dict(size=64, occlusion=0, noise=0, texture=0, contrast=0.4, blur=1.0)
     data = Scenes(length=24, **kw)
     for i in range(24):
@@ -74,9 +74,9 @@ def test_mask_is_where_the_object_is():
         ring = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7))) > 0
         ring &= cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) == 0
         if inner.sum() > 20:
-            colour = np.median(img[inner])
-            assert np.median(abs(img[inner] - colour)) < 2
-            assert abs(colour - np.median(img[ring])) > 20
+            color = np.median(img[inner])
+            assert np.median(abs(img[inner] - color)) < 2
+            assert abs(color - np.median(img[ring])) > 20
 
 
 def test_function_of_seed_split_and_index_alone():

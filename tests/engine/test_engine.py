@@ -52,7 +52,7 @@ def test_teacher_moves_once_an_optimiser_step(tmp_path, accumulate, moves):
     assert int(model.target_net.steps) == moves  # 12 iterations; the last always steps
 
 
-def test_teacher_starts_from_the_initialised_student(tmp_path):
+def test_teacher_starts_from_the_initialized_student(tmp_path):
     model = build('MoCo').float()
     model.encoder_k.steps.zero_()
     torch.nn.init.normal_(model.backbone.conv.weight)  # as init_weights would, after construction
@@ -90,7 +90,7 @@ def test_schedule_is_a_function_of_progress():
         Schedule('x', 0, curve='cosin')
 
 
-def test_schedule_hook_sets_model_and_optimiser(tmp_path):
+def test_schedule_hook_sets_model_and_optimizer(tmp_path):
     seen = []
     model = build('BYOL').float()
     hook = HOOKS.build(

@@ -275,7 +275,7 @@ def test_patches_find_themselves():
 
 
 def test_own_bank_in_full(checkpoints, folder, tmp_path):
-    """The same on images: every labelled patch of the bank gets its own distribution."""
+    """The same on images: every labeled patch of the bank gets its own distribution."""
     run = evaluation(checkpoints['vit'], folder, tmp_path)
     run.run(['patch-knn'])
     kind, grid = next(iter(run.grids.items()))
@@ -319,11 +319,11 @@ def test_distribution_and_map_at_any_resolution():
 
 
 def test_memory_takes_rare_classes_first():
-    """As open-hummingbird-eval: the least of u * sum(f(c)); unlabelled patches never."""
+    """As open-hummingbird-eval: the least of u * sum(f(c)); unlabeled patches never."""
     distribution = torch.zeros(200, C)
     distribution[:, 0] = 1
     distribution[7] = torch.tensor([0.0, 1.0, 0.0])
-    distribution[100:] = 0  # no labelled pixel
+    distribution[100:] = 0  # no labeled pixel
     hits = dict.fromkeys((True, False), 0)
     for seed in range(40):
         for balanced in hits:

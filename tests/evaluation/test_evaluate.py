@@ -40,21 +40,21 @@ def _no_collections(monkeypatch):
 
 
 def write_images(folder, classes, each, size=16, seed=0):
-    """Noise on a colour that tells the class."""
+    """Noise on a color that tells the class."""
     from PIL import Image
 
     rng = np.random.default_rng(seed)
     for label, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
         for i in range(each):
-            colour = np.eye(3)[label % 3] * 160
-            pixels = (colour + rng.integers(0, 90, (size, size, 3))).astype(np.uint8)
+            color = np.eye(3)[label % 3] * 160
+            pixels = (color + rng.integers(0, 90, (size, size, 3))).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f'{i:02}.png')
 
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('labelled')
+    folder = tmp_path_factory.mktemp('labeled')
     write_images(folder / 'train', 'abc', 20)
     write_images(folder / 'val', 'abc', 8, seed=1)
     return folder
@@ -130,7 +130,7 @@ def test_every_frozen_protocol_of_a_vit(evaluate, images, checkpoints):
     assert best['value'] == max(r['value'] for r in sweep)
     assert 'blocks4' in by['dino-linear'][0]['setting'] and 'cls' in sweep[0]['setting']
     assert all(0 <= r['value'] <= 100 and r['seconds'] >= 0 for r in rows)
-    assert by['logistic'][0]['value'] > 60  # three colours
+    assert by['logistic'][0]['value'] > 60  # three colors
     assert 'student backbone' in text and 'features, train' in text  # a bar
     assert text.count('best of') == 2  # the table
 
@@ -455,7 +455,7 @@ def test_wrong_data(evaluate, checkpoints, tmp_path):
     one_line(text, 'in one of them only: b, x')
     write_images(half / 'train', 'ab', 4)
     status, text, _ = evaluate(vit, '--data', half)
-    one_line(text, 'no labelled images (val)', 'sub-folder a class')
+    one_line(text, 'no labeled images (val)', 'sub-folder a class')
 
 
 def test_labels_that_only_the_test_set_has(tmp_path):
@@ -570,7 +570,7 @@ def test_subset_mistakes(images, tmp_path, make_subset):
     for argv, word in (
         ([images, out], 'give --fraction'),
         ([images, out, '--classes', 9], 'has 3 classes'),
-        ([tmp_path / 'absent', out, '--fraction', 0.1], 'no labelled images'),
+        ([tmp_path / 'absent', out, '--fraction', 0.1], 'no labeled images'),
         ([images, out, '--per-class', 21], 'has 20 images'),
         ([images, out, '--classes', tmp_path / 'no.txt', '--per-class', 1], 'no list of classes'),
     ):

@@ -154,7 +154,7 @@ def test_tokens_of_a_vit():
                 torch.testing.assert_close(features, raw[:, 0])
             elif pool != 'last':
                 average = raw[:, 1:].mean(1)
-                if out_type == 'avg_featmap':  # mmpretrain normalises again
+                if out_type == 'avg_featmap':  # mmpretrain normalizes again
                     average = net.ln2(average).detach()
                 torch.testing.assert_close(features, average)
         if out_type == 'raw':
@@ -227,7 +227,7 @@ def test_the_teacher_of_this_library_follows_before_it_is_measured():
     model = Momentum()
     model.teacher = MomentumTeacher(nn.Sequential(model.backbone), 0.9)
     for p in model.backbone.parameters():
-        nn.init.constant_(p, 0.1)  # initialised after the copy was made
+        nn.init.constant_(p, 0.1)  # initialized after the copy was made
     one, _ = extract_features(model, Tuples(), branch='teacher')
     two, _ = extract_features(model, Tuples())
     assert torch.equal(one, two)
@@ -255,7 +255,7 @@ def test_raw_pixels():
 
 
 def test_missing_labels_are_minus_one():
-    features, labels = extract_features(Pixels(), Pictures(4, labelled=False))
+    features, labels = extract_features(Pixels(), Pictures(4, labeled=False))
     assert labels.tolist() == [-1] * 4
 
 

@@ -13,13 +13,13 @@ from mssl_plugins.evaluation.knn import knn_accuracy, knn_predict, knn_scores, n
 
 
 def data(queries=60, keys=700, dims=16, classes=7, seed=0):
-    """Features around class centres: near, but not all of one class."""
+    """Features around class centers: near, but not all of one class."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(classes, dims))
+    centers = rng.normal(size=(classes, dims))
     out = []
     for n in (queries, keys):
         labels = rng.integers(0, classes, n)
-        x = centres[labels] + 2 * rng.normal(size=(n, dims))
+        x = centers[labels] + 2 * rng.normal(size=(n, dims))
         out += [torch.tensor(x, dtype=torch.float32), torch.tensor(labels)]
     return out  # queries, their labels, keys, their labels
 
@@ -162,7 +162,7 @@ def test_half_precision_features_are_searched_in_float32():
         (dict(temperature=0), 'temperature must be positive'),
         (dict(weighting='exponent'), "did you mean 'exp'"),
         (dict(num_classes=3), 'label 6 does not fit 3 classes'),
-        (dict(key_labels=torch.full((700,), -1)), 'is the bank labelled'),
+        (dict(key_labels=torch.full((700,), -1)), 'is the bank labeled'),
         (dict(key_labels=torch.zeros(3)), 'need as many labels'),
         (dict(queries=torch.zeros(5, 9)), 'queries have 9 dimensions, keys 16'),
         (dict(queries=torch.full((5, 16), torch.nan)), 'queries hold NaN'),
@@ -176,9 +176,9 @@ def test_wrong_input_is_named(change, message):
         knn_predict(**{**kwargs, **change})
 
 
-def test_unlabelled_queries_are_refused():
+def test_unlabeled_queries_are_refused():
     queries, wanted, keys, labels = data()
-    with pytest.raises(ValueError, match='are the queries labelled'):
+    with pytest.raises(ValueError, match='are the queries labeled'):
         knn_accuracy(queries, wanted - 1, keys, labels, ks=[5])
 
 

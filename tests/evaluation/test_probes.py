@@ -22,13 +22,13 @@ def blobs(n=160, d=12, classes=4, noise=1.5, seed=0):
     """Classes that overlap."""
     g = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % classes
-    centres = torch.randn(classes, d, generator=torch.Generator().manual_seed(9))
-    return centres[y] + noise * torch.randn(n, d, generator=g), y
+    centers = torch.randn(classes, d, generator=torch.Generator().manual_seed(9))
+    return centers[y] + noise * torch.randn(n, d, generator=g), y
 
 
 # ------------------------------------------------------------------- engine
 def by_hand(x, y, classes, recipe, rate, seed=0, views=None):
-    """One classifier, one image at a time in float64, an optimiser of torch
+    """One classifier, one image at a time in float64, an optimizer of torch
     or mmpretrain; batches as the engine draws them."""
     from mmpretrain.engine.optimizers import LARS
 
@@ -182,7 +182,7 @@ def test_half_precision_features_and_seed():
 @pytest.mark.parametrize(
     'change, error',
     [
-        (dict(optimizer='ADAM'), 'unknown optimiser'),
+        (dict(optimizer='ADAM'), 'unknown optimizer'),
         (dict(epochs=0), 'must be positive'),
         (dict(lr=0.0), 'must be positive'),
     ],
@@ -267,7 +267,7 @@ def test_linear_probe_equals_logistic_regression_on_cifar10(real_data):
     _, expected = sklearn_accuracy(x, y, test, test_y)
     ours = logistic_regression(x, y, 10).accuracy(test, test_y)[0]
     assert abs(ours - expected) <= 0.005
-    recipe = Recipe(30, 256, 0.1, batch_norm=1e-5)  # standardised, as the other's
+    recipe = Recipe(30, 256, 0.1, batch_norm=1e-5)  # standardized, as the other's
     swept = train_probes(x, y, 10, recipe, [0.01, 0.03, 0.1]).accuracy(test, test_y)
     assert max(swept) >= expected - 0.005
     assert expected > 0.3  # ten classes: the features say something

@@ -1,4 +1,4 @@
-"""The preprocessor against plain normalisation and MMPretrain's own."""
+"""The preprocessor against plain normalization and MMPretrain's own."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def batch():
 
 @pytest.mark.parametrize('channels_last', [False, True])
 @pytest.mark.parametrize('dtype', [torch.uint8, torch.float32, torch.float16])
-def test_normalises_every_view(batch, channels_last, dtype):
+def test_normalizes_every_view(batch, channels_last, dtype):
     batch['inputs'] = [view.to(dtype) for view in batch['inputs']]
     kept = [view.clone() for view in batch['inputs']]
     out = ViewPreprocessor(channels_last=channels_last)(batch)
@@ -66,7 +66,7 @@ def test_single_tensor_and_no_samples(batch):
     assert out['data_samples'] is None
 
 
-def test_without_normalisation(batch):
+def test_without_normalization(batch):
     out = ViewPreprocessor(mean=None, std=None)(batch)
     assert torch.equal(out['inputs'][0], batch['inputs'][0].float())
 

@@ -37,7 +37,7 @@ def _quick_collection():
 
 
 def photo(seed, height=40, width=56):
-    """Blobs of colour: pictures that differ from afar, too."""
+    """Blobs of color: pictures that differ from afar, too."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -130,7 +130,7 @@ def test_the_longest_end_of_a_path_is_found(tmp_path):
 
 # ------------------------------------------------------------- the transform
 def reference(labels, box, flip, size):
-    """Label of the pixel under each view pixel's centre, in whole numbers."""
+    """Label of the pixel under each view pixel's center, in whole numbers."""
     x0, y0, x1, y1 = box
     view = [[0] * size for _ in range(size)]
     for r in range(size):
@@ -611,12 +611,12 @@ def test_label_images(tmp_path):
     labels = np.zeros((20, 28), np.uint8)
     labels[2:9, 3:9], labels[10:15, 4:20], labels[0] = 1, 4, 255
     palette = Image.fromarray(labels, 'P')
-    palette.putpalette([3, 7, 9] * 256)  # colours that say nothing
+    palette.putpalette([3, 7, 9] * 256)  # colors that say nothing
     (tmp_path / 'ann' / 'cat').mkdir(parents=True)
     palette.save(tmp_path / 'ann' / 'cat' / 'a.png')
-    colours = np.zeros((20, 28, 3), np.uint8)
-    colours[2:9, 3:9], colours[10:15, 4:20] = (200, 0, 0), (0, 0, 200)
-    Image.fromarray(colours).save(tmp_path / 'ann' / 'b.png')
+    colors = np.zeros((20, 28, 3), np.uint8)
+    colors[2:9, 3:9], colors[10:15, 4:20] = (200, 0, 0), (0, 0, 200)
+    Image.fromarray(colors).save(tmp_path / 'ann' / 'b.png')
     read = Annotations(str(tmp_path / 'ann'))
     first, second = read(photo(0), 'cat/a.jpg', {}), read(photo(0), 'cat/b.jpg', {})
     for found in (first, second):

@@ -334,8 +334,8 @@ def test_every_strategy_hides_as_many_patches_as_the_models_own(files, tmp_path)
         'attention_low',
     )
     for row in range(2):
-        grey = [np.mean((tile_of(out, column, row) == 128).all(-1)) for column in (2, 3)]
-        assert 0.2 < grey[0] < 0.8 and grey[1] == pytest.approx(0.5, abs=0.05)
+        gray = [np.mean((tile_of(out, column, row) == 128).all(-1)) for column in (2, 3)]
+        assert 0.2 < gray[0] < 0.8 and gray[1] == pytest.approx(0.5, abs=0.05)
     own = dict(strategy='random', q=1 / 8, p=0.3)
     for name, given, wanted in (
         ('random', dict(strategy='attention_low', q=1 / 8, p=0.5), (1 / 8, 1 / 16)),
@@ -438,7 +438,7 @@ def test_segments_over_their_images(files, tmp_path):
     assert (shown == 255).all(2).any() and (plain != shown).any()
 
 
-def test_the_centre_of_a_picture(files):
+def test_the_center_of_a_picture(files):
     image = cv2.imread(str(files / 'photos/0.png'))[..., ::-1]
     assert (read_square(files / 'photos/0.png', 22) == image[:, 4:26]).all()
 

@@ -142,7 +142,7 @@ def test_mistakes_are_one_line(argv, words, capsys, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_segments_colour_only_segments():
+def test_segments_color_only_segments():
     image = np.full((4, 4, 3), 100, np.uint8)
     labels = np.zeros((4, 4), int)
     labels[:2], labels[2, :2] = 1, 2

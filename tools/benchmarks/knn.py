@@ -13,11 +13,11 @@ QUERIES, KEYS, DIM, CLASSES, K = 10_000, 50_000, 384, 100, 20
 def sides():
     """k-NN search over the same features: ours and the other."""
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((CLASSES, DIM)).astype(np.float32)
+    centers = rng.standard_normal((CLASSES, DIM)).astype(np.float32)
 
     def draw(n):
         labels = rng.integers(CLASSES, size=n)
-        x = centres[labels] + rng.standard_normal((n, DIM)).astype(np.float32)
+        x = centers[labels] + rng.standard_normal((n, DIM)).astype(np.float32)
         return x / np.linalg.norm(x, axis=1, keepdims=True), labels
 
     (queries, _), (keys, labels) = draw(QUERIES), draw(KEYS)

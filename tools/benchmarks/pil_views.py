@@ -1,6 +1,6 @@
 """What a user would pick instead of our views: torchvision on Pillow images.
 
-The same laws as ``mssl_plugins.Views``, from a file to normalised float
+The same laws as ``mssl_plugins.Views``, from a file to normalized float
 tensors, as in the loaders of MoCo v2 and DINO.  For the benchmark and the
 tests only.
 """
@@ -57,7 +57,7 @@ def transform(
 
 
 class PILViews:
-    """A file to a list of V normalised (3, S, S) float tensors.
+    """A file to a list of V normalized (3, S, S) float tensors.
 
     Args:
         views (Sequence[dict]): Groups as of ``mssl_plugins.Views``, with

@@ -47,7 +47,7 @@ def trained(loss, params, teacher=None, clip=False):
 
 
 def step(model, views, data_samples=None, amp=False):
-    """Our training step: preprocessor, losses, optimiser and teacher."""
+    """Our training step: preprocessor, losses, optimizer and teacher."""
     model.init_weights()
     model.train()
     teacher = getattr(model, 'teacher', None)
@@ -65,7 +65,7 @@ def step(model, views, data_samples=None, amp=False):
     return trained(loss, model.parameters(), teacher and teacher.update, clip=teacher is not None)
 
 
-def normalised(views):
+def normalized(views):
     """Float views as the others' loaders give them."""
     mean = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
     std = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1)
@@ -93,7 +93,7 @@ def lightly_dino(batch):
     )
     teacher, teacher_head = lightly_vit('vit_small_patch16_224'), DINOProjectionHead(384)
     teacher.load_state_dict(backbone.state_dict()), teacher_head.load_state_dict(head.state_dict())
-    criterion, views = DINOLoss(), normalised(images(VIEWS, batch))
+    criterion, views = DINOLoss(), normalized(images(VIEWS, batch))
     for p in [*teacher.parameters(), *teacher_head.parameters()]:
         p.requires_grad_(False)
 
@@ -121,7 +121,7 @@ def biased(negative, batch=8, size=224, segments=32):
 
     init_default_scope('mmpretrain')
     base = dict(type='mssl_plugins.ViT', arch='deit-small', img_size=size, patch_size=16)
-    x = normalised(images([size], batch))[0]
+    x = normalized(images([size], batch))[0]
     g = torch.Generator().manual_seed(0)
     maps = (
         torch.randint(0, segments + 1, (batch, 14, 14), generator=g)
@@ -178,7 +178,7 @@ def mmpretrain_mae(batch):
     )
     model.init_weights()
     model.train()
-    x = normalised(images([224], batch))[0]
+    x = normalized(images([224], batch))[0]
     return trained(lambda: model.loss(x, [None] * batch)['loss'], model.parameters())
 
 
@@ -197,7 +197,7 @@ def lightly_ibot(batch):
     head, teacher_head = (DINOProjectionHead(dim, output_dim=prototypes) for _ in range(2))
     teacher.load_state_dict(backbone.state_dict()), teacher_head.load_state_dict(head.state_dict())
     dino, ibot = DINOLoss(output_dim=prototypes), IBOTPatchLoss(output_dim=prototypes)
-    views = normalised(images([224] * 2 + [96] * 10, batch))
+    views = normalized(images([224] * 2 + [96] * 10, batch))
     for p in [*teacher.parameters(), *teacher_head.parameters()]:
         p.requires_grad_(False)
     whole = torch.cat(views[:2])

@@ -1,4 +1,4 @@
-"""Color jitter and PCA lighting as steps of a labelled pipeline.
+"""Color jitter and PCA lighting as steps of a labeled pipeline.
 
 MMPretrain has both for BGR images; its ``Lighting`` casts back to uint8, so
 that a value pushed past 255 becomes a dark one.

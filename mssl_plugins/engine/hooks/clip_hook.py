@@ -11,9 +11,9 @@ class ClipEachHook(Hook):
     """Scale each parameter's gradient down to a norm, by itself.
 
     mmengine's ``clip_grad`` and ``torch.nn.utils.clip_grad_norm_`` measure
-    the norm over all parameters together.  Acts right before the optimiser's
+    the norm over all parameters together.  Acts right before the optimizer's
     step, so after accumulation, unscaling and the sum over processes, with
-    any optimiser wrapper.
+    any optimizer wrapper.
 
     Args:
         max_norm (float): Largest L2 norm of a parameter's gradient. Defaults

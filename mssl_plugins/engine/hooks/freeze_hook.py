@@ -16,10 +16,10 @@ from mssl_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class FreezeHook(Hook):
-    """Keep the optimiser from parameters until a point of training.
+    """Keep the optimizer from parameters until a point of training.
 
-    Their gradients are dropped right before the optimiser's step, so neither
-    the weights nor the optimiser's state of them move, no weight decay acts,
+    Their gradients are dropped right before the optimizer's step, so neither
+    the weights nor the optimizer's state of them move, no weight decay acts,
     and data-parallel training needs no other setting.
 
     Args:

@@ -1,6 +1,6 @@
 """k-NN accuracy and measures of collapse while a run trains.
 
-MixMask's Fig. 1: every epoch, k = 200, T = 0.1, weighted, on the L2-normalised
+MixMask's Fig. 1: every epoch, k = 200, T = 0.1, weighted, on the L2-normalized
 output of the encoder; the bank is the training set with the test transform.
 """
 
@@ -39,7 +39,7 @@ class KNNHook(Hook):
         test (dict): Likewise, of the queries.
         interval (int): Epochs, or iterations, between measurements; the last
             one of the run is always measured. Defaults to 1.
-        k (int | Sequence[int]): Number(s) of neighbours. Defaults to 200.
+        k (int | Sequence[int]): Number(s) of neighbors. Defaults to 200.
         temperature (float): Of the weights exp(similarity / T). Defaults to
             0.1.
         by_epoch (bool): Whether ``interval`` and ``begin`` count epochs.

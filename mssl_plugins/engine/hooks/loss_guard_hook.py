@@ -14,7 +14,7 @@ class LossGuard(Hook):
     """Raises when a loss is NaN or infinite, before it reaches the weights.
 
     The losses are looked at as they leave the model, the verdict is read just
-    before the optimiser's step (the device has the backward pass to work on
+    before the optimizer's step (the device has the backward pass to work on
     meanwhile).  With several processes all stop, whichever saw it: the
     gradients of one are everybody's.  Non-finite parameters are never saved.
 

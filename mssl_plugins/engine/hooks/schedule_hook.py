@@ -31,7 +31,7 @@ class Schedule:
     Args:
         target (str): Dotted path of an attribute on the model, for example
             ``'encoder_k.momentum'``, or ``'optimizer.<key>'`` for a key of
-            the optimiser's parameter groups, for example
+            the optimizer's parameter groups, for example
             ``'optimizer.weight_decay'`` (groups where it is 0 keep 0).
         start (float): Value at the beginning.
         end (float): Value at the end.
@@ -101,7 +101,7 @@ class ScheduleHook(Hook):
 
     Raises:
         AttributeError: If a target does not exist on the model.
-        KeyError: If no parameter group of the optimiser has the key.
+        KeyError: If no parameter group of the optimizer has the key.
 
     Example:
         >>> dict(type='mssl_plugins.ScheduleHook', schedules=[
@@ -129,7 +129,7 @@ class ScheduleHook(Hook):
             groups = runner.optim_wrapper.optimizer.param_groups
             if not any(key in group for group in groups):
                 raise KeyError(
-                    f"the optimiser's parameter groups have no '{key}': they have "
+                    f"the optimizer's parameter groups have no '{key}': they have "
                     f'{", ".join(k for k in groups[0] if k != "params")}'
                 )
             # a group set to 0 (biases, norms) stays there

@@ -1,4 +1,4 @@
-"""Moves momentum teachers after the optimiser's step."""
+"""Moves momentum teachers after the optimizer's step."""
 
 from mmengine.hooks import Hook
 

@@ -1,4 +1,4 @@
-"""Color jitter and lighting of labelled pipelines."""
+"""Color jitter and lighting of labeled pipelines."""
 
 from pathlib import Path
 

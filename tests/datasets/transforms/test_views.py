@@ -213,7 +213,7 @@ def test_same_region_in_two_views_goes_back_to_one_box():
 
 
 def test_boxes_and_segments_follow(photo):
-    """Against a loop over pixels, for cropped, padded and centred views."""
+    """Against a loop over pixels, for cropped, padded and centered views."""
     rng = np.random.default_rng(0)
     img = photo[:40, :56]
     segments = rng.integers(0, 9, (40, 56)).astype(np.uint8)
@@ -246,7 +246,7 @@ def test_boxes_and_segments_follow(photo):
 
 
 def test_segments_lie_where_the_pixels_lie(photo):
-    """A picture of two colours: its view and the view of its label map agree
+    """A picture of two colors: its view and the view of its label map agree
     away from edges, so crop, flip and segments use one geometry."""
     segments = np.zeros((120, 160), np.uint8)
     segments[30:90, 20:70] = 1

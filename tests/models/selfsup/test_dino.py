@@ -98,7 +98,7 @@ def test_head_is_the_formula():
     assert DINOHead(DIM, K, norm_last_layer=False).last_layer.weight_g.requires_grad
 
 
-def test_prototypes_as_torch_normalises_weights():
+def test_prototypes_as_torch_normalizes_weights():
     ours = WeightNormLinear(5, K, fixed_gain=False)
     with torch.no_grad():
         ours.weight_g.uniform_(0.5, 2)
@@ -108,7 +108,7 @@ def test_prototypes_as_torch_normalises_weights():
     torch.testing.assert_close(copy.deepcopy(ours)(x), theirs(x))
 
 
-def test_head_normalises_each_view_by_itself():
+def test_head_normalizes_each_view_by_itself():
     head = DINOHead(DIM, K, 10, 5, use_bn=True).double()
     x = torch.randn(3 * B, DIM, dtype=torch.float64)
     x[B : 2 * B] += 5

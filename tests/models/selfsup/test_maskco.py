@@ -247,7 +247,7 @@ def test_box_mask_counts():
 
 # ------------------------------------------- reference: plain loops, float64
 def bilinear(grid, y, x):
-    """Value of (h, w) at a point whose pixel centres lie on whole numbers."""
+    """Value of (h, w) at a point whose pixel centers lie on whole numbers."""
     h, w = len(grid), len(grid[0])
     if y < -1 or y > h or x < -1 or x > w:
         return 0.0
@@ -262,7 +262,7 @@ def bilinear(grid, y, x):
 
 
 def region_mean(grid, box, scale, bins=3):
-    """Mask R-CNN's RoIAlign with half-pixel centres, averaged over the bins."""
+    """Mask R-CNN's RoIAlign with half-pixel centers, averaged over the bins."""
     x0, y0, x1, y1 = (v * scale - 0.5 for v in box)
     high, wide = (y1 - y0) / bins, (x1 - x0) / bins
     ny, nx = math.ceil(high), math.ceil(wide)
@@ -655,7 +655,7 @@ def halves(step):
 
 
 def two_steps(model, losses):
-    """Two optimiser steps on ``losses(step)``, teacher included; their values."""
+    """Two optimizer steps on ``losses(step)``, teacher included; their values."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
     values = []
     for step in range(2):

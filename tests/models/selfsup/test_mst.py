@@ -312,7 +312,7 @@ def test_without_mask_and_restoration_it_is_dino():
     )
 
 
-def test_masked_language_modelling():
+def test_masked_language_modeling():
     """Table 4, row 1: only masked patches count, no teacher, no local crops."""
     model = mst(strategy='random', p=0.3, replacement='bert', target='masked', lambda1=0.0).double()
     calls, x = spy(model), views()

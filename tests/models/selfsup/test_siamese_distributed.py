@@ -11,7 +11,7 @@ from helpers.siamese import BASES, build, views
 STEPS, GLOBAL = 3, 8
 
 
-def optimise(model, wrapped, batches):
+def optimize(model, wrapped, batches):
     """Losses of a few steps, teacher included."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
     losses = []
@@ -38,7 +38,7 @@ def worker(rank, base, init, out):
     model = build(base)
     half = slice(rank * GLOBAL // 2, (rank + 1) * GLOBAL // 2)
     batches = [[v[half] for v in pair] for pair in global_batches()]
-    losses = optimise(model, DistributedDataParallel(model, broadcast_buffers=False), batches)
+    losses = optimize(model, DistributedDataParallel(model, broadcast_buffers=False), batches)
     mean = torch.tensor(losses, dtype=torch.float64)
     dist.all_reduce(mean)
     if rank == 0:
@@ -49,7 +49,7 @@ def worker(rank, base, init, out):
 @pytest.mark.parametrize('base', BASES)
 def test_two_processes_equal_one(base, tmp_path):
     single = build(base)
-    losses = optimise(single, single, global_batches())
+    losses = optimize(single, single, global_batches())
     mp.spawn(worker, args=(base, f'file://{tmp_path}/init', tmp_path / 'out.pth'), nprocs=2)
     both = torch.load(tmp_path / 'out.pth')
     assert both['losses'].tolist() == pytest.approx(losses, abs=1e-9)

@@ -112,8 +112,8 @@ def batch(name, step, rows):
     return views, samples
 
 
-def optimise(name, model, wrapped, rows):
-    """Losses of a few steps; the teacher moves and so does the centre."""
+def optimize(name, model, wrapped, rows):
+    """Losses of a few steps; the teacher moves and so does the center."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     losses = []
     for step in range(STEPS):
@@ -144,7 +144,7 @@ def worker(rank, folder, out):
     for name in METHODS:
         model = build(name, folder)
         wrapped = DistributedDataParallel(model, broadcast_buffers=False)
-        mean = torch.tensor(optimise(name, model, wrapped, rows), dtype=torch.float64)
+        mean = torch.tensor(optimize(name, model, wrapped, rows), dtype=torch.float64)
         dist.all_reduce(mean)
         results[name] = dict(losses=mean / 2, state=model.state_dict())
     if rank == 0:
@@ -168,7 +168,7 @@ def both(folder, tmp_path_factory):
 def test_two_processes_equal_one(name, folder, both):
     single = build(name, folder)
     start = {k: v.clone() for k, v in single.state_dict().items()}
-    expected = optimise(name, single, single, slice(None))
+    expected = optimize(name, single, single, slice(None))
     assert both[name]['losses'].tolist() == pytest.approx(expected, abs=1e-9)
     state = single.state_dict()
     for key, value in state.items():
