@@ -1,6 +1,6 @@
 """Masked self-supervised learning for OpenMMLab.
 
-The Python door, for ``import mssl_plugins as mp``: ``mp.list_models``,
+The Python API is ``import mssl_plugins as mp``: ``mp.list_models``,
 ``mp.get_config``, ``mp.get_model``, ``mp.extract_features``, ``mp.evaluate``
 and ``mp.train``, all documented in :mod:`mssl_plugins.api`. It is opened by its
 first use, so that importing the package takes no time.

@@ -1,4 +1,4 @@
-"""The Python door: what the commands do, as functions of ``import mssl_plugins as mp``.
+"""The Python API: what the commands do, as functions of ``import mssl_plugins as mp``.
 
 A mistake raises what the command would say in one line: :class:`UserError`,
 ``ValueError`` or ``FileNotFoundError``.  What takes seconds to import is
@@ -53,7 +53,7 @@ class Trained(NamedTuple):
 
 
 def _plainly(function: Callable) -> Callable:
-    """The error of a name that no registry knows says what the command line says."""
+    """Words the error about an unknown name as the command line does."""
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -71,15 +71,14 @@ def list_models(pattern: Optional[str] = None) -> List[str]:
     """Names of the shipped configs, each a network with the recipe that trains it.
 
     Args:
-        pattern (str, optional): Names it matches in the shell's way, with
-            ``*`` and ``?``; without these, names it is a part of. Defaults to
-            None: all.
+        pattern (str, optional): A shell pattern with ``*`` and ``?``, or a
+            part of the names. Defaults to None: all.
 
     Returns:
         List[str]: In the order of ``python -m mssl_plugins list``.
 
     Raises:
-        ValueError: If no name matches; names the nearest ones.
+        ValueError: If no name matches; the message lists the nearest ones.
 
     Example:
         >>> list_models('mst_vit-s16_2xb64*')
@@ -128,7 +127,7 @@ def get_model(
             read without running code. Defaults to None: random weights.
         branch (str, optional): 'student' or 'teacher' of the checkpoint.
             Defaults to None: the teacher of DINO and MST, else the student.
-        seed (int): Of random weights. Defaults to 0.
+        seed (int): Seed of random weights. Defaults to 0.
 
     Returns:
         nn.Module: With ``backbone`` and ``data_preprocessor``, on the CPU.
@@ -170,16 +169,17 @@ def extract_features(
     """Frozen features of images.
 
     Args:
-        model (nn.Module): Of :func:`get_model`; or any with a ``backbone``.
-        images: A folder, with sub-folders as labels or none; a list of files,
-            Pillow's images and arrays (H, W, 3) uint8 RGB; a dataset, a
-            loader, or the config of one, which keep their own transform.
+        model (nn.Module): From :func:`get_model`, or any with a ``backbone``.
+        images: A folder (its sub-folders, if any, are the labels); a list of
+            files, Pillow images and arrays (H, W, 3) uint8 RGB; or a dataset,
+            a loader, or the config of one, which keep their own transform.
         pool (str): 'auto' (class token where there is one, else the average),
             'cls', 'avg' or 'last'. Defaults to 'auto'.
         branch (str): Which backbone of a model that has two. Defaults to
             'student', the one that :func:`get_model` puts weights into.
         size (int, optional): Side of the input in px. Defaults to None: the
-            ViT's own, else 224, or that of images below 128 px.
+            size a ViT was made for; else 224, or the images' own size if they
+            are smaller than 128 px.
         resize (int, optional): Short side before the center is cut. Defaults
             to None: 256 for 224, and in proportion.
         batch_size (int, optional): Defaults to None: 64, or the loader's.
@@ -195,7 +195,7 @@ def extract_features(
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If there is no image, or for unknown names.
-        TypeError: For what is no image.
+        TypeError: If an item is not an image.
     """
     require(*NEEDED)
     import torch
@@ -234,7 +234,7 @@ def evaluate(
     say: Callable[[str], None] = print,
     **options,
 ) -> List[dict]:
-    """Measures a backbone by the papers' protocols; what was measured is kept.
+    """Measures a backbone by the papers' protocols and keeps the results.
 
     Args:
         checkpoint (str | os.PathLike): A file; 'random' for the untrained
@@ -246,20 +246,22 @@ def evaluate(
         work_dir (str | os.PathLike): Where features, runs and results are
             kept. Defaults to 'work_dirs/evaluate'.
         branch (str, optional): See :func:`get_model`.
-        config (str | os.PathLike, optional): That says what the weights do
-            not. Defaults to None: the one in the checkpoint.
-        size (int, optional): See :func:`extract_features`; of dense protocols
-            the short side.
+        config (str | os.PathLike, optional): Config of the architecture, for
+            weights that do not describe it. Defaults to None: the one in the
+            checkpoint.
+        size (int, optional): See :func:`extract_features`; for dense
+            protocols the short side.
         resize (int, optional): Likewise.
         classes (str | os.PathLike, optional): File with the classes to take;
-            of dense protocols with the names of all.
-        train_images (int, optional): Only so many, class by class.
-        test_images (int, optional): Likewise.
-        ignore_labels (Sequence[int]): Of dense protocols: labels left out
-            beside 255. Defaults to none.
-        say (Callable): Takes the line that says what is measured. Defaults
-            to ``print``.
-        **options: Of
+            for dense protocols, the names of all classes.
+        train_images (int, optional): At most this many training images, spread
+            evenly over the classes.
+        test_images (int, optional): The same for test images.
+        ignore_labels (Sequence[int]): For dense protocols: labels to ignore
+            besides 255. Defaults to none.
+        say (Callable): Called with a line that says what is measured.
+            Defaults to ``print``.
+        **options: Fields of
             :class:`mssl_plugins.evaluation.options.EvaluationOptions`.
 
     Returns:
@@ -310,7 +312,7 @@ def train(
     verbose: bool = False,
     hooks: Sequence = (),
 ) -> Trained:
-    """Pre-trains in this process; a network of several processes starts by the command line.
+    """Pre-trains in this process; for several processes use the command line.
 
     Args:
         config (str | os.PathLike): A config by name or path, or
@@ -319,9 +321,12 @@ def train(
             Defaults to None: the config's own.
         work_dir (str | os.PathLike, optional): Defaults to None: the config's
             own, or ``work_dirs/NAME``.
-        epochs (int, optional): Every schedule keeps its fraction.
-        batch_size (int, optional): Of a step; the learning rate follows.
-        lr (float, optional): For the batch as it is.
+        epochs (int, optional): Length of the training; every schedule is
+            stretched or squeezed with it. Defaults to None: the config's.
+        batch_size (int, optional): Images a step; the learning rate is scaled
+            with it. Defaults to None: the config's.
+        lr (float, optional): Learning rate for that batch. Defaults to None:
+            the config's, scaled.
         size (int, optional): Side of the views in px.
         segments (str | os.PathLike, optional): A segment store, for
             mask-guided methods.
@@ -333,20 +338,20 @@ def train(
         amp (bool): Train in bfloat16. Defaults to False.
         validate (bool): Measure while training. Defaults to True.
         seed (int, optional): Of the run. Defaults to None, the config's.
-        options (dict, optional): Settings to override, with dotted keys.
+        options (dict, optional): Config fields to override, by dotted keys.
         max_bad (float): Fraction of files that may be unusable. Defaults to
             0.01.
         min_size (int): Images with a shorter side, in px, are left out.
             Defaults to 0.
         verbose (bool): Show MMEngine's log. Defaults to False.
-        hooks (Sequence[mmengine.hooks.Hook]): Further ones. Defaults to ().
+        hooks (Sequence[mmengine.hooks.Hook]): Additional hooks. Defaults to ().
 
     Raises:
-        UserError: If the config describes no training, a run is in the work
-            dir, or what is asked for does not fit.
+        UserError: If the config describes no training, the work dir already
+            holds a run, or the arguments contradict each other.
         FileNotFoundError: If the data or the checkpoint does not exist.
         ValueError: If there is no such config or setting.
-        mssl_plugins.errors.Stopped: After a signal, the state being saved.
+        mssl_plugins.errors.Stopped: After a signal, once the state is saved.
     """
     require(*NEEDED)
     from mssl_plugins.photos import Wishes

@@ -1,11 +1,11 @@
-"""The shipped configs: what there is, what each costs and gives.
+"""The shipped configs: their names, and what each costs and reaches.
 
 Every config assigns a literal ``catalogue = dict(method=..., base=...,
 data=..., epochs=..., paper=..., expected=..., cost=...)``, the only place of
 these facts: ``python -m mssl_plugins list``, the metafiles and the pages take
 them from there.  It is read without running the config, so that listing needs
-no OpenMMLab and takes no time.  Entries that a config of yours leaves out come
-from its ``_base_`` files.
+no OpenMMLab and takes no time.  A key that a config leaves out comes from its
+``_base_`` files.
 """
 
 import ast
@@ -96,7 +96,7 @@ def configs(method: Optional[str] = None) -> List[Dict]:
 
 
 def match(pattern: Optional[str] = None) -> List[Dict]:
-    """The shipped configs that a pattern means.
+    """The shipped configs whose names match a pattern.
 
     Args:
         pattern (str, optional): With ``*`` and ``?`` as in a shell; without
@@ -125,7 +125,7 @@ def _nearest(name: str, entries: List[Dict]) -> str:
 
 
 def find(name: str) -> Path:
-    """The config file that a path or a name means.
+    """The config file of a path or a name.
 
     Args:
         name (str): A path, the name of a shipped config, with or without

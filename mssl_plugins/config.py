@@ -1,4 +1,4 @@
-"""Configs: read by path or name, walked, and the data that they name."""
+"""Configs: reading them by path or name, walking them, finding the data they name."""
 
 import copy
 import traceback
@@ -24,13 +24,12 @@ def each_dict(node) -> Iterator[dict]:
 
 
 def without_pretrained(model: dict) -> dict:
-    """A model's config that names no file of weights for MMEngine to read.
+    """A model's config without the fields that make MMEngine load weights.
 
-    ``init_cfg=dict(type='Pretrained')`` and ``pretrained`` would put weights
-    in by themselves, whatever was asked for.
+    These are ``init_cfg=dict(type='Pretrained')`` and ``pretrained``.
 
     Args:
-        model (dict): Left as it is.
+        model (dict): A model's config; not changed.
 
     Returns:
         dict: A copy without them, at any depth.
@@ -61,7 +60,7 @@ def each_hook(cfg) -> Iterator[dict]:
 
 
 def first_part(dataset: dict) -> dict:
-    """A dataset's config, of concatenated sets (``ConcatDataset``) the first one's."""
+    """A dataset's config; for concatenated datasets (``ConcatDataset``) that of the first."""
     return dataset['datasets'][0] if 'datasets' in dataset else dataset
 
 
@@ -117,10 +116,10 @@ def read_config(config: str) -> Config:
 
 
 def find_set(cfg, split: str, pipeline: Optional[List[dict]] = None) -> dict:
-    """Loader config of one set of images that a config's KNNHook names.
+    """The loader config of one image set that a config's KNNHook names.
 
     Args:
-        cfg (mmengine.Config): Of the hook.
+        cfg (mmengine.Config): The config with the hook.
         split (str): 'train' (the hook's bank) or 'test'.
         pipeline (List[dict], optional): Instead of the hook's test transform.
 

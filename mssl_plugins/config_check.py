@@ -129,7 +129,7 @@ MOST_WORKERS = 1024
 
 
 def check_config(cfg: dict) -> None:
-    """Refuses a config that says what nothing understands.
+    """Refuses a config with unknown fields, types, arguments or values.
 
     Args:
         cfg (mmengine.Config): As read, with what the user changed.
@@ -225,7 +225,7 @@ def _check_dicts(path: str, value: Any) -> None:
 
 
 def _check_fields(node: Node, hints: dict, what: str, strict: bool = True) -> None:
-    """Names and types of a dict whose fields are all known, or some (``strict=False``)."""
+    """Checks names and types of a dict's fields; ``strict=False``: of the known ones only."""
     _check_names(node, set(hints) | ALWAYS, strict, what)
     for key in set(hints) & set(node.value):
         _check_type(f'{node.path}.{key}', node.value[key], hints[key], strict=True)
@@ -242,10 +242,10 @@ def _check_loader(node: Node) -> None:
 
 
 def resolve(node: Node) -> Optional[Callable]:
-    """What a dict's type names; None where no registry need know it.
+    """The class that a dict's type names; None where no registry has to know it.
 
     Raises:
-        ConfigError: If a registry should and does not.
+        ConfigError: If the registry that builds it does not know it.
     """
     name, registry = node.type, node.registry
     if callable(name):
@@ -289,7 +289,7 @@ def _find(name: str, registry: Optional[mm.Registry], scope: Optional[str]) -> O
 
 
 def _names(registry: mm.Registry, scope: Optional[str], dotted: bool) -> List[str]:
-    """Names that would be found, with their scope if the given one has one."""
+    """The names that a registry would find, with scope if ``dotted``."""
     known = {}
     for child in [registry, *registry.children.values()]:
         try:
@@ -318,7 +318,7 @@ def _check_call(node: Node, built: Callable, what: str) -> None:
 
 
 def _check_part(node: Node, part: Any, what: str) -> None:
-    """A dict that its class takes apart itself: the arguments of another, or named fields.
+    """Checks a dict argument that its class interprets itself.
 
     A class says so in ``config_parts``, by its own argument: the other class,
     or a dict of type hints.

@@ -1,11 +1,11 @@
 """The field of a config that an error comes from, before the first iteration is done.
 
 MMEngine, torch and the libraries below them know nothing of the config when
-they fail.  The frames of a traceback do: a builder's frame holds the dict that
-it builds from, and its type knows its place
+they fail.  The frames of a traceback lead back to it: a builder's frame holds
+the dict that it builds from, whose type knows the dict's path
 (:class:`mssl_plugins.config_tree.TypeName`); a method's frame holds the object
-that was built.  Which field of that dict it is, the message and the line that
-failed tell: a name, a value, a type.
+that was built.  Which field of that dict is meant follows from the names,
+values and types in the message and in the line that failed.
 """
 
 import inspect
@@ -37,7 +37,7 @@ HUGE = 10**6
 
 
 class Evidence(NamedTuple):
-    """What an error says: its message, the words of that, the types in it, words of its lines."""
+    """What an error says: its message, the words and types in it, words of the failing lines."""
 
     text: str
     words: set
@@ -46,7 +46,7 @@ class Evidence(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A frame of an error, here or in a data loader's worker."""
+    """A frame of an error's traceback, in this process or in a data loader's worker."""
 
     file: str
     line: int
@@ -54,11 +54,11 @@ class Frame(NamedTuple):
 
 
 def located(error: Exception, cfg: dict) -> UserError:
-    """An error of a run that has not begun, led back to a field of its config.
+    """Traces an error of a run that has not begun back to a field of its config.
 
     Args:
         error (Exception): With its traceback.
-        cfg (mmengine.Config): Of the run.
+        cfg (mmengine.Config): The config of the run.
 
     Returns:
         UserError: One line with the field's dotted path, its value and what
@@ -88,8 +88,8 @@ def find(error: BaseException, cfg: dict) -> Tuple[Node, Optional[str]]:
     """The dict and its field that an error comes from.
 
     Returns:
-        tuple[Node, str | None]: The config itself, with an empty path, where
-        no frame tells; None where no field of the dict is surely meant.
+        tuple[Node, str | None]: The config itself, with an empty path, if no
+        frame leads to a dict; None if no single field is clearly meant.
     """
     known, text = {node.path: node for node in nodes(cfg)}, message(error)
     words = set(map(str.lower, _words(text)))
@@ -150,7 +150,7 @@ def _statement(frame: Frame) -> str:
 
 
 def _node(frame: Frame, known: Dict[str, Node]) -> Optional[Node]:
-    """The dict of the config that a frame builds from, or whose object it is a method of."""
+    """The config's dict that a frame builds from, or whose object's method it runs."""
     for name in ('cfg', 'args'):
         built = frame.variables.get(name)
         kind = built.get('type') if isinstance(built, dict) else None
@@ -164,7 +164,7 @@ def _node(frame: Frame, known: Dict[str, Node]) -> Optional[Node]:
 
 
 def _made(node: Node, owner: Any, frame: Frame) -> bool:
-    """Whether an object, or the code that a frame runs, is of a dict's class."""
+    """Whether an object, or the code that a frame runs, belongs to a dict's class."""
     name = str(getattr(node.type, '__name__', node.type)).split('.')[-1]
     if owner is not None:
         return name in [cls.__name__ for cls in type(owner).__mro__[:-1]]
@@ -193,7 +193,7 @@ def _shared(node: Node, owner: Any) -> int:
 
 
 def _best(node: Node, seen: Evidence) -> Tuple[float, Node, Optional[str]]:
-    """The field, of a dict or inside it, that an error most surely means, with its score."""
+    """The field in a dict, at any depth, that an error most likely means, with its score."""
     best: Tuple[float, Node, Optional[str]] = (0, node, None)
     defaults = _defaults(node)
     for inner in _inside(node):
@@ -208,7 +208,7 @@ def _best(node: Node, seen: Evidence) -> Tuple[float, Node, Optional[str]]:
 
 
 def _odd_one(parts: Iterable[Node], words: Optional[set] = None) -> Optional[Tuple[Node, str]]:
-    """The only field of dicts whose value is an odd one, and among the given words."""
+    """The one field with an odd value, among the given words; None if there are several."""
     found = []
     for node in parts:
         defaults = _defaults(node) if node.type is not None else {}
@@ -225,7 +225,7 @@ def _odd_one(parts: Iterable[Node], words: Optional[set] = None) -> Optional[Tup
 
 
 def _defaults(node: Node) -> dict:
-    """What the class of a dict takes where that says nothing."""
+    """Default values of the class of a dict."""
     try:
         built = resolve(node) if node.type is not None else None
     except ConfigError:
@@ -237,7 +237,7 @@ def _defaults(node: Node) -> dict:
 
 
 def _unlike(value: Any, default: Any) -> bool:
-    """Whether a value is of another kind than the default, of which there is one."""
+    """Whether there is a default and a value is of another kind."""
     return (
         default is not None
         and default is not inspect.Parameter.empty
@@ -246,7 +246,7 @@ def _unlike(value: Any, default: Any) -> bool:
 
 
 def _inside(node: Node) -> Iterator[Node]:
-    """A dict and those below it that are no parts of their own."""
+    """A dict and those below it from which nothing is built by itself."""
     yield node
     for key, value in node.value.items():
         several = isinstance(value, (list, tuple))
@@ -258,7 +258,7 @@ def _inside(node: Node) -> Iterator[Node]:
 
 
 def _score(key: str, value: Any, seen: Evidence) -> float:
-    """How surely an error means a field: by its name, its value, its type, and what is odd."""
+    """How likely an error means a field, by its name, value and type, and how odd these are."""
     quoted = any(f'{mark}{key}{mark}' in seen.text for mark in '\'"`')
     named = key.lower() in seen.words and len(key) > 1
     score = 0.0
@@ -281,7 +281,7 @@ def _score(key: str, value: Any, seen: Evidence) -> float:
 
 
 def _shown(value: Any, seen: Evidence) -> float:
-    """How surely a message repeats a value: 2 for one that stands nowhere by chance."""
+    """How clearly a message repeats a value: 2 for one that is no coincidence."""
     if isinstance(value, str):
         whole = len(value) > 2 and value in seen.text
         return 2 * (whole or any(f"'{part}'" in seen.text for part in value.split('.')))
@@ -294,7 +294,7 @@ def _shown(value: Any, seen: Evidence) -> float:
 
 
 def _odd(value: Any, text: str) -> bool:
-    """Whether a value is one that seldom stands in a config that works."""
+    """Whether a value seldom occurs in a config that works."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value is None or value == '' or value == []
     if math.isinf(value) or abs(value) >= HUGE:
@@ -311,7 +311,7 @@ def _unknown_argument(text: str) -> str:
 
 
 def _words(text: str) -> List[str]:
-    """Names and numbers in a text; of dotted ones the parts, too."""
+    """Names and numbers in a text; of dotted names the parts as well."""
     found = []
     for word in ''.join(c if c.isalnum() or c in '_.-' else ' ' for c in text).split():
         found += [word.strip('.'), *word.split('.')]

@@ -55,10 +55,10 @@ ALWAYS = {'type', '_scope_'}
 
 
 class TypeName(str):
-    """The ``type`` of a dict of a config that knows where that dict stands.
+    """The ``type`` of a config's dict, a string that knows the dict's path.
 
-    It goes with the copies that MMEngine builds from, so that an error can
-    say where it comes from.
+    It stays in the copies that MMEngine builds from, so that an error can name
+    the dict.
 
     Attributes:
         path (str): Of the dict.
@@ -87,12 +87,12 @@ class Node(NamedTuple):
 
     @property
     def keys(self) -> List[str]:
-        """Of the path, without indices of lists."""
+        """The keys of the path, without indices of lists."""
         return [part for part in self.path.split('.') if not part.isdigit()]
 
     @property
     def type(self) -> Any:
-        """What is built, given or by default; None if nothing is."""
+        """The type that is built, given or by default; None if nothing is."""
         if self.path == 'train_cfg' and 'type' not in self.value and 'by_epoch' in self.value:
             return f'{"Epoch" if self.value["by_epoch"] else "Iter"}BasedTrainLoop'
         return self.value.get('type', DEFAULTS.get(self.path))
@@ -125,7 +125,7 @@ def _walk(
 
 
 def mark(cfg: dict) -> None:
-    """Lets every type of a config know its place, as :class:`TypeName`."""
+    """Turns every type in a config into a :class:`TypeName`, which knows its path."""
     for node in nodes(cfg):
         if isinstance(node.value.get('type'), str):
             node.value['type'] = TypeName(node.value['type'])

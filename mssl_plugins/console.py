@@ -28,7 +28,7 @@ NOISE = (
 
 
 def duration(seconds: float) -> str:
-    """A time for people."""
+    """A number of seconds as text: '42 s', '7 min' or '1.5 h'."""
     if seconds < 100:
         return f'{seconds:.0f} s'
     return f'{seconds / 60:.0f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'
@@ -38,7 +38,7 @@ class QuietRunner(Runner):
     """MMEngine's runner; its logger shows warnings and errors on the console only."""
 
     def setup_env(self, env_cfg: dict) -> None:
-        """The stock set-up, without the warnings of others."""
+        """The stock set-up, without warnings of other libraries."""
         warnings.filterwarnings('ignore', module='(?!mssl_plugins)')
         super().setup_env(env_cfg)
 
@@ -60,10 +60,10 @@ class QuietRunner(Runner):
 
 
 class ConsoleHook(Hook):
-    """One line that fills up, and one line an epoch.
+    """A progress bar for the epoch, and one line after it.
 
     Args:
-        stream: Where to. Defaults to None, stdout.
+        stream: Where to write. Defaults to None, stdout.
     """
 
     priority = 'VERY_LOW'
@@ -74,7 +74,7 @@ class ConsoleHook(Hook):
         self.shown = True
 
     def before_train(self, runner) -> None:
-        """Says what begins, and where its log is."""
+        """Prints what is trained and where its log is."""
         self.shown = runner.rank == 0
         self.first, self.began, self.drawn = runner.iter, time.time(), 0.0
         begun = f' from iteration {runner.iter}' if runner.iter else ''
@@ -90,7 +90,7 @@ class ConsoleHook(Hook):
         )
 
     def before_train_epoch(self, runner) -> None:
-        """Begins the epoch's mean loss."""
+        """Starts a new mean of the loss."""
         self.total, self.steps = 0.0, 0
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -116,7 +116,7 @@ class ConsoleHook(Hook):
         self.stream.flush()
 
     def after_train_epoch(self, runner) -> None:
-        """The epoch in one line, with what was measured in it."""
+        """Prints the epoch in one line, with what was measured."""
         if not self.shown or not self.by_epoch:
             return
         said = [
@@ -140,7 +140,7 @@ class ConsoleHook(Hook):
         self._line('  '.join([*said, f'{duration(left)} left']))
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """What a detector, segmenter or classifier reaches."""
+        """Prints the metrics of a detector, segmentor or classifier."""
         if metrics and runner.rank == 0:
             self._line(
                 f'after step {runner.iter}: '

@@ -1,4 +1,4 @@
-"""Several processes: the first one's work awaited, groups where there is no GPU, rows gathered."""
+"""Several processes: process groups without a GPU, work of the first alone, gathered rows."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from mssl_plugins.errors import Stopped, UserError
 
 
 def name_process(launcher: str) -> None:
-    """Says under torch's names which process this is, and where the first one is.
+    """Sets torch's environment variables: this process's rank and the first one's address.
 
     Args:
         launcher (str): ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
@@ -47,7 +47,7 @@ def name_process(launcher: str) -> None:
 
 
 def open_process_group(launcher: str) -> None:
-    """Opens a gloo group where there is no GPU, before MMEngine looks.
+    """Opens a gloo process group if there is no GPU, before MMEngine opens one.
 
     Args:
         launcher (str): See :func:`name_process`.
@@ -63,7 +63,7 @@ def open_process_group(launcher: str) -> None:
 
 
 def first_process() -> bool:
-    """Whether this process speaks and writes for all."""
+    """Whether this is the process that prints and writes for all."""
     return int(os.environ.get('RANK', 0)) == 0
 
 
@@ -74,21 +74,21 @@ def _store() -> Store:
 
 
 def first_does(name: str, work: Callable[[], Optional[int]]) -> Optional[int]:
-    """Work of the first process alone; the others go on when it is done.
+    """Runs a function in the first process only; the others wait until it is done.
 
-    Before any process group is open, and for as long as it takes: through the
-    launcher's store, which has no timeout here.
+    Works before any process group is open, through the launcher's store, and
+    without a timeout.
 
     Args:
-        name (str): Of this work, the same in all processes and used once.
+        name (str): Name of this work, the same in all processes and used once.
         work (Callable): What to do; returns an integer for all, or nothing.
 
     Returns:
         int, optional: What the work returned in the first process.
 
     Raises:
-        Stopped: In the other processes, if the first one failed, which says
-            why itself.
+        Stopped: In the other processes, if the first one failed; only that
+            one reports why.
     """
     if int(os.environ.get('WORLD_SIZE', 1)) == 1:
         return work()
@@ -113,7 +113,7 @@ def first_does(name: str, work: Callable[[], Optional[int]]) -> Optional[int]:
 
 
 def share(total: int) -> range:
-    """Which of ``total`` items this process takes: consecutive ones, none taken twice."""
+    """The consecutive indices, out of ``total``, that this process takes; none is taken twice."""
     rank, world = get_rank(), get_world_size()
     return range(total * rank // world, total * (rank + 1) // world)
 

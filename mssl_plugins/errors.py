@@ -1,4 +1,4 @@
-"""Errors a user can act on: what was given, what is allowed, what to install."""
+"""Errors that a user can act on: what was given, what is allowed, what to install."""
 
 import difflib
 import importlib.util
@@ -65,16 +65,16 @@ def unknown(name: str, allowed: Iterable[str], what: str) -> ValueError:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The end of a line, '; did you mean ...?', if a valid name is near, else nothing."""
+    """'; did you mean ...?' if a valid name is near, else an empty string."""
     near = difflib.get_close_matches(str(name), sorted(allowed), n=1)
     return f"; did you mean '{near[0]}'?" if near else ''
 
 
 class UserError(Exception):
-    """A mistake whose message is all the user needs.
+    """A user's mistake; its message is shown without a traceback.
 
     Attributes:
-        status (int): The exit status of a tool that it ends.
+        status (int): The exit status of the command that it ends.
     """
 
     status = 1
@@ -84,7 +84,7 @@ class ConfigError(UserError):
     """A mistake in a config.
 
     Args:
-        path (str): Of the field, dotted as in ``--cfg-options``; '' where no
+        path (str): Dotted path of the field, as in ``--cfg-options``; '' if no
             single field is wrong.
         fault (str): What is wrong with it, and what is allowed.
         *given: What the field holds, if it exists.
@@ -99,16 +99,16 @@ class ConfigError(UserError):
 
 
 def _short(value) -> str:
-    """A value on part of a line."""
+    """A value as text, shortened."""
     text = ' '.join(repr(value).split())
     return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 class Stopped(BaseException):
-    """A run that was asked to stop, and has.
+    """Ends a run that was asked to stop.
 
     Args:
-        message (str): For the user.
+        message (str): Text for the user.
         status (int): The exit status.
     """
 
@@ -118,9 +118,10 @@ class Stopped(BaseException):
 
 
 def require(*modules: str) -> None:
-    """Says what to install where a module is missing.
+    """Imports modules, or says what to install.
 
-    OpenMMLab's data sets are imported here, for they print on their first import.
+    OpenMMLab's datasets are imported here because they print on their first
+    import.
 
     Raises:
         UserError: With the command that installs the missing ones.
@@ -191,14 +192,14 @@ def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = la
 
     Args:
         body (Callable): What to run; returns an exit status or None.
-        starting (Callable): Whether the work proper has not begun: before
-            that any error is taken for a mistake in what was given, after
-            that only those that this library raises itself.
+        starting (Callable): Whether the actual work has not begun yet. Until
+            it has, every error is treated as a user's mistake; after that,
+            only errors that this library raises itself.
 
     Returns:
         int: The exit status: 0, 1 after a mistake, 2 after one in a config,
-        130 if interrupted, 141 if nobody reads the output any more, that of a
-        :class:`Stopped`.
+        130 if interrupted, 141 if nobody reads the output any more, or the
+        status of a :class:`Stopped`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name need not be UTF-8

@@ -1,10 +1,10 @@
 """Do pre-trained weights, and the methods' beside their bases', help detection and segmentation?
 
     python tools/dense_evidence.py --minutes 60           # goes on where it was stopped
-    python tools/dense_evidence.py --arms c4-scenes
+    python tools/dense_evidence.py --transfers c4-scenes
     python tools/dense_evidence.py --report               # only write the page
 
-Arms, weights and claims stand in ``evidence_tool/dense_study.py``.  Each seed
+Transfers, weights and claims stand in ``evidence_tool/dense_study.py``.  Each seed
 has its own pre-training; each start tries as many learning rates on a spare
 seed.  Every run is one of ``tools/train.py`` with a shipped config; results are
 kept in ``docs/evidence/runs/dense-cpu/`` and judged by the statistics of
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
 from evidence_tool.command import RUNS
-from evidence_tool.dense_study import ARMS
+from evidence_tool.dense_study import TRANSFERS
 from evidence_tool.kept import Kept
 from mssl_plugins.errors import run_cli, unknown
 
@@ -30,7 +30,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--arms', nargs='+', default=list(ARMS), help=f'of {", ".join(ARMS)}')
+    parser.add_argument(
+        '--transfers', nargs='+', default=list(TRANSFERS), help=f'of {", ".join(TRANSFERS)}'
+    )
     parser.add_argument('--minutes', type=float, help='stop after so many, to go on later')
     parser.add_argument(
         '--data',
@@ -39,9 +41,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument('--work-dir', default=str(ROOT / 'work_dirs/evidence/dense-cpu'))
     parser.add_argument('--report', action='store_true', help='only write docs/evidence.md')
     args = parser.parse_args(argv)
-    for arm in args.arms:
-        if arm not in ARMS:
-            raise unknown(arm, ARMS, 'arm')
+    for transfer in args.transfers:
+        if transfer not in TRANSFERS:
+            raise unknown(transfer, TRANSFERS, 'transfer')
     if not args.report:
         from evidence_tool.dense_runner import run
 

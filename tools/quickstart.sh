@@ -18,7 +18,7 @@ if ! installed quickstart && ! installed test; then
     done_installing quickstart
 fi
 cd -- "$ROOT" || exit 1
-# One core trains the small network, the other makes the pictures: two threads
+# One core trains the small network, the other makes the images: two threads
 # wait for each other where the machine is busy.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec "$VENV/bin/python" -m mssl_plugins quickstart "$@"

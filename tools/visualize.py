@@ -1,4 +1,4 @@
-"""The one place for pictures: ``python tools/visualize.py PICTURE --help``."""
+"""The one place for figures: ``python tools/visualize.py FIGURE --help``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-# ASL with ViT-B/16 on ImageNet-100 and COCO joined, 800 epochs
+# ASL with ViT-B/16 on ImageNet-100 and COCO concatenated, 800 epochs
 # Command: python tools/train.py configs/asl/asl_vit-b16_8xb512-coslr-800e_in100-coco.py
 _base_ = '../mae/mae_vit-b16_8xb512-coslr-800e_in100-coco.py'
 catalogue = dict(

@@ -1,4 +1,4 @@
-# MAE with ViT-B/16 on ImageNet-100 and COCO joined, 800 epochs, the baseline at equal iterations
+# MAE with ViT-B/16 on ImageNet-100 and COCO concatenated, 800 epochs, the baseline at equal iterations
 # Command: python tools/train.py configs/mae/mae_vit-b16_8xb512-coslr-800e_in100-coco.py
 _base_ = [
     '../_base_/datasets/imagenet100_coco.py',

@@ -1,4 +1,4 @@
-# MST, weight of restoration 0.8, DeiT-S, 100 epochs
+# MST, weight of reconstruction 0.8, DeiT-S, 100 epochs
 # Command: python tools/train.py configs/mst/mst-lambda08_vit-s16_16xb64-coslr-100e_in1k.py
 _base_ = 'mst_vit-s16_16xb64-coslr-100e_in1k.py'
 catalogue = dict(

@@ -1,4 +1,4 @@
-# MST without a mask (DINO and restoration) on CIFAR-10 at a size for one CPU core
+# MST without a mask (DINO and reconstruction) on CIFAR-10 at a size for one CPU core
 # Command: python tools/train.py configs/mst/mst-none_vit-mini_1xb64-coslr-6e_cifar10.py
 _base_ = 'mst_vit-mini_1xb64-coslr-6e_cifar10.py'
 catalogue = dict(

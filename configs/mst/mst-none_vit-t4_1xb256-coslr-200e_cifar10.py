@@ -1,4 +1,4 @@
-# MST without a mask (DINO and restoration) with ViT-Tiny/4 on CIFAR-10, 200 epochs
+# MST without a mask (DINO and reconstruction) with ViT-Tiny/4 on CIFAR-10, 200 epochs
 # Command: python tools/train.py configs/mst/mst-none_vit-t4_1xb256-coslr-200e_cifar10.py
 _base_ = 'mst_vit-t4_1xb256-coslr-200e_cifar10.py'
 catalogue = dict(

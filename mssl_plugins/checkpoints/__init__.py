@@ -1,1 +1,1 @@
-"""Checkpoints of anybody: read without running code, keys named, backbone found."""
+"""Checkpoints of any library: read without running code, keys renamed, backbone found."""

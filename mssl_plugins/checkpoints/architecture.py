@@ -1,8 +1,8 @@
-"""What a backbone is: read from its weights, and from its config the rest.
+"""The architecture of a backbone, read from its weights and its config.
 
-Weights tell sizes; how many heads attend, where a ResNet strides and by which
-epsilon norms divide, they do not.  Both together must build a network with
-exactly these weights.
+The shapes of the weights tell the sizes.  They do not tell the number of heads,
+where a ResNet strides, or the epsilon of the norms: these come from the config.
+The two together must build a network with exactly these weights.
 """
 
 import ast
@@ -45,7 +45,7 @@ DEPTHS = {
 def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -> Dict[str, Any]:
     """Assignments of a config's text, by default those that make its model.
 
-    The text is not run: of expressions only literals and ``dict(...)`` count.
+    The text is not run: only literals and ``dict(...)`` are evaluated.
 
     Args:
         text (str): A config as MMEngine writes it into checkpoints.
@@ -55,7 +55,8 @@ def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -
         Dict[str, Any]: Those that are there.
 
     Raises:
-        ValueError: If the text is no Python, or they hold more than literals.
+        ValueError: If the text is not Python, or an assignment holds more than
+            literals.
     """
 
     def value(node):
@@ -122,8 +123,8 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
         frozen stages.
 
     Raises:
-        ValueError: If config and weights do not go together, weights are
-            missing, or what they do not tell was not given.
+        ValueError: If config and weights contradict each other, weights are
+            missing, or a needed value is neither in the weights nor given.
     """
     given = dict(given or {})
     kind = str(given.get('type', '')).split('.')[-1]

@@ -1,4 +1,4 @@
-"""A checkpoint's tensors beside a model's: which match, lack, are more, differ in shape."""
+"""Compares a checkpoint's keys and shapes with a model's."""
 
 from typing import Iterable, List, Mapping, NamedTuple
 
@@ -31,7 +31,7 @@ class KeyReport(NamedTuple):
         return '; '.join([f'{len(self.matched)} tensors loaded', *self.differences()])
 
     def differences(self) -> List[str]:
-        """What does not match, a line a kind."""
+        """What does not match, one line for each kind of difference."""
         return [
             f'{title}: {some(keys)}'
             for title, keys in (
@@ -51,8 +51,8 @@ def compare(
     Args:
         own (Mapping[str, Tensor]): The model's state dict.
         given (Mapping[str, Tensor]): The checkpoint's, under the same names.
-        resized (Iterable[str]): Ends of names whose shape may differ, as that
-            of position embeddings that a model resizes while loading.
+        resized (Iterable[str]): Suffixes of names whose shapes may differ, such
+            as position embeddings that a model resizes while loading.
 
     Returns:
         KeyReport: In the order of the model's names, then the checkpoint's.

@@ -11,10 +11,10 @@ SMALL = 128  # px; networks of less see the whole short side
 
 
 def crop_fraction(size: int) -> float:
-    """Side of the cut over the short side: 0.875 (224 of 256), small ones 1."""
+    """Side of the center crop over the short side: 0.875 (224 of 256), 1 for small sizes."""
     return 0.875 if size >= SMALL else 1.0
 
 
 def resize_for(size: int) -> int:
-    """Short side in px before a center of ``size`` px is cut out."""
+    """Short side in px to resize to before the center crop of ``size`` px."""
     return int(size / crop_fraction(size))

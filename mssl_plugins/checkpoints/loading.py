@@ -1,9 +1,9 @@
-"""Checkpoints of anybody: read without running code, backbone found.
+"""Checkpoints of any library: read without running code, backbone found.
 
-A pickle may run code when it is read.  Only ``weights_only`` reading is used
-here, never anything less strict: MMEngine falls back to it, and its own list
-of allowed names holds ``getattr``, with which a pickle gets at any attribute
-of what else is allowed.  safetensors files hold no code.
+A pickle may run code when it is read, so only ``weights_only`` reading is used
+here.  MMEngine falls back to reading without it, and its list of allowed names
+holds ``getattr``, which gives a pickle every attribute of the other allowed
+names.  safetensors files hold no code.
 """
 
 import os
@@ -65,7 +65,7 @@ def _allowed() -> List[tuple]:
 
 @contextmanager
 def _only_allowed() -> Iterator[None]:
-    """Allows what :func:`_allowed` lists, whatever was allowed before."""
+    """Allows exactly what :func:`_allowed` lists."""
     # torch before 2.6 takes no (object, name) pairs.
     if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
         yield
@@ -95,13 +95,13 @@ def load_checkpoint_safely(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint, or holds what could run code; says
-            the file and the type.
+        ValueError: If it is no checkpoint, or holds a type that could run code;
+            the message names the file and the type.
 
     Note:
-        torch before 2.6 cannot be told what else to allow: there the logs in
-        a stock MMEngine checkpoint are refused as well; those of this library
-        hold tensors and plain Python types only.
+        Before torch 2.6 no further types can be allowed, so stock MMEngine
+        checkpoints, which hold logs, are refused there. Checkpoints of this
+        library hold only tensors and plain Python types.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -168,7 +168,7 @@ PREFIXES = dict(
 
 
 def _weights(checkpoint: dict, branch: str) -> Dict[str, Tensor]:
-    """The state dict of a checkpoint, wrappers' ``module.`` taken off."""
+    """The state dict of a checkpoint, without the prefix ``module.`` of wrappers."""
     # DINO keeps student and teacher apart: {'student': {...}, 'teacher': ...}
     for name in (branch, *CONTAINERS):
         inner = checkpoint.get(name)
@@ -199,7 +199,8 @@ def find_backbone(checkpoint: dict, branch: str = 'student') -> 'OrderedDict[str
         OrderedDict[str, Tensor]: The weights without their prefix.
 
     Raises:
-        ValueError: If there are no weights, or none of ``branch``; lists keys.
+        ValueError: If there are no weights, or none of ``branch``; the message
+            lists the keys.
     """
     if branch not in PREFIXES:
         raise unknown(branch, PREFIXES, 'branch')
@@ -221,15 +222,15 @@ def find_backbone(checkpoint: dict, branch: str = 'student') -> 'OrderedDict[str
 
 
 def check_numbers(weights: Mapping[str, Tensor], path: Union[str, Path]) -> None:
-    """Refuses weights with which nothing can be computed.
+    """Refuses weights that cannot be computed with.
 
     Args:
-        weights (Mapping[str, Tensor]): Of the file.
-        path (str | Path): The file.
+        weights (Mapping[str, Tensor]): The weights.
+        path (str | Path): Their file, for the message.
 
     Raises:
-        ValueError: If a tensor holds NaN or infinity, is of size 0, or is none of plain
-            numbers (sparse, quantized, without data).
+        ValueError: If a tensor holds NaN or infinity, is empty, or is sparse,
+            quantized or without data.
     """
     plain = {
         k: v
@@ -261,14 +262,14 @@ def load_backbone(
     Returns:
         KeyReport: Matched, missing and unexpected keys.  What a checkpoint
         holds beyond the backbone (a classifier, a mask token) is unexpected.
-        Missing may be only what the backbone declares ``optional_keys``: it
-        keeps their initial values.
+        Only the backbone's ``optional_keys`` may be missing; they keep
+        their initial values.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is refused or unreadable, holds no such backbone, NaN, or
-            one of another architecture: a tensor of the backbone is missing
-            or has another shape. Lists the keys.
+        ValueError: If it is refused or unreadable, holds NaN or no such
+            backbone, or a tensor of the backbone is missing or has another
+            shape. The message lists the keys.
     """
     own = backbone.state_dict()
     weights = for_backbone(find_backbone(load_checkpoint_safely(path), branch), own)
@@ -293,10 +294,10 @@ def load_backbone(
 
 
 def safe_loading() -> None:
-    """Makes every later reading of a checkpoint take weights only.
+    """Makes every later reading of a checkpoint in this process take weights only.
 
-    MMEngine's too, which otherwise falls back to running the code that a
-    pickle may hold.  Affects the whole process.
+    This includes MMEngine's, which otherwise falls back to unrestricted
+    unpickling.
     """
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
@@ -304,5 +305,5 @@ def safe_loading() -> None:
 
 
 def load_from_local(filename: str, map_location=None) -> dict:
-    """MMEngine's loader of checkpoint files, by :func:`load_checkpoint_safely`."""
+    """Replaces MMEngine's loader of local files by :func:`load_checkpoint_safely`."""
     return load_checkpoint_safely(filename, map_location or 'cpu')

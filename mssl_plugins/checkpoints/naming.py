@@ -1,8 +1,8 @@
 """Names of the same weights in other libraries, both ways.
 
 "Ours" are MMPretrain's: ``VisionTransformer``'s for ViTs, ``ResNet``'s for
-ResNets, which torchvision, timm, mmdet and mmseg name alike.  What tables
-cannot say (Hugging Face keeps query, key and value apart) stands below them.
+ResNets, which torchvision, timm, mmdet and mmseg share.  What is more than a
+renaming (Hugging Face stores query, key and value separately) follows the tables.
 """
 
 import re
@@ -116,8 +116,8 @@ class Naming(NamedTuple):
     """How a library names a backbone's weights.
 
     Attributes:
-        signature (str): A key that every such backbone has, and none of the
-            namings before it.
+        signature (str): A key that every backbone of this naming has, and that
+            no naming listed before it has.
         table (list): (theirs, ours); None for MMPretrain's own.
         title (str): For messages.
     """
@@ -218,7 +218,7 @@ def _body(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def _split(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """Query, key and value apart."""
+    """Splits the joint weight of query, key and value into three."""
     apart = {}
     for key, value in state_dict.items():
         if '.qkv.' in key:
@@ -247,14 +247,14 @@ def _join(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def recognize(keys: Iterable[str]) -> Tuple[str, str, str]:
-    """Whose names a backbone's weights have.
+    """Tells which library's names a backbone's weights have.
 
     Args:
-        keys (Iterable[str]): Of a state dict, without ``backbone.``.
+        keys (Iterable[str]): Keys of a state dict, without ``backbone.``.
 
     Returns:
         Tuple[str, str, str]: The family, 'vit' or 'resnet'; the naming, a key
-        of ``NAMINGS[family]``; what stands before the keys.
+        of ``NAMINGS[family]``; the prefix of the keys.
 
     Raises:
         ValueError: If they are no known library's.
@@ -273,7 +273,7 @@ def recognize(keys: Iterable[str]) -> Tuple[str, str, str]:
 
 
 def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """A backbone's weights under MMPretrain's names, whosever they were.
+    """A backbone's weights of any known library under MMPretrain's names.
 
     Args:
         state_dict (Mapping[str, Tensor]): Of timm, DINO, MAE, torchvision,
@@ -284,9 +284,9 @@ def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         Dict[str, Tensor]: The same tensors under the backbone's keys.
 
     Raises:
-        ValueError: If they are no known library's, or of a part that
-            MMPretrain's backbones lack (registers, SwiGLU, RoPE, attention
-            pooling).
+        ValueError: If the names are no known library's, or the network has a
+            part that MMPretrain's backbones lack (registers, SwiGLU, RoPE,
+            attention pooling).
     """
     refuse_newer(state_dict)
     family, name, wrapper = recognize(state_dict)
@@ -300,10 +300,10 @@ def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def refuse_newer(keys: Iterable[str]) -> None:
-    """Says plainly which part of a network no ViT here has.
+    """Refuses weights of a network with parts that no ViT here has.
 
     Raises:
-        ValueError: If there is one: registers, SwiGLU, RoPE.
+        ValueError: If it has registers, SwiGLU or RoPE; the message names them.
     """
     found = [
         (what, instead, next(key for key in keys if re.match(pattern, key)))
@@ -328,8 +328,8 @@ def from_ours(state_dict: Mapping[str, Tensor], family: str, name: str) -> Dict[
         Dict[str, Tensor]: The same tensors under the library's keys.
 
     Raises:
-        ValueError: If a key has no place there, as a mask bias has in none
-            (distill into a plain ViT first: phase 2).
+        ValueError: If the library has no such weight. No library has a mask
+            bias: distill it into a plain ViT first (phase 2).
     """
     naming = NAMINGS[family][name]
     body = _body(state_dict)
@@ -344,15 +344,15 @@ def from_ours(state_dict: Mapping[str, Tensor], family: str, name: str) -> Dict[
 
 
 def for_backbone(state_dict: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:
-    """Weights under the names of a backbone, as far as they are known.
+    """Weights under the names that a backbone uses, if both namings are known.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Anybody's, without a prefix.
+        state_dict (Mapping[str, Tensor]): Of any library, without a prefix.
         own (Iterable[str]): The backbone's keys.
 
     Returns:
-        Mapping[str, Tensor]: Under MMPretrain's names if the backbone's are
-        those and the weights' are another library's, else ``state_dict``.
+        Mapping[str, Tensor]: Renamed to MMPretrain's names if the backbone uses
+        those and the weights are another library's, else ``state_dict``.
 
     Raises:
         ValueError: See :func:`to_ours`.

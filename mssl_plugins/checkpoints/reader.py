@@ -1,4 +1,4 @@
-"""The backbone in a checkpoint of anybody: weights, config, method, branch."""
+"""Reads the backbone in a checkpoint of any library: weights, config, method, branch."""
 
 import hashlib
 import json
@@ -25,13 +25,15 @@ STEPS = ('teacher.steps', 'encoder_k.steps', 'target_net.steps')
 
 
 class Backbone(NamedTuple):
-    """A backbone on its way to another library.
+    """A backbone with all that another library needs to know of it.
 
     Attributes:
         family (str): 'vit' or 'resnet'.
         weights (Dict[str, Tensor]): Under MMPretrain's names.
-        config (dict): What builds it, see :func:`architecture.describe`.
-        mean, std (List[float], optional): Of the images, 0-255, RGB.
+        config (dict): The config that builds it, see
+            :func:`architecture.describe`.
+        mean, std (List[float], optional): By which its images are normalized,
+            for 0-255, RGB.
         source (dict): Where it comes from: method, branch, file, sha256,
             epoch, training config.
     """
@@ -45,7 +47,7 @@ class Backbone(NamedTuple):
 
     @property
     def size(self) -> Tuple[int, int]:
-        """Height and width in px the network was made for; 224 for ResNets."""
+        """Height and width in px that the network was made for; 224 for ResNets."""
         size = self.config.get('img_size', 224)
         return (size, size) if isinstance(size, int) else tuple(size)
 
@@ -80,8 +82,8 @@ def default_branch(checkpoint: dict, method: Optional[str] = None) -> str:
     """'teacher' for DINO and MST, whose papers evaluate it, else 'student'.
 
     Args:
-        checkpoint (dict): The published checkpoints of DINO are known by
-            their entries.
+        checkpoint (dict): A checkpoint; those that DINO's authors published are
+            recognized by their keys.
         method (str, optional): Name of the algorithm. Defaults to None.
     """
     published = all(isinstance(checkpoint.get(name), dict) for name in BRANCHES)
@@ -108,9 +110,9 @@ def read(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is refused or holds no backbone of a known kind, or NaN, if
-            it does not say what is needed, if the teacher never moved, or if
-            the backbone needs segmentation masks.
+        ValueError: If it is refused, holds NaN or no backbone of a known kind,
+            lacks a value that the architecture needs, if the teacher was
+            never updated, or if the backbone needs segmentation masks.
     """
     if branch is not None and branch not in BRANCHES:
         raise unknown(branch, BRANCHES, 'branch')
@@ -162,7 +164,7 @@ def read(
 
 
 def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, dict]:
-    """What is known of a file beside its weights, and its config's parts."""
+    """What a file tells besides its weights, and the parts of its config."""
     meta = checkpoint.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     source = dict(method=None, branch=None, file=path.name, sha256=sha256(path))
@@ -187,16 +189,16 @@ def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, 
 
 
 def for_model(checkpoint: dict, own: Iterable[str]) -> Optional[Dict[str, Tensor]]:
-    """Another library's backbone in the place where a model has its own.
+    """Another library's backbone under the keys that a model uses.
 
     Args:
-        checkpoint (dict): Of anybody.
-        own (Iterable[str]): The model's keys, those of its backbone begin
+        checkpoint (dict): Of any library.
+        own (Iterable[str]): The model's keys; those of its backbone begin
             with ``backbone.``.
 
     Returns:
         Dict[str, Tensor], optional: Weights ``backbone.*``; None if the
-        checkpoint's names are the model's already, or nobody's known.
+        checkpoint already has the model's names, or its names are unknown.
     """
     own = set(own)
     state = checkpoint.get('state_dict', checkpoint)

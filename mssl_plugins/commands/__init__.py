@@ -1,1 +1,1 @@
-"""The command lines: arguments in, one line out; what they do stands elsewhere."""
+"""The command lines: they parse arguments and call the functions that do the work."""

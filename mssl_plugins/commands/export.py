@@ -6,7 +6,7 @@ from mssl_plugins.errors import require
 
 
 def main(argv=None) -> None:
-    """Parses the command line, exports, says how to load it."""
+    """Parses the command line, exports, prints the line that loads it."""
     require('torch', 'mmengine', 'mmcv', 'mmpretrain', 'safetensors')
     from mssl_plugins.export import TARGETS, export
 

@@ -1,6 +1,6 @@
-"""``python -m mssl_plugins COMMAND``: the tools, from wherever one stands.
+"""``python -m mssl_plugins COMMAND``: the tools, from any folder.
 
-There is no console script: `mim` would no longer find the package.
+There is no console script: with one, `mim` would no longer find the package.
 """
 
 import argparse

@@ -6,7 +6,7 @@ from typing import Optional
 
 
 def main(argv=None) -> Optional[int]:
-    """Parses the command line, writes, says where; 1 if a folder holds no run."""
+    """Parses the command line, writes the page, prints its path; 1 if a folder holds no run."""
     parser = argparse.ArgumentParser(
         prog='report.py',
         description='One HTML file, which needs nothing else, of what a run trained, how it '

@@ -85,7 +85,7 @@ def main(argv=None) -> None:
 
 
 def _knn(cfg, checkpoint: str) -> dict:
-    """What the config's KNNHook would log of the checkpoint."""
+    """The k-NN accuracy that the config's KNNHook would log for the checkpoint."""
     from mssl_plugins.config import find_set, knn_hook
     from mssl_plugins.evaluation.features import extract_features
     from mssl_plugins.evaluation.inputs import build_model

@@ -1,4 +1,4 @@
-"""torchrun for our own commands: why a process failed is said by that process alone."""
+"""torchrun for our own commands: only the process that failed reports the error."""
 
 import logging
 import sys

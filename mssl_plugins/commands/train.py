@@ -143,7 +143,7 @@ def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
 
 
 def run_options(args: argparse.Namespace) -> dict:
-    """What :func:`mssl_plugins.run_config.build_run_config` gets from a command line."""
+    """The arguments of :func:`mssl_plugins.run_config.build_run_config` from a command line."""
     given = dict(
         vars(args),
         options=args.cfg_options,
@@ -182,9 +182,9 @@ def run_options(args: argparse.Namespace) -> dict:
 
 
 def start_processes(argv: Sequence[str], processes: int) -> int:
-    """Runs this command once a process under torchrun; returns the exit status.
+    """Runs this command in several processes under torchrun; returns the exit status.
 
-    A signal that asks to stop is handed on: every process saves, then ends.
+    A signal that asks to stop is passed on: every process saves, then ends.
     """
     command = [
         sys.executable,

@@ -7,7 +7,7 @@ from mssl_plugins.visualization import FIGURES
 
 
 def main(argv=None) -> None:
-    """Parses the command line, draws, says where."""
+    """Parses the command line, draws the figure, prints its path."""
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
     for name in FIGURES:

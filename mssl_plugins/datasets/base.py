@@ -1,4 +1,4 @@
-"""What the datasets of files share: decoding, and replacing what cannot be decoded."""
+"""Base of the datasets of files: decodes images and replaces those it cannot decode."""
 
 from typing import Optional
 
@@ -12,26 +12,26 @@ from mssl_plugins.datasets.sampler import SampleIndex
 
 
 class UnreadableImages(RuntimeError):
-    """More images than allowed cannot be decoded."""
+    """Raised when more images than allowed cannot be decoded."""
 
 
 class DecodingDataset(BaseDataset):
     """Base of the datasets here: decodes, replaces what it cannot decode.
 
-    An unreadable image is replaced by another one of the dataset, which one
-    depending on the index alone; all of the sample, ``sample_idx`` and
-    ``gt_label`` included, is then the replacement's.  Unreadable images are
+    An unreadable image is replaced by another image of the dataset, chosen by
+    the index alone.  The whole sample, ``sample_idx`` and ``gt_label``
+    included, is then the replacement's.  Unreadable images are
     counted in memory that all workers of a loader share.  Each process of a
     distributed run counts its own, against the length of the whole dataset.
 
     Args:
-        max_bad (float): Fraction of the dataset that may be unreadable; one
-            image more stops the run. Defaults to 0.01.
+        max_bad (float): Largest fraction of the dataset that may be
+            unreadable; beyond it the run stops. Defaults to 0.01.
         max_pixels (int): Height times width above which an image counts as
             unreadable, before it is decoded. Defaults to 100,000,000.
         min_size (int): Shorter side in px below which an image counts as
             unreadable. Defaults to 1.
-        **kwargs: Those of MMPretrain's ``BaseDataset``.
+        **kwargs: Arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
         UnreadableImages: On access, with the count and the first files.
@@ -57,9 +57,10 @@ class DecodingDataset(BaseDataset):
             self.full_init()
 
     def full_init(self):
-        """Scans; then makes room for the count of unreadable images.
+        """Scans the images and sets up the count of unreadable ones.
 
-        Transforms that need something of every image look whether it is there.
+        Transforms that need data for every image, such as segments, check
+        here that it exists.
         """
         if not self._fully_initialized:
             super().full_init()
@@ -86,7 +87,7 @@ class DecodingDataset(BaseDataset):
     def load(self, info: dict) -> Optional[np.ndarray]:
         """Image of a sample, uint8 (H, W, 3) RGB.
 
-        None if it is left out, the reason then being ``info['unreadable']``.
+        None if it is left out; ``info['unreadable']`` then holds the reason.
         """
         try:
             img = decode_checked(self.read(info), self.max_pixels)

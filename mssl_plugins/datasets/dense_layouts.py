@@ -1,6 +1,6 @@
 """Small detection and segmentation sets as folders that mmdet and mmseg read.
 
-Embedded scenes in COCO's layout, VOC's and as label maps, and packed CamVid.
+Embedded scenes in COCO's layout, in VOC's and as label maps, and packed CamVid.
 Our own; no paper prescribes it.
 """
 
@@ -204,5 +204,5 @@ PACKED: Dict[str, Callable] = dict(bccd=unpack_bccd, camvid=unpack_camvid)
 
 
 def default_source(given: Optional[str], root: Path) -> Path:
-    """Where packed images are looked for: as named, MSSL_DATA, ../shared/data."""
+    """The folder of packed images: the given one, else MSSL_DATA, else ../shared/data."""
     return Path(given or os.environ.get('MSSL_DATA') or root.parent / 'shared' / 'data')

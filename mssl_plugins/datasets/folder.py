@@ -50,7 +50,7 @@ class ImageFolder(DecodingDataset):
             file with one a line. In a folder, only these sub-folders are
             taken, labeled in this order. Defaults to None: the sub-folders'
             names, sorted.
-        extensions (Sequence[str]): File names to take end so, in small or
+        extensions (Sequence[str]): Suffixes of the files to take, in small or
             capital letters. Defaults to the usual ones.
         max_bad (float): See :class:`DecodingDataset`. Defaults to 0.01.
         **kwargs: Those of MMPretrain's ``BaseDataset``.
@@ -114,7 +114,7 @@ class ImageFolder(DecodingDataset):
         return data
 
     def _read_list(self):
-        """Paths and what stands behind them (None: nothing)."""
+        """Paths and their label texts (None: no label)."""
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'no list {self.ann_file}')
         paths, names = [], []
@@ -129,7 +129,7 @@ class ImageFolder(DecodingDataset):
         return paths, names
 
     def _number(self, paths, names):
-        """Turn names of classes, or numbers in a list, into labels."""
+        """Turns names of classes, or numbers in a list, into labels."""
         if None in names:
             raise ValueError(
                 f'no label for {paths[names.index(None)]} in '
@@ -162,9 +162,10 @@ class ImageFolder(DecodingDataset):
 def scan(folder: str, extensions: Sequence[str] = EXTENSIONS) -> List[str]:
     """All image files below a folder, in sorted order.
 
-    Only regular files: pipes and devices are passed over.  A file that
-    several links lead to is found once, under its path without links, else
-    under the first; so are folders, and a link to a folder above ends there.
+    Only regular files count; pipes and devices are passed over.  A file that
+    several links lead to is found once: under its own path, or else under the
+    first link.  The same holds for folders; a link to a parent folder is not
+    followed.
 
     Args:
         folder (str): Where to look; links are followed.
@@ -244,7 +245,7 @@ class TinyImageNet(ImageFolder):
         )
 
     def _read_list(self):
-        """``val_annotations.txt``: name, wnid and a box, by tabs."""
+        """Reads ``val_annotations.txt``: name, wnid and a box, separated by tabs."""
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'no list {self.ann_file}')
         rows = [line.split('\t') for line in read_lines(self.ann_file) if line.strip()]

@@ -1,4 +1,4 @@
-"""Images that somebody has at hand: files, Pillow's images or arrays."""
+"""A dataset of given images: files, Pillow images or arrays."""
 
 import os
 from typing import List, Optional, Sequence, Union
@@ -12,19 +12,19 @@ from mssl_plugins.registry import DATASETS
 
 @DATASETS.register_module()
 class GivenImages(DecodingDataset):
-    """A list of images, in its order and without labels.
+    """A list of images, in the given order and without labels.
 
     Args:
         images (Sequence): Paths, Pillow's images of any mode, or arrays
             (H, W, 3) uint8 RGB.
-        max_bad (float): See :class:`DecodingDataset`. Defaults to 0: each
-            image stands for itself.
+        max_bad (float): See :class:`DecodingDataset`. Defaults to 0: no image
+            is ever replaced.
         **kwargs: Those of :class:`DecodingDataset`.
 
     Raises:
         UnreadableImages: On access, if a file cannot be decoded.
         ValueError: If there is no image.
-        TypeError: For what is no image; says which one.
+        TypeError: If an item is not an image; the message says which.
     """
 
     def __init__(

@@ -25,9 +25,9 @@ def is_truncated(data: bytes) -> bool:
         data (bytes): The file's content.
 
     Returns:
-        bool: True if the end marker is missing behind the start of the
-        image data; False for a whole file, bytes behind its end or not,
-        and for other formats, whose decoders notice.
+        bool: True if the end marker is missing after the start of the image
+        data. False for a complete file, even with bytes after its end, and
+        for other formats, whose decoders notice truncation themselves.
     """
     if data.startswith(b'\x89PNG'):
         return data.rfind(b'IEND\xaeB`\x82') < 0
@@ -64,7 +64,7 @@ def decode_checked(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Gray, palettes and CMYK become RGB, alpha is dropped, 16 bits a channel
     are scaled to 8 by their whole range (65,535 to 255), and the image is
-    turned as its EXIF tag says; of several frames it is the first.
+    turned as its EXIF tag says. Of several frames the first is taken.
 
     Args:
         data (bytes): The content.
@@ -75,8 +75,8 @@ def decode_checked(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         np.ndarray: uint8 (H, W, 3) RGB.
 
     Raises:
-        ValueError: With the reason: truncated, too large, floating point or
-            32 bits a channel, no image.
+        ValueError: If it is truncated, too large, has floating-point or 32-bit
+            channels, or is no image.
     """
     if not data or is_truncated(data):
         raise ValueError('truncated' if data else 'empty')
@@ -121,7 +121,7 @@ def _header(data: bytes):
 
 
 def _decode_any(data: bytes, max_pixels: int) -> np.ndarray:
-    """By Pillow, which reads depth and channels of every format."""
+    """Decodes with Pillow, which knows depth and channels of every format."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is checked
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -166,7 +166,7 @@ def read_file(path: Union[str, os.PathLike]) -> bytes:
 
 
 def printable(name: str) -> str:
-    """A file's name with what is not UTF-8 in it written as escapes."""
+    """A file name with bytes that are not UTF-8 written as escapes."""
     return name.encode('utf-8', 'backslashreplace').decode()
 
 

@@ -1,9 +1,9 @@
 """Labeled images in any of the usual layouts, and class-balanced parts of them.
 
 The papers' probes and fine-tunings run on ImageNet-1K, ImageNet-100,
-CIFAR-10/100 and Tiny-ImageNet, with all, 10 % or 1 % of the labels.  Which
-images the 100 classes or the 1 % are is not printed in any supplement: they
-come from list files, the user's or written by ``tools/make_subset.py``.
+CIFAR-10/100 and Tiny-ImageNet, with all, 10 % or 1 % of the labels.  No
+supplement prints which 100 classes or which 1 % of the images were used: they
+come from list files, the user's or those of ``tools/make_subset.py``.
 """
 
 import os
@@ -54,7 +54,7 @@ def LabelledImages(
     cache: bool = True,
     **kwargs,
 ) -> BaseDataset:
-    """The training or validation set of whatever lies in a folder.
+    """The training or validation set in a folder, whatever its layout.
 
     Samples have ``img`` (uint8 (H, W, 3) RGB) and ``gt_label``; no loading
     transform is needed.
@@ -79,7 +79,8 @@ def LabelledImages(
         BaseDataset: The set.
 
     Raises:
-        FileNotFoundError: If nothing known lies there, or no such list.
+        FileNotFoundError: If the folder has no known layout, or there is no
+            such list.
         ValueError: If the split is unknown, or a list does not fit.
     """
     if split not in SPLITS:
@@ -206,7 +207,7 @@ def balanced(
         seed (int): Of the draw. Defaults to 0.
 
     Returns:
-        list[int]: Indices, rising.
+        list[int]: Indices in ascending order.
 
     Raises:
         ValueError: If labels are missing, neither or both of the sizes are

@@ -15,7 +15,7 @@ def _check_packed(packed: Dict[str, np.ndarray]) -> int:
     """How many images a file holds.
 
     Raises:
-        ValueError: If its arrays do not go together.
+        ValueError: If its arrays do not fit each other.
     """
     data, off = packed['data'], packed['off']
     if data.dtype != np.uint8 or data.ndim != 1 or off.dtype.kind not in 'iu' or off.ndim != 1:
@@ -111,7 +111,7 @@ class PackedImages(DecodingDataset):
         return data
 
     def full_init(self):
-        """Read the file and decode it if that is to be kept."""
+        """Reads the file; decodes all images if they are to be cached."""
         if self._fully_initialized:
             return
         super().full_init()

@@ -1,10 +1,10 @@
 """Randomness of the data pipeline as a function of (seed, epoch, index).
 
-Our choice; no paper prescribes it.  The sampler hands the seed and the epoch
-over with every index, and a transform draws from a generator made of the
-three.  A sample so looks the same whatever worker makes it, however many
-workers there are, and whether the run was resumed or not: there is no state
-to save.
+Our choice; no paper prescribes it.  With every index the sampler passes on the
+seed and the epoch, and a transform draws from a generator seeded with the
+three.  A sample is therefore the same whichever worker makes it, however many
+workers there are, and whether or not the run was resumed: there is no state to
+save.
 """
 
 from typing import Iterator
@@ -82,7 +82,7 @@ class EpochSampler(DefaultSampler):
         shuffle (bool): Whether to shuffle, by (seed + epoch).
             Defaults to True.
         seed (int, optional): Not negative, and the same in all processes.
-            Defaults to None, which draws one and shares it.
+            Defaults to None: one is drawn and sent to all processes.
         round_up (bool): Whether to repeat samples until every process has
             equally many. Defaults to True.
 

@@ -1,4 +1,4 @@
-"""What scenes are made of: outlines of glyphs and photos, out of installed packages."""
+"""What scenes are made of: glyph outlines and photos, taken from installed packages."""
 
 import importlib.util
 from functools import lru_cache

@@ -78,7 +78,8 @@ class Scenes(BaseDataset):
             and what lies behind it, 0 to 0.4. Defaults to 0.4.
         blur (float): Sigma of the background's blur as a fraction of
             ``size``; 0 leaves it sharp. Defaults to 0.2.
-        noise (float): Sigma of the pixel noise, of 255. Defaults to 0.02.
+        noise (float): Sigma of the pixel noise, as a fraction of 255.
+            Defaults to 0.02.
         segments (bool): Whether samples carry the label map ``segments``.
             Defaults to False.
         pipeline (Sequence): Transforms. Defaults to ().

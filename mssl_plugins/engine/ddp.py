@@ -12,8 +12,8 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
     """MMEngine's wrapper, for parameters that live on the CPU.
 
     Torch's SyncBatchNorm needs a GPU, and mmpretrain's projectors have it by
-    default: here it becomes BatchNorm with each process's own statistics, as
-    MMEngine does where there is one process.
+    default. Here it becomes BatchNorm with each process's own statistics, as
+    MMEngine does in a single process.
 
     Args:
         module (nn.Module): The model.

@@ -1,4 +1,4 @@
-"""Goes on inside an epoch: the batches that were seen are not loaded again."""
+"""Resumes inside an epoch: the batches that were already trained on are not loaded again."""
 
 import copy
 from typing import Callable, Iterator
@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 
 class _Rest:
-    """A batch sampler's batches after the first ones; as long as all of them."""
+    """A batch sampler without its first batches, but with the length of all of them."""
 
     def __init__(self, batches, seen: int) -> None:
         self.batches, self.seen = batches, seen
@@ -24,14 +24,14 @@ class _Rest:
 
 
 def skip_seen(loop: EpochBasedTrainLoop, seen: int) -> Callable[[], None]:
-    """Lets the coming epoch begin after its first batches, numbered as if they had come.
+    """Lets the next epoch start after its first ``seen`` batches, and numbers batches accordingly.
 
     Args:
-        loop (EpochBasedTrainLoop): About to ask its loader for batches.
-        seen (int): How many of the epoch's were trained on.
+        loop (EpochBasedTrainLoop): The loop, before the epoch.
+        seen (int): How many batches of the epoch were trained on.
 
     Returns:
-        Callable: To be called after the epoch: makes the loop as it was.
+        Callable: To be called after the epoch; restores the loop.
     """
     loader: DataLoader = loop.dataloader
     rest = copy.copy(loader)

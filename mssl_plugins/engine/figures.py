@@ -1,7 +1,7 @@
-"""What a network makes of held-out images while it trains, in figures.
+"""Figures of held-out images during training.
 
-Nearest neighbors, the components of its patch features, what its class token
-attends to, and what its method does: mixed, reconstructed, or boxes.
+Nearest neighbors, principal components of patch features, attention of the
+class token, and the method's own figure: mixed images, reconstructions, boxes.
 """
 
 from typing import Callable, Dict, List, NamedTuple, Tuple
@@ -30,7 +30,7 @@ IMAGES, NEIGHBORS, TILE = 6, 5, 112  # rows, columns of the gallery, px
 
 
 class Looked(NamedTuple):
-    """A model and the held-out images that it looks at.
+    """A model and the held-out images that its figures show.
 
     Attributes:
         model (nn.Module): A pre-training model, in evaluation mode.
@@ -62,7 +62,7 @@ def _first(inputs) -> Tensor:
 
 
 def look(model: nn.Module, branch: str, loader: DataLoader) -> Looked:
-    """The images that figures show: evenly spread over the set, always the same ones."""
+    """Loads the images that figures show: evenly spread over the set, always the same."""
     batch = next(iter(make_loader(loader, spread(len(loader.dataset)))))
     images = torch.as_tensor(_first(batch['inputs']))
     ready = model.data_preprocessor(batch, False)
@@ -70,7 +70,7 @@ def look(model: nn.Module, branch: str, loader: DataLoader) -> Looked:
 
 
 def spread(total: int) -> List[int]:
-    """Numbers of at most IMAGES of so many images."""
+    """At most ``IMAGES`` indices, evenly spread over ``total`` images."""
     return np.linspace(0, total - 1, min(IMAGES, total)).round().astype(int).tolist()
 
 
@@ -143,7 +143,7 @@ def mixed(looked: Looked) -> np.ndarray:
 
 
 def reconstructed(looked: Looked) -> np.ndarray:
-    """One row an image: itself, what of it is seen, and the prediction.
+    """One row an image: itself, its visible part, and the prediction.
 
     Raises:
         ValueError: For a method that predicts no pixels.
@@ -178,16 +178,16 @@ def draw(
     """Every figure that a method has.
 
     Args:
-        model (nn.Module): A pre-training model, not wrapped; left as it is,
-            the random generators too.
+        model (nn.Module): A pre-training model, not wrapped. Neither it nor
+            the random generators are changed.
         branch (str): 'student' or 'teacher'.
         loader (DataLoader): Of N held-out images under the test transform.
-        features (Tensor): (N, D), of these.
-        trained_on (Dataset): With the training's own transform.
+        features (Tensor): (N, D), their features.
+        trained_on (Dataset): The training set with its own transform.
 
     Returns:
         tuple[dict[str, np.ndarray], dict[str, str]]: uint8 RGB figures by
-        name, and why others are not drawn.
+        name, and for each figure that is not drawn the reason.
     """
     figures, absent = {}, {}
     with preserved_rng(), frozen(model):

@@ -17,11 +17,11 @@ from mssl_plugins.registry import OPTIM_WRAPPER_CONSTRUCTORS
 class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
     """mmpretrain's layer decay, for models that hold a ``backbone``.
 
-    The learning rate of the embeddings, of blocks 1 .. L and of all that
-    follows is multiplied by ``layer_decay_rate`` to the power of L + 1, L ..
-    1 and 0. mmpretrain's needs a model that knows the depth of its
-    parameters, which no detector and no segmentor does; mmdet's takes only
-    ConvNeXt.
+    The learning rate is multiplied by ``layer_decay_rate`` to the power of
+    L + 1 for the embeddings, L .. 1 for blocks 1 .. L, and 0 for all that
+    follows. mmpretrain's constructor needs a model that knows the depth of
+    its parameters, which detectors and segmentors do not; mmdet's takes
+    ConvNeXt only.
 
     Args:
         optim_wrapper_cfg (dict): The optimizer wrapper.

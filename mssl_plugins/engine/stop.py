@@ -1,6 +1,6 @@
-"""A run that is asked to stop saves at the end of its running step.
+"""A run that is asked to stop finishes its current step and saves.
 
-SIGTERM, SIGHUP and SIGUSR1 are how schedulers preempt, SIGINT is Ctrl-C.
+Schedulers preempt with SIGTERM, SIGHUP or SIGUSR1; SIGINT is Ctrl-C.
 """
 
 import os
@@ -25,14 +25,14 @@ def status(signum: int) -> int:
 
 
 class StopRequest:
-    """Notes the signals that ask to stop, while it is entered.
+    """A context in which signals that ask to stop are noted.
 
-    A signal that is ignored, as ``nohup`` does with SIGHUP, stays ignored.
+    A signal that is already ignored, as SIGHUP under ``nohup``, stays ignored.
 
     Attributes:
         signum (int, optional): The first that came.
-        training (bool): Whether a step will look at it; before that a signal
-            ends the process at once.
+        training (bool): Whether training has begun; before that a signal ends
+            the process at once.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class StopRequest:
 
 
 def _end_by_sigterm() -> None:
-    """A pool ends its workers by SIGTERM; those of loaders are _Shielded."""
+    """Lets SIGTERM end a pool's worker; workers of data loaders are _Shielded."""
     if getattr(signal.getsignal(signal.SIGTERM), '__func__', None) is StopRequest._note:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -74,7 +74,7 @@ os.register_at_fork(after_in_child=_end_by_sigterm)  # once, for it cannot be ta
 
 
 class StopHook(Hook):
-    """Saves and ends the run where a signal asked for it.
+    """Saves and ends the run after a signal.
 
     With several processes all stop at the same step.
 
@@ -91,14 +91,14 @@ class StopHook(Hook):
         self.request = request
 
     def before_train(self, runner) -> None:
-        """From now on a signal waits for the end of a step."""
+        """From now on a signal takes effect at the end of a step."""
         loader = runner.train_dataloader
         if getattr(loader, 'num_workers', 0):
             loader.worker_init_fn = _Shielded(loader.worker_init_fn)
         self.request.training = True
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Looks whether a signal came, to this process or another."""
+        """Checks whether this or another process received a signal."""
         asked = self.request.signum or 0
         if is_distributed():
             flag = torch.tensor(asked)
@@ -121,10 +121,10 @@ class StopHook(Hook):
 
 
 class _Shielded:
-    """A worker's start after which SIGTERM ends it only if its parent sends it.
+    """A worker's start function, after which only its parent's SIGTERM ends it.
 
-    Schedulers and torchrun signal the whole group; a worker that dies makes
-    torch raise in the middle of the parent's step.
+    Schedulers and torchrun signal the whole process group, and a worker that
+    dies makes torch raise in the middle of the parent's step.
     """
 
     def __init__(self, start=None) -> None:

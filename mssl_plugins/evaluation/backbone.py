@@ -1,4 +1,4 @@
-"""The backbone that is measured: of a checkpoint, untrained, or none at all."""
+"""The backbone that is measured: a checkpoint's, an untrained one, or raw pixels."""
 
 import hashlib
 import json
@@ -23,13 +23,14 @@ class FrozenBackbone:
             'random' for the untrained backbone of ``config``.
         branch (str, optional): 'student' or 'teacher'. Defaults to None: the
             teacher of DINO and MST, else the student.
-        config (str, optional): That says what the weights do not. Defaults to
-            None: the one in the checkpoint.
-        seed (int): Of random weights. Defaults to 0.
+        config (str, optional): Config of the architecture, for weights that do
+            not describe it. Defaults to None: the one in the checkpoint.
+        seed (int): Seed of random weights. Defaults to 0.
 
     Raises:
         FileNotFoundError, ValueError: If there is no such file, no backbone in
-            it, or one of another arch than the config's; names keys.
+            it, or one of another architecture than the config's; the message
+            names the keys.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class FrozenBackbone:
 
     @property
     def key(self) -> str:
-        """16 digits that tell the backbone, weights and all."""
+        """16 digits that identify the backbone and its weights."""
         text = json.dumps(
             [self.source['sha256'], self.source['branch'], self.config, self.mean, self.std],
             sort_keys=True,
@@ -90,7 +91,7 @@ class FrozenBackbone:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def channels(self, size: int) -> int:
-        """Dimensions of its usual features."""
+        """Dimensions of its default features."""
         with frozen(self.model.backbone):
             x = torch.zeros(1, 3, size, size, device=next(self.model.backbone.parameters()).device)
             return read_layers(self.model.backbone, x, ['auto'])['auto'].shape[1]
@@ -99,15 +100,15 @@ class FrozenBackbone:
 class Pixels(nn.Module):
     """The raw-pixel baseline: normalized pixels as features.
 
-    Pixels of 0-255 all point the same way from 0, so that cosines between
-    them tell little; networks never see such either.
+    They are normalized because cosines between vectors of 0-255, which all
+    point in nearly the same direction, tell little; networks see normalized
+    pixels too.
 
     Args:
-        mean, std (Sequence[float], optional): Of each channel, for values of
+        mean, std (Sequence[float], optional): For each channel, for values in
             0-255. Default to None: ImageNet's.
-        size (int): Images with a longer side are averaged down to ``size`` x
-            ``size`` px, so that a bank of large ones fits into memory.
-            Defaults to 64.
+        size (int): Images with a longer side are averaged to ``size`` x
+            ``size`` px, so that many of them fit into memory. Defaults to 64.
     """
 
     def __init__(
@@ -123,12 +124,12 @@ class Pixels(nn.Module):
 
     @classmethod
     def of_config(cls, cfg) -> 'Pixels':
-        """With the mean and deviation by which a config's network sees."""
+        """With the mean and standard deviation of a config's preprocessor."""
         images = image_statistics(cfg)
         return cls(images.get('mean'), images.get('std'))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) of 0-255 -> (B, C * H * W)."""
+        """Images (B, C, H, W) in 0-255 -> (B, C * H * W)."""
         x = (x - self.mean) / self.std
         if max(x.shape[2:]) > self.size:
             x = nn.functional.adaptive_avg_pool2d(x, self.size)

@@ -47,7 +47,7 @@ def effective_rank(features: Tensor, center: bool = False) -> float:
 
     Returns:
         float: Between 1 (all features on one line) and min(N, D) (all
-        directions alike); 0 when every feature is zero.
+        directions used equally); 0 if every feature is zero.
     """
     x = _check(features)
     if center:

@@ -1,4 +1,4 @@
-"""Labeled images for an evaluation: sets, drawn parts, transforms."""
+"""Labeled images for an evaluation: datasets, drawn subsets, transforms."""
 
 import hashlib
 import json
@@ -20,11 +20,11 @@ from mssl_plugins.files import as_bytes, read_lines, write_atomically
 def data_hash(dataset) -> str:
     """16 digits that change when images, labels or their order do.
 
-    Files are known by name, size and time of change, images in memory by
-    content.
+    Files count with their name, size and modification time, images in memory
+    with their content.
 
     Args:
-        dataset (mmengine.dataset.BaseDataset): The set.
+        dataset (mmengine.dataset.BaseDataset): The dataset.
     """
     digest = hashlib.sha256(str(len(dataset)).encode())
     seen = set()
@@ -49,13 +49,13 @@ def input_size(
     resize: Optional[int] = None,
     native: Optional[int] = None,
 ) -> Tuple[int, int]:
-    """Sides in px: of a network's input, and the short one before the center is cut.
+    """Side of a network's input, and short side before the center crop, both in px.
 
     Args:
         image (np.ndarray): One of the images, (H, W, 3).
         size (int, optional): See :class:`EvaluationData`.
-        resize (int, optional): Likewise.
-        native (int, optional): Likewise.
+        resize (int, optional): See :class:`EvaluationData`.
+        native (int, optional): See :class:`EvaluationData`.
 
     Raises:
         ValueError: If ``resize`` is less than ``size``.
@@ -69,7 +69,7 @@ def input_size(
 
 
 def center_view(size: int, resize: Optional[int] = None) -> List[dict]:
-    """The deterministic transform, as of :func:`input_size`'s sides."""
+    """The deterministic transform with the sides of :func:`input_size`."""
     return [
         dict(
             type='mssl_plugins.CenterView',
@@ -86,16 +86,16 @@ class EvaluationData:
 
     Args:
         folder (str): See :func:`mssl_plugins.datasets.labelled.LabelledImages`.
-        work_dir (Path): Where lists of drawn images go.
+        work_dir (Path): Folder for the lists of drawn images.
         size (int, optional): Side of the network's input in px. Defaults to
             None: ``native``, or 224, or the images' own where they are
             smaller than 128 px.
-        resize (int, optional): Short side before the center is cut. Defaults
-            to None: 256 for 224 and in proportion, small images whole.
+        resize (int, optional): Short side before the center crop. Defaults to
+            None: 256 for 224 and in proportion; small images are not cropped.
         native (int, optional): The network's own size.
         classes (str, optional): File with the classes to take.
-        train_images, test_images (int, optional): Only so many of each set,
-            class by class, drawn with ``seed``.
+        train_images, test_images (int, optional): At most this many of each
+            set, spread evenly over the classes, drawn with ``seed``.
         seed (int): Defaults to 0.
 
     Raises:
@@ -171,7 +171,7 @@ class EvaluationData:
         self.num_classes = len(names['train'] or ()) or max(seen['train']) + 1
 
     def _draw(self, split: str, count: int, name: str = '') -> str:
-        """A list of so many images, class by class; the file's path."""
+        """Writes a list of ``count`` images, evenly from all classes; returns its path."""
         each = count // len(set(self.labels[split].tolist()))
         if not each:
             raise ValueError(f'{count} images are less than one a class')
@@ -190,8 +190,9 @@ class EvaluationData:
         """The training set's config with only a part of its images.
 
         Args:
-            fraction (float): 1 for all.
-            given (str, optional): The user's list. Defaults to None: drawn.
+            fraction (float): Fraction of the images; 1 for all.
+            given (str, optional): The user's list. Defaults to None: a list is
+                drawn.
         """
         spec = dict(self.specs['train'])
         if given is not None:
@@ -213,11 +214,11 @@ class EvaluationData:
         return dict(spec, list_file=str(path.absolute()))
 
     def center(self, split: str):
-        """The set under the deterministic transform."""
+        """The training or test set under the deterministic transform."""
         return self._build(self.specs[split], center_view(self.size, self.resize))
 
     def augmented(self):
-        """The training set, cropped and flipped at random."""
+        """The training set under random crops and flips."""
         view = dict(num=1, size=self.size, flip=0.5)
         view.update(
             dict(crop='pad', padding=self.size // 8)
@@ -231,7 +232,7 @@ class EvaluationData:
 
     @property
     def key(self) -> str:
-        """16 digits that tell images, labels and transform."""
+        """16 digits that identify images, labels and transform."""
         parts = [data_hash(self.sets[k]) for k in ('train', 'test')]
         text = json.dumps([*parts, self.size, self.resize])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

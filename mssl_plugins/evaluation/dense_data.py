@@ -21,10 +21,10 @@ SQUARE = 512  # px a side where images differ: open-hummingbird-eval's
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """(H, W) int64 labels; a palette's numbers, not its colors.
+    """Reads a mask as (H, W) int64 labels; of a palette image the indices, not the colors.
 
     Raises:
-        ValueError: For what is no map of numbers.
+        ValueError: If the file is no map of numbers.
     """
     try:
         with Image.open(path) as file:
@@ -43,10 +43,10 @@ def patch_distribution(mask: np.ndarray, grid: Tuple[int, int], num_classes: int
     """Fraction of each class among a patch's labeled pixels.
 
     Args:
-        mask (np.ndarray): (H, W) labels; those outside of 0 to C - 1 do not
-            count.
-        grid (tuple[int, int]): (h, w) patches, which share the mask out
-            evenly: a pixel belongs to the patch that holds its center.
+        mask (np.ndarray): (H, W) labels; those outside of 0 to C - 1 are
+            ignored.
+        grid (tuple[int, int]): (h, w) patches, which divide the mask evenly:
+            a pixel belongs to the patch that holds its center.
         num_classes (int): C.
 
     Returns:
@@ -80,7 +80,7 @@ class _Resized(Dataset):
 
 
 class DenseData:
-    """Training and test images with one label a pixel.
+    """Training and test images with a label for every pixel.
 
     Args:
         folder (str): In a layout of
@@ -88,18 +88,18 @@ class DenseData:
         stride (int): Sides of the network's input are multiples of it.
         size (int, optional): Short side of the input in px. Defaults to None:
             the images' own, or 512 x 512 where their sizes differ.
-        ignore (Sequence[int]): Labels to leave out beside 255 and those that
-            the layout leaves out. Defaults to ().
-        classes (str, optional): File with the classes' names, one a line in
-            the order of their numbers, none for a number that is left out.
-            Defaults to None: the layout's, or all numbers up to the training
-            masks' largest.
+        ignore (Sequence[int]): Labels to ignore besides 255 and those that the
+            layout ignores. Defaults to ().
+        classes (str, optional): File with the names of the classes, one a
+            line, in the order of their numbers; ignored numbers have no line.
+            Defaults to None: the layout's, or all numbers up to the largest
+            in the training masks.
 
     Attributes:
         shape (tuple[int, int]): (H, W) of the network's input.
         kept (list[int]): The numbers in the masks that are classes.
-        num_classes (int): How many.
-        names (list[str] | None): Of the classes.
+        num_classes (int): Number of classes.
+        names (list[str] | None): Names of the classes.
 
     Raises:
         FileNotFoundError: If a folder or a mask is missing.
@@ -132,7 +132,7 @@ class DenseData:
         self.shape = self._input_shape(stride, size)
 
     def _survey(self, split: str) -> List[Set[int]]:
-        """Labels of each mask without those left out; notes the sizes."""
+        """The labels in each mask without the ignored ones; also collects the sizes."""
         found, self.sizes[split] = [], []
         for image, file in self.files[split]:
             mask = read_mask(file)
@@ -180,7 +180,7 @@ class DenseData:
         return _Resized([image for image, _ in self.files[split]], self.shape)
 
     def mask(self, split: str, index: int) -> np.ndarray:
-        """(H, W) labels 0 to C - 1 of one image, -1 where there is none."""
+        """(H, W) labels of one image, 0 to C - 1, or -1 where there is none."""
         mask = read_mask(self.files[split][index][1])
         table = np.full(max(int(mask.max()), *self.kept) + 1, -1)
         table[self.kept] = np.arange(self.num_classes)
@@ -189,14 +189,14 @@ class DenseData:
 
     @property
     def resolution(self) -> str:
-        """Input and masks in words, for the setting of a row."""
+        """Resolution of input and masks as text, for the setting of a row."""
         sizes = sorted(set(self.sizes['test']))
         masks = f'{sizes[0][1]} x {sizes[0][0]}' if len(sizes) == 1 else 'their own size'
         return f'input {self.shape[1]} x {self.shape[0]}, masks {masks}'
 
     @property
     def key(self) -> str:
-        """16 digits that tell images, masks, classes and input size."""
+        """16 digits that identify images, masks, classes and input size."""
         files = [
             (os.path.abspath(f), f.stat().st_size, f.stat().st_mtime_ns)
             for pairs in self.files.values()

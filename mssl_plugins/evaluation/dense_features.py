@@ -15,7 +15,7 @@ STRIDE = 32  # px between the cells of a ResNet's conv5
 
 
 def input_stride(backbone: nn.Module) -> int:
-    """What the sides of an input should be multiples of, so that patches fill it.
+    """The number of px that the sides of an input must be a multiple of.
 
     Raises:
         ValueError: For a backbone without a map.
@@ -56,12 +56,12 @@ def grids(backbone: nn.Module, shape: Tuple[int, int]) -> Dict[str, Tuple[int, i
 
 
 class DenseFeatures:
-    """Patches of one kind: their features, and the classes of their pixels.
+    """One kind of patch features, and the classes of each patch's pixels.
 
     Args:
         store (FeatureStore): Where the features are kept.
         data (DenseData): The images and masks.
-        kind (str): Of :func:`mssl_plugins.models.readout.dense_kinds`.
+        kind (str): One of :func:`mssl_plugins.models.readout.dense_kinds`.
         grid (tuple[int, int]): (h, w) patches of an image.
     """
 
@@ -72,7 +72,7 @@ class DenseFeatures:
         self.patches = grid[0] * grid[1]
 
     def distributions(self) -> Iterator[Tensor]:
-        """(h * w, C) classes of each training image's patches."""
+        """(h * w, C) class distributions of each training image's patches."""
         for i in range(len(self.data.files['train'])):
             mask = self.data.mask('train', i)
             yield patch_distribution(mask, self.grid, self.data.num_classes).flatten(0, 1)
@@ -90,7 +90,7 @@ class DenseFeatures:
         return torch.cat(rows)
 
     def test(self) -> Iterator[Tuple[range, Tensor]]:
-        """Numbers and (n, h * w, D) features of this process's test images, some at once."""
+        """Yields indices and (n, h * w, D) features of this process's test images, in batches."""
         begin = 0
         for part in self.store.parts('test', self.kind):
             mine = share(len(part))
@@ -105,7 +105,7 @@ def extract(store: FeatureStore, data: DenseData, kinds: Sequence[str]) -> None:
     Args:
         store (FeatureStore): Where they are kept.
         data (DenseData): The images.
-        kinds (Sequence[str]): Of features.
+        kinds (Sequence[str]): Kinds of features.
     """
     for split in ('train', 'test'):
         store.add(split, data.images(split), kinds)

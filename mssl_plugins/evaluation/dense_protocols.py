@@ -1,14 +1,14 @@
 """Segmentation from frozen patch features, without a trained decoder.
 
-- ``patch-knn``: weighted k-NN as of whole images (MST section 4), a key's vote
-  being the distribution of classes over the pixels of its patch (ours)
+- ``patch-knn``: weighted k-NN as for whole images (MST section 4); the vote of a
+  key is the distribution of classes over the pixels of its patch (ours)
 - ``patch-logistic``: logistic regression on the same distributions (ours)
 - ``hummingbird``: retrieval from a memory of patches, "Towards in-context scene
   understanding" (arXiv 2306.01667): 30 neighbors, whose distributions a
   cross-attention with temperature 0.02 averages.  The memory's patches are
   chosen as open-hummingbird-eval chooses them.
 
-Each gives (h, w, C) scores of an image's patches.
+Each gives (h, w, C) scores for the patches of an image.
 """
 
 from typing import Dict, Iterator, List, Sequence, Tuple
@@ -25,18 +25,18 @@ KS, KNN_TEMPERATURE = (1, 5, 20), 0.07  # of patch-knn
 def choose_patches(
     distributions: Sequence[Tensor], memory: int, seed: int, balanced: bool
 ) -> List[Tensor]:
-    """Which patches of the training images are looked into.
+    """Chooses the patches of the training images that go into the memory.
 
-    An image gives ``memory // images`` of its labeled patches, at least one,
-    or all that it has: drawn with equal chances, or the least of
-    ``u * sum(f(c) for the classes c of the patch)`` with u uniform on [0, 1)
-    and f(c) the number of patches of the image that hold c, so that rare
-    classes are taken first (open-hummingbird-eval).
+    An image contributes ``memory // images`` of its labeled patches, at least
+    one, or all if it has fewer. They are drawn uniformly, or, if ``balanced``,
+    those with the smallest ``u * sum(f(c) for the classes c of the patch)`` are
+    taken, with u uniform on [0, 1) and f(c) the number of patches of the image
+    that hold c. Rare classes then come first (open-hummingbird-eval).
 
     Args:
-        distributions (Sequence[Tensor]): (P, C) of each image.
-        memory (int): Patches in all, at most.
-        seed (int): Of the draw.
+        distributions (Sequence[Tensor]): (P, C) for each image.
+        memory (int): Largest number of patches in all.
+        seed (int): Seed of the draw.
         balanced (bool): Whether rare classes are taken first.
 
     Returns:
@@ -62,8 +62,8 @@ def retrieve(
 ) -> Iterator[Dict[int, Tensor]]:
     """Distributions of the nearest keys, averaged with softmax(cosine / T).
 
-    It is the cross-attention of hummingbird over the k nearest keys, and the
-    votes of weighted k-NN divided by their sum.
+    This equals the cross-attention of hummingbird over the k nearest keys, and
+    also the votes of weighted k-NN divided by their sum.
 
     Args:
         queries (Tensor): (n, P, D) features of images' patches.
@@ -73,7 +73,7 @@ def retrieve(
         temperature (float): T.
 
     Yields:
-        dict[int, Tensor]: k -> (P, C), image after image.
+        dict[int, Tensor]: For each image, k -> (P, C).
 
     Raises:
         ValueError: If a k is larger than the number of keys.
@@ -95,13 +95,13 @@ def retrieve(
 
 
 def bank_of(features, memory: int, seed: int, balanced: bool) -> Tuple[Tensor, Tensor]:
-    """Features and distributions of the patches that are looked into.
+    """Features and distributions of the patches in the memory.
 
     Args:
-        features (DenseFeatures): Of the training images.
+        features (DenseFeatures): Features of the training images.
         memory (int): See :func:`choose_patches`.
-        seed (int): Likewise.
-        balanced (bool): Likewise.
+        seed (int): See :func:`choose_patches`.
+        balanced (bool): See :func:`choose_patches`.
 
     Returns:
         tuple[Tensor, Tensor]: (N, D) and (N, C).

@@ -26,7 +26,7 @@ class DenseEvaluation:
 
     Args:
         backbone (FrozenBackbone): What is measured.
-        data (DenseData): On what.
+        data (DenseData): The images that it is measured on.
         work_dir (Path): Where features and results are kept.
         options (EvaluationOptions, optional): ``ks`` and ``temperature`` are
             those of ``patch-knn``. Defaults to None: the protocols' own.
@@ -80,7 +80,7 @@ class DenseEvaluation:
         return [self._setting(name, kind, k) for kind in self.grids for k in self._ks(name)]
 
     def run(self, names: Sequence[str]) -> List[dict]:
-        """Runs what is not yet there; all rows of the named protocols.
+        """Runs the protocols that have no result yet; returns the rows of all named ones.
 
         Args:
             names (Sequence[str]): 'patch-knn', 'patch-logistic', 'hummingbird'.
@@ -117,7 +117,7 @@ class DenseEvaluation:
         ]
 
     def _scores(self, name: str, kind: str) -> Iterator[Tuple[int, Dict[int, Tensor]]]:
-        """Number and k -> (P, C) of each test image that is this process's."""
+        """Yields the index and k -> (P, C) of each of this process's test images."""
         features = DenseFeatures(self.store, self.data, kind, self.grids[kind])
         keys, values = dense_protocols.bank_of(
             features, self.options.memory, self.options.seed, name == 'hummingbird'
@@ -137,7 +137,7 @@ class DenseEvaluation:
             yield from zip(numbers, found)
 
     def _fit(self, keys: Tensor, values: Tensor) -> LinearProbes:
-        """Logistic regression by the main process, handed to the others."""
+        """Fits the logistic regression in the main process and sends it to the others."""
         classes = values.size(1)
         bar = ProgressBar('patch-logistic, at most', 500, is_main_process())
         if is_main_process():

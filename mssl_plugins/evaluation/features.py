@@ -1,8 +1,8 @@
 """Frozen features of a whole dataset, in the dataset's order.
 
-What k-NN (MST section 4, MixMask Fig. 1) and frozen-feature probes start from.
-Nothing of the network changes: no gradient, BatchNorm statistics and every
-module's train/eval flag as before, and no random number of the caller is used.
+k-NN (MST section 4, MixMask Fig. 1) and probes on frozen features start from
+them.  The network is left as it was: no gradients, the same BatchNorm statistics
+and train/eval flags; and none of the caller's random numbers is consumed.
 """
 
 import random
@@ -47,7 +47,7 @@ IGNORED_KEYS = (
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Gives torch's, numpy's and random's generators back as they were."""
+    """Restores torch's, numpy's and random's generators at the end."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         try:
@@ -125,7 +125,7 @@ def make_loader(
         DataLoader: Without shuffling, dropping or padding.
 
     Raises:
-        TypeError: For what is none of these, or has no length.
+        TypeError: If ``data`` is none of these, or has no length.
         ValueError: For an unknown key of a loader's config.
     """
     options = {}
@@ -166,7 +166,7 @@ def make_loader(
 
 
 def _collate(batch):
-    """Mmengine's default_collate for its dicts, torch's for tuples."""
+    """MMEngine's ``default_collate`` for dicts, torch's for tuples."""
     function = default_collate
     if isinstance(batch[0], dict):
         function = FUNCTIONS.get('default_collate')
@@ -210,7 +210,7 @@ def extract_features(
 ) -> Tuple[Tensor, Tensor]:
     """Features and labels of every sample, in the dataset's order.
 
-    In a process group each process takes its share of the samples, none twice,
+    In a process group each process computes a part of the samples, none twice,
     and all get the whole result.
 
     Args:
@@ -224,8 +224,8 @@ def extract_features(
             :func:`mssl_plugins.models.readout.pool_output`.
             Defaults to 'auto'.
         branch (str): 'student' or 'teacher'. Defaults to 'student'.
-        device (str | torch.device, optional): Where to. Defaults to None:
-            where the model is.
+        device (str | torch.device, optional): Where to compute. Defaults to
+            None: where the model is.
         dtype (torch.dtype): bfloat16 or float16 run under autocast. Defaults
             to float32.
         progress (bool): Whether to show a bar. Defaults to False.

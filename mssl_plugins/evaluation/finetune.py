@@ -26,11 +26,11 @@ class FineTuning:
     """One fine-tuning protocol on one backbone and one data set.
 
     Args:
-        name (str): Of ``PROTOCOLS``.
+        name (str): A key of ``PROTOCOLS``.
         backbone (FrozenBackbone): Whose weights it starts from.
         data (EvaluationData): What it trains and is tested on.
-        work_dir (Path): Where its folder is made.
-        options (EvaluationOptions): What differs from the protocol.
+        work_dir (Path): Folder in which its own folder is made.
+        options (EvaluationOptions): Settings that differ from the protocol.
 
     Raises:
         FileNotFoundError: If the user's list of images is missing.
@@ -56,7 +56,7 @@ class FineTuning:
 
     @property
     def setting(self) -> str:
-        """What its row says."""
+        """The setting in its row of results."""
         if self.list is not None:
             part = f'list {Path(self.list).name}'
         else:
@@ -136,10 +136,10 @@ class FineTuning:
         return out
 
     def run(self) -> dict:
-        """Trains and measures, going on where a killed call was.
+        """Trains and measures; a killed call is continued.
 
         Returns:
-            dict: The row of the last epoch's accuracy.
+            dict: The row with the accuracy of the last epoch.
 
         Raises:
             ValueError: If the training ends with an error.
@@ -171,7 +171,7 @@ class FineTuning:
         return result_row(name, self.setting, value / 100, seconds)
 
     def _train(self, folder: Path) -> int:
-        """``tools/train.py`` on the config in the folder; its exit status."""
+        """Runs ``tools/train.py`` on the config in the folder; returns its exit status."""
         command = [sys.executable]
         if self.options.processes > 1:
             command += [
@@ -217,5 +217,5 @@ class FineTuning:
 
 
 def _last(folder: Path, key: str):
-    """The last value that a run has logged under a name; None if none."""
+    """The last value that a run logged under a name; None if there is none."""
     return next((row[key] for row in reversed(read_scalars(folder)) if key in row), None)

@@ -1,4 +1,4 @@
-"""What the command line of an evaluation names: a model and its data."""
+"""Model and data from the command line of an evaluation."""
 
 import os
 from pathlib import Path
@@ -46,8 +46,8 @@ def build_model(
         seed (int): Of random weights. Defaults to 0.
 
     Returns:
-        tuple[nn.Module, str]: The model, whose ``backbone`` is to be measured,
-        and a line on what was loaded.
+        tuple[nn.Module, str]: The model, whose ``backbone`` is measured, and a
+        line that says what was loaded.
 
     Raises:
         FileNotFoundError, ValueError: See
@@ -77,7 +77,7 @@ def build_model(
 
 
 def native_size(model: nn.Module) -> Optional[int]:
-    """Side in px that a model's backbone was made for; None where any will do."""
+    """Side in px that a model's backbone was made for; None if it takes any size."""
     size = getattr(getattr(model, 'backbone', model), 'img_size', None)
     return size[0] if isinstance(size, (tuple, list)) else size
 
@@ -85,16 +85,16 @@ def native_size(model: nn.Module) -> Optional[int]:
 def find_model(args) -> Tuple[nn.Module, str, Optional[Config]]:
     """The model that a command line names, and the config that names its data.
 
-    With ``--config`` the config's model, whatever it is; else what the
-    checkpoint says by itself.
+    With ``--config`` it is the config's model; otherwise the backbone that the
+    checkpoint describes.
 
     Args:
-        args (argparse.Namespace): Of :func:`add_arguments`.
+        args (argparse.Namespace): Arguments of :func:`add_arguments`.
 
     Returns:
-        tuple[nn.Module, str, mmengine.Config | None]: The model, a line on what
-        was loaded, and the config; None if the checkpoint holds none that is
-        needed.
+        tuple[nn.Module, str, mmengine.Config | None]: The model, a line that
+        says what was loaded, and the config; None if the data is given and
+        no config is needed.
 
     Raises:
         FileNotFoundError, ValueError: See :func:`build_model` and
@@ -113,13 +113,14 @@ def find_model(args) -> Tuple[nn.Module, str, Optional[Config]]:
 
 
 def own_data(text: str) -> Config:
-    """The KNNHook of the config in a checkpoint, as far as it names data.
+    """The data of the KNNHook of the config in a checkpoint.
 
-    A checkpoint is anybody's file, and a ``type`` can name any class that can
-    be imported: only the data sets and transforms that our configs use count.
+    A checkpoint may come from a stranger, and a ``type`` can name any class that
+    can be imported. Only the datasets and transforms that our configs use are
+    allowed.
 
     Args:
-        text (str): The config, which is not run.
+        text (str): The config; it is not run.
 
     Returns:
         mmengine.Config: With the hook alone, or without one.
@@ -151,12 +152,12 @@ def find_images(args, cfg: Optional[Config], model: nn.Module) -> Dict[str, Data
     """The bank and the queries of k-NN that a command line names.
 
     Args:
-        args (argparse.Namespace): ``data``, labeled images as of
-            :class:`mssl_plugins.evaluation.data.EvaluationData` and seen as
-            there; without it the config's, under its test transform or that
-            of ``size`` and ``resize``.
-        cfg (mmengine.Config, optional): Of :func:`find_model`.
-        model (nn.Module): Likewise.
+        args (argparse.Namespace): ``data``, labeled images as for
+            :class:`mssl_plugins.evaluation.data.EvaluationData`, with its
+            transform; without ``data``, the config's images under its test
+            transform, or under that of ``size`` and ``resize``.
+        cfg (mmengine.Config, optional): From :func:`find_model`.
+        model (nn.Module): From :func:`find_model`.
 
     Returns:
         dict[str, DataLoader]: 'bank' and 'test'.
@@ -176,7 +177,7 @@ def find_images(args, cfg: Optional[Config], model: nn.Module) -> Dict[str, Data
 
 
 def own_set(args, cfg: Optional[Config], split: str) -> dict:
-    """Loader config of the data that a config names; see :func:`find_images`."""
+    """The loader config of the data that a config names; see :func:`find_images`."""
     if cfg is None:
         raise ValueError('the checkpoint holds no config that names data: give --data DIR')
     if args.resize is not None and args.size is None:
@@ -188,12 +189,12 @@ def own_set(args, cfg: Optional[Config], split: str) -> dict:
 def image_set(
     images, model: nn.Module, size: Optional[int] = None, resize: Optional[int] = None
 ) -> dict:
-    """Loader config of any images, seen as an evaluation sees them.
+    """The loader config of any images, under the transform of an evaluation.
 
     Args:
-        images (str | os.PathLike | Sequence): A folder, or a list as of
+        images (str | os.PathLike | Sequence): A folder, or a list as for
             :class:`mssl_plugins.datasets.given.GivenImages`.
-        model (nn.Module): Whose own size is the default.
+        model (nn.Module): The model; its own input size is the default.
         size (int, optional): See
             :func:`mssl_plugins.evaluation.data.input_size`.
         resize (int, optional): Likewise.
@@ -215,7 +216,7 @@ def image_set(
 def build_data(
     found: Dict[str, dict], batch_size: Optional[int] = None, workers: Optional[int] = None
 ) -> Dict[str, DataLoader]:
-    """Loaders of sets of images.
+    """Builds the loaders of image sets.
 
     Args:
         found (dict[str, dict]): Loader configs.
@@ -293,9 +294,9 @@ def add_arguments(parser) -> None:
 
 
 def start(args) -> str:
-    """Joins the processes of torchrun, if any, and gives the device.
+    """Joins the processes of torchrun, if any, and returns the device.
 
-    From here on nothing in this process reads more than weights.
+    From here on, reading a checkpoint in this process takes weights only.
     """
     safe_loading()
     dist = torch.distributed

@@ -6,12 +6,11 @@ instance discrimination" (CVPR 2018, section 3.4), as DINO (ICCV 2021) and MST
 each of the k most similar keys votes for its class with the weight
 exp(similarity / T).
 
-How it is fast, and exact.  Similarities come as blocks of one matrix product.
-The k largest of a row are not searched for in the whole row: keys are put into
-groups of neighbors, a row's group maxima are taken (one vectorized pass), and
-only the k groups with the largest maxima are looked into.  Every one of the k
-nearest keys lies in one of them: if its group were left out, each of the k
-groups before it would hold a key that precedes it.
+Why it is fast and exact: similarities are computed in blocks of one matrix
+product.  Consecutive keys form groups; for each query the maximum of every group
+is taken (one vectorized pass), and only the k groups with the largest maxima are
+searched.  They hold all of the k nearest keys: if the group of such a key were
+left out, each of the k groups chosen instead would hold a key that is nearer.
 
 Ties: of equally similar keys the earlier one is nearer, of classes with equal
 votes the lower label wins.
@@ -69,7 +68,7 @@ def _check(
 
 
 def _rank(sim: Tensor, index: Tensor) -> Tensor:
-    """int64 that sorts as (similarity, earlier index first), all different.
+    """Distinct int64 ranks that sort by similarity, then by the earlier index.
 
     Overwrites ``sim``.
     """
@@ -180,8 +179,8 @@ def nearest(
             keep the similarities below 256 MiB.
 
     Yields:
-        tuple[Tensor, Tensor]: (c, k) float32 similarities, falling, and (c, k)
-        int64 indices of the keys.
+        tuple[Tensor, Tensor]: (c, k) float32 similarities in descending order,
+        and (c, k) int64 indices of the keys.
     """
     keys = keys.detach().float()
     bank = _Bank(keys, k, normalize)
@@ -277,8 +276,8 @@ def knn_accuracy(
 ) -> Dict[int, float]:
     """Top-1 accuracy for several k from one search.
 
-    In a process group every process gives the same tensors, searches for its
-    share of the queries, and gets the whole result.
+    In a process group every process passes the same tensors, searches for a part
+    of the queries, and gets the whole result.
 
     Args:
         queries (Tensor): (Q, D) features.
@@ -293,7 +292,7 @@ def knn_accuracy(
         chunk (int, optional): As in :func:`knn_scores`. Defaults to None.
 
     Returns:
-        dict[int, float]: Fraction of right predictions for each k.
+        dict[int, float]: Accuracy for each k, in 0-1.
 
     Raises:
         ValueError: As :func:`knn_scores`; also without any query.

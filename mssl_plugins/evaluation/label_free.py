@@ -1,4 +1,4 @@
-"""Does a backbone learn?  Measures that need no labels, beside those of collapse.
+"""Measures of learning that need no labels, besides those of collapse.
 
 ``alignment`` and ``uniformity``: Wang and Isola (ICML 2020, arXiv 2005.10242).
 ``lidar``: Thilak et al., "LiDAR" (ICLR 2024, arXiv 2312.04000).
@@ -32,8 +32,8 @@ def alignment(views: Tensor) -> float:
             pairs of an image's views are taken.
 
     Returns:
-        float: In [0, 4]: 0 where all views of an image are one, 2 for
-        directions that have nothing to do with each other.
+        float: In [0, 4]: 0 if all views of an image have the same direction, 2
+        for unrelated directions.
     """
     x = F.normalize(_views(views), dim=2)
     count = x.size(1)
@@ -48,11 +48,11 @@ def uniformity(features: Tensor, t: float = 2.0) -> float:
 
     Args:
         features (Tensor): (N, D) features of N >= 2 images.
-        t (float): Of the Gaussian potential, 2 in the paper.
+        t (float): Factor of the Gaussian potential, 2 in the paper.
 
     Returns:
-        float: log of the mean over pairs of exp(-t |xi - xj|^2): 0 when all
-        features are one, toward -2 t when they spread.
+        float: log of the mean over pairs of exp(-t |xi - xj|^2): 0 if all
+        features are equal, near -2 t if they are spread evenly.
     """
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(
@@ -69,11 +69,11 @@ def uniformity(features: Tensor, t: float = 2.0) -> float:
 
 @torch.no_grad()
 def lidar(views: Tensor, delta: float = 1e-4, epsilon: float = 1e-8) -> float:
-    """Effective rank of what tells images apart, beside what views change.
+    """Effective number of directions in which images differ more than their views do.
 
-    Images are the classes and views their members of a linear discriminant
-    analysis; the rank is that of the between-class covariance, whitened by
-    the within-class covariance.
+    In a linear discriminant analysis with images as classes and views as their
+    members, it is the effective rank of the between-class covariance, whitened
+    by the within-class covariance.
 
     Args:
         views (Tensor): (N, V, D) features of V >= 2 views of N >= 2 images;

@@ -1,9 +1,9 @@
 """A mask of the first frame carried through a video by frozen patch features.
 
-Nothing is trained: every patch takes the labels of the patches most like it in
-the first frame and in the last 7, none farther than 12 patches (DINO, arXiv
+Nothing is trained: every patch takes the labels of the most similar patches in
+the first frame and in the last 7 frames, at most 12 patches away (DINO, arXiv
 2104.14294, section 4.2.2 and appendix; the numbers are those of its released
-evaluation: temperature 0.1, the 5 best).
+evaluation: temperature 0.1, the 5 most similar patches).
 """
 
 from collections import deque
@@ -22,13 +22,13 @@ SHORT, UNIT = 480, 64  # px: short side, and what the long one is a multiple of
 
 
 def input_sides(height: int, width: int, patch: int, short: int = SHORT) -> Tuple[int, int]:
-    """(H, W) in px that a network sees a frame in.
+    """(H, W) in px of a frame as the network's input.
 
     Args:
-        height (int): Of the frame in px.
-        width (int): Likewise.
-        patch (int): Both sides are multiples of it; the long one of 64, where
-            that is a multiple of the patch.
+        height (int): Height of the frame in px.
+        width (int): Width of the frame in px.
+        patch (int): Side of a patch in px. Both sides are multiples of it; the
+            long side is a multiple of 64 if 64 is a multiple of the patch.
         short (int): Short side in px. Defaults to 480.
     """
     unit = UNIT if UNIT % patch == 0 else patch
@@ -47,19 +47,19 @@ def propagate(
     top: int = TOP,
     temperature: float = TEMPERATURE,
 ) -> Tensor:
-    """Labels of a frame's patches from those of other frames.
+    """Labels of a frame's patches, from the labels of other frames.
 
     Args:
         query (Tensor): (P, D) features.
         keys (Tensor): (n, P, D) features of n frames.
-        values (Tensor): (n, P, C) labels of them.
+        values (Tensor): (n, P, C) labels of these patches.
         grid (tuple[int, int]): (h, w) with h * w = P.
-        radius (int): Rows and columns to either side that a patch looks at.
-        top (int): Best patches of all frames that count.
+        radius (int): How many rows and columns away a patch may be.
+        top (int): How many of the most similar patches, over all frames, count.
         temperature (float): Weights are exp(cosine / T).
 
     Returns:
-        Tensor: (P, C), averages of the labels.
+        Tensor: (P, C), weighted averages of the labels.
     """
     frames, patches = keys.shape[:2]
     query, keys = F.normalize(query, dim=1), F.normalize(keys, dim=2).flatten(0, 1)
@@ -82,14 +82,14 @@ def carry(maps: Iterator[Tensor], first: Tensor, frames: int = FRAMES, **given) 
     """Labels of every frame from those of the first.
 
     Args:
-        maps (Iterator[Tensor]): (h, w, D) patch features, frame after frame.
-        first (Tensor): (h, w, C) labels of the first.
-        frames (int): How many of the last frames are looked at beside the
-            first. Defaults to 7.
+        maps (Iterator[Tensor]): (h, w, D) patch features of each frame.
+        first (Tensor): (h, w, C) labels of the first frame.
+        frames (int): How many of the last frames are used besides the first.
+            Defaults to 7.
         **given: ``radius``, ``top``, ``temperature`` of :func:`propagate`.
 
     Yields:
-        Tensor: (h, w, C) of each frame, the first's as it is.
+        Tensor: (h, w, C) labels of each frame; for the first frame ``first``.
     """
     grid, queue = tuple(first.shape[:2]), deque(maxlen=frames)
     start = (next(maps).flatten(0, 1), first.flatten(0, 1))
@@ -103,10 +103,10 @@ def carry(maps: Iterator[Tensor], first: Tensor, frames: int = FRAMES, **given) 
 
 
 def first_labels(mask: np.ndarray, grid: Tuple[int, int], objects: int) -> Tensor:
-    """(h, w, objects + 1) one-hot labels of patches: the mask's nearest pixels.
+    """(h, w, objects + 1) one-hot labels of patches, from the nearest pixel of a mask.
 
     Args:
-        mask (np.ndarray): (H, W) numbers, 0 for the background.
+        mask (np.ndarray): (H, W) numbers of objects, 0 for the background.
         grid (tuple[int, int]): (h, w).
         objects (int): Largest number that counts.
     """
@@ -117,16 +117,17 @@ def first_labels(mask: np.ndarray, grid: Tuple[int, int], objects: int) -> Tenso
 
 
 def to_mask(labels: Tensor, seen: Tuple[int, int], size: Tuple[int, int]) -> np.ndarray:
-    """Numbers of the objects at every pixel.
+    """The number of the object at every pixel.
 
     Args:
-        labels (Tensor): (h, w, C).
-        seen (tuple[int, int]): (H, W) that the network saw: labels are
-            interpolated to it bilinearly, each object's then stretched to 0-1.
-        size (tuple[int, int]): (H, W) of the frame, by the nearest pixel.
+        labels (Tensor): (h, w, C) labels of patches.
+        seen (tuple[int, int]): (H, W) of the network's input. Labels are
+            interpolated to it bilinearly; each object's are then scaled to 0-1.
+        size (tuple[int, int]): (H, W) of the frame, to which the mask is resized
+            by the nearest pixel.
 
     Returns:
-        np.ndarray: (H, W) uint8; of equal labels the lower number.
+        np.ndarray: (H, W) uint8; of equal labels the lower number wins.
     """
     large = F.interpolate(labels.permute(2, 0, 1)[None], seen, mode='bilinear')[0]
     low, high = large.amin((1, 2), keepdim=True), large.amax((1, 2), keepdim=True)

@@ -1,4 +1,4 @@
-"""Where the images and label maps of segmentation data sets lie, as they are unpacked.
+"""Finds images and label maps of segmentation data sets in the folders they unpack to.
 
 - own masks: ``DIR/{img,ann}/{train,val}``, a mask is ``ann/SPLIT/NAME.png``
 - Pascal VOC (2007 or 2012): ``JPEGImages``, ``SegmentationClass``,
@@ -27,11 +27,11 @@ class MaskLayout(NamedTuple):
     """Images and label maps of a data set.
 
     Attributes:
-        name (str): Of the layout.
-        pairs (dict[str, list]): 'train' and 'test': (image, mask) each.
+        name (str): Name of the layout.
+        pairs (dict[str, list]): 'train' and 'test': lists of (image, mask).
         ignore (tuple[int, ...]): Numbers in the masks that are no class.
-        count (int, optional): How many numbers there are, those of ``ignore``
-            among them; None: the training masks say.
+        count (int, optional): How many numbers there are, including those in
+            ``ignore``; None: it follows from the training masks.
     """
 
     name: str

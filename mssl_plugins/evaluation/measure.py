@@ -1,4 +1,4 @@
-"""Protocols on a checkpoint and data that a user names: which backbone, which images, what runs."""
+"""Runs protocols on a checkpoint and a data folder that a user names."""
 
 import os
 from functools import partial
@@ -21,15 +21,15 @@ from mssl_plugins.evaluation.video_runner import Segmenter, VideoEvaluation
 
 
 class DataOptions(NamedTuple):
-    """What of the data is taken, and how it is seen.
+    """Which of the images are used, and at which size.
 
     Attributes:
         size, resize (int, optional): See
             :func:`mssl_plugins.evaluation.data.input_size`.
-        classes (str, optional): File with the classes to take; of dense
-            protocols with the names of all.
-        train_images, test_images (int, optional): Only so many.
-        ignore_label (Sequence[int]): Of masks, beside 255.
+        classes (str, optional): File with the classes to take; for dense
+            protocols, the names of all classes.
+        train_images, test_images (int, optional): At most this many.
+        ignore_label (Sequence[int]): Labels of masks to ignore besides 255.
     """
 
     size: Optional[int] = None
@@ -44,7 +44,7 @@ OF_IMAGES = ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs')
 
 
 def _refuse(given: dict, names: Sequence[str], kind: str) -> None:
-    """Options that only other protocols have."""
+    """Refuses options that only other protocols have."""
     for name in names:
         if given[name]:
             raise ValueError(

@@ -15,7 +15,7 @@ class LayerAccuracy(BaseMetric):
     default_prefix = 'accuracy'
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        """Notes which layers were right."""
+        """Records which layers' classifiers were right."""
         for sample in data_samples:
             right = sample['layer_labels'] == sample['gt_label'].cpu()
             self.results.append((sample['layer_names'], right.tolist()))

@@ -1,4 +1,4 @@
-"""Which images, and which patches, a network takes for alike: cosines of frozen features."""
+"""Nearest images and nearest patches, by the cosine of frozen features."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -13,9 +13,9 @@ class Patch(NamedTuple):
     """A patch among those of several images.
 
     Attributes:
-        image (int): Number of the image.
-        row, column (int): Place in its grid.
-        cosine (float): To the patch that was asked for.
+        image (int): Index of the image.
+        row, column (int): Position in its grid.
+        cosine (float): Cosine to the query patch.
     """
 
     image: int
@@ -27,18 +27,18 @@ class Patch(NamedTuple):
 def nearest_images(
     features: Tensor, queries: Sequence[int], k: int, bank: Optional[Sequence[int]] = None
 ) -> Tuple[Tensor, Tensor]:
-    """The images whose features point most nearly the same way.
+    """The images whose features have the largest cosine to those of the queries.
 
     Args:
-        features (Tensor): (N, D), a vector an image.
-        queries (Sequence[int]): Numbers of the images that are asked for.
+        features (Tensor): (N, D), one vector for each image.
+        queries (Sequence[int]): Indices of the query images.
         k (int): How many neighbors.
-        bank (Sequence[int], optional): Images that are looked among, never a
-            query itself. Defaults to None: all.
+        bank (Sequence[int], optional): Images to search among; the query
+            itself is never returned. Defaults to None: all.
 
     Returns:
-        tuple[Tensor, Tensor]: (Q, k) cosines, falling, and (Q, k) int64
-        numbers of images; of equal ones the smaller number first.
+        tuple[Tensor, Tensor]: (Q, k) cosines in descending order, and (Q, k)
+        int64 indices of images; of equal ones the smaller index first.
 
     Raises:
         ValueError: If there are fewer than k other images.
@@ -73,21 +73,21 @@ def patch_similarity(patches: Tensor, query: Tensor) -> Tensor:
 def nearest_patches(
     maps: Sequence[Tensor], image: int, row: int, column: int, k: int, each: int = 1
 ) -> List[Patch]:
-    """The patches of other places that are most like one patch.
+    """The patches that are most similar to one patch.
 
     Args:
-        maps (Sequence[Tensor]): (h, w, D) each, patch features of the images.
-        image (int): Whose patch is asked for.
-        row (int): Its place in the grid.
-        column (int): Likewise.
+        maps (Sequence[Tensor]): (h, w, D) patch features of each image.
+        image (int): Index of the query patch's image.
+        row (int): Row of the query patch in the grid.
+        column (int): Column of the query patch in the grid.
         k (int): How many patches.
-        each (int): Of an image at most: the neighbors of a patch are otherwise
-            those beside it. Defaults to 1 (ours).
+        each (int): At most this many from one image, as the most similar
+            patches are otherwise the adjacent ones. Defaults to 1 (ours).
 
     Returns:
-        list[Patch]: Falling cosine; of equal ones the earlier image, then the
-        earlier patch. The patch itself is left out, fewer than k where there
-        are no more.
+        list[Patch]: In descending order of the cosine; of equal ones the
+        earlier image, then the earlier patch. The query patch is left out;
+        there are fewer than k if there are no more.
 
     Raises:
         ValueError: If there is no such patch.

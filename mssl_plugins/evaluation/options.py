@@ -1,4 +1,4 @@
-"""What may differ from the protocols' own settings."""
+"""Settings in which an evaluation may differ from the protocols."""
 
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Sequence
@@ -13,24 +13,25 @@ class EvaluationOptions:
     """Settings of an evaluation; the defaults are the protocols' own.
 
     Args:
-        epochs (int, optional): Instead of the protocols', schedules squeezed.
-        rates (Sequence[float], optional): Learning rates of the probes,
-            instead of the protocols'.
-        views (int): 0: probes see the center view; else so many augmented
-            views of every training image, one an epoch, in turn. Defaults to
-            0.
-        ks, temperature: Of k-NN, instead of the protocol's.
-        memory (int): Patches that dense protocols look into at most. Defaults
-            to 102,400, the least of Hummingbird's.
-        finetune_batch (int, optional): Batch of fine-tuning, the rate scaled
-            with it.
-        processes (int): That fine-tune side by side. Defaults to 1.
+        epochs (int, optional): Epochs of probes and fine-tuning; the schedules
+            are squeezed or stretched. Defaults to None: the protocols'.
+        rates (Sequence[float], optional): Learning rates of the probes.
+            Defaults to None: the protocols'.
+        views (int): 0: probes see the center view. V > 0: they see V augmented
+            views of every training image, one in each epoch, in turn.
+            Defaults to 0.
+        ks, temperature: k and T of k-NN. Default to the protocol's.
+        memory (int): Largest number of patches in the memory of dense
+            protocols. Defaults to 102,400, the smallest of Hummingbird's.
+        finetune_batch (int, optional): Batch of fine-tuning; the learning rate
+            is scaled with it. Defaults to None: the protocols'.
+        processes (int): Number of processes that fine-tune. Defaults to 1.
         lists (dict): The user's lists of images: protocol -> file. Defaults to
             none.
-        seed (int): Defaults to 0.
+        seed (int): Seed of all draws. Defaults to 0.
         device (str): Where the network runs. Defaults to 'cpu'.
         dtype (torch.dtype): What it computes in. Defaults to float32.
-        batch_size (int): Of the features. Defaults to 64.
+        batch_size (int): Batch in which features are computed. Defaults to 64.
         num_workers (int): Processes that read images. Defaults to 0.
 
     Raises:

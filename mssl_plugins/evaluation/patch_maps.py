@@ -1,11 +1,11 @@
 """Patch features as maps, and the colors that show them.
 
-The figure of DINOv2 (arXiv 2304.07193, section 7.5 and Fig. 1): the first
-principal component of the patches of several images tells the foreground from
-the background; the first three components of the foreground's patches alone
-are their colors, on one basis for all images.  The paper says neither where
-the first component is cut nor which side is the foreground.  Ours: Otsu's
-threshold, and the side that is rarer on the images' borders.
+As in DINOv2 (arXiv 2304.07193, section 7.5 and Fig. 1): the first principal
+component of the patches of several images separates foreground from background.
+The first three components of the foreground's patches give their colors, on one
+basis for all images.  The paper prints neither the threshold on the first
+component nor which side of it is the foreground.  Ours: Otsu's threshold, and
+the side that is rarer on the images' borders.
 """
 
 from typing import List, NamedTuple, Optional, Sequence
@@ -26,14 +26,14 @@ def patch_maps(
     backbone: Optional[nn.Module] = None,
     kind: Optional[str] = None,
 ) -> Tensor:
-    """Features of every patch of images of one size, frozen.
+    """Frozen features of every patch of images of one size.
 
     Args:
         model (nn.Module): With ``data_preprocessor`` and ``backbone``.
-        images (Sequence[Tensor]): B of (3, H, W), 0-255 RGB.
-        backbone (nn.Module, optional): Instead of the model's, as its
-            teacher's. Defaults to None.
-        kind (str, optional): Of
+        images (Sequence[Tensor]): B images (3, H, W), 0-255 RGB.
+        backbone (nn.Module, optional): Another backbone, such as the
+            teacher's. Defaults to None: the model's.
+        kind (str, optional): One of
             :func:`mssl_plugins.models.readout.dense_kinds`. Defaults to None:
             patch tokens of a ViT after the last norm, or a ResNet's conv5.
 
@@ -63,8 +63,8 @@ def principal_axes(rows: Tensor, number: int) -> Tensor:
         number (int): How many directions.
 
     Returns:
-        Tensor: (number, D) of unit length, falling variance, the entry of
-        largest magnitude positive; zeros where there are fewer directions.
+        Tensor: (number, D) unit vectors in descending order of variance, each
+        with its largest entry positive; zeros if there are fewer directions.
     """
     vectors = torch.linalg.eigh(rows.T @ rows).eigenvectors.flip(1)[:, :number].T
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
@@ -74,14 +74,15 @@ def principal_axes(rows: Tensor, number: int) -> Tensor:
 
 
 def otsu(values: Tensor) -> float:
-    """Threshold that parts numbers into two classes of least inner variance.
+    """Otsu's threshold: it splits numbers into two classes with the least variance inside.
 
     Args:
         values (Tensor): (N,) numbers.
 
     Returns:
-        float: Between two bins of a histogram (:data:`BINS` bins); of equal
-        thresholds their middle.  The smallest value where all are equal.
+        float: A border between two of the :data:`BINS` bins of a histogram; of
+        equally good thresholds their middle. If all values are equal, that
+        value.
     """
     values = values.double()
     low, high = float(values.min()), float(values.max())
@@ -103,13 +104,14 @@ class PatchBasis(NamedTuple):
     """Colors for patches, one basis for several images.
 
     Attributes:
-        mean (Tensor): (D,) float64, of all patches.
-        first (Tensor): (D,), the first principal axis, its foreground's end
-            positive.
-        threshold (float): Foreground is what projects above it on ``first``.
-        center (Tensor): (D,), of the patches that are colored.
-        axes (Tensor): (3, D), their principal axes.
-        low, high (Tensor): (3,), ends of the colors on the axes.
+        mean (Tensor): (D,) float64, mean of all patches.
+        first (Tensor): (D,), the first principal axis, positive toward the
+            foreground.
+        threshold (float): Patches whose projection on ``first`` is larger are
+            foreground.
+        center (Tensor): (D,), mean of the patches that are colored.
+        axes (Tensor): (3, D), principal axes of these patches.
+        low, high (Tensor): (3,), the range of each axis that the colors span.
     """
 
     mean: Tensor
@@ -122,12 +124,12 @@ class PatchBasis(NamedTuple):
 
     @classmethod
     def fit(cls, maps: Sequence[Tensor], foreground: bool = True) -> 'PatchBasis':
-        """The basis of the patches of images.
+        """Fits the basis to the patches of images.
 
         Args:
-            maps (Sequence[Tensor]): (h, w, D) each, of any h and w.
-            foreground (bool): Whether to part the foreground from the
-                background; else every patch gets a color. Defaults to True.
+            maps (Sequence[Tensor]): (h, w, D) features, of any h and w.
+            foreground (bool): Whether to separate foreground from background;
+                otherwise every patch gets a color. Defaults to True.
 
         Raises:
             ValueError: If there are fewer than two patches, or values that are

@@ -1,15 +1,15 @@
 """Linear classifiers on features that are in memory, many rates at once.
 
-The papers' linear probes (MST section 5; MixMask Table 2; mask-guided
-attention Tables 3 and 4; ASL Table 1; MaskCo A.3), where the backbone is
-frozen and so its features need to be computed only once.  What a probe is
-(optimizer, rates, schedule, batch, BatchNorm) is read from its config, the
-one that also trains on freshly augmented images through the runner.
+The papers' linear probes: MST section 5; MixMask Table 2; mask-guided attention
+Tables 3 and 4; ASL Table 1; MaskCo A.3.  The backbone is frozen, so its features
+are computed only once.  Optimizer, learning rates, schedule, batch and BatchNorm
+of a probe are read from its config, which the runner can also train directly, on
+freshly augmented images.
 
 Classifiers with different learning rates see the same batches, and BatchNorm
-without affine does not depend on the classifier: so all rates of a sweep are
-one matrix product of (batch, D) with (D, rates x classes), and the gradient of
-softmax and cross-entropy, p - onehot(y), is written down rather than taped.
+without affine does not depend on the classifier.  So a sweep is one matrix
+product of (batch, D) with (D, rates x classes); the gradient of softmax and
+cross-entropy, p - onehot(y), is computed directly, without autograd.
 """
 
 import math
@@ -35,22 +35,23 @@ class Recipe:
 
     Args:
         epochs (int): Passes over the training set.
-        batch_size (int): Of all processes; less on a small training set, see
-            :meth:`batch_for`.
-        lr (float): For this batch.
+        batch_size (int): Batch of all processes together; smaller on a small
+            training set, see :meth:`batch_for`.
+        lr (float): Learning rate for this batch.
         optimizer (str): 'SGD' or 'LARS' (biases not adapted). Defaults to
             'SGD'.
         momentum, weight_decay, nesterov: The optimizer's. Default to 0.9, 0
             and False.
-        milestones (Sequence[int]): Epochs after which the rate is multiplied
-            by ``gamma``; empty: half a cosine to 0, per iteration. Defaults
-            to ().
+        milestones (Sequence[int]): Epochs after which the learning rate is
+            multiplied by ``gamma``; if empty, it follows a cosine to 0, set at
+            each iteration. Defaults to ().
         gamma (float): Defaults to 0.1.
         warmup (int): Epochs of linear warm-up. Defaults to 0.
-        warmup_factor (float): Of the first rate. Defaults to 1e-4.
+        warmup_factor (float): First learning rate over ``lr``. Defaults to 1e-4.
         batch_norm (float, optional): Epsilon of BatchNorm without affine
             before the classifier. Defaults to None, no BatchNorm.
-        std (float): Of the initial weights (normal). Defaults to 0.01.
+        std (float): Standard deviation of the normal initial weights. Defaults
+            to 0.01.
     """
 
     epochs: int
@@ -78,7 +79,7 @@ class Recipe:
             )
 
     def factor(self, step: int, steps: int) -> float:
-        """The rate of an iteration over ``lr``, as MMEngine's schedulers.
+        """The learning rate of an iteration divided by ``lr``, as MMEngine's schedulers set it.
 
         Args:
             step (int): Iteration from 0 on.
@@ -98,9 +99,9 @@ class Recipe:
         return scale
 
     def batch_for(self, images: int) -> int:
-        """The batch on so many images: an epoch has 16 of them or more.
+        """The batch for a number of images, so that an epoch has at least 16 steps.
 
-        The learning rate shrinks with it in proportion.
+        The learning rate is scaled in proportion.
         """
         return max(1, min(self.batch_size, images // SMALLEST_EPOCH))
 
@@ -194,12 +195,12 @@ class LinearProbes:
 
 
 def check_features(features: Tensor, labels: Tensor, what: str) -> None:
-    """Raises what a user can understand where features or labels do not fit.
+    """Refuses features or labels that do not fit, with a message for the user.
 
     Args:
         features (Tensor): (N, D).
         labels (Tensor): (N,).
-        what (str): What they are of, for the message.
+        what (str): Their name in the message.
 
     Raises:
         ValueError: If shapes do not fit, labels are missing, or a feature is
@@ -235,14 +236,14 @@ def train_probes(
     """Trains one linear classifier for each learning rate.
 
     Args:
-        features (Tensor | Sequence[Tensor]): (N, D), or V such of differently
-            augmented views of the same images, taken in turn, one an epoch.
+        features (Tensor | Sequence[Tensor]): (N, D); or V of these, of V
+            augmented views of the same images, one used in each epoch in turn.
         labels (Tensor): (N,) integers, 0 or more.
         num_classes (int): C.
-        recipe (Recipe): What to do.
+        recipe (Recipe): The probe's settings.
         rates (Sequence[float], optional): Learning rates for the recipe's
-            batch. Defaults to None: the recipe's alone.
-        seed (int): Of the initial weights and the order. Defaults to 0.
+            batch. Defaults to None: only the recipe's.
+        seed (int): Seed of initial weights and order. Defaults to 0.
         progress (Callable, optional): Called with the number of epochs done.
         device (str | torch.device): Where to compute; the features may lie
             elsewhere. Defaults to 'cpu'.
@@ -307,7 +308,7 @@ def train_probes(
 def _step(
     recipe: Recipe, value: Tensor, grad: Tensor, momentum: Tensor, lr: Tensor, adapt: bool
 ) -> None:
-    """One step of SGD or LARS, in place, each rate (dim -2) by itself."""
+    """One step of SGD or LARS, in place; each learning rate (dim -2) has its own norms."""
     if recipe.optimizer == 'LARS':
         # The rate goes into the momentum, as in mmpretrain's LARS.
         if adapt:
@@ -341,9 +342,9 @@ def logistic_regression(
 ) -> LinearProbes:
     """Multinomial logistic regression by L-BFGS on standardized features.
 
-    The probe without a rate to choose, not one of the papers': minimizes
-    ``C * sum(cross-entropy) + ||W||^2 / 2`` as scikit-learn's
-    ``LogisticRegression`` does, the bias not penalized.
+    This probe, ours and not one of the papers', needs no learning rate. It
+    minimizes ``C * sum(cross-entropy) + ||W||^2 / 2``, as scikit-learn's
+    ``LogisticRegression`` does; the bias is not penalized.
 
     Args:
         features (Tensor): (N, D); each dimension is standardized first.

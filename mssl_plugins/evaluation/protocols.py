@@ -1,8 +1,8 @@
-"""The papers' evaluation protocols, and where their numbers stand.
+"""The table of evaluation protocols, most of them the papers'.
 
-Each protocol is a shipped config (``configs/benchmarks/classification/``),
-which also holds its numbers.  Probes and k-NN are run on features that are
-computed once (:mod:`mssl_plugins.evaluation.runner`); fine-tuning runs the
+The numbers of a protocol are in its shipped config
+(``configs/benchmarks/classification/``).  Probes and k-NN run on features that
+are computed once (:mod:`mssl_plugins.evaluation.runner`); fine-tuning runs the
 config through ``tools/train.py`` (:mod:`mssl_plugins.evaluation.finetune`).
 """
 
@@ -15,14 +15,14 @@ class Protocol(NamedTuple):
     """One way to measure a backbone.
 
     Attributes:
-        title (str): In a few words.
-        source (str): Where it is printed.
-        kind (str): 'knn', 'probe', 'layers', 'logistic', 'finetune', or
-            'dense': on images with label maps, or 'video'.
+        title (str): A short description.
+        source (str): The paper and section that it comes from.
+        kind (str): 'knn', 'probe', 'layers', 'logistic', 'finetune', 'dense'
+            (on images with label maps) or 'video'.
         configs (dict): The shipped config for each family, 'vit' and
-            'resnet', None where the numbers stand in the code; a family that
-            is not named cannot be measured so.
-        labels (float): Fraction of the labels that fine-tuning gets.
+            'resnet'; None if the numbers are in the code. The protocol does
+            not apply to a family that is missing.
+        labels (float): Fraction of the labels that fine-tuning uses.
     """
 
     title: str
@@ -131,11 +131,11 @@ GROUPS = dict(
 
 
 def choose(names: str, family: str) -> List[str]:
-    """Which protocols a command line means.
+    """The protocols that a command line names.
 
     Args:
-        names (str): Names with commas between, or 'all', 'frozen',
-            'finetune', 'dense': those of them that the family has.
+        names (str): Names separated by commas; 'all', 'frozen', 'finetune' and
+            'dense' stand for those of them that the family has.
         family (str): 'vit' or 'resnet'.
 
     Returns:

@@ -6,7 +6,7 @@ from mssl_plugins.evaluation.protocols import PROTOCOLS
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Rows for people."""
+    """Rows of results as a text table."""
     if not rows:
         return 'nothing measured'
     head = ('protocol', 'setting', 'metric', 'value', 'seconds')
@@ -24,7 +24,7 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def listing() -> str:
-    """The protocols for ``--list``."""
+    """The list of protocols that ``--list`` prints."""
     lines = []
     for name, p in PROTOCOLS.items():
         whom = ' and '.join('ViT' if f == 'vit' else 'ResNet' for f in p.configs)

@@ -25,7 +25,7 @@ class Evaluation:
 
     Args:
         backbone (FrozenBackbone): What is measured.
-        data (EvaluationData): On what.
+        data (EvaluationData): The images that it is measured on.
         work_dir (Path): Where features, runs and results are kept.
         options (EvaluationOptions, optional): Defaults to None: the protocols'
             own settings.
@@ -59,7 +59,7 @@ class Evaluation:
         return self._configs[name]
 
     def _kinds(self, name: str) -> List[str]:
-        """The features that a frozen protocol reads."""
+        """The kinds of features that a protocol on frozen features reads."""
         kind = PROTOCOLS[name].kind
         if kind in ('knn', 'logistic'):
             return self.kinds[:1]
@@ -128,10 +128,10 @@ class Evaluation:
 
     # -- running
     def run(self, names: Sequence[str]) -> List[dict]:
-        """Runs what is not yet there; all rows of the named protocols.
+        """Runs the protocols that have no result yet; returns the rows of all named ones.
 
         Args:
-            names (Sequence[str]): Of ``PROTOCOLS``.
+            names (Sequence[str]): Keys of ``PROTOCOLS``.
 
         Returns:
             list[dict]: ``protocol, setting, metric, value`` (%), ``seconds``.

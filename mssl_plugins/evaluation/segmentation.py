@@ -1,4 +1,4 @@
-"""The score of predicted label maps: mIoU as mmseg's ``IoUMetric``."""
+"""The score of predicted label maps: mIoU, computed as in mmseg's ``IoUMetric``."""
 
 import torch
 from torch import Tensor
@@ -6,27 +6,27 @@ from torch.nn import functional as F
 
 
 def predict_map(scores: Tensor, height: int, width: int) -> Tensor:
-    """Class of every pixel from scores of a grid.
+    """The class of every pixel from the scores of a grid.
 
     Args:
         scores (Tensor): (h, w, C), larger is likelier.
-        height (int): Of the label map in px.
-        width (int): Likewise.
+        height (int): Height of the label map in px.
+        width (int): Width of the label map in px.
 
     Returns:
-        Tensor: (height, width) int64; the scores are interpolated bilinearly
-        (corners not aligned), of equal ones the lower class wins.
+        Tensor: (height, width) int64. The scores are interpolated bilinearly
+        (corners not aligned); of equal scores the lower class wins.
     """
     large = F.interpolate(scores.permute(2, 0, 1)[None].float(), (height, width), mode='bilinear')
     return large[0].argmax(0)
 
 
 def confusion(predicted: Tensor, truth: Tensor, num_classes: int) -> Tensor:
-    """How many pixels of each class were taken for which.
+    """The confusion matrix: how many pixels of each class were predicted as which.
 
     Args:
         predicted (Tensor): Integers of any shape, 0 to C - 1.
-        truth (Tensor): As many; below 0 or from C on: left out.
+        truth (Tensor): Of the same shape; values outside 0 to C - 1 are ignored.
         num_classes (int): C.
 
     Returns:
@@ -44,8 +44,8 @@ def mean_iou(counts: Tensor) -> float:
         counts (Tensor): (C, C) of :func:`confusion` over all images.
 
     Returns:
-        float: A fraction; a class that is neither there nor predicted does
-        not count, as in mmseg.
+        float: A fraction; classes that neither occur nor are predicted do not
+        count, as in mmseg.
 
     Raises:
         ValueError: If no pixel has a label.

@@ -1,8 +1,8 @@
 """Frozen features kept on disk, and results that survive a kill.
 
-Features lie in a folder named after the checkpoint's and the data's content,
-in parts of a few thousand images, each file complete whenever it is there: a
-second call computes only what is missing.
+Features are kept in a folder named after the contents of checkpoint and data, in
+files of 2,000 images.  A file is complete whenever it exists, so a second call
+computes only what is missing.
 """
 
 import io
@@ -57,12 +57,13 @@ class FeatureStore:
     """Features of one backbone on disk.
 
     Args:
-        folder (str | Path): Where; its name should tell checkpoint and data.
+        folder (str | Path): Folder of the files; its name should identify
+            checkpoint and data.
         model (nn.Module): With ``backbone`` and ``data_preprocessor``.
         **options: ``device``, ``dtype`` of
             :func:`mssl_plugins.evaluation.features.extract_features`, and
             ``batch_size`` and ``num_workers``.
-        part (int, optional): Images a file. Defaults to None: 2000.
+        part (int, optional): Images in a file. Defaults to None: 2000.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class FeatureStore:
 
         Args:
             split (str): Name of the set in the store.
-            dataset (BaseDataset): Its images under the transform.
+            dataset (BaseDataset): The images under their transform.
             kinds (Sequence[str]): See :mod:`mssl_plugins.models.readout`.
             view (int): Seed of random transforms. Defaults to -1: none.
         """
@@ -128,7 +129,7 @@ class FeatureStore:
         _write(self._file('labels', split, begin), labels.numpy())
 
     def parts(self, split: str, kind: str) -> Iterator[Tensor]:
-        """(n, D) features of a split, float32 or float16, file by file.
+        """Yields the (n, D) features of a split, float32 or float16, file by file.
 
         Raises:
             FileNotFoundError: If they were not added.
@@ -151,7 +152,8 @@ class Results:
     """Rows ``protocol, setting, metric, value, seconds`` in a file.
 
     Args:
-        path (str | Path): Read if it is there; written at every new row.
+        path (str | Path): The file; read if it exists, written with every new
+            row.
     """
 
     FIELDS = ('protocol', 'setting', 'metric', 'value', 'seconds')
@@ -171,12 +173,12 @@ class Results:
                 ) from None
 
     def has(self, protocol: str, settings: Sequence[str]) -> bool:
-        """Whether every setting of a protocol is there."""
+        """Whether there are rows for all these settings of a protocol."""
         there = {r['setting'] for r in self.rows if r['protocol'] == protocol}
         return set(settings) <= there
 
     def add(self, rows: Sequence[Dict]) -> None:
-        """Adds rows, in the place of those of the same setting and metric."""
+        """Adds rows; they replace those of the same setting and metric."""
         names = ('protocol', 'setting', 'metric')
         new = {tuple(r[n] for n in names) for r in rows}
         self.rows = [r for r in self.rows if tuple(r[n] for n in names) not in new] + list(rows)
@@ -187,7 +189,7 @@ class Results:
 def result_row(
     protocol: str, setting: str, value: float, seconds: float, metric: str = 'top1'
 ) -> Dict:
-    """A row of results: the fraction ``value`` in %."""
+    """A row of results; ``value``, a fraction, is stored in %."""
     return dict(
         protocol=protocol,
         setting=setting,

@@ -1,4 +1,4 @@
-"""The figures that are logged of a bank of features and its queries."""
+"""The numbers that are logged for a bank of features and its queries."""
 
 from typing import Dict, Sequence, Tuple
 
@@ -21,9 +21,9 @@ def summarize(
         bank (tuple[Tensor, Tensor]): Features and labels of the keys.
         test (tuple[Tensor, Tensor]): Those of the queries.
         ks (Sequence[int]): Numbers of neighbors.
-        temperature (float): Of the votes.
-        rows (int): Test features the measures of collapse look at. Defaults
-            to 10000.
+        temperature (float): T of the votes.
+        rows (int): Number of test features that the measures of collapse use.
+            Defaults to 10000.
 
     Returns:
         dict[str, float]: ``knn/top1_k<k>`` (fractions), ``collapse/std`` and

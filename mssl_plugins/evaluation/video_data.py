@@ -17,9 +17,9 @@ class Sequence(NamedTuple):
     """A video.
 
     Attributes:
-        name (str): Its folder's.
-        frames (list[Path]): In order.
-        masks (list[Path]): Of the frames.
+        name (str): Name of its folder.
+        frames (list[Path]): Its frames in order.
+        masks (list[Path]): The masks of these frames.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Sequence(NamedTuple):
     masks: List[Path]
 
     def first_mask(self) -> np.ndarray:
-        """(H, W) numbers of the objects in the first frame, 0 for what is none."""
+        """(H, W) numbers of the objects in the first frame, 0 for the background."""
         mask = read_mask(self.masks[0])
         return np.where(mask == VOID, 0, mask)
 
@@ -36,9 +36,9 @@ class VideoData:
     """The validation videos of DAVIS 2017, or of data in its layout.
 
     Args:
-        folder (str): With ``ImageSets/2017/val.txt``, a name a line,
+        folder (str): Folder with ``ImageSets/2017/val.txt``, a name a line,
             ``JPEGImages/480p/NAME`` and ``Annotations/480p/NAME`` (or without
-            the resolution between).
+            the folder ``480p``).
 
     Attributes:
         sequences (list[Sequence]): In the list's order.
@@ -85,7 +85,7 @@ class VideoData:
 
     @property
     def key(self) -> str:
-        """16 digits that tell frames and masks."""
+        """16 digits that identify frames and masks."""
         files = [
             (os.path.abspath(f), f.stat().st_size, f.stat().st_mtime_ns)
             for sequence in self.sequences

@@ -33,8 +33,8 @@ class Segmenter:
 
     Args:
         model (nn.Module): With ``backbone`` and ``data_preprocessor``.
-        short (int, optional): Short side of what it sees in px. Defaults to
-            None: 480.
+        short (int, optional): Short side of its input in px. Defaults to None:
+            480.
         dtype (torch.dtype): What the network computes in. Defaults to float32.
 
     Raises:
@@ -53,14 +53,14 @@ class Segmenter:
         self.short = short or propagation.SHORT
 
     def map_of(self, frame: np.ndarray, seen: Tuple[int, int]) -> Tensor:
-        """(h, w, D) features of one (H, W, 3) frame, where the backbone is."""
+        """(h, w, D) features of one (H, W, 3) frame, on the backbone's device."""
         image = torch.from_numpy(cv2.resize(frame, seen[::-1])).permute(2, 0, 1)
         device = next(self.model.backbone.parameters()).device
         with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
             return patch_maps(self.model, [image], kind=self.kind)[0].to(device)
 
     def masks(self, frames: Iterator[np.ndarray], first: np.ndarray) -> Iterator[np.ndarray]:
-        """(H, W) uint8 numbers of the objects in every frame, the first's as given.
+        """Yields (H, W) uint8 numbers of the objects for every frame; for the first, ``first``.
 
         Args:
             frames (Iterator[np.ndarray]): (H, W, 3) uint8 RGB, of one size.
@@ -98,7 +98,7 @@ class VideoEvaluation:
 
     Args:
         backbone (FrozenBackbone): What is measured.
-        data (VideoData): On what.
+        data (VideoData): The videos that it is measured on.
         work_dir (Path): Where a video's scores and the results are kept.
         options (EvaluationOptions, optional): Defaults to None.
         short (int, optional): See :class:`Segmenter`.
@@ -122,7 +122,7 @@ class VideoEvaluation:
 
     @property
     def setting(self) -> str:
-        """Of the rows."""
+        """The setting in the rows of results."""
         return (
             f'{self.segmenter.kind}, {propagation.FRAMES} frames, radius {propagation.RADIUS}, '
             f'top {propagation.TOP}, T={propagation.TEMPERATURE}, '
@@ -143,10 +143,10 @@ class VideoEvaluation:
         write_atomically(json.dumps(scores).encode(), self._file(sequence.name))
 
     def run(self, names: Sequence[str] = (NAME,)) -> List[dict]:
-        """Measures what is not yet there; J&F, J and F in %, means over all objects.
+        """Measures the videos that have no scores yet; J&F, J and F in %, means over all objects.
 
         Args:
-            names (Sequence[str]): Of protocols; there is this one.
+            names (Sequence[str]): Protocols; this class has one.
         """
         if not self.results.has(NAME, [self.setting]):
             todo = [s for s in self.data.sequences if not self._file(s.name).is_file()]

@@ -1,8 +1,8 @@
 """J and F of DAVIS (Perazzi et al., CVPR 2016; DAVIS 2017, arXiv 1704.00675).
 
-As the DAVIS 2017 evaluation counts them: J is the intersection over the union
-of an object's pixels, F the harmonic mean of precision and recall of its
-contour, whose pixels match within 0.8 % of the frame's diagonal.
+Computed as in the DAVIS 2017 evaluation: J is the intersection over union of an
+object's pixels; F is the harmonic mean of precision and recall of its contour,
+whose pixels match within 0.8 % of the frame's diagonal.
 """
 
 from typing import Dict, List, Sequence
@@ -23,7 +23,7 @@ def region(predicted: np.ndarray, truth: np.ndarray) -> float:
 def contour_pixels(mask: np.ndarray) -> np.ndarray:
     """Pixels of a (H, W) bool mask whose right, lower or diagonal neighbor differs.
 
-    In the last row and column only the neighbor along it counts.
+    In the last row and column only the neighbor in that row or column counts.
     """
     padded = np.pad(mask, ((0, 1), (0, 1)), mode='edge')
     right, below, across = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
@@ -36,8 +36,8 @@ def contour(predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLERAN
     Args:
         predicted (np.ndarray): (H, W) bool.
         truth (np.ndarray): (H, W) bool.
-        tolerance (float): Distance, as a fraction of the diagonal, within which
-            contours match. Defaults to 0.008, whole px, rounded up.
+        tolerance (float): Distance within which contours match, as a fraction of
+            the diagonal, rounded up to whole px. Defaults to 0.008.
     """
     radius = int(np.ceil(tolerance * np.linalg.norm(truth.shape)))
     side = np.arange(-radius, radius + 1)
@@ -58,13 +58,13 @@ def score_video(
     """Mean J and F of each object of a video.
 
     Args:
-        predicted (Sequence[np.ndarray]): (H, W) numbers, frame after frame.
-        truth (Sequence[np.ndarray]): Likewise; 255 counts for no object.
-        objects (int): How many; object n has the number n.
+        predicted (Sequence[np.ndarray]): (H, W) numbers of objects for each frame.
+        truth (Sequence[np.ndarray]): The true ones; 255 is ignored.
+        objects (int): Number of objects; object n has the number n.
 
     Returns:
-        dict[str, list[float]]: 'J' and 'F': a mean for each object over all
-        frames but the first, which was given, and the last, as in DAVIS.
+        dict[str, list[float]]: 'J' and 'F': for each object the mean over all
+        frames but the first, whose mask is given, and the last, as in DAVIS.
 
     Raises:
         ValueError: If there are fewer than 3 frames, or predictions for

@@ -1,6 +1,6 @@
 """What the class token attends to (MST's supplement, sections 12 and 13).
 
-The last block's attention of [CLS] to the patches, as a picture of one or
+The last block's attention of [CLS] to the patches, as a figure of one or
 more images or as a video.  Which patches "the object" is: the fewest that
 hold a share of the attention, as in DINO's figures (arXiv 2104.14294).
 """
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='a config with a ViT as backbone, file or name')
     parser.add_argument('checkpoint', help="what it trained, or 'random'")
     parser.add_argument('input', help=f'an image, a folder, or a video ({", ".join(VIDEOS)})')
-    parser.add_argument('--out', help='default: work_dirs/pictures/attention.png, or .mp4')
+    parser.add_argument('--out', help='default: work_dirs/figures/attention.png, or .mp4')
     parser.add_argument(
         '--beside',
         nargs='+',
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tile',
         type=int,
         metavar='PX',
-        help='longer side of an image in the picture; default: 160, in a video 480',
+        help='longer side of an image in the figure; default: 160, in a video 480',
     )
 
 
@@ -122,7 +122,7 @@ def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
 
     Args:
         network (Network): See :func:`load`.
-        images (Sequence[np.ndarray]): B pictures of one size as of
+        images (Sequence[np.ndarray]): B images of one size as of
             :func:`fit`.
 
     Returns:
@@ -237,8 +237,8 @@ def video_frames(
                 column += [] if column else [image]
                 height, width = column[0].shape[:2]  # networks may cut differently
                 column += [
-                    cv2.resize(picture, (width, height))
-                    for picture in tiles(network, image, attention, mass, heads=False)[1:]
+                    cv2.resize(part, (width, height))
+                    for part in tiles(network, image, attention, mass, heads=False)[1:]
                 ]
         for column in columns:
             yield np.concatenate(column, 1)
@@ -260,7 +260,7 @@ def networks_of(args: argparse.Namespace) -> List[Network]:
 def run(args: argparse.Namespace) -> None:
     """Shows attention maps of an image or a folder, or of every frame of a video."""
     moving = Path(args.input).suffix.lower() in VIDEOS
-    args.out = args.out or f'work_dirs/pictures/attention.{"mp4" if moving else "png"}'
+    args.out = args.out or f'work_dirs/figures/attention.{"mp4" if moving else "png"}'
     keep_mass(torch.ones(1, 1), args.mass)  # refuse mistakes before the work
     if moving:
         if Path(args.out).suffix.lower() != '.mp4':

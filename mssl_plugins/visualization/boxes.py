@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MaskCo, file or name')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/pictures/boxes.png')
+    parser.add_argument('--out', default='work_dirs/figures/boxes.png')
     parser.add_argument('--rows', type=int, default=4, help='images. Default: 4')
     parser.add_argument('--seed', type=int, default=0)
 
@@ -33,7 +33,7 @@ def draw_boxes(
         tile (int): Longer side of each view in px. Defaults to 320.
 
     Returns:
-        np.ndarray: One uint8 (H, W, 3) RGB picture.
+        np.ndarray: One uint8 (H, W, 3) RGB figure.
 
     Raises:
         ValueError: If there are not two views.

@@ -14,7 +14,7 @@ HELP = 'loss and k-NN curves of several runs side by side (MixMask Fig. 1)'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('runs', nargs='+', help='work directories of runs, optionally NAME=DIR')
-    parser.add_argument('--out', default='work_dirs/pictures/curves.png')
+    parser.add_argument('--out', default='work_dirs/figures/curves.png')
     parser.add_argument(
         '--keys',
         nargs='+',

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of t-SNE; neighbors of UMAP. Default: 30, at most a third of the images',
     )
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', default='work_dirs/pictures/embedding.png')
+    parser.add_argument('--out', default='work_dirs/figures/embedding.png')
     parser.add_argument(
         '--canvas', type=int, default=1200, help='side of the map in px. Default: 1200'
     )

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='a config of MST, MAE or ASL, file or name')
     parser.add_argument('checkpoint', help='what it trained')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/pictures/masks.png')
+    parser.add_argument('--out', default='work_dirs/figures/masks.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
     parser.add_argument(
         '--strategies',
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help='of random masks. Default: 0')
 
 
-def picture(
+def figure(
     images: np.ndarray,
     masks: Sequence[np.ndarray],
     names: Sequence[str],
@@ -49,7 +49,7 @@ def picture(
         tile (int): Longer side of a tile in px. Defaults to 160.
 
     Returns:
-        np.ndarray: One uint8 RGB picture.
+        np.ndarray: One uint8 RGB figure.
     """
     rows = []
     for i, image in enumerate(images):
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     samples = shown_segments(model, images)
     if not isinstance(model, MST):
         mask = model.reconstruct([x], samples)[1][:, 0].numpy()
-        save_image(args.out, picture(images, [mask], [f'{mask.mean():.0%} hidden']))
+        save_image(args.out, figure(images, [mask], [f'{mask.mean():.0%} hidden']))
         return
     attention = teacher_attention(model, x, samples)
     names: List[str] = list(args.strategies or [model.strategy])
@@ -117,4 +117,4 @@ def run(args: argparse.Namespace) -> None:
     ]
     masks = [model.pixels(mask, x)[:, 0].cpu().numpy() for mask in masks]
     grid = attention.unflatten(1, model.grid(x)).cpu().numpy()
-    save_image(args.out, picture(images, masks, names, grid))
+    save_image(args.out, figure(images, masks, names, grid))

@@ -1,4 +1,4 @@
-"""Mask patterns and the pictures they mix (MixMask's supplement, Fig. 2)."""
+"""Mask patterns and the images they mix (MixMask's supplement, Fig. 2)."""
 
 import argparse
 
@@ -9,32 +9,32 @@ from mssl_plugins.models.masking import GRIDS, check_grid, grid_mask
 from mssl_plugins.visualization.canvas import find_images, save_image, sheet
 from mssl_plugins.visualization.images import read_square
 
-HELP = 'block and discrete patterns, and the pictures of a batch mixed with them (MixMask Fig. 2)'
+HELP = 'block and discrete patterns, and the images of a batch mixed with them (MixMask Fig. 2)'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/pictures/mixmask.png')
+    parser.add_argument('--out', default='work_dirs/figures/mixmask.png')
     parser.add_argument('--grid', type=int, default=8, help='cells a side. Default: 8')
     parser.add_argument('--ratio', type=float, default=0.5, help='share of cells. Default: 0.5')
     parser.add_argument(
-        '--size', type=int, default=224, help='side of the pictures in px. Default: 224'
+        '--size', type=int, default=224, help='side of the images in px. Default: 224'
     )
     parser.add_argument('--pairs', type=int, default=3, help='rows. Default: 3')
     parser.add_argument('--seed', type=int, default=0)
 
 
-def picture(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
+def figure(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
     """One row a pair of neighbors: both, then mask and two mixes a pattern.
 
     Args:
         images (np.ndarray): (2 n, H, W, 3) uint8 RGB.
         grid (int): Cells a side.
-        ratio (float): Share of cells.
+        ratio (float): Fraction of cells.
 
     Returns:
-        np.ndarray: One uint8 RGB picture.
+        np.ndarray: One uint8 RGB figure.
     """
     rows = []
     for a, b in zip(images[::2], images[1::2]):
@@ -78,4 +78,4 @@ def run(args: argparse.Namespace) -> None:
 
         scenes = Scenes(split='train', length=2 * args.pairs, size=args.size, seed=args.seed)
         images = np.stack([scenes[i]['img'] for i in range(len(scenes))])
-    save_image(args.out, picture(images, args.grid, args.ratio))
+    save_image(args.out, figure(images, args.grid, args.ratio))

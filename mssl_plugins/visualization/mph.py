@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='a config of MaskCo, file or name')
     parser.add_argument('checkpoint', help='what it trained')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/pictures/mph.png')
+    parser.add_argument('--out', default='work_dirs/figures/mph.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
     parser.add_argument('--seed', type=int, default=0, help='of the masked boxes. Default: 0')
 
@@ -69,7 +69,7 @@ def components(predicted: np.ndarray, target: np.ndarray) -> Tuple[np.ndarray, n
     return first, second
 
 
-def picture(
+def figure(
     images: np.ndarray,
     masked: np.ndarray,
     predicted: np.ndarray,
@@ -86,7 +86,7 @@ def picture(
         tile (int): Longer side of a tile in px. Defaults to 160.
 
     Returns:
-        np.ndarray: One uint8 (H, W, 3) RGB picture.
+        np.ndarray: One uint8 (H, W, 3) RGB figure.
     """
     rows = []
     for image, hidden, ours, theirs in zip(images, masked, predicted, target):
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
     masked, predicted, target = model.dense(x, torch.from_numpy(boxes).to(x))
     save_image(
         args.out,
-        picture(
+        figure(
             images,
             denormalize(masked, model.data_preprocessor),
             predicted.float().cpu().numpy(),

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--limit', type=int, default=2000, help='images of the folder at most. Default: 2000'
     )
-    parser.add_argument('--out', default='work_dirs/pictures/neighbors.png')
+    parser.add_argument('--out', default='work_dirs/figures/neighbors.png')
     parser.add_argument(
         '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
     )

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'an image, a folder (with --out FILE.mp4 of frames), or a video '
         f'({", ".join(VIDEOS)})',
     )
-    parser.add_argument('--out', help='default: work_dirs/pictures/pca.png, or .mp4 of a video')
+    parser.add_argument('--out', help='default: work_dirs/figures/pca.png, or .mp4 of a video')
     parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
     parser.add_argument(
         '--whole',
@@ -123,7 +123,7 @@ def figure(
 def run(args: argparse.Namespace) -> None:
     """Shows the components of images, or of every frame of a video."""
     moving = Path(args.input).suffix.lower() in VIDEOS
-    args.out = args.out or f'work_dirs/pictures/pca.{"mp4" if moving else "png"}'
+    args.out = args.out or f'work_dirs/figures/pca.{"mp4" if moving else "png"}'
     moving = moving or Path(args.out).suffix.lower() == '.mp4'
     if min(args.rows, args.fps, args.tile or 1) <= 0:
         raise UserError('--rows, --fps and --tile must be more than 0')

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'mask', help='of the first frame (PNG): 0 is none, other numbers are objects'
     )
-    parser.add_argument('--out', default='work_dirs/pictures/propagation.mp4')
+    parser.add_argument('--out', default='work_dirs/figures/propagation.mp4')
     parser.add_argument('--masks', metavar='DIR', help='write the masks there too, as PNG')
     parser.add_argument(
         '--fps', type=float, default=12.0, help='frames a second of a folder. Default: 12'

@@ -18,24 +18,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='a config of MAE, MST or ASL, file or name')
     parser.add_argument('checkpoint', help='what it trained')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/pictures/reconstruction.png')
+    parser.add_argument('--out', default='work_dirs/figures/reconstruction.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
     parser.add_argument('--seed', type=int, default=0, help='of the masks. Default: 0')
 
 
-def picture(
+def figure(
     images: np.ndarray,
     masks: np.ndarray,
     predictions: np.ndarray,
     plain: Optional[np.ndarray] = None,
     tile: int = 160,
 ) -> np.ndarray:
-    """One row an image: itself, what was seen, the prediction, both joined.
+    """One row an image: itself, what was seen, the prediction, both combined.
 
     Args:
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
         masks (np.ndarray): (N, H, W) bool, ``True`` = masked.
-        predictions (np.ndarray): (N, H, W, 3) uint8 RGB; joined where masked.
+        predictions (np.ndarray): (N, H, W, 3) uint8 RGB; combined where masked.
         plain (np.ndarray, optional): Where predictions of normalized pixels
             got the true patch's mean and deviation, those without it; the
             titles then say so. Defaults to None.
@@ -64,7 +64,7 @@ def titles(restored: bool) -> List[str]:
     """Over the columns; says where predictions got what the network never gives."""
     given = ' (true mean, std)' if restored else ''
     alone = ['prediction without them'] if restored else []
-    return ['image', 'seen', f'prediction{given}', f'joined{given}', *alone]
+    return ['image', 'seen', f'prediction{given}', f'combined{given}', *alone]
 
 
 def of_model(
@@ -89,7 +89,7 @@ def of_model(
         plain = denormalize(plain, model.data_preprocessor)
     prediction, mask = model.reconstruct(x, samples)
     made = denormalize(prediction, model.data_preprocessor)
-    return picture(images, mask[:, 0].cpu().numpy(), made, plain, tile)
+    return figure(images, mask[:, 0].cpu().numpy(), made, plain, tile)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,9 +12,9 @@ HELP = 'images and their segments, of one segment store or several side by side'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('data', help='a folder of images, a bundle of them (.npz), or a config')
+    parser.add_argument('data', help='a folder of images, packed images (.npz), or a config')
     parser.add_argument('segments', nargs='+', help='what tools/make_segments.py made of them')
-    parser.add_argument('--out', default='work_dirs/pictures/segments.png')
+    parser.add_argument('--out', default='work_dirs/figures/segments.png')
     parser.add_argument('--number', type=int, default=12, help='images. Default: 12')
     parser.add_argument('--columns', type=int, default=2, help='images in a row. Default: 2')
     parser.add_argument(
@@ -34,7 +34,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB.
         labels (np.ndarray): (h, w) label map of the same proportions.
-        size (int): Longer side of the picture in px.
+        size (int): Longer side of the figure in px.
 
     Returns:
         np.ndarray: uint8 RGB.

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--others', help='an image or a folder, whose patches are compared too')
     parser.add_argument('--columns', type=int, default=3, help='of the others, at most. Default: 3')
-    parser.add_argument('--out', default='work_dirs/pictures/similarity.png')
+    parser.add_argument('--out', default='work_dirs/figures/similarity.png')
     parser.add_argument(
         '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
     )

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'images', nargs='?', help="an image or a folder; default: the config's own data"
     )
-    parser.add_argument('--out', default='work_dirs/pictures/views.png')
+    parser.add_argument('--out', default='work_dirs/figures/views.png')
     parser.add_argument('--number', type=int, default=4, help='rows. Default: 4')
     parser.add_argument('--seed', type=int, default=0)
 

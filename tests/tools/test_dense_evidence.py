@@ -12,7 +12,7 @@ from helpers.paths import ROOT
 sys.path.insert(0, str(ROOT / 'tools'))
 pytest.importorskip('mmseg', reason='dense transfer needs mmseg')
 from evidence_tool import dense_metrics, dense_report, dense_runner
-from evidence_tool.dense_study import ARMS, FAMILIES, RANDOM, RATES, starts
+from evidence_tool.dense_study import FAMILIES, RANDOM, RATES, TRANSFERS, starts
 from evidence_tool.kept import Kept, Task, kept_figures
 from evidence_tool.statistics import draws, percent
 from mssl_plugins.registry import HOOKS
@@ -115,12 +115,12 @@ def test_miou_of_the_kept_counts_is_mmsegs(tmp_path):
     assert percent(counts) == pytest.approx(theirs['mIoU'], abs=0.01)
 
 
-@pytest.mark.parametrize('name', ARMS)
+@pytest.mark.parametrize('name', TRANSFERS)
 def test_configs_of_every_start(name, tmp_path):
     """The shipped config with data, start, seed and rate put in, and nothing else."""
-    arm = ARMS[name]
+    transfer = TRANSFERS[name]
     built = {}
-    for start in starts(arm):
+    for start in starts(transfer):
         weights = None if start == RANDOM else Path('weights.pth')
         cfg = dense_runner.config_of(
             Task('final', start, name, 1, 2.0), tmp_path, tmp_path / 'run', weights
@@ -128,11 +128,11 @@ def test_configs_of_every_start(name, tmp_path):
         assert cfg.default_hooks.backbone.pop('checkpoint') == (weights and str(weights))
         HOOKS.build(dict(cfg.default_hooks.backbone, checkpoint='weights.pth'))  # its arguments
         cfg.default_hooks.backbone.pop('source', None)
-        assert cfg.train_dataloader.dataset.data_root == str(tmp_path / 'data' / arm.data)
+        assert cfg.train_dataloader.dataset.data_root == str(tmp_path / 'data' / transfer.data)
         assert cfg.train_cfg.max_iters == 200
         built[start] = cfg.to_dict()
     assert all(cfg == built[RANDOM] for cfg in built.values())
-    kept = {'AP': 'outfile_prefix', 'mIoU': 'folder'}[arm.figure]
+    kept = {'AP': 'outfile_prefix', 'mIoU': 'folder'}[transfer.figure]
     assert any(kept in metric for metric in built[RANDOM]['val_evaluator'])
 
 
@@ -144,10 +144,10 @@ def test_weights_are_of_shipped_configs():
 
 
 def fill(store, name='c4-bccd', gain=5.0, seeds=3):
-    """Tries and fresh seeds of an arm, AP resampled with a spread of 1."""
+    """Tries and fresh seeds of a transfer, AP resampled with a spread of 1."""
     noise = np.random.default_rng(0).normal(0, 1, 1 + dense_metrics.RESAMPLES_AP)
     noise[0] = 0
-    for i, start in enumerate(starts(ARMS[name])):
+    for i, start in enumerate(starts(TRANSFERS[name])):
         for rate in RATES:
             add(store, Task('sweep', start, name, 100, rate), 20 - abs(rate - 1) + 0 * noise)
         for seed in range(seeds):
@@ -159,7 +159,7 @@ def fill(store, name='c4-bccd', gain=5.0, seeds=3):
 
 
 def add(store, task, values):
-    figures = kept_figures({ARMS[task.length].figure: values}, dense_runner._value)
+    figures = kept_figures({TRANSFERS[task.length].figure: values}, dense_runner._value)
     store.add(task, dict(figures=figures, machine='m', seconds=9, threads=1))
 
 
@@ -189,4 +189,4 @@ def test_mistakes():
     import dense_evidence
 
     with pytest.raises(ValueError, match="did you mean 'c4-bccd'"):
-        dense_evidence.main(['--arms', 'c4-bcd'])
+        dense_evidence.main(['--transfers', 'c4-bcd'])

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mssl_plugins.registry import MODELS
 from mssl_plugins.visualization import attention as A
 from mssl_plugins.visualization.images import read_square
-from mssl_plugins.visualization.masks import amounts, picture, teacher_attention
+from mssl_plugins.visualization.masks import amounts, figure, teacher_attention
 
 ROOT = Path(__file__).parents[2]
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
@@ -411,7 +411,7 @@ def test_masks_of_mae(files, tmp_path):
     out = tmp_path / 'masks.png'
     visualize('masks', files / 'mae.py', files / 'mae.pth', '--out', out, '--rows', '2')
     assert ((tile_of(out, 1) == 128).all(2)).mean() == 0.75
-    shown = picture(np.zeros((1, 8, 8, 3), np.uint8), [np.ones((1, 8, 8), bool)], ['all'])
+    shown = figure(np.zeros((1, 8, 8, 3), np.uint8), [np.ones((1, 8, 8), bool)], ['all'])
     assert (shown[28:188, 172:332] == 128).all()
 
 

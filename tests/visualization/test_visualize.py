@@ -159,16 +159,16 @@ def test_crops_of_views_differ_in_color():
 
 
 def test_reconstructions_say_that_they_got_the_true_mean():
-    from mssl_plugins.visualization.reconstruction import picture, titles
+    from mssl_plugins.visualization.reconstruction import figure, titles
 
-    assert titles(False) == ['image', 'seen', 'prediction', 'joined']
+    assert titles(False) == ['image', 'seen', 'prediction', 'combined']
     assert titles(True)[2:] == [
         'prediction (true mean, std)',
-        'joined (true mean, std)',
+        'combined (true mean, std)',
         'prediction without them',
     ]
     images, masks = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 32, 32), bool)
-    shown = picture(images, masks, images, plain=images + 77, tile=32)
+    shown = figure(images, masks, images, plain=images + 77, tile=32)
     assert shown.shape[1] == 5 * 38 + 6 and (shown[28:60, 6 + 4 * 38 : -6] == 77).all()
 
 

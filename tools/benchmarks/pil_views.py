@@ -1,6 +1,6 @@
 """What a user would pick instead of our views: torchvision on Pillow images.
 
-The same laws as ``mssl_plugins.Views``, from a file to normalized float
+The same distributions as ``mssl_plugins.Views``, from a file to normalized float
 tensors, as in the loaders of MoCo v2 and DINO.  For the benchmark and the
 tests only.
 """

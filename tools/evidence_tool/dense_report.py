@@ -7,7 +7,7 @@ import numpy as np
 
 from evidence_tool.claims import LEAST_SEEDS, NOT_MEASURED, Judged
 from evidence_tool.dense_runner import best_rate
-from evidence_tool.dense_study import ARMS, FAMILIES, RATES, SEEDS, claims, starts
+from evidence_tool.dense_study import FAMILIES, RATES, SEEDS, TRANSFERS, claims, starts
 from evidence_tool.kept import Kept, contributions, figure
 from evidence_tool.queue import paired
 from evidence_tool.statistics import compare, compare_resampled
@@ -15,24 +15,24 @@ from evidence_tool.study import Claim
 
 
 def judge_all(kept: Kept) -> List[Judged]:
-    """Both claims of each arm."""
+    """Both claims of each transfer."""
     found = []
-    for name, arm in ARMS.items():
-        for better, worse in claims(arm):
+    for name, transfer in TRANSFERS.items():
+        for better, worse in claims(transfer):
             claim = Claim(
                 'Dense transfer',
-                f'{arm.title}: {better} is above {worse}',
+                f'{transfer.title}: {better} is above {worse}',
                 'equal iterations',
                 better,
                 worse,
-                arm.figure,
+                transfer.figure,
                 name,
             )
             runs = {v: finals(kept, name, v) for v in (better, worse)}
             pairs = paired(runs)
             interval = None
             if len(pairs) >= LEAST_SEEDS:
-                interval = _interval(runs, pairs, arm)
+                interval = _interval(runs, pairs, transfer)
             tries = [r for v in runs for r in kept.find(kind='sweep', variant=v, length=name)]
             spent = [*tries, *(r for own in runs.values() for r in own)]
             found.append(
@@ -51,22 +51,22 @@ def judge_all(kept: Kept) -> List[Judged]:
     return found
 
 
-def finals(kept: Kept, arm: str, start: str) -> List[dict]:
+def finals(kept: Kept, transfer: str, start: str) -> List[dict]:
     """Fresh seeds of a start, at the rate that its tries chose."""
-    rate = best_rate(kept, arm, start)
-    return [r for r in kept.find(kind='final', variant=start, length=arm) if r['rate'] == rate]
+    rate = best_rate(kept, transfer, start)
+    return [r for r in kept.find(kind='final', variant=start, length=transfer) if r['rate'] == rate]
 
 
-def _interval(runs, pairs, arm):
+def _interval(runs, pairs, transfer):
     values = [
         [
-            contributions({(r['seed'], r['machine']): r for r in own}[pair], arm.figure)
+            contributions({(r['seed'], r['machine']): r for r in own}[pair], transfer.figure)
             for pair in pairs
         ]
         for own in runs.values()
     ]
-    if arm.figure == 'AP':
-        return compare_resampled(*map(np.stack, values), images=arm.images)
+    if transfer.figure == 'AP':
+        return compare_resampled(*map(np.stack, values), images=transfer.images)
     return compare(*values)
 
 
@@ -79,15 +79,14 @@ def section(kept: Kept, judged: List[Judged]) -> List[str]:
         f'{start} (`{w.config}`)' for family in FAMILIES.values() for start, w in family.items()
     )
     rows = []
-    for name, arm in ARMS.items():
-        for start in starts(arm):
+    for name, transfer in TRANSFERS.items():
+        for start in starts(transfer):
             own = finals(kept, name, start)
             if own:
                 rate = best_rate(kept, name, start)
-                values = mean_and_spread([figure(r, arm.figure) for r in own])
-                rows.append(
-                    f'| {arm.title} | {start} | {rate:g} | {arm.figure} | {values} | {len(own)} |'
-                )
+                values = mean_and_spread([figure(r, transfer.figure) for r in own])
+                cells = transfer.title, start, f'{rate:g}', transfer.figure, values, len(own)
+                rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
     head = "| on | from | learning rate, times the config's | figure | % | seeds |"
     return [
         '## Dense transfer',

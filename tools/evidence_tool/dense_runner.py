@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Iterator, List, Optional
 
 from evidence_tool import pieces
-from evidence_tool.dense_study import ARMS, FAMILIES, RANDOM, RATES, SEEDS, starts
+from evidence_tool.dense_study import FAMILIES, RANDOM, RATES, SEEDS, TRANSFERS, starts
 from evidence_tool.kept import Kept, Task, figure, kept_figures
 from evidence_tool.statistics import percent
 from evidence_tool.study import ROOT, SPARE_SEED
@@ -14,31 +14,31 @@ from evidence_tool.study import ROOT, SPARE_SEED
 MINUTES = 30
 
 
-def best_rate(kept: Kept, arm: str, start: str) -> Optional[float]:
+def best_rate(kept: Kept, transfer: str, start: str) -> Optional[float]:
     """The factor of the best try of a start; None while tries are missing."""
     tries = {
-        r['rate']: figure(r, ARMS[arm].figure)
-        for r in kept.find(kind='sweep', variant=start, length=arm)
+        r['rate']: figure(r, TRANSFERS[transfer].figure)
+        for r in kept.find(kind='sweep', variant=start, length=transfer)
     }
     return None if set(RATES) - set(tries) else max(RATES, key=lambda rate: tries[rate])
 
 
-def missing(kept: Kept, arms: List[str]) -> Iterator[Task]:
+def missing(kept: Kept, transfers: List[str]) -> Iterator[Task]:
     """Runs that can be started now: tries on the spare seed, then fresh seeds."""
-    for arm in arms:
-        for start in starts(ARMS[arm]):
-            tries = [Task('sweep', start, arm, SPARE_SEED, rate) for rate in RATES]
-            rate = best_rate(kept, arm, start)
+    for transfer in transfers:
+        for start in starts(TRANSFERS[transfer]):
+            tries = [Task('sweep', start, transfer, SPARE_SEED, rate) for rate in RATES]
+            rate = best_rate(kept, transfer, start)
             fresh = (
                 []
                 if rate is None
-                else [Task('final', start, arm, seed, rate) for seed in range(SEEDS)]
+                else [Task('final', start, transfer, seed, rate) for seed in range(SEEDS)]
             )
             yield from (t for t in (*tries, *fresh) if not kept.has(t))
 
 
 def make_data(name: str, folder: Path, source: Optional[str]) -> None:
-    """The set that an arm's config looks for, once."""
+    """The set that a transfer's config looks for, once."""
     from mssl_plugins.datasets.dense_layouts import PACKED, default_source, write_scenes
 
     out, part = folder / 'data' / name, folder / 'data' / f'.{name}'
@@ -74,8 +74,8 @@ def config_of(task: Task, folder: Path, run: Path, checkpoint: Optional[Path]):
 
     from mssl_plugins.catalogue import find
 
-    arm = ARMS[task.length]
-    cfg = Config.fromfile(find(arm.config))
+    transfer = TRANSFERS[task.length]
+    cfg = Config.fromfile(find(transfer.config))
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[loader].update(num_workers=0, persistent_workers=False)
         cfg[loader].dataset.data_root = str(folder / cfg[loader].dataset.data_root)
@@ -86,7 +86,7 @@ def config_of(task: Task, folder: Path, run: Path, checkpoint: Optional[Path]):
         hook.checkpoint = None
     else:
         hook.checkpoint = str(checkpoint)
-        hook.source = FAMILIES[arm.family][task.variant].branch
+        hook.source = FAMILIES[transfer.family][task.variant].branch
     for name in ('val_evaluator', 'test_evaluator'):
         cfg[name] = [_kept_metric(metric, run) for metric in _listed(cfg[name])]
     cfg.custom_imports = dict(
@@ -111,11 +111,11 @@ def _kept_metric(metric: dict, run: Path) -> dict:
 
 def do(task: Task, folder: Path, kept: Kept, args: Namespace, clock, env) -> bool:
     """A run to its end; False: the time was over."""
-    arm = ARMS[task.length]
-    make_data(arm.data, folder, args.data)
+    transfer = TRANSFERS[task.length]
+    make_data(transfer.data, folder, args.data)
     checkpoint = None
     if task.variant != RANDOM:
-        checkpoint = pretrain(folder, task.variant, arm.family, task.seed, clock, env)
+        checkpoint = pretrain(folder, task.variant, transfer.family, task.seed, clock, env)
         if checkpoint is None:
             return False
     run = folder / task.name.replace(' ', '')
@@ -124,7 +124,7 @@ def do(task: Task, folder: Path, kept: Kept, args: Namespace, clock, env) -> boo
         return False
     from evidence_tool.dense_metrics import of_run
 
-    values = of_run(run, [arm.figure])
+    values = of_run(run, [transfer.figure])
     kept.add(
         task,
         dict(
@@ -147,11 +147,11 @@ def run(args: Namespace, kept: Kept) -> None:
     clock, env = pieces.Clock(args.minutes), pieces.environment('cpu', 1)
     folder = Path(args.work_dir).absolute()
     while clock.left > 30:
-        task = next(missing(kept, args.arms), None)
+        task = next(missing(kept, args.transfers), None)
         if task is None:
             break
         print(f'{time.strftime("%H:%M:%S")} {task.kind} {task.name} ...', flush=True)
         if not do(task, folder, kept, args, clock, env):
             break
-        value = figure(kept.records[-1], ARMS[task.length].figure)
+        value = figure(kept.records[-1], TRANSFERS[task.length].figure)
         print(f'{time.strftime("%H:%M:%S")} {task.name}: {value:.1f}', flush=True)

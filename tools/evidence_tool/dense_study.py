@@ -15,7 +15,7 @@ class Weights(NamedTuple):
     branch: str = 'student'
 
 
-class Arm(NamedTuple):
+class Transfer(NamedTuple):
     """A detector or segmenter on a data set.
 
     Attributes:
@@ -45,11 +45,11 @@ FAMILIES: Dict[str, Dict[str, Weights]] = dict(
     },
 )
 RANDOM = 'random weights'
-ARMS: Dict[str, Arm] = {
-    'c4-bccd': Arm(
+TRANSFERS: Dict[str, Transfer] = {
+    'c4-bccd': Transfer(
         'Faster R-CNN C4, BCCD', 'faster-rcnn_r18-c4_1xb4-200i_bccd', 'bccd', 'resnet', 'AP', 72
     ),
-    'c4-scenes': Arm(
+    'c4-scenes': Transfer(
         'Faster R-CNN C4, scenes',
         'faster-rcnn_r18-c4_1xb4-200i_scenes-voc',
         'scenes-voc',
@@ -57,7 +57,7 @@ ARMS: Dict[str, Arm] = {
         'AP',
         100,
     ),
-    'vitdet-scenes': Arm(
+    'vitdet-scenes': Transfer(
         'Mask R-CNN ViTDet, scenes',
         'vitdet_vit-mini_1xb4-200i_scenes-coco',
         'scenes-coco',
@@ -65,10 +65,10 @@ ARMS: Dict[str, Arm] = {
         'AP',
         100,
     ),
-    'upernet-camvid': Arm(
+    'upernet-camvid': Transfer(
         'UperNet, CamVid', 'upernet_vit-mini_1xb4-200i_camvid', 'camvid', 'vit', 'mIoU', 60
     ),
-    'upernet-scenes': Arm(
+    'upernet-scenes': Transfer(
         'UperNet, scenes',
         'upernet_vit-mini_1xb4-200i_scenes-seg',
         'scenes-seg',
@@ -81,12 +81,12 @@ SEEDS = 3
 RATES = (0.5, 1.0, 2.0)  # of the config's learning rate: as many tries for every start
 
 
-def starts(arm: Arm) -> List[str]:
+def starts(transfer: Transfer) -> List[str]:
     """Random weights, the base, the method."""
-    return [RANDOM, *FAMILIES[arm.family]]
+    return [RANDOM, *FAMILIES[transfer.family]]
 
 
-def claims(arm: Arm) -> List[Tuple[str, str]]:
-    """(above, below) of an arm: the base above random weights, the method above its base."""
-    base, method = FAMILIES[arm.family]
+def claims(transfer: Transfer) -> List[Tuple[str, str]]:
+    """(above, below) of a transfer: the base above random weights, the method above its base."""
+    base, method = FAMILIES[transfer.family]
     return [(base, RANDOM), (method, base)]

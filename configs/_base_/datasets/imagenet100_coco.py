@@ -1,4 +1,4 @@
-# ImageNet-100 and COCO train2017 joined, 126,689 + 118,287 images; labels are not used.
+# ImageNet-100 and COCO train2017 concatenated, 126,689 + 118,287 images; labels are not used.
 # data/imagenet/imagenet100.txt lists the folders of 100 classes, one a line; the supplement does
 # not say which (our choice: CMC's).
 _base_ = './loaders.py'

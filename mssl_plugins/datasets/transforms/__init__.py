@@ -1,4 +1,4 @@
-"""From an image to the views a method learns from."""
+"""Transforms from an image to the views that a method learns from."""
 
 from mssl_plugins.datasets.transforms.color import ColorJitter, Lighting
 from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews

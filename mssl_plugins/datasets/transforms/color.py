@@ -19,7 +19,7 @@ EIGENVECTORS = np.array(
 
 
 def _rng(results: dict) -> np.random.Generator:
-    """The sample's generator; the next step goes on with it."""
+    """The sample's random generator, which later transforms continue."""
     if results.get('rng') is None:
         results['rng'] = sample_rng(results)
     return results['rng']

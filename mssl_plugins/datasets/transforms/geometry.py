@@ -29,8 +29,8 @@ def boxes_to_view(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size:
         size (int): Side of the view in px.
 
     Returns:
-        np.ndarray | torch.Tensor: (..., n, 4) in px of the view, of the kind
-        and floating type of ``boxes`` (float32 for whole numbers).
+        np.ndarray | torch.Tensor: (..., n, 4) in px of the view, an array or
+        tensor of the type of ``boxes`` (float32 for integers).
     """
     xp, boxes, view_box, flip = _same_kind(boxes, view_box, flip)
     x0, y0, x1, y1 = (view_box[..., i] for i in range(4))
@@ -153,10 +153,10 @@ def random_resized_crop(
 
 
 def resize(img: np.ndarray, size: Tuple[int, int], interpolation: str) -> np.ndarray:
-    """Antialiased resize, Pillow's to within a level or two of 255.
+    """Antialiased resize, within two levels of 255 of Pillow's.
 
-    OpenCV's linear and cubic filters skip pixels when an image shrinks, 1-3
-    levels off Pillow's on photos; PyTorch's kernel for uint8 is Pillow's
+    OpenCV's linear and cubic filters skip pixels when an image shrinks: 1-3
+    levels off Pillow's on photos.  PyTorch's kernel for uint8 is Pillow's
     filter and four times faster than Pillow.
 
     Args:
@@ -189,7 +189,7 @@ def carry(
     flips: np.ndarray,
     sizes: Sequence[int],
 ) -> None:
-    """Record the geometry of V views and take boxes and segments along.
+    """Records the geometry of V views and transforms boxes and segments with them.
 
     Args:
         results (dict): The sample, changed in place: gains ``view_boxes``

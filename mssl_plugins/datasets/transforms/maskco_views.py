@@ -1,4 +1,4 @@
-"""MaskCo's two views, masked box and key boxes.
+"""MaskCo's two views, with the masked box and the key boxes.
 
 Supplement, Algorithm 1, line ``transform``.  The supplement leaves the
 distributions open: the crops, the boxes and all numbers here are our choices,
@@ -18,8 +18,8 @@ from mssl_plugins.registry import TRANSFORMS
 class BoxSampler:
     """Random boxes of whole px: area uniform, aspect log-uniform.
 
-    A sampled box is moved to the nearest one of whole px within every limit,
-    so the limits hold exactly.
+    A sampled box is rounded to the nearest box of whole px that keeps every
+    limit, so the limits hold exactly.
 
     Args:
         size (int): Side S of the view in px.
@@ -28,7 +28,7 @@ class BoxSampler:
         least (int): Least side in px.
 
     Raises:
-        ValueError: For ranges out of order, or where no box is within them.
+        ValueError: If a range is out of order, or no box fits the ranges.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class BoxSampler:
             )
 
     def sides(self, width: int, height: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Allowed widths in ``width`` x ``height`` px, with their heights.
+        """Allowed box widths in a room of ``width`` x ``height`` px.
 
-        Each has its least and largest height; empty where no box fits.
+        With the least and largest height of each; empty if no box fits.
         """
         w = np.arange(self.least, width + 1)
         low = np.maximum.reduce([np.full(len(w), self.least), self.area[0] / w, w / self.aspect[1]])
@@ -65,7 +65,8 @@ class BoxSampler:
 
         Args:
             rng (np.random.Generator): Source of randomness.
-            room (Sequence[int]): x0, y0, x1, y1 in px of the view.
+            room (Sequence[int]): Where boxes may lie: x0, y0, x1, y1 in px of
+                the view.
             num (int): How many.
 
         Returns:
@@ -90,7 +91,7 @@ class BoxSampler:
 class MaskCoViews(Views):
     """Query view, key view, masked box and key boxes of MaskCo.
 
-    Keys as of :class:`~mssl_plugins.datasets.transforms.views.Views`, and
+    Adds the keys of :class:`~mssl_plugins.datasets.transforms.views.Views`, and
 
     - ``masked_box``: (4,) float64, in px of the query view (the first).  Its
       edges are whole px, so that it covers whole pixels and the fill touches
@@ -116,8 +117,8 @@ class MaskCoViews(Views):
             to 2.
         overlap (float): Least area that both views show, as a fraction of
             the query view's. Our choice. Defaults to 0.2.
-        tries (int): Pairs of crops in which no box fits before the query's
-            crop is taken for both. Defaults to 10.
+        tries (int): How many pairs of crops are drawn until a box fits; after
+            that the query's crop is used for both. Defaults to 10.
 
     Raises:
         ValueError: If there are not two views, a number is out of range, or
@@ -171,7 +172,7 @@ class MaskCoViews(Views):
         return crops[[0, 0]]
 
     def room(self, crops: np.ndarray) -> Tuple[int, int, int, int]:
-        """What both crops show, in whole px of the query view before its flip."""
+        """The region that both crops show, in whole px of the query view before its flip."""
         shared = np.concatenate([crops[:, :2].max(0), crops[:, 2:].min(0)]).astype(np.float64)
         x0, y0, x1, y1 = boxes_to_view(shared[None], crops[0], False, self.query_sampler.size)[0]
         # the small rest keeps whole numbers whole

@@ -1,4 +1,4 @@
-"""Views and what is known of them as tensors, cheap to send between processes."""
+"""Packs views and their annotations as tensors that are cheap to send between processes."""
 
 from typing import Sequence
 
@@ -46,14 +46,14 @@ def _by_value(value):
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
-    """Tensors and a data sample, ready for ``default_collate``.
+    """Packs a sample into tensors and a data sample, ready for ``default_collate``.
 
-    Output: ``{'inputs': ..., 'data_samples': ViewSample}``, the inputs a list
-    of V contiguous (3, S, S) uint8 tensors if ``img`` is a list of views, or
-    one such tensor if it is a single array.  The data sample gets
+    Output: ``{'inputs': ..., 'data_samples': ViewSample}``.  The inputs are a
+    list of V contiguous (3, S, S) uint8 tensors if ``img`` is a list of views,
+    or one such tensor if it is a single array.  The data sample gets
     ``view_boxes`` ((V, 4) float32), ``view_flips`` ((V,) bool),
     ``view_segments`` and ``view_bboxes`` (lists of V tensors) and
-    ``gt_label``, as far as they are there, and ``sample_idx``, ``img_path``
+    ``gt_label``, where the sample has them, and ``sample_idx``, ``img_path``
     and ``ori_shape`` as meta information.
 
     Args:

@@ -12,8 +12,9 @@ pixels of Pillow's operations, written as OpenCV calls:
   (2011), here as the one separable kernel that they amount to.
 
 Against Pillow at equal parameters, on photos, the mean difference is below
-one level of 255; tests/datasets/transforms/test_photometric.py holds the numbers.  Each operation
-rounds and clips by itself as there, so they are not merged further.
+one level of 255 (tests/datasets/transforms/test_photometric.py).  Each
+operation rounds and clips by itself, as in Pillow, so they are not merged
+further.
 """
 
 import functools
@@ -158,8 +159,8 @@ def blur_kernel(sigma: float, passes: int = 3) -> np.ndarray:
         passes (int): How many boxes. Defaults to 3, as in Pillow.
 
     Returns:
-        np.ndarray: float32 weights, an odd number of them, of sum 1. Tails
-        that cannot move a value by half a level are cut off.
+        np.ndarray: float32 weights, an odd number of them, with sum 1. Tails
+        that cannot change a value by half a level are cut off.
     """
     var = sigma**2 / passes
     half = int((math.sqrt(12 * var + 1) - 1) / 2)
@@ -181,7 +182,7 @@ def factor_range(
     Args:
         value (float | Sequence[float]): A strength s gives
             (max(0, 1 - s), 1 + s), for the hue (-s, s); a pair is the range.
-        name (str): For the error: brightness, contrast, saturation or hue.
+        name (str): For error messages: brightness, contrast, saturation or hue.
         center (float): The factor that changes nothing. Defaults to 1.
 
     Returns:
@@ -311,7 +312,7 @@ def probability(value: float, what: str) -> float:
 
 
 def _options(what: str, given: Optional[dict], **defaults) -> dict:
-    """Given options over their defaults; None switches off with p = 0."""
+    """Options with defaults filled in; None becomes p = 0."""
     if given is None:
         return dict(defaults, p=0.0)
     defaults['p'] = 1.0

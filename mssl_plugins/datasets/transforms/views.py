@@ -30,7 +30,7 @@ INTERPOLATIONS = ('bilinear', 'bicubic')
 
 
 class ViewGroup:
-    """The settings of a number of like views; see :class:`Views`."""
+    """The settings of a group of views that are drawn alike; see :class:`Views`."""
 
     config_parts = OPTIONS
 
@@ -117,8 +117,8 @@ class Views(BaseTransform):
     (:func:`~mssl_plugins.datasets.transforms.geometry.carry`).
 
     Args:
-        views (Sequence[dict]): Groups of like views, in the order of the
-            output. Keys of a group:
+        views (Sequence[dict]): Groups of views, in the order of the output.
+            The views of a group are drawn alike. Keys of a group:
 
             - size (int): Side S in px. Required.
             - num (int): Number of views. Defaults to 1.
@@ -214,11 +214,11 @@ class Views(BaseTransform):
 class CenterView(BaseTransform):
     """The one deterministic view for k-NN and extraction.
 
-    Resizes the short side and cuts the center, as torchvision's ``Resize``
-    and ``CenterCrop``, by Pillow itself: what timm, torchvision and Hugging Face
-    measure with, to the last bit, at up to four times the cost.  Keys as of
-    :class:`Views`, but ``img`` becomes a single (S, S, 3) array and V is 1; crop
-    boxes are not whole px.
+    Resizes the short side and crops the center, as torchvision's ``Resize`` and
+    ``CenterCrop`` do.  It uses Pillow, so that the result equals that of timm,
+    torchvision and Hugging Face to the last bit, at up to four times the cost.
+    Keys as in :class:`Views`, but ``img`` becomes a single (S, S, 3) array, V is
+    1, and crop boxes are not whole px.
 
     Args:
         size (int): Side S of the view in px.

@@ -70,7 +70,7 @@ def _restore(value):
 
 
 def stepped(runner) -> bool:
-    """Whether the running iteration made a step: no gradient waits for the next one's."""
+    """Whether this iteration made an optimizer step, so that no gradient is accumulated."""
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
     return all(w.should_update() for w in wrappers)
@@ -91,19 +91,20 @@ class AtomicCheckpointHook(CheckpointHook):
       tensor of the model; loading needs at least half of those of the
       backbone (our choice), name and shape.
 
-    - Every checkpoint resumes exactly, one inside an epoch too: the batches
-      that were seen are skipped.
-    - Between the regular checkpoints ``interim.pth`` is kept, which each
-      regular one replaces.
-    - What a resumed checkpoint calls its older ones is deleted only if it lies
-      in the same folder under the names that this hook gives.
-    - A disk that is full ends the run with the path and the last good
-      checkpoint, and no partial file.
+    - Every checkpoint resumes exactly, even inside an epoch: the batches that
+      were trained on are skipped.
+    - Between the regular checkpoints ``interim.pth`` is kept; each regular one
+      replaces it.
+    - Older checkpoints that a resumed checkpoint lists are deleted only if they
+      lie in the same folder under names that this hook gives.
+    - A full disk ends the run with a message that names the path and the last
+      good checkpoint; no partial file is left.
 
     Args:
-        minutes (float, optional): How much training may be lost at most: a
-            checkpoint is written once so much time has passed since the last
-            one. Defaults to 10 (our choice); None: the regular ones alone.
+        minutes (float, optional): How many minutes of training a kill may cost:
+            a checkpoint is written when this much time has passed since the
+            last one. None: only the regular ones. Defaults to 10 (our
+            choice).
         *args, **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
 
     Raises:
@@ -123,7 +124,7 @@ class AtomicCheckpointHook(CheckpointHook):
         safe_loading()
 
     def before_train(self, runner) -> None:
-        """Sets the atomic backend up and sweeps a killed run's leftovers."""
+        """Sets the atomic backend up and removes partial files of a killed run."""
         named = self._take_named(runner)
         super().before_train(runner)
         self._restore_named(runner, named)
@@ -152,7 +153,7 @@ class AtomicCheckpointHook(CheckpointHook):
         }
 
     def _restore_named(self, runner, named: dict) -> None:
-        """Takes on those that this run wrote."""
+        """Takes over the listed files that this run wrote itself."""
         source = runner._load_from or last_checkpoint(runner.work_dir)
         if not (runner._resume and source) or (
             Path(source).resolve().parent != Path(self.out_dir).resolve()
@@ -186,7 +187,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 )
 
     def before_train_epoch(self, runner) -> None:
-        """Skips what was seen of the epoch, if the run goes on inside one."""
+        """Skips the batches that were trained on, if the run resumes inside an epoch."""
         loop = runner.train_loop
         if not isinstance(loop, EpochBasedTrainLoop):
             return  # MMEngine's other loop skips by itself
@@ -210,7 +211,7 @@ class AtomicCheckpointHook(CheckpointHook):
         super().after_train_epoch(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Saves, as the base class does, and where that was too long ago."""
+        """Saves as the base class does, and when the last checkpoint is too old."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         # The main process writes alone, so its clock decides.
         if (
@@ -222,7 +223,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self.save_interim(runner)
 
     def save_interim(self, runner) -> str:
-        """Saves after the running iteration, if that is not done.
+        """Saves after this iteration, unless that has been done.
 
         Returns:
             str: The path of the run's last checkpoint.
@@ -333,9 +334,9 @@ class AtomicCheckpointHook(CheckpointHook):
             self.file_backend.rmtree(path)
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        """Lets MMEngine save the best.
+        """Lets MMEngine save the best checkpoint.
 
-        The previous one is out of its reach until the new one is complete.
+        The previous best is hidden from it until the new one is complete.
         """
         if not self.save_best:
             return

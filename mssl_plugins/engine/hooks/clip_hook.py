@@ -8,12 +8,12 @@ from mssl_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class ClipEachHook(Hook):
-    """Scale each parameter's gradient down to a norm, by itself.
+    """Clips the gradient of each parameter to a norm of its own.
 
     mmengine's ``clip_grad`` and ``torch.nn.utils.clip_grad_norm_`` measure
-    the norm over all parameters together.  Acts right before the optimizer's
-    step, so after accumulation, unscaling and the sum over processes, with
-    any optimizer wrapper.
+    the norm over all parameters together.  This hook acts right before the
+    optimizer's step, hence after accumulation, unscaling and the sum over
+    processes, with any optimizer wrapper.
 
     Args:
         max_norm (float): Largest L2 norm of a parameter's gradient. Defaults

@@ -1,4 +1,4 @@
-"""Parameters that stand still at the beginning of training.
+"""Parameters that are frozen at the beginning of training.
 
 DINO's last layer in the first epoch (arXiv 2104.14294, its code), the
 attention bias for 100 epochs (mask-guided attention bias, supplement A).
@@ -16,22 +16,22 @@ from mssl_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class FreezeHook(Hook):
-    """Keep the optimizer from parameters until a point of training.
+    """Freezes parameters for the first part of training.
 
     Their gradients are dropped right before the optimizer's step, so neither
-    the weights nor the optimizer's state of them move, no weight decay acts,
-    and data-parallel training needs no other setting.
+    the weights nor their optimizer state change, no weight decay acts, and
+    data-parallel training needs no further setting.
 
     Args:
         names (str | Sequence[str]): Beginnings of parameter names, for
             example ``'head.last_layer'``.
-        length (float): How long. Defaults to 1.
+        length (float): How long they are frozen. Defaults to 1.
         by_epoch (bool): Count ``length`` in epochs (True) or iterations
             (False). Defaults to True.
 
     Raises:
         ValueError: If ``length`` is negative; before training, if a name
-            fits no parameter.
+            matches no parameter.
 
     Example:
         >>> dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1)

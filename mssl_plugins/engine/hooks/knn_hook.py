@@ -26,9 +26,9 @@ class KNNHook(Hook):
 
     Logs ``knn/top1_k<k>`` (fractions), ``collapse/std`` (1 = spread, 0 =
     collapsed) and ``collapse/erank`` (effective rank) to the log, every
-    visualizer backend (``vis_data/scalars.json``, tensorboard) and, as
-    ``knn``, a dict of the last result with ``iter``, to the message hub's
-    runtime information, hence into checkpoints.  Training goes on as if the
+    visualizer backend (``vis_data/scalars.json``, tensorboard).  The last result
+    with its ``iter`` is kept as ``knn`` in the message hub's runtime
+    information, and so in checkpoints.  Training goes on as if the
     hook were not there.
 
     Args:
@@ -36,16 +36,16 @@ class KNNHook(Hook):
             Give the dataset the test pipeline; ``batch_size``,
             ``num_workers``, ``collate_fn`` and ``pin_memory`` of a loader are
             used, its sampler is not: each sample is taken once.
-        test (dict): Likewise, of the queries.
+        test (dict): The same for the queries.
         interval (int): Epochs, or iterations, between measurements; the last
             one of the run is always measured. Defaults to 1.
         k (int | Sequence[int]): Number(s) of neighbors. Defaults to 200.
-        temperature (float): Of the weights exp(similarity / T). Defaults to
+        temperature (float): T of the weights exp(similarity / T). Defaults to
             0.1.
         by_epoch (bool): Whether ``interval`` and ``begin`` count epochs.
             Defaults to True.
-        begin (int): Measure after this many epochs or iterations at the
-            earliest; 0 also measures before training. Defaults to 1.
+        begin (int): The first measurement is after this many epochs or
+            iterations; 0 also measures before training. Defaults to 1.
         branch (str, optional): 'student' or 'teacher'. Defaults to None, see
             :func:`mssl_plugins.checkpoints.reader.default_branch`.
         pool (str): See

@@ -15,7 +15,7 @@ SHARED = 'roi_head.shared_head'
 
 
 class BackboneAndSharedHead(nn.Module):
-    """A ResNet whose last stage lies in the head of a C4 detector."""
+    """A ResNet whose last stage is in the head of a C4 detector."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class LoadBackboneHook(Hook):
         self.source = source
 
     def before_train(self, runner) -> None:
-        """Loads, unless the run goes on from a checkpoint of its own."""
+        """Loads the backbone, unless the run is resumed."""
         if runner.iter > 0:
             return
         if not self.checkpoint:

@@ -13,10 +13,10 @@ from mssl_plugins.work_dir import last_checkpoint
 class LossGuard(Hook):
     """Raises when a loss is NaN or infinite, before it reaches the weights.
 
-    The losses are looked at as they leave the model, the verdict is read just
-    before the optimizer's step (the device has the backward pass to work on
-    meanwhile).  With several processes all stop, whichever saw it: the
-    gradients of one are everybody's.  Non-finite parameters are never saved.
+    The losses are checked on the device as they leave the model; the result is
+    read just before the optimizer's step, so that the device is not waited for.
+    With several processes all stop, whichever saw it, because they share their
+    gradients.  Non-finite parameters are never saved.
 
     Raises:
         FloatingPointError: Names the loss, the iteration, the epoch and the
@@ -29,7 +29,7 @@ class LossGuard(Hook):
         self._bad = {}
 
     def before_train(self, runner) -> None:
-        """Attaches the two look-outs."""
+        """Attaches both checks."""
         model = runner.model
         model = unwrap(model)
         wrapper = runner.optim_wrapper
@@ -63,7 +63,7 @@ class LossGuard(Hook):
             )
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Looks where no step was made (accumulation, a skipped fp16 step)."""
+        """Checks iterations that made no step (accumulation, a skipped fp16 step)."""
         self._verdict(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -77,7 +77,7 @@ class LossGuard(Hook):
                 )
 
     def after_train(self, runner) -> None:
-        """Detaches the look-outs."""
+        """Detaches the checks."""
         for handle in self._handles:
             handle.remove()
 

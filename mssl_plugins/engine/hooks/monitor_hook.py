@@ -32,7 +32,7 @@ from mssl_plugins.registry import HOOKS
 
 
 class DrawnViews(Dataset):
-    """V views of each image, the same ones at every measurement.
+    """V random views of each image, the same at every measurement.
 
     Args:
         dataset (Dataset): Whose pipeline draws a view.
@@ -56,20 +56,20 @@ class MonitorHook(Hook):
     """Measures a backbone on held-out images every n epochs, without labels.
 
     Logs ``monitor/std``, ``rankme``, ``alignment``, ``uniformity`` and
-    ``lidar`` to the log, every visualizer backend and, as ``monitor``, a dict
-    of the last result to the message hub, hence into checkpoints;
-    ``monitor.json`` in the work dir keeps every measurement, the initial
-    weights' as ``baseline``.  Training goes on as if the hook were not there.
+    ``lidar`` to the log and every visualizer backend.  The last result is kept
+    as ``monitor`` in the message hub, and so in checkpoints; ``monitor.json``
+    in the work dir keeps every measurement, that of the initial weights as
+    ``baseline``.  Training goes on as if the hook were not there.
 
-    Figures of :mod:`mssl_plugins.engine.figures` go into the run's
-    ``vis_data/figures``, to visualizer backends that take images, and with
-    their paths from the work dir on into ``monitor.json``.
+    The figures of :mod:`mssl_plugins.engine.figures` go into the run's
+    ``vis_data/figures`` and to visualizer backends that take images;
+    ``monitor.json`` lists their paths relative to the work dir.
 
     Args:
         images (dict): Config of a data loader, or dataset, of the held-out
             images under the test transform.
-        views (dict): Of the same images, whose pipeline draws one random
-            view.
+        views (dict): The same for these images under a pipeline that draws one
+            random view.
         num_views (int): Views of an image for alignment and LiDAR. Defaults
             to 4 (ours; LiDAR's paper takes 50).
         interval (int): Epochs between measurements; the initial weights and
@@ -155,7 +155,7 @@ class MonitorHook(Hook):
             self._measure(runner, done)
 
     def measure(self, model) -> Tuple[Dict[str, float], Tensor]:
-        """The measures of a model, unitless, under their names; (N, D) features."""
+        """The measures of a model by name, unitless, and the (N, D) features."""
         given = dict(pool=self.pool, branch=self.branch)
         features, _ = extract_features(model, self.images, **given)
         self.count, self.width = features.shape
@@ -212,7 +212,7 @@ class MonitorHook(Hook):
             )
 
     def _draw(self, runner, epoch: int, features: Tensor) -> Dict[str, str]:
-        """Draws and shows the figures; their paths from the work dir on, by name."""
+        """Draws and logs the figures; returns their paths relative to the work dir, by name."""
         figures, absent = draw(
             unwrap(runner.model),
             self.branch,

@@ -1,4 +1,4 @@
-"""Measures the baselines of k-NN, notes what trained, and writes the page of a run.
+"""Measures the baselines of k-NN, notes what trained, and writes the report of a run.
 
 Ours; no paper prescribes it.
 """
@@ -31,13 +31,14 @@ DISTRIBUTIONS = ('onedl-mmengine', 'mmengine', 'onedl-mmpretrain', 'mmpretrain',
 class ReportHook(Hook):
     """Leaves ``report.json`` and ``report.html`` in the work dir.
 
-    Where the run measures k-NN, the same k-NN of raw pixels and of the initial
-    weights is measured before the first step, unless the bank is large. What
-    fails here is a line of warning: no run ends by its report.
+    If the run measures k-NN, the same is measured on raw pixels and on the
+    initial weights before the first step, unless the data set is large. An
+    error in here is a warning: a run never fails because of its report.
 
     Args:
-        most (int): Images of the bank and queries, together, up to which the
-            baselines are measured. Defaults to 70,000 (ours): CIFAR's.
+        most (int): Largest number of images, bank and queries together, for
+            which the baselines are measured. Defaults to 70,000 (ours),
+            enough for CIFAR.
     """
 
     priority = 'LOWEST'  # after the hooks that measure

@@ -1,7 +1,7 @@
-"""The one schedule mechanism: momentum, temperatures, weight decay, freezing.
+"""One schedule for all scheduled values: momentum, temperatures, weight decay, mask ratios.
 
-A value is a function of progress, so a resumed run continues to the step with
-no state.  Learning rates stay with mmengine's parameter schedulers.
+A value is a function of progress, so a resumed run continues exactly without
+saved state.  Learning rates stay with mmengine's parameter schedulers.
 """
 
 import math
@@ -24,9 +24,10 @@ CURVES: Dict[str, Callable[[float], float]] = dict(
 class Schedule:
     """A value that moves from ``start`` to ``end`` over part of training.
 
-    Progress t rises from 0 at ``begin`` to 1 at ``begin + length`` and is held
-    outside: t = i / n at the i-th of n iterations, so that the last iteration
-    has not quite reached ``end`` (DINO's and BYOL's convention).
+    Progress t rises from 0 at ``begin`` to 1 at ``begin + length`` and stays
+    constant before and after. At the i-th of n iterations, counted from 0,
+    t = i / n, so the last iteration does not quite reach ``end`` (DINO's and
+    BYOL's convention).
 
     Args:
         target (str): Dotted path of an attribute on the model, for example
@@ -116,7 +117,7 @@ class ScheduleHook(Hook):
         self.schedules = [Schedule(**schedule) for schedule in schedules]
 
     def before_train(self, runner) -> None:
-        """Resolve every target once, so that a typing error stops the start."""
+        """Resolves every target once, so that a misspelled name stops the run at its start."""
         loop = runner.train_loop
         self.max_iters = loop.max_iters
         self.iters_per_epoch = len(loop.dataloader)

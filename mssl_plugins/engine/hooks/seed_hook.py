@@ -1,8 +1,8 @@
 """Randomness of the main process as a function of the iteration.
 
-A resumed run must draw what the undisturbed run drew.  Saving the state of
-every generator would do it only for the generators one thinks of; seeding
-them from (seed, rank, iteration) leaves nothing to save.
+A resumed run must draw the same random numbers as one that was never stopped.
+Saving generator states would work only for the generators one thinks of;
+seeding them from (seed, rank, iteration) leaves nothing to save.
 """
 
 import random
@@ -26,9 +26,10 @@ def _seed(*words: int) -> None:
 
 
 class _SeedSample:
-    """Makes what transforms draw from the global generators a function of the sample.
+    """Seeds the global generators for each sample, for transforms that draw from them.
 
-    Goes first in a pipeline; a sample whose sampler says no epoch is left.
+    It goes first in a pipeline; samples whose sampler passes no epoch are left
+    alone.
     """
 
     def __call__(self, results: dict) -> dict:
@@ -39,7 +40,7 @@ class _SeedSample:
 
     @classmethod
     def put_in(cls, dataset) -> None:
-        """Into the pipelines of a data set and of those inside it, where one needs it."""
+        """Puts it into the pipelines of a dataset, and of datasets inside it, that need it."""
         for inner in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
             if inner is not None and inner is not dataset:
                 cls.put_in(inner)
@@ -60,16 +61,16 @@ class _SeedSample:
 class SeedHook(Hook):
     """Seeds torch, numpy and random before every training iteration.
 
-    It acts before every other hook, and at the start of an epoch too, so that
-    the seeds a data loader hands to its workers do not depend on the past.
-    What a worker draws for a sample depends on that and the epoch alone where
-    :class:`mssl_plugins.datasets.sampler.EpochSampler` draws the samples, so
-    that a run may go on inside an epoch.
+    It acts before every other hook, and also at the start of an epoch, so that
+    the seeds a data loader gives its workers do not depend on earlier
+    iterations. With :class:`mssl_plugins.datasets.sampler.EpochSampler`, what a
+    worker draws for a sample depends only on the sample and the epoch, so that
+    a run can resume inside an epoch.
 
     Args:
-        seed (int, optional): The seed of the run. Defaults to None, which
-            takes the runner's (``randomness.seed``; drawn, logged and kept in
-            the checkpoint where the config gives none).
+        seed (int, optional): The seed of the run. Defaults to None: the
+            runner's ``randomness.seed``, or, if the config has none, one that
+            is drawn, logged and kept in the checkpoint.
     """
 
     priority = 'VERY_HIGH'
@@ -84,7 +85,7 @@ class SeedHook(Hook):
         _seed(seed, get_rank(), runner.iter, *words)
 
     def before_train(self, runner) -> None:
-        """Seeds other libraries' transforms by the sample, as ours are."""
+        """Makes other libraries' transforms depend on the sample, as ours do."""
         _SeedSample.put_in(runner.train_dataloader.dataset)
 
     def before_train_epoch(self, runner) -> None:

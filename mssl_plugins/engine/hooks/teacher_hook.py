@@ -1,4 +1,4 @@
-"""Moves momentum teachers after the optimizer's step."""
+"""EMA updates of momentum teachers after the optimizer's step."""
 
 from mmengine.hooks import Hook
 
@@ -18,14 +18,14 @@ class TeacherHook(Hook):
     priority = 'ABOVE_NORMAL'  # before checkpoints and evaluations see the model
 
     def before_train(self, runner) -> None:
-        """Find the teachers and let fresh ones start from their student."""
+        """Finds the teachers; new ones start as copies of their student."""
         model = unwrap(runner.model)
         self.teachers = [m for m in model.modules() if isinstance(m, MomentumTeacher)]
         for teacher in self.teachers:
             teacher.sync()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Makes one EMA update a step of the optimizer."""
+        """Makes one EMA update for each step of the optimizer."""
         if self.teachers and runner.optim_wrapper.should_update():  # a step was made
             for teacher in self.teachers:
                 teacher.update()

@@ -600,7 +600,7 @@ def test_boxes_are_drawn_where_they_are():
 
 
 def test_mph_picture_and_its_maps():
-    from mssl_plugins.visualization.mph import components, picture, similarity_map
+    from mssl_plugins.visualization.mph import components, figure, similarity_map
 
     rng = np.random.default_rng(0)
     target = rng.normal(size=(6, 4, 5))
@@ -621,7 +621,7 @@ def test_mph_picture_and_its_maps():
     # a fresh teacher is its student, MPH and all
     torch.testing.assert_close(key, model.neck(model.backbone(x[0]))[0].detach())
     images = np.zeros((2, 32, 32, 3), np.uint8)
-    sheet = picture(images, images, predicted.detach().numpy(), key.numpy(), tile=32)
+    sheet = figure(images, images, predicted.detach().numpy(), key.numpy(), tile=32)
     assert sheet.shape == (22 + 2 * 38 + 6, 5 * 38 + 6, 3)
 
 
