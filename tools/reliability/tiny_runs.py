@@ -1,5 +1,7 @@
 """Training runs of seconds: shipped configs on embedded images, forked with all imports done."""
 
+import atexit
+import gc
 import json
 import os
 import signal
@@ -21,6 +23,8 @@ CONFIGS = (
     'mixmask_simclr_resnet18_1xb64-coslr-8e_scenes',
     'dino_vit-mini_1xb64-coslr-6e_scenes',
     'mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes',
+    'mask-guided_mae_vit-mini_1xb64-coslr-12e_cifar10',
+    'ibot_vit-mini_1xb64-coslr-6e_cifar10',
     'moco_resnet18_1xb64-coslr-8e_cifar10',
     'mixmask_moco_resnet18_1xb64-coslr-8e_cifar10',
     'byol_resnet18_1xb64-coslr-8e_cifar10',
@@ -33,7 +37,9 @@ _base_ = [{base!r}]
 _set = dict(indices={images})
 if {foreign}:
     _set = dict(_set, _delete_=True, type='mssl_plugins.Scenes', split='train',
-                pipeline=_base_.train_dataloader.dataset.pipeline)
+                segments={segments},
+                pipeline=[part for part in _base_.train_dataloader.dataset.pipeline
+                          if 'LoadSegments' not in part['type']])
 _loop = dict(type='IterBasedTrainLoop', max_iters={epochs} * {steps}, val_interval=10**9)
 train_cfg = dict(_loop, _delete_=True) if {by_iter} else dict(max_epochs={epochs})
 if 'epochs' in _base_:
@@ -83,6 +89,7 @@ def write_config(
         TEXT.format(
             base=str(find(name)),
             foreign='scenes' not in name,
+            segments='guided' in name,
             images=steps * (batch if 'scenes' in name else max(batch, 16)) * processes,
             steps=steps,
             epochs=epochs,
@@ -98,9 +105,10 @@ def write_config(
 
 
 def preload() -> None:
-    """Imports what takes seconds and asks the machine once what it is."""
+    """Imports what takes seconds, and does once what every run would do again."""
     import mmengine.runner.runner as theirs
     import torch
+    from yapf.yapflib import yapf_api
 
     torch.set_num_threads(1)  # the pool of threads does not survive a fork
     import cv2
@@ -113,6 +121,8 @@ def preload() -> None:
         __import__(f'mssl_plugins.{module}')
     about = theirs.collect_env()  # which starts compilers to ask for their versions
     theirs.collect_env = lambda: about
+    yapf_api.FormatCode = lambda text, **_: (text, True)  # laying a config out takes half of a run
+    gc.freeze()  # a run looks through its own objects, not through those it shares
 
 
 class Run:
@@ -132,6 +142,7 @@ class Run:
             free.bind(('127.0.0.1', 0))
             port = free.getsockname()[1]
         self.pids = []
+        atexit.register(self.end)
         self.codes: Dict[int, int] = {}
         for rank in range(processes):
             pid = os.fork()
@@ -203,6 +214,11 @@ class Run:
                 except ProcessLookupError:  # not yet a group of its own
                     os.kill(pid, signum)
         self.wait(60)
+
+    def end(self) -> None:
+        """Kills what still runs, with its starter."""
+        if self.poll() is None:
+            self.kill()
 
 
 def losses(work_dir: Path) -> Dict[int, set]:
