@@ -4,6 +4,7 @@ Nearest neighbors, principal components of patch features, attention of the
 class token, and the method's own figure: mixed images, reconstructions, boxes.
 """
 
+import os
 from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import cv2
@@ -38,6 +39,7 @@ class Looked(NamedTuple):
         images (Tensor): (B, 3, H, W) uint8.
         inputs (Tensor): The same, as the backbone gets them.
         samples (list, optional): Data samples, of methods that take segments.
+        names (List[str]): Of the images' files; none of images without.
     """
 
     model: nn.Module
@@ -45,6 +47,7 @@ class Looked(NamedTuple):
     images: Tensor
     inputs: Tensor
     samples: list
+    names: List[str]
 
     @property
     def shown(self) -> np.ndarray:
@@ -63,10 +66,19 @@ def _first(inputs) -> Tensor:
 
 def look(model: nn.Module, branch: str, loader: DataLoader) -> Looked:
     """Loads the images that figures show: evenly spread over the set, always the same."""
-    batch = next(iter(make_loader(loader, spread(len(loader.dataset)))))
+    queries = spread(len(loader.dataset))
+    batch = next(iter(make_loader(loader, queries)))
     images = torch.as_tensor(_first(batch['inputs']))
     ready = model.data_preprocessor(batch, False)
-    return Looked(model, branch, images, _first(ready['inputs']), ready.get('data_samples'))
+    names = file_names(loader.dataset, queries)
+    return Looked(model, branch, images, _first(ready['inputs']), ready.get('data_samples'), names)
+
+
+def file_names(dataset: Dataset, numbers: List[int]) -> List[str]:
+    """Names of some images' files; [] where a set does not tell or has no files."""
+    info = getattr(dataset, 'get_data_info', lambda number: {})
+    names = [os.path.basename(info(number).get('img_path') or '') for number in numbers]
+    return names if any(names) else []
 
 
 def spread(total: int) -> List[int]:
@@ -89,7 +101,7 @@ def gallery(dataset: Dataset, features: Tensor) -> np.ndarray:
         rows.append(list(as_arrays(torch.stack(row))))
     means = cosines.mean(0).tolist()
     titles = ['image', *(f'{i + 1}: mean cosine {mean:.2f}' for i, mean in enumerate(means))]
-    return sheet(rows, titles, TILE)
+    return sheet(rows, titles, TILE, names=file_names(dataset, queries))
 
 
 def components(looked: Looked) -> np.ndarray:
@@ -104,7 +116,8 @@ def components(looked: Looked) -> np.ndarray:
             for colors in (whole, part)
         ]
         rows.append([image, *painted])
-    return sheet(rows, ['image', 'PCA of patches', 'of the foreground'], TILE)
+    titles = ['image', 'PCA of patches', 'of the foreground']
+    return sheet(rows, titles, TILE, names=looked.names)
 
 
 def attention(looked: Looked) -> np.ndarray:
@@ -120,7 +133,7 @@ def attention(looked: Looked) -> np.ndarray:
     grid = [side // backbone.patch_size for side in looked.inputs.shape[2:]]
     maps = maps.unflatten(1, grid).float().cpu().numpy()
     rows = [[image, overlay(image, part)] for image, part in zip(looked.shown, maps)]
-    return sheet(rows, ['image', 'attention'], TILE)
+    return sheet(rows, ['image', 'attention'], TILE, names=looked.names)
 
 
 def mixed(looked: Looked) -> np.ndarray:
@@ -139,7 +152,7 @@ def mixed(looked: Looked) -> np.ndarray:
         for part, images in zip(drawn, joined):
             rows[-1] += [looked.shown[int(part.partner[i])], images[i]]
     titles = [title for part in drawn for title in ('partner', f'{part.name}, {part.lam:.2f}')]
-    return sheet(rows, ['image', *titles], TILE)
+    return sheet(rows, ['image', *titles], TILE, names=looked.names)
 
 
 def reconstructed(looked: Looked) -> np.ndarray:
@@ -150,7 +163,8 @@ def reconstructed(looked: Looked) -> np.ndarray:
     """
     if not hasattr(looked.model, 'reconstruct'):
         raise ValueError('the method predicts no pixels')
-    return reconstruction.of_model(looked.model, looked.shown, looked.inputs, looked.samples, TILE)
+    seen = (looked.shown, looked.inputs, looked.samples)
+    return reconstruction.of_model(looked.model, *seen, TILE, looked.names)
 
 
 def boxes(dataset: Dataset) -> np.ndarray:
@@ -160,14 +174,16 @@ def boxes(dataset: Dataset) -> np.ndarray:
         ValueError: For a method without boxes.
     """
     rows = []
-    for i in spread(len(dataset))[:3]:
+    queries = spread(len(dataset))[:3]
+    names = file_names(dataset, queries) or [''] * len(queries)
+    for i, name in zip(queries, names):
         sample = dataset[SampleIndex(i, seed=0, epoch=0)]
         known = sample['data_samples']
         if getattr(known, 'masked_box', None) is None:
             raise ValueError('the method has no boxes')
         views = as_arrays(torch.stack(list(sample['inputs'])))
         rows.append(
-            draw_boxes(list(views), np.asarray(known.masked_box), known.key_boxes, 2 * TILE)
+            draw_boxes(list(views), np.asarray(known.masked_box), known.key_boxes, 2 * TILE, name)
         )
     return np.concatenate(rows)
 

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from mssl_plugins.errors import unknown
-from mssl_plugins.visualization.canvas import enlarge, find_images, save_image, sheet
+from mssl_plugins.visualization.canvas import (
+    distinct_names,
+    enlarge,
+    find_images,
+    row_names,
+    save_image,
+    sheet,
+)
 from mssl_plugins.visualization.network import add_look_arguments, cut, fit
 from mssl_plugins.visualization.video import TOGETHER, VIDEOS, read_video, video_facts, write_video
 
@@ -253,7 +260,7 @@ def networks_of(args: argparse.Namespace) -> List[Network]:
         files.append((args.beside[0] if len(args.beside) == 2 else args.config, args.beside[-1]))
     if args.names and len(args.names) != len(files):
         raise ValueError(f'--names: {len(args.names)} for {len(files)} checkpoint(s)')
-    names = args.names or [None] * len(files)
+    names = args.names or distinct_names([checkpoint for _, checkpoint in files])
     return [load(*pair, args.branch, name, args.size) for pair, name in zip(files, names)]
 
 
@@ -285,4 +292,7 @@ def run(args: argparse.Namespace) -> None:
             row += [] if row else [shown]
             row += tiles(network, shown, attention_maps(network, [fit(*view)])[0], args.mass, heads)
         rows.append(row)
-    save_image(args.out, sheet(rows, titles(networks, args.mass, heads), tile))
+    shown = sheet(
+        rows, titles(networks, args.mass, heads), tile, names=row_names(args.input, files)
+    )
+    save_image(args.out, shown)

@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def draw_boxes(
-    views: Sequence[np.ndarray], masked_box: np.ndarray, key_boxes: np.ndarray, tile: int = 320
+    views: Sequence[np.ndarray],
+    masked_box: np.ndarray,
+    key_boxes: np.ndarray,
+    tile: int = 320,
+    name: str = '',
 ) -> np.ndarray:
     """Query view, query view masked, and key view with its boxes.
 
@@ -31,6 +35,7 @@ def draw_boxes(
         key_boxes (np.ndarray): (K, 4), px of the key view; the first is the
             masked region, drawn in red as in the query view.
         tile (int): Longer side of each view in px. Defaults to 320.
+        name (str): Of the image's file. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 (H, W, 3) RGB figure.
@@ -54,9 +59,8 @@ def draw_boxes(
         masked,
         canvas.draw_boxes(key, there[:1], MASKED),
     ]
-    return canvas.sheet(
-        [row], ['query view, masked box', 'query view as seen', 'key view, box 0 and others'], tile
-    )
+    titles = ['query view, masked box', 'query view as seen', 'key view, box 0 and others']
+    return canvas.sheet([row], titles, tile, names=[name] if name else ())
 
 
 def run(args: argparse.Namespace) -> None:
@@ -80,15 +84,16 @@ def run(args: argparse.Namespace) -> None:
             f'{args.config}: its pipeline has no {MaskCoViews.__name__}; configs/maskco do'
         )
     if args.images:
-        images = [read_rgb(str(f)) for f in canvas.find_images(args.images, args.rows)]
+        files = canvas.find_images(args.images, args.rows)
+        images, names = [read_rgb(str(f)) for f in files], canvas.row_names(args.images, files)
     else:
         from mssl_plugins.datasets.scenes import Scenes
 
         size = steps[0].groups[0].size
         scenes = Scenes(split='train', length=args.rows, size=size, seed=args.seed)
-        images = [scenes[i]['img'] for i in range(len(scenes))]
+        images, names = [scenes[i]['img'] for i in range(len(scenes))], [''] * len(scenes)
     rows = []
-    for i, image in enumerate(images):
+    for i, (image, name) in enumerate(zip(images, names)):
         out = steps[0](dict(img=image, sample_idx=SampleIndex(i, seed=args.seed, epoch=0)))
-        rows.append(draw_boxes(out['img'], out['masked_box'], out['key_boxes']))
+        rows.append(draw_boxes(out['img'], out['masked_box'], out['key_boxes'], name=name))
     canvas.save_image(args.out, np.concatenate(rows))

@@ -7,6 +7,7 @@ from typing import Dict, List, Tuple
 
 from mssl_plugins.files import read_scalars as read_rows
 from mssl_plugins.files import write_atomically
+from mssl_plugins.visualization.canvas import distinct_names
 
 HELP = 'loss and k-NN curves of several runs side by side (MixMask Fig. 1)'
 
@@ -96,8 +97,7 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plots what the runs logged."""
-    runs = {}
-    for entry in args.runs:
-        name, _, folder = entry.rpartition('=')
-        runs[name or Path(folder).name] = folder
+    given = [entry.rpartition('=')[::2] for entry in args.runs]
+    names = distinct_names([folder for _, folder in given])
+    runs = {name or own: folder for (name, folder), own in zip(given, names)}
     draw(runs, args.keys, args.out)

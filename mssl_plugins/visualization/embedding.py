@@ -147,12 +147,7 @@ def run(args: argparse.Namespace) -> None:
             '--number, --tile and --perplexity must be 1 or more, --canvas at least 4 tiles and '
             f'100 px, got {args.number}, {args.tile}, {args.perplexity} and {args.canvas}'
         )
-    files = find_images(args.images)
-    files = (
-        [files[i * len(files) // args.number] for i in range(min(args.number, len(files)))]
-        if len(files) > args.number
-        else files
-    )
+    files = find_images(args.images, args.number, spread=True)
     names = class_names(Path(args.images), files)
     thumbnails = [enlarge(read_rgb(str(file)), args.tile) for file in files]
     maps = []

@@ -1,12 +1,12 @@
 """Images and models that figures start from."""
 
 from pathlib import Path
-from typing import List, Optional, Union
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 
 from mssl_plugins.datasets.transforms.views import CenterView
-from mssl_plugins.visualization.canvas import find_images
+from mssl_plugins.visualization.canvas import find_images, row_names
 
 
 def read_square(path: Union[str, Path], size: int) -> np.ndarray:
@@ -14,7 +14,7 @@ def read_square(path: Union[str, Path], size: int) -> np.ndarray:
     return CenterView(size)(dict(img_path=str(path)))['img']
 
 
-def squares(path: Optional[str], count: int, size: int, seed: int) -> np.ndarray:
+def squares(path: Optional[str], count: int, size: int, seed: int) -> Tuple[np.ndarray, List[str]]:
     """Images of a figure's command line.
 
     Args:
@@ -24,7 +24,8 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> np.ndarray
         seed (int): Of the scenes.
 
     Returns:
-        np.ndarray: (N, size, size, 3) uint8 RGB.
+        tuple[np.ndarray, list[str]]: (N, size, size, 3) uint8 RGB, and the
+        files' names; no names of scenes.
 
     Raises:
         FileNotFoundError: If there is no image.
@@ -33,11 +34,12 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> np.ndarray
     if count < 1:
         raise ValueError(f'at least 1 image must be shown, got {count}')
     if path:
-        return np.stack([read_square(file, size) for file in find_images(path, count)])
+        files = find_images(path, count)
+        return np.stack([read_square(file, size) for file in files]), row_names(path, files)
     from mssl_plugins.datasets.scenes import Scenes
 
     scenes = Scenes(split='test', length=count, size=size, seed=seed)
-    return np.stack([scenes[i]['img'] for i in range(len(scenes))])
+    return np.stack([scenes[i]['img'] for i in range(len(scenes))]), []
 
 
 def whole_model(config: str, checkpoint: str, needs: List[str], what: str):

@@ -37,6 +37,7 @@ def figure(
     names: Sequence[str],
     attention: Optional[np.ndarray] = None,
     tile: int = 160,
+    files: Sequence[str] = (),
 ) -> np.ndarray:
     """One row an image: itself, its attention, and what each mask leaves.
 
@@ -47,6 +48,7 @@ def figure(
         attention (np.ndarray, optional): (N, rows, columns). Defaults to
             None, not shown.
         tile (int): Longer side of a tile in px. Defaults to 160.
+        files (Sequence[str]): Names of the images. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 RGB figure.
@@ -57,7 +59,7 @@ def figure(
         seen = [np.where(mask[i][..., None], np.uint8(128), image) for mask in masks]
         rows.append([image, *shown, *seen])
     middle = [] if attention is None else ["teacher's attention"]
-    return sheet(rows, ['image', *middle, *names], tile)
+    return sheet(rows, ['image', *middle, *names], tile, names=files)
 
 
 @torch.no_grad()
@@ -100,14 +102,14 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.strategies and not isinstance(model, MST):
         raise ValueError(f'--strategies is for MST, {args.config} is {type(model).__name__}')
-    images = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
+    images, files = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
     torch.manual_seed(args.seed)
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
     samples = shown_segments(model, images)
     if not isinstance(model, MST):
         mask = model.reconstruct([x], samples)[1][:, 0].numpy()
-        save_image(args.out, figure(images, [mask], [f'{mask.mean():.0%} hidden']))
+        save_image(args.out, figure(images, [mask], [f'{mask.mean():.0%} hidden'], files=files))
         return
     attention = teacher_attention(model, x, samples)
     names: List[str] = list(args.strategies or [model.strategy])
@@ -117,4 +119,4 @@ def run(args: argparse.Namespace) -> None:
     ]
     masks = [model.pixels(mask, x)[:, 0].cpu().numpy() for mask in masks]
     grid = attention.unflatten(1, model.grid(x)).cpu().numpy()
-    save_image(args.out, figure(images, masks, names, grid))
+    save_image(args.out, figure(images, masks, names, grid, files=files))

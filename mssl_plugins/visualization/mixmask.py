@@ -1,12 +1,13 @@
 """Mask patterns and the images they mix (MixMask's supplement, Fig. 2)."""
 
 import argparse
+from typing import Sequence
 
 import numpy as np
 import torch
 
 from mssl_plugins.models.masking import GRIDS, check_grid, grid_mask
-from mssl_plugins.visualization.canvas import find_images, save_image, sheet
+from mssl_plugins.visualization.canvas import find_images, row_names, save_image, sheet
 from mssl_plugins.visualization.images import read_square
 
 HELP = 'block and discrete patterns, and the images of a batch mixed with them (MixMask Fig. 2)'
@@ -25,13 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0)
 
 
-def figure(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
+def figure(images: np.ndarray, grid: int, ratio: float, files: Sequence[str] = ()) -> np.ndarray:
     """One row a pair of neighbors: both, then mask and two mixes a pattern.
 
     Args:
         images (np.ndarray): (2 n, H, W, 3) uint8 RGB.
         grid (int): Cells a side.
         ratio (float): Fraction of cells.
+        files (Sequence[str]): Names of the images. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 RGB figure.
@@ -59,6 +61,7 @@ def figure(images: np.ndarray, grid: int, ratio: float) -> np.ndarray:
             'M a + (1-M) b',
             'M b + (1-M) a',
         ],
+        names=[f'a: {a}   b: {b}' for a, b in zip(files[::2], files[1::2])],
     )
 
 
@@ -68,14 +71,15 @@ def run(args: argparse.Namespace) -> None:
         check_grid(pattern, args.grid, args.ratio)
     torch.manual_seed(args.seed)
     if args.images:
-        files = find_images(args.images)
+        files = find_images(args.images, 2 * args.pairs)
         if len(files) < 2:
             raise ValueError(f'{args.images}: mixing takes at least 2 images, found {len(files)}')
         files = (files * (2 * args.pairs))[: 2 * args.pairs]
         images = np.stack([read_square(f, args.size) for f in files])
+        names = row_names(args.images, files)
     else:
         from mssl_plugins.datasets.scenes import Scenes
 
         scenes = Scenes(split='train', length=2 * args.pairs, size=args.size, seed=args.seed)
-        images = np.stack([scenes[i]['img'] for i in range(len(scenes))])
-    save_image(args.out, figure(images, args.grid, args.ratio))
+        images, names = np.stack([scenes[i]['img'] for i in range(len(scenes))]), []
+    save_image(args.out, figure(images, args.grid, args.ratio, names))

@@ -6,19 +6,14 @@ of both.
 """
 
 import argparse
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import cv2
 import numpy as np
 import torch
 
-from mssl_plugins.visualization.canvas import (
-    denormalize,
-    find_images,
-    save_image,
-    sheet,
-)
-from mssl_plugins.visualization.images import read_square, whole_model
+from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
+from mssl_plugins.visualization.images import squares, whole_model
 
 HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
 
@@ -75,6 +70,7 @@ def figure(
     predicted: np.ndarray,
     target: np.ndarray,
     tile: int = 160,
+    files: Sequence[str] = (),
 ) -> np.ndarray:
     """One row an image: itself, masked, similarity, components of both.
 
@@ -84,6 +80,7 @@ def figure(
         predicted (np.ndarray): (N, C, h, w), MPH's output on ``masked``.
         target (np.ndarray): (N, C, h, w), features of ``images``.
         tile (int): Longer side of a tile in px. Defaults to 160.
+        files (Sequence[str]): Names of the images. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 (H, W, 3) RGB figure.
@@ -94,7 +91,7 @@ def figure(
         cosine = cv2.cvtColor(cv2.applyColorMap(cosine, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
         rows.append([image, hidden, cosine, *components(ours, theirs)])
     titles = ['image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image']
-    return sheet(rows, titles, tile)
+    return sheet(rows, titles, tile, names=files)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -105,14 +102,7 @@ def run(args: argparse.Namespace) -> None:
     model = whole_model(args.config, args.checkpoint, ['dense'], 'configs/maskco do')
     cfg = read_config(args.config)
     sampler = TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[0]).query_sampler
-    if args.images:
-        images = [read_square(f, sampler.size) for f in find_images(args.images, args.rows)]
-    else:
-        from mssl_plugins.datasets.scenes import Scenes
-
-        scenes = Scenes(split='test', length=args.rows, size=sampler.size, seed=args.seed)
-        images = [scenes[i]['img'] for i in range(len(scenes))]
-    images = np.stack(images)
+    images, files = squares(args.images, args.rows, sampler.size, args.seed)
     boxes = sampler.sample(
         np.random.default_rng(args.seed), (0, 0, sampler.size, sampler.size), len(images)
     )
@@ -127,5 +117,6 @@ def run(args: argparse.Namespace) -> None:
             denormalize(masked, model.data_preprocessor),
             predicted.float().cpu().numpy(),
             target.float().cpu().numpy(),
+            files=files,
         ),
     )

@@ -65,12 +65,12 @@ def image_rows(
 
     cosines, index = nearest_images(image_features(network, files), queries, k)
 
-    def shown(number: int, text: str) -> np.ndarray:
-        return caption(enlarge(read_rgb(str(files[number])), tile), text)
+    def shown(number: int, lead: str = '') -> np.ndarray:
+        file = files[number]
+        return caption(enlarge(read_rgb(str(file)), tile), f'{file.parent.name}/{file.name}', lead)
 
     return [
-        [shown(q, files[q].name)]
-        + [shown(i, f'{c:.3f} {files[i].parent.name}/{files[i].name}') for c, i in zip(near, found)]
+        [shown(q)] + [shown(i, f'{c:.3f} ') for c, i in zip(near, found)]
         for q, near, found in zip(queries, cosines.tolist(), index.tolist())
     ]
 
@@ -92,12 +92,13 @@ def patch_row(
     at = patch_at(images[query], network, tuple(maps[query].shape[:2]), *pixel)
     found = nearest_patches(maps, query, *at, k)
 
-    def shown(number: int, row: int, column: int, text: str) -> np.ndarray:
+    def shown(number: int, row: int, column: int, lead: str = '') -> np.ndarray:
         view = enlarge(cut(images[number], network.size, network.patch)[0], tile)
-        return caption(marked(view, tuple(maps[number].shape[:2]), row, column), text)
+        framed = marked(view, tuple(maps[number].shape[:2]), row, column)
+        return caption(framed, files[number].name, lead)
 
-    return [shown(query, *at, files[query].name)] + [
-        shown(p.image, p.row, p.column, f'{p.cosine:.3f} {files[p.image].name}') for p in found
+    return [shown(query, *at)] + [
+        shown(p.image, p.row, p.column, f'{p.cosine:.3f} ') for p in found
     ]
 
 

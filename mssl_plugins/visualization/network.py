@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mssl_plugins.errors import UserError
+from mssl_plugins.visualization.canvas import distinct_names
 
 MAP_SIZE = 448  # px, short side for a ResNet: 14 cells of conv5
 
@@ -90,7 +91,7 @@ def networks_of(args: argparse.Namespace) -> List[FrozenNetwork]:
         raise UserError('--beside-config is of a second checkpoint: give it by --beside')
     if args.names and len(args.names) != len(files):
         raise UserError(f'--names: {len(args.names)} for {len(files)} checkpoint(s)')
-    names = args.names or [Path(file).stem for file, _ in files]
+    names = args.names or distinct_names([file for file, _ in files])
     return [
         load_frozen(*pair, branch=args.branch, name=name, size=args.size)
         for pair, name in zip(files, names)

@@ -13,7 +13,13 @@ import cv2
 import numpy as np
 
 from mssl_plugins.errors import UserError, unknown
-from mssl_plugins.visualization.canvas import enlarge, find_images, save_image, sheet
+from mssl_plugins.visualization.canvas import (
+    enlarge,
+    find_images,
+    row_names,
+    save_image,
+    sheet,
+)
 from mssl_plugins.visualization.network import (
     FrozenNetwork,
     add_network_arguments,
@@ -95,6 +101,7 @@ def figure(
     whole: bool = False,
     smooth: bool = False,
     tile: int = 160,
+    files: Sequence[str] = (),
 ) -> np.ndarray:
     """One row an image: itself, then its colors of every network.
 
@@ -104,6 +111,7 @@ def figure(
         whole (bool): Whether to color the background too. Defaults to False.
         smooth (bool): Whether to interpolate. Defaults to False.
         tile (int): Longer side of a tile in px. Defaults to 160.
+        files (Sequence[str]): Names of the images. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 RGB image; each network has its own basis.
@@ -117,7 +125,8 @@ def figure(
             row += [] if row else [shown]
             row.append(paint(colors.numpy(), shown.shape[:2], smooth))
     of = 'patches' if whole else 'foreground'
-    return sheet(rows, ['image', *(f'{network.name}: PCA of {of}' for network in networks)], tile)
+    titles = ['image', *(f'{network.name}: PCA of {of}' for network in networks)]
+    return sheet(rows, titles, tile, names=files)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -140,6 +149,7 @@ def run(args: argparse.Namespace) -> None:
         return
     from mssl_plugins.datasets.image_io import read_rgb
 
-    images = [read_rgb(str(file)) for file in find_images(args.input, args.rows)]
-    networks = networks_of(args)
-    save_image(args.out, figure(networks, images, args.whole, args.smooth, args.tile or 160))
+    files = find_images(args.input, args.rows)
+    images = [read_rgb(str(file)) for file in files]
+    look = (args.whole, args.smooth, args.tile or 160, row_names(args.input, files))
+    save_image(args.out, figure(networks_of(args), images, *look))

@@ -1,7 +1,7 @@
 """What a masked network saw and what it made of it (MAE, Fig. 2; MST, section 10)."""
 
 import argparse
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ def figure(
     predictions: np.ndarray,
     plain: Optional[np.ndarray] = None,
     tile: int = 160,
+    files: Sequence[str] = (),
 ) -> np.ndarray:
     """One row an image: itself, what was seen, the prediction, both combined.
 
@@ -40,6 +41,7 @@ def figure(
             got the true patch's mean and deviation, those without it; the
             titles then say so. Defaults to None.
         tile (int): Longer side of a tile in px. Defaults to 160.
+        files (Sequence[str]): Names of the images. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 RGB figure.
@@ -57,7 +59,7 @@ def figure(
         seen = np.where(mask, np.uint8(128), image)
         rows.append([image, seen, prediction, np.where(mask, prediction, image)])
         rows[-1] += [] if plain is None else [plain[i]]
-    return sheet(rows, titles(plain is not None), tile)
+    return sheet(rows, titles(plain is not None), tile, names=files)
 
 
 def titles(restored: bool) -> List[str]:
@@ -68,7 +70,12 @@ def titles(restored: bool) -> List[str]:
 
 
 def of_model(
-    model, images: np.ndarray, x: Tensor, samples: Optional[list], tile: int = 160
+    model,
+    images: np.ndarray,
+    x: Tensor,
+    samples: Optional[list],
+    tile: int = 160,
+    files: Sequence[str] = (),
 ) -> np.ndarray:
     """The figure of a model that reconstructs.
 
@@ -78,6 +85,7 @@ def of_model(
         x (Tensor): (N, 3, H, W), the same as the model gets them.
         samples (list, optional): Of methods that take segments.
         tile (int): Longer side of a tile in px. Defaults to 160.
+        files (Sequence[str]): Names of the images. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 RGB figure.
@@ -89,7 +97,7 @@ def of_model(
         plain = denormalize(plain, model.data_preprocessor)
     prediction, mask = model.reconstruct(x, samples)
     made = denormalize(prediction, model.data_preprocessor)
-    return figure(images, mask[:, 0].cpu().numpy(), made, plain, tile)
+    return figure(images, mask[:, 0].cpu().numpy(), made, plain, tile, files)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -97,8 +105,8 @@ def run(args: argparse.Namespace) -> None:
     model = whole_model(
         args.config, args.checkpoint, ['reconstruct'], 'configs/mae, configs/mst and configs/asl do'
     )
-    images = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
+    images, files = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
     torch.manual_seed(args.seed)
     x = torch.from_numpy(images).permute(0, 3, 1, 2)
     x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
-    save_image(args.out, of_model(model, images, x, shown_segments(model, images)))
+    save_image(args.out, of_model(model, images, x, shown_segments(model, images), files=files))

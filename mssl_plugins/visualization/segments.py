@@ -5,7 +5,12 @@ import argparse
 import cv2
 import numpy as np
 
-from mssl_plugins.visualization.canvas import draw_segments, save_image, sheet
+from mssl_plugins.visualization.canvas import (
+    distinct_names,
+    draw_segments,
+    save_image,
+    sheet,
+)
 
 HELP = 'images and their segments, of one segment store or several side by side'
 
@@ -62,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     # spread over the set, whose order is often that of the classes
     images = images[:: max(len(images) // args.number, 1)][: args.number]
     files = [SegmentStore(path) for path in args.segments]
-    titles = ['image'] + [file.path.name for file in files]
+    titles = ['image', *distinct_names(args.segments)]
     groups = []
     for image in images:
         img, _ = read_image(image)
@@ -76,4 +81,7 @@ def run(args: argparse.Namespace) -> None:
             group.append(overlay(img, file.read(at), args.tile))
         groups.append(group)
     rows = [sum(groups[i : i + args.columns], []) for i in range(0, len(groups), args.columns)]
-    save_image(args.out, sheet(rows, titles * min(args.columns, len(groups)), args.tile))
+    keys = [image.key for image in images]
+    names = [',   '.join(keys[i : i + args.columns]) for i in range(0, len(keys), args.columns)]
+    titles *= min(args.columns, len(groups))
+    save_image(args.out, sheet(rows, titles, args.tile, names=names))

@@ -62,6 +62,7 @@ def figure(
     pixels: Sequence[Tuple[int, int]],
     others: Sequence[np.ndarray] = (),
     tile: int = 160,
+    names: Sequence[str] = (),
 ) -> np.ndarray:
     """One row a pixel and network: its patch, its cosines, and those of other images.
 
@@ -71,6 +72,8 @@ def figure(
         pixels (Sequence[tuple[int, int]]): (x, y) each.
         others (Sequence[np.ndarray]): More images. Defaults to none.
         tile (int): Longer side of a tile in px. Defaults to 160.
+        names (Sequence[str]): Of the other images, for the titles. Defaults
+            to none.
 
     Returns:
         np.ndarray: One uint8 RGB image; the colors of a row run from its least
@@ -93,9 +96,11 @@ def figure(
             heats = [cosine_heat(c, s.shape[:2], low, 1.0) for c, s in zip(cosines, shown)]
             tiles = [marked(shown[0], grid, row, column), heats[0]]
             titles = [f'patch at {x}, {y}', f'{network.name}: {low:.2f} to 1']
-            for other, heat in zip(shown[1:], heats[1:]):
+            for other, heat, name in zip(
+                shown[1:], heats[1:], names or ['another image'] * len(others)
+            ):
                 tiles += [other, heat]
-                titles += ['another image', 'its cosines']
+                titles += [name, 'its cosines']
             parts.append(sheet([tiles], titles, tile))
     return np.concatenate(parts)
 
@@ -109,5 +114,6 @@ def run(args: argparse.Namespace) -> None:
     image = read_rgb(str(find_images(args.image)[0]))
     others = find_images(args.others, args.columns) if args.others else []
     networks = networks_of(args)
+    names = [file.name for file in others]
     others = [read_rgb(str(file)) for file in others]
-    save_image(args.out, figure(networks, image, args.at, others, args.tile))
+    save_image(args.out, figure(networks, image, args.at, others, args.tile, names))

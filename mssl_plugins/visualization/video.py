@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mssl_plugins.errors import UserError
-from mssl_plugins.visualization.canvas import find_images
+from mssl_plugins.visualization.canvas import image_files
 
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 TOGETHER = 8  # frames that go through the network at once
@@ -88,7 +88,7 @@ def frame_source(path: str) -> Tuple[Iterator[np.ndarray], float, int]:
     if Path(path).suffix.lower() in VIDEOS:
         rate, count = video_facts(path)
         return read_video(path), rate, count
-    files = find_images(path)
+    files = image_files(path)
 
     def read() -> Iterator[np.ndarray]:
         first = None

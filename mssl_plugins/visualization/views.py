@@ -1,6 +1,7 @@
 """What a config's pipeline makes of an image, with boxes and segments."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from mssl_plugins.visualization.canvas import (
     draw_boxes,
     draw_segments,
     find_images,
+    row_names,
     save_image,
     sheet,
 )
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
-    """The image with every crop's frame, then each view.
+    """The image with every crop's frame, then each view, framed in its crop's color.
 
     Args:
         results (dict): What ``mssl_plugins.Views`` returned.
@@ -61,12 +63,15 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
         first = draw_boxes(first, boxes, thickness=max(image.shape[0] // 150, 1))
     tiles = [first]
     for v, view in enumerate(results['img']):
+        thickness = max(view.shape[0] // 60, 1)
         if results.get('view_segments') is not None:
             view = draw_segments(view, np.asarray(results['view_segments'][v]))
         if results.get('view_bboxes') is not None:
             view = draw_boxes(
                 view, results['view_bboxes'][v], thickness=max(view.shape[0] // 100, 1)
             )
+        size = view.shape[1::-1]
+        view = draw_boxes(view, [(0, 0, *size)], COLORS[v % len(COLORS)], thickness)
         tiles.append(view)
     return tiles
 
@@ -89,10 +94,13 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'{args.config}: its pipeline has none of our view transforms')
     transforms = [TRANSFORMS.build(t) for t in pipeline]
     if args.images:
-        samples = [dict(img=read_rgb(str(f))) for f in find_images(args.images, args.number)]
+        files = find_images(args.images, args.number)
+        samples = [dict(img=read_rgb(str(f)), img_path=str(f)) for f in files]
+        names = row_names(args.images, files)
     else:
         dataset = DATASETS.build(dict(dataset_cfg, pipeline=[]))
         samples = [dataset[i] for i in range(min(args.number, len(dataset)))]
+        names = [Path(sample.get('img_path') or '').name for sample in samples]
     rows = []
     for i, sample in enumerate(samples):
         sample['sample_idx'] = SampleIndex(i, seed=args.seed, epoch=0)
@@ -104,4 +112,4 @@ def run(args: argparse.Namespace) -> None:
             results = transform(results)
         rows.append(row(results, image, boxes, results.get('segments')))
     titles = ['image and crops'] + [f'view {v + 1}' for v in range(max(map(len, rows)) - 1)]
-    save_image(args.out, sheet(rows, titles))
+    save_image(args.out, sheet(rows, titles, names=names if any(names) else ()))

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mssl_plugins.registry import MODELS
 from mssl_plugins.visualization import attention as A
+from mssl_plugins.visualization.canvas import NAME
 from mssl_plugins.visualization.images import read_square
 from mssl_plugins.visualization.masks import amounts, figure, teacher_attention
 
@@ -106,7 +107,7 @@ def visualize(*argv):
 def tile_of(path, column, row=0, height=160, tile=160, gap=6, head=22):
     """What stands in a place of a sheet whose rows have this height."""
     shown = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    y, x = head + gap + row * (height + gap), gap + column * (tile + gap)
+    y, x = head + gap + row * (height + NAME + gap), gap + column * (tile + gap)
     return shown[y : y + height, x : x + tile]
 
 
@@ -433,7 +434,7 @@ def test_segments_over_their_images(files, tmp_path):
         '--columns',
         '1',
     )
-    assert cv2.imread(str(out)).shape[:2] == (22 + 2 * 123 + 6, 3 * 166 + 6)
+    assert cv2.imread(str(out)).shape[:2] == (22 + 2 * (123 + NAME) + 6, 3 * 166 + 6)
     plain, shown = tile_of(out, 0, height=117), tile_of(out, 2, height=117)
     assert (shown == 255).all(2).any() and (plain != shown).any()
 

@@ -7,11 +7,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.tools import tool
 from mssl_plugins.visualization import FIGURES
-from mssl_plugins.visualization.canvas import draw_segments, sheet
-from mssl_plugins.visualization.views import row
+from mssl_plugins.visualization.canvas import (
+    NAME,
+    distinct_names,
+    draw_segments,
+    find_images,
+    name_line,
+    row_names,
+    sheet,
+)
+from mssl_plugins.visualization.views import COLORS, row
 
 ROOT = Path(__file__).parents[2]
 SCENES = str(ROOT / 'configs/mixmask/mixmask_simclr_resnet18_1xb64-coslr-8e_scenes.py')
@@ -105,7 +114,9 @@ def test_row_of_views_draws_boxes_and_segments():
     assert first[8, 60].tolist() == [255, 60, 60] and view[6, 10].tolist() == [255, 60, 60]  # boxes
     for shown in (first, view):  # segments are tinted, the rest is as it was
         assert (shown[50, 70] != 90).any() and shown[55, 30].tolist() == [90] * 3
-    assert (empty == gray).all() and (gray == 90).all()
+    for tile, color in ((view, COLORS[0]), (empty, COLORS[1])):  # each in its crop's color
+        assert tile[0, 0].tolist() == tile[-1, -1].tolist() == list(color)
+    assert (empty[1:-1, 1:-1] == 90).all() and (gray == 90).all()
 
 
 def test_views_of_a_name_and_of_joined_sets(tmp_path, image_folder):
@@ -156,6 +167,58 @@ def test_crops_of_views_differ_in_color():
     results = dict(img=[image, image], view_boxes=np.array([[2, 2, 20, 20], [40, 30, 70, 50]]))
     first = row(results, image)[0]
     assert first[2, 10].any() and first[30, 50].any() and (first[2, 10] != first[30, 50]).any()
+    assert len(set(COLORS)) == len(COLORS) >= 10  # as many as DINO has crops
+
+
+def test_views_show_every_readable_image_with_its_name(tmp_path, capsys):
+    """What a data set finds, in its order; what cannot be read is passed over and said."""
+    folder, rng = tmp_path / 'mine', np.random.default_rng(0)
+    (folder / 'sub').mkdir(parents=True)
+    names = ['a.tif', 'b.pgm', 'c.JPG', 'd.webp', 'sub/é.tiff', 'sub/照片.png']
+    for name in names:
+        pixels = rng.integers(0, 256, (90, 80, 3), dtype=np.uint8)
+        kind = dict(jpg='JPEG', tif='TIFF', pgm='PPM').get(name[-3:].lower())
+        image = Image.fromarray(pixels)
+        (image.convert('L') if name.endswith('pgm') else image).save(folder / name, kind)
+    (folder / 'a broken.jpg').write_text('no image')
+    assert [p.relative_to(folder).as_posix() for p in find_images(str(folder))] == names
+    assert row_names(str(folder), find_images(str(folder))) == names
+    out = tmp_path / 'views.png'
+    tool('visualize').main(
+        ['views', 'photos/simclr', str(folder), '--out', str(out), '--number', '6']
+    )
+    said = capsys.readouterr().err
+    assert f'{folder}: 1 unreadable, passed over: a broken.jpg' in said
+    shown = cv2.imread(str(out))[..., ::-1]
+    at = 28
+    for name in names:  # each row's name below it
+        at += 160
+        line = name_line(name, shown.shape[1] - 12)
+        assert line.min() < 100 and (shown[at : at + NAME, 6:-6] == line).all(), name
+        at += NAME + 6
+    assert at == shown.shape[0]
+    with pytest.raises(ValueError, match='not a readable image'):
+        tool('visualize').main(['views', 'photos/simclr', str(folder / 'a broken.jpg')])
+
+
+def test_names_keep_what_tells_them_apart():
+    plain = name_line('b.jpg', 200)
+    assert (name_line('b.jpg', 200) == plain).all() and (name_line('c.jpg', 200) != plain).any()
+    # the end of a long one, and no letter is lost
+    long = 'x' * 200 + 'b.jpg'
+    assert (name_line(long, 90) != name_line('x' * 200 + 'c.jpg', 90)).any()
+    assert (name_line(long, 90) == name_line('y' + long, 90)).all()
+    assert (name_line('é', 90) != name_line('è', 90)).any()
+    assert (name_line('照', 90) == name_line('\\u7167', 90)).all()
+    assert (name_line(long, 90, '0.911 ') != name_line(long, 90, '0.912 ')).any()
+
+
+def test_checkpoints_and_runs_of_one_name_are_told_apart():
+    assert distinct_names(['a/epoch_1.pth', 'b/epoch_2.pth']) == ['epoch_1', 'epoch_2']
+    assert distinct_names(['a/x/epoch_1.pth', 'b/x/epoch_1.pth']) == ['a/x/epoch_1', 'b/x/epoch_1']
+    assert distinct_names(['epoch_1.pth', 'b/epoch_1.pth']) == ['epoch_1', 'b/epoch_1']
+    assert distinct_names(['a.pth', 'a.pth', 'b.pth']) == ['a (1)', 'a (2)', 'b']
+    assert distinct_names(['only.pth']) == ['only']
 
 
 def test_reconstructions_say_that_they_got_the_true_mean():
