@@ -11,13 +11,11 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 
 from mssl_plugins import preflight, recipes
 from mssl_plugins.config import each_dict, first_part, knn_hook
 from mssl_plugins.datasets.folder import scan
 from mssl_plugins.distributed import first_does
-from mssl_plugins.engine.bf16_optim_wrapper import computes_bfloat16
 from mssl_plugins.errors import UserError
 from mssl_plugins.segments.build import make
 from mssl_plugins.segments.image_set import find_images
@@ -72,7 +70,6 @@ def apply_wishes(cfg: Config, wishes: Wishes, images: Optional[int] = None) -> L
     if images is not None:
         limit = GPU_BATCH if torch.cuda.is_available() else CPU_BATCH
         said += recipes.fit_to_images(cfg, images, limit, processes, length, batch)
-        said += _use_what_computes(cfg)
     else:
         said += [] if length is None else recipes.set_epochs(cfg, length)
         said += [] if batch is None else recipes.set_batch(cfg, batch, processes)
@@ -133,15 +130,6 @@ def use_folder(
         say(line)
     _put_images(cfg, root, kept, wishes, say)
     return looked[0] if looked else None
-
-
-def _use_what_computes(cfg: Config) -> List[str]:
-    """float32 instead of bfloat16 on a processor that only emulates it, ten times slower."""
-    bf16 = cfg.optim_wrapper.get('type') == 'mssl_plugins.BF16OptimWrapper'
-    if not bf16 or computes_bfloat16(get_device()):
-        return []
-    cfg.optim_wrapper.type = 'OptimWrapper'
-    return ['float32: this processor has no bfloat16 arithmetic (--amp takes it all the same)']
 
 
 def _check_recipe(cfg: Config, survey: preflight.Survey, size: Optional[int]) -> None:

@@ -7,8 +7,9 @@ al., arXiv 1706.02677); crops, position embeddings and decoders move with the
 size.
 """
 
+import copy
 import math
-from typing import List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 from mssl_plugins.config import each_dict, each_hook
 from mssl_plugins.errors import UserError
@@ -159,15 +160,19 @@ def image_size(cfg) -> int:
     Raises:
         UserError: If its pipeline has none of our view transforms.
     """
-    sizes = [
-        view['size']
-        for node in each_dict(cfg._cfg_dict)
-        if node.get('type') in VIEWS
-        for view in node['views']
-    ]
+    sizes = _view_sizes(cfg._cfg_dict)
     if not sizes:
         raise UserError('this config has no mssl_plugins.Views whose size could be told')
     return max(sizes)
+
+
+def _view_sizes(node) -> List[int]:
+    return [
+        view['size']
+        for inner in each_dict(node)
+        if inner.get('type') in VIEWS
+        for view in inner['views']
+    ]
 
 
 def set_size(cfg, size: int) -> List[str]:
@@ -218,6 +223,70 @@ def set_size(cfg, size: int) -> List[str]:
     if 'img_size' in (cfg.model.get('backbone') or {}):
         cfg.model['backbone']['img_size'] = size
     return [f'views of {size} px instead of {before}']
+
+
+# -------------------------------------------------------------- what stays behind
+def left_behind(before, after, processes: int = 1) -> List[str]:
+    """What overrides of single settings left as it was made for others.
+
+    Args:
+        before (mmengine.Config): Without the overrides.
+        after (mmengine.Config): With them.
+        processes (int): Defaults to 1.
+
+    Returns:
+        list[str]: A line each: the setting, the fields that depend on it and
+        did not move, and the option that moves them.
+    """
+    scales = (
+        ('train_cfg.max_epochs', '--epochs', set_epochs),
+        ('train_dataloader.batch_size', '--batch-size', lambda c, n: set_batch(c, n, processes)),
+        ('optim_wrapper.optimizer.lr', '--lr', lambda c, n: set_lr(c, n, processes)),
+        ('views.size', '--size', set_size),
+    )
+    old, new, said = _fields(before), _fields(after), []
+    for key, option, scale in scales:
+        given, planned = new.get(key), old.get(key)
+        if given == planned or None in (given, planned):
+            continue
+        if option == '--batch-size' and new.get('auto_scale_lr.enable'):
+            continue  # MMEngine scales the rate itself
+        wanted = copy.deepcopy(before)
+        try:
+            scale(wanted, given)
+        except UserError:
+            continue  # a length, batch, rate or size that no recipe could have
+        stale = [
+            field
+            for field, value in _fields(wanted).items()
+            if value != old.get(field) == new.get(field) and not field.startswith('auto_scale_lr')
+        ]
+        if stale:
+            more = f' and {len(stale) - 4} more' if len(stale) > 4 else ''
+            what = f'views of {given} px' if option == '--size' else f'{key}={given}'
+            said.append(
+                f'{what} leaves behind what was made for {planned}: '
+                f'{", ".join(stale[:4])}{more}; {option} {given} moves it along'
+            )
+    return said
+
+
+def _fields(cfg) -> Dict[str, object]:
+    """Every value of a config by its dotted key, and 'views.size', the largest view's side."""
+    found: Dict[str, object] = {}
+
+    def walk(node, key: str) -> None:
+        inner = node.items() if isinstance(node, dict) else enumerate(node)
+        for name, value in inner:
+            path = f'{key}{name}'
+            if isinstance(value, (dict, list, tuple)):
+                walk(value, f'{path}.')
+            else:
+                found[path] = value
+
+    walk(cfg._cfg_dict.to_dict(), '')
+    found['views.size'] = max(_view_sizes(cfg.get('train_dataloader')), default=None)
+    return found
 
 
 # --------------------------------------------------------------------- folder

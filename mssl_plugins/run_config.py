@@ -1,13 +1,15 @@
 """The config of a training run: a shipped or written one, with what the user asked for."""
 
+import copy
 import os
+import sys
 from pathlib import Path
 from typing import Optional
 
 import torch
 from mmengine.config import Config
 
-from mssl_plugins import photos, preflight
+from mssl_plugins import photos, preflight, recipes
 from mssl_plugins.catalogue import find
 from mssl_plugins.config import each_dict, read
 from mssl_plugins.config_check import check_config
@@ -104,8 +106,11 @@ def build_run_config(
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     if options:
         _check_options(cfg, options)
+        before = copy.deepcopy(cfg)
         cfg.merge_from_dict(options)
         check_config(cfg)
+        for line in recipes.left_behind(before, cfg, wishes.processes) if first_process() else ():
+            print(f'warning: --cfg-options {line}', file=sys.stderr, flush=True)
     if data is not None:
         batch = cfg.train_dataloader.batch_size * wishes.processes
         first_does('counts', lambda: preflight.check_counts(survey, batch) if survey else None)
@@ -167,10 +172,13 @@ def _allow_missing_segments(cfg: Config, path: Path) -> None:
 
 
 def _use_bfloat16(cfg: Config) -> None:
+    ours = 'mssl_plugins.BF16OptimWrapper'
     if cfg.optim_wrapper.get('type', 'OptimWrapper') in ('OptimWrapper', 'AmpOptimWrapper'):
-        cfg.optim_wrapper.type = 'mssl_plugins.BF16OptimWrapper'
+        cfg.optim_wrapper.type = ours
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             cfg.optim_wrapper.pop(key, None)
+    if cfg.optim_wrapper.get('type') == ours:
+        cfg.optim_wrapper.insist = True  # also where the processor only emulates it
 
 
 def _check_options(cfg: Config, options: dict) -> None:

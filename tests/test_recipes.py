@@ -1,6 +1,7 @@
 """Recipes fitted to another length, batch, size or folder, on the shipped configs."""
 
 import copy
+import re
 
 import pytest
 from mmengine.config import Config
@@ -90,6 +91,64 @@ def test_the_predictors_constant_rate_follows_too():
     assert before[0] == before[1]
     recipes.set_batch(cfg, 2 * cfg.train_dataloader.batch_size)
     assert hook['lr'] == cfg.optim_wrapper.optimizer.lr != before[0]
+
+
+@pytest.mark.parametrize(
+    'path, options, said',
+    [
+        (
+            MOCO,
+            {'train_cfg.max_epochs': 3},
+            [r'^train_cfg.max_epochs=3 leaves behind .* for 200: param_scheduler.*; --epochs 3 '],
+        ),
+        (
+            DINO,
+            {'train_cfg.max_epochs': 3},
+            [r'max_epochs=3 .*param_scheduler.0.end, .* and \d more; --epochs 3 moves it along$'],
+        ),
+        (
+            MOCO,
+            {'train_dataloader.batch_size': 32},
+            [r'batch_size=32 .* for 64: optim_wrapper.optimizer.lr; --batch-size 32 '],
+        ),
+        (MOCO, {'optim_wrapper.optimizer.lr': 0.1}, []),  # its schedule multiplies it
+        (
+            MAE,
+            {'train_dataloader.dataset.pipeline.0.views.0.size': 96},
+            [r'^views of 96 px .*--size'],
+        ),
+        # nothing is left: no override, or all that depends on it is set too
+        (MOCO, {'train_cfg.max_epochs': 200}, []),
+        (MOCO, {'train_cfg.val_interval': 5, 'randomness.seed': 3}, []),
+        (
+            MOCO,
+            {'train_dataloader.batch_size': 32, 'optim_wrapper.optimizer.lr': 0.0075},
+            [],
+        ),
+        (MOCO, {'train_dataloader.batch_size': 32, 'auto_scale_lr.enable': True}, []),
+    ],
+)
+def test_overrides_say_what_they_leave_behind(path, options, said):
+    before, after = config(path), config(path)
+    after.merge_from_dict(options)
+    lines = recipes.left_behind(before, after)
+    assert len(lines) == len(said), lines
+    for line, pattern in zip(lines, said):
+        assert re.search(pattern, line), line
+
+
+def test_the_option_leaves_nothing_behind():
+    """What the warning names is what the option moves: with it nothing is left."""
+    before, after = config(DINO), config(DINO)
+    recipes.set_epochs(before, 3)
+    recipes.set_epochs(after, 3)
+    after.merge_from_dict({'train_cfg.max_epochs': 3})
+    assert recipes.left_behind(before, after) == []
+    simsiam = config(next(c for c in catalogue.configs() if c['base'] == 'simsiam')['path'])
+    other = copy.deepcopy(simsiam)
+    other.merge_from_dict({'optim_wrapper.optimizer.lr': 1.0})
+    (line,) = recipes.left_behind(simsiam, other)
+    assert 'hook' in line and '--lr 1.0' in line
 
 
 def test_views_positions_and_decoder_follow_the_size():

@@ -118,7 +118,11 @@ def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
         action='store_true',
         help='train although some images have no segments: these get no attention bias',
     )
-    parser.add_argument('--amp', action='store_true', help='train in bfloat16, on CPU or GPU')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='train in bfloat16, on CPU or GPU, also where the processor only emulates it',
+    )
     parser.add_argument('--no-validate', action='store_true', help='no evaluation while training')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the real batch'

@@ -1,9 +1,11 @@
 """Hooks and wrappers inside the real runner."""
 
 import math
+import re
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -147,25 +149,30 @@ def test_bf16_on_the_cpu():
 
 
 @pytest.mark.parametrize(
-    'device, supported, warned',
-    [('cpu', False, True), ('cpu', True, False), ('cuda', False, False)],
+    'given, dtype, said',
+    [
+        (dict(computes=True), torch.bfloat16, ''),
+        (dict(computes=True, insist=True), torch.bfloat16, ''),
+        (dict(computes=False), torch.float32, r'float32: .* would emulate it'),
+        (dict(computes=False, insist=True), torch.bfloat16, r'by --amp, although .* emulates'),
+    ],
 )
-def test_emulated_bf16_is_said(monkeypatch, device, supported, warned):
-    monkeypatch.setattr(
-        torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: supported, raising=False
-    )
-    said = []
-    monkeypatch.setattr(
-        'mssl_plugins.engine.bf16_optim_wrapper.print_log', lambda text, *_: said.append(text)
-    )
-    OPTIM_WRAPPERS.build(
+def test_float32_where_bf16_is_only_emulated(capsys, given, dtype, said):
+    model = torch.nn.Linear(2, 2)
+    logger = MMLogger.get_instance(f'emulation of {given}')
+    wrapper = OPTIM_WRAPPERS.build(
         dict(
             type='mssl_plugins.BF16OptimWrapper',
-            device_type=device,
-            optimizer=torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1),
+            device_type='cpu',
+            optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+            **given,
         )
     )
-    assert any('emulates' in text for text in said) == warned
+    with wrapper.optim_context(model):
+        assert model(torch.randn(1, 2)).dtype == dtype
+    logger.handlers[0].flush()
+    shown = ''.join(capsys.readouterr())
+    assert re.search(said, shown) if said else 'bfloat16' not in shown
 
 
 def test_losses_stay_float32_under_bf16():
