@@ -3,14 +3,40 @@
 import copy
 import traceback
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mssl_plugins.catalogue import find
+from mssl_plugins.catalogue import find, root
 from mssl_plugins.config_check import check_config
-from mssl_plugins.errors import ConfigError, message
+from mssl_plugins.errors import ConfigError, message, nearest
+
+_STOCK_PATH = Config._get_cfg_path
+
+
+def _base_path(given: str, filename: str) -> Tuple[str, Optional[str]]:
+    """Where a ``_base_`` of a config is, and the scope that it is of, if another's.
+
+    ``mssl_plugins::photos/mocov2_resnet18_photos.py`` is a shipped config, in a
+    checkout as in an installed package, of which MMEngine knows only its own
+    projects'.
+
+    Raises:
+        ConfigError: If there is no such shipped config.
+    """
+    package, _, name = given.partition('::')
+    if package != 'mssl_plugins':
+        return _STOCK_PATH(given, filename)
+    path = root() / 'configs' / name
+    if not path.is_file():
+        folder = root() / 'configs'
+        every = [file.relative_to(folder).as_posix() for file in folder.rglob('*.py')]
+        raise ConfigError('_base_', f'no such shipped config{nearest(name, every)}', given)
+    return str(path), None
+
+
+Config._get_cfg_path = staticmethod(_base_path)
 
 
 def each_dict(node) -> Iterator[dict]:

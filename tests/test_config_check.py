@@ -91,3 +91,22 @@ def test_foreign_variables_of_a_config_are_its_own():
     cfg.modle = {}
     with pytest.raises(ConfigError, match="modle: .*did you mean 'model'"):
         check_config(cfg)
+
+
+def test_a_shipped_config_is_a_base_by_the_packages_name(tmp_path):
+    """From anywhere, alone or in a list, as from beside it; no scope is marked on its parts."""
+    name, own = 'photos/mocov2_resnet18_photos.py', tmp_path / 'own.py'
+    shipped = read(ROOT / 'configs' / name)
+    own.write_text(f"_base_ = 'mssl_plugins::{name}'\ntrain_cfg = dict(max_epochs=3)\n")
+    cfg = read(own)
+    assert cfg.train_cfg.max_epochs == 3
+    cfg.train_cfg.max_epochs = shipped.train_cfg.max_epochs
+    assert cfg.to_dict() == shipped.to_dict() and '_scope_' not in cfg.pretty_text
+    own.write_text(
+        "_base_ = ['mssl_plugins::_base_/runtime.py', 'mmpretrain::_base_/schedules/cub_bs64.py']"
+    )
+    cfg = Config.fromfile(str(own))  # of other projects as before
+    assert cfg.default_scope == 'mmpretrain' and cfg.train_cfg.max_epochs == 100
+    own.write_text("_base_ = 'mssl_plugins::photos/mocov2_resnet18_photo.py'")
+    with pytest.raises(ConfigError, match=f"no such shipped config; did you mean '{name}'"):
+        read(own)
