@@ -1,23 +1,13 @@
-"""The road from a messy folder to a backbone elsewhere, for every photo recipe."""
+"""Runs on a folder of photos: options, processes, mistakes."""
 
-import json
 import re
 
 import pytest
-import torch
 
 from helpers.forked import Training
 from helpers.messy import make_messy_folder
-from mssl_plugins import catalogue, photos
-from mssl_plugins.config import read_config
-
-# one network a method: the smaller one, which `photos/METHOD` means
-RECIPES = sorted(
-    c['name']
-    for c in catalogue.configs()
-    if c['data'] == 'photos' and re.search('resnet18|vit-t16', c['name'])
-)
-SIZE = '64'
+from helpers.photos import SIZE, train_photos
+from mssl_plugins import catalogue
 
 
 @pytest.fixture(scope='module')
@@ -25,69 +15,8 @@ def messy(tmp_path_factory):
     return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=40)
 
 
-@pytest.fixture(scope='module')
-def segments(messy, tmp_path_factory):
-    from mssl_plugins.segments.build import make
-    from mssl_plugins.segments.image_set import find_images
-
-    store = tmp_path_factory.mktemp('segments') / 'store'
-    make(find_images(str(messy)), str(store), 'slic', shown=False)
-    return store
-
-
 def run(folder, *argv, quiet=True):
     return Training(folder, *argv, quiet=quiet).wait()
-
-
-def trained(tmp_path, messy, name, *argv):
-    return run(
-        tmp_path,
-        name,
-        '--data',
-        messy,
-        '--size',
-        SIZE,
-        '--epochs',
-        '1',
-        '--batch-size',
-        '8',
-        '--max-bad',
-        '0.1',
-        '--work-dir',
-        tmp_path / 'run',
-        *argv,
-    )
-
-
-def own_figures(name):
-    kinds = dict(mixmask='mixed', maskco='boxes', mst='reconstructed', mae='reconstructed')
-    kinds['asl'] = 'reconstructed'
-    own = [kind for word, kind in kinds.items() if word in name]
-    return own + ['attention'] * ('vit' in name)
-
-
-@pytest.mark.parametrize('name', RECIPES)
-def test_every_recipe_trains_and_is_monitored(name, tmp_path, messy, segments):
-    more = ['--segments', segments] if name.startswith('mask-guided') else []
-    if name.startswith('maskco'):
-        more = ['--size', '128']  # a masked box has at least 2 x 2 cells of 32 px
-    done = trained(tmp_path, messy, name, *more)
-    assert done.status == 0, done.text
-    measured = json.loads((tmp_path / 'run/monitor.json').read_text())
-    assert [m['epoch'] for m in measured['measured']] == [0, 1]
-    teacher = any(word in name for word in ('dino', 'mst')) and 'distill' not in name
-    assert measured['branch'] == ('teacher' if teacher else 'student')
-    figures = measured['measured'][-1]['figures']
-    assert set(figures) == {'neighbors', 'components', *own_figures(name)}
-    assert all((tmp_path / 'run' / path).stat().st_size > 1000 for path in figures.values())
-    state = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)['state_dict']
-    assert all(torch.isfinite(v).all() for v in state.values() if v.is_floating_point())
-    # quiet: what was found and chosen, and a line an epoch
-    assert 'epoch 1/1  loss' in done.text and 'mmengine - INFO' not in done.text
-    assert 'OneDL' not in done.text
-    assert '3 not used' not in done.text and 'not used: ' in done.text
-    assert 'k-NN is not measured: there are no train/ and val/' in done.text
-    assert 'linear rule' in done.text or 'batch' not in done.text
 
 
 @pytest.mark.parametrize(
@@ -106,14 +35,14 @@ def test_short_names(alias, stem):
 
 
 def test_check_keeps_nothing(tmp_path, messy):
-    done = trained(tmp_path, messy, 'photos/simsiam', '--check')
+    done = train_photos(tmp_path, messy, 'photos/simsiam', '--check')
     assert done.status == 0, done.text
     assert re.search(r'checked: .* an epoch, about .* nothing is kept', done.text)
     assert not (tmp_path / 'run').exists()
 
 
 def test_segments_are_made_on_the_way(tmp_path, messy):
-    done = trained(tmp_path, messy, 'photos/mask-guided')
+    done = train_photos(tmp_path, messy, 'photos/mask-guided')
     assert done.status == 0, done.text
     assert (tmp_path / 'run/segments/segments.json').is_file()
     assert 'made by felzenszwalb' in done.text
@@ -206,14 +135,3 @@ def test_a_photo_recipe_asks_for_the_folder(tmp_path):
     assert (
         done.status == 1 and 'is for your own images: name their folder with --data' in done.error
     )
-
-
-@pytest.mark.parametrize('computes', [True, False])
-def test_bfloat16_only_where_it_computes(monkeypatch, tmp_path, messy, computes):
-    monkeypatch.setattr(photos, 'computes_bfloat16', lambda device: computes)
-    cfg = read_config('simclr_resnet18_photos')
-    cfg.work_dir, said = str(tmp_path / 'run'), []
-    photos.use_folder(cfg, str(messy), photos.Wishes(max_bad=0.1), say=said.append)
-    kind = 'mssl_plugins.BF16OptimWrapper' if computes else 'OptimWrapper'
-    assert cfg.optim_wrapper.type == kind
-    assert any('no bfloat16 arithmetic' in line for line in said) != computes

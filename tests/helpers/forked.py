@@ -34,6 +34,8 @@ def _served(argv, log, folder, quiet):
 def train(argv, log, folder, quiet=False):
     """What ``tools/train.py`` does, in this process; its output goes to a file."""
     os.chdir(folder)
+    # The server's own method; MMEngine warns where it sets another one.
+    multiprocessing.set_start_method('fork', force=True)
     with open(log, 'w') as f:
         os.dup2(f.fileno(), 1)
         os.dup2(f.fileno(), 2)
