@@ -1,4 +1,4 @@
-"""Files that are complete whenever they are seen, logged scalars, a progress bar."""
+"""Atomic writes, logged scalars, a progress bar."""
 
 import json
 import os
@@ -11,20 +11,21 @@ TEMPORARY = '.incomplete'
 
 
 def drop_link(path: Path) -> None:
-    """Takes away a link where a file is about to be written, as a stranger's folder may have."""
+    """Removes a link at the path of a file to be written; a stranger's folder may hold one."""
     if path.is_symlink():
         path.unlink()
 
 
 def write_atomically(data: bytes, path: Union[str, Path]) -> None:
-    """Writes a file that is complete whenever it is seen under its name.
+    """Writes a file that is complete whenever it exists under its name.
 
     Args:
         data (bytes): The contents.
-        path (str | Path): Where to; the folder is made if needed.
+        path (str | Path): The file; its folder is made if needed.
 
     Raises:
-        OSError: With the path; what was written so far is gone.
+        OSError: If it cannot be written; names the path. The partial file is
+            removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,29 +44,29 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
 
 
 def read_lines(path: Union[str, os.PathLike]) -> List[str]:
-    """The lines of a list of names, which need not be UTF-8."""
+    """The lines of a list of file names, which need not be UTF-8."""
     with open(path, encoding='utf-8', errors='surrogateescape') as file:
         return [line.rstrip('\n') for line in file]
 
 
 def as_bytes(lines: Iterable[str]) -> bytes:
-    """A list of names as :func:`read_lines` reads it."""
+    """The bytes of a list of names, as :func:`read_lines` reads them."""
     return ''.join(f'{line}\n' for line in lines).encode(errors='surrogateescape')
 
 
 def read_scalars(
     work_dir: Union[str, Path], pattern: str = '*/vis_data/scalars.json'
 ) -> List[dict]:
-    """What a run and its resumptions logged, in the order of writing.
+    """The scalars that a run and its resumptions logged, in the order of writing.
 
     Args:
-        work_dir (str | Path): Of the run.
+        work_dir (str | Path): The run's work dir.
         pattern (str): Which files below it. Defaults to those of the runs that
-            lie directly in it.
+            are directly in it.
 
     Returns:
-        list[dict]: One for each line; a line that is being written, or that a
-        kill cut, is left out. Empty if nothing was logged.
+        list[dict]: One for each line; incomplete lines are left out. Empty if
+        nothing was logged.
     """
     rows = []
     for file in sorted(Path(work_dir).glob(pattern)):
@@ -80,13 +81,13 @@ def read_scalars(
 
 
 class ProgressBar:
-    """One line that fills up; a few lines where there is no terminal.
+    """A progress bar in a terminal; a few lines elsewhere.
 
     Args:
         title (str): What is being done.
-        total (int): Of what is counted; 0: not known.
+        total (int): How many items there are; 0: not known.
         shown (bool): Whether to show anything. Defaults to True.
-        lines (int): How many lines where there is no terminal. Defaults to 10.
+        lines (int): How many lines to print without a terminal. Defaults to 10.
         stream (TextIO, optional): Defaults to None, the standard output.
     """
 
@@ -105,16 +106,16 @@ class ProgressBar:
         self.began, self.line, self.open = time.monotonic(), -1, False
 
     def start_at(self, done: int) -> None:
-        """So many were done before, which tells nothing of the speed."""
+        """Starts at ``done`` items, which do not count for the speed."""
         self.done = self.first = done
         self.began = time.monotonic()
 
     def update(self, count: int = 1) -> None:
-        """``count`` more are done."""
+        """Advances by ``count`` items."""
         self.to(self.done + count)
 
     def to(self, done: int, note: str = '') -> None:
-        """``done`` in all are done; ``note`` is shown beside."""
+        """Sets the count to ``done`` items; ``note`` is shown next to it."""
         self.done = done
         line = self.lines * done // self.total if self.total else 0
         if not self.shown or not (self.live or line > self.line):
@@ -144,10 +145,10 @@ class ProgressBar:
 
 
 def progress(items: Iterable, total: int, shown: bool = True, title: str = 'done') -> Iterator:
-    """Hands items on and shows how many are done.
+    """Yields items and shows how many are done.
 
     Args:
-        items (Iterable): What to go through.
+        items (Iterable): The items.
         total (int): How many there are; 0: not known.
         shown (bool): Whether to show anything. Defaults to True.
         title (str): What is being done.

@@ -1,4 +1,4 @@
-"""A run on a folder of people's own images: looked at, split, fitted, monitored.
+"""A run on a user's own folder of images: survey, split, fitted recipe, monitoring.
 
 folder -> survey (preflight) -> lists in the work dir -> training set, held-out
 set -> recipe fitted to their number -> hooks that say whether it learns.
@@ -27,17 +27,17 @@ KNN_BANK = 5000
 
 
 class Wishes(NamedTuple):
-    """What a command line asks of a run on a folder.
+    """What the user asks of a run on a folder.
 
     Attributes:
-        epochs, batch_size, size (int, optional): None: fitted, or the
-            recipe's.
-        lr (float, optional): For the batch as it is.
+        epochs, batch_size, size (int, optional): None: fitted to the folder, or
+            the recipe's.
+        lr (float, optional): Learning rate for the batch as given.
         segments (str, optional): A segment store, for methods that need one;
-            None: made on the way.
+            None: it is made before training.
         max_bad (float): Largest fraction of unusable files.
-        min_size (int): Least short side in px.
-        processes (int): Of the run.
+        min_size (int): Smallest allowed short side in px.
+        processes (int): Number of processes.
         validate (bool): Whether to measure while training.
     """
 
@@ -53,17 +53,18 @@ class Wishes(NamedTuple):
 
 
 def is_photo_recipe(cfg: Config) -> bool:
-    """Whether a config was made for people's own images."""
+    """Whether a config is a recipe for the user's own images."""
     return (cfg.get('catalogue') or {}).get('data') == 'photos'
 
 
 def apply_wishes(cfg: Config, wishes: Wishes, images: Optional[int] = None) -> List[str]:
-    """Size, length, batch and rate as the user asked; lines that say so.
+    """Applies the user's size, length, batch and learning rate; returns lines that say so.
 
     Args:
-        cfg (mmengine.Config): Changed.
-        wishes (Wishes): What is None stays as it is,
-        images (int, optional): or is fitted to their number. Defaults to None.
+        cfg (mmengine.Config): The config; changed in place.
+        wishes (Wishes): What the user asked for.
+        images (int, optional): Number of images, to which everything is fitted
+            that the user did not ask for. Defaults to None: it stays as it is.
     """
     said = [] if wishes.size is None else recipes.set_size(cfg, wishes.size)
     length, batch, processes = wishes.epochs, wishes.batch_size, wishes.processes
@@ -87,16 +88,17 @@ def use_folder(
 
     Args:
         cfg (mmengine.Config): A pre-training config; changed.
-        folder (str): Images in any sub-folders; of ``train/`` and ``val/`` or
-            ``test/`` the former is trained on. Where there is a sub-folder a
-            class, k-NN is measured beside the label-free measures.
+        folder (str): Images in any sub-folders. If there are ``train/`` and
+            ``val/`` (or ``test/``), the first is trained on. If these have one
+            sub-folder for each class, k-NN is measured besides the label-free
+            measures.
         wishes (Wishes): What the user asked for.
-        resume (bool): Take the lists that the work dir holds.
-        say (Callable): Takes each line for the user.
+        resume (bool): Whether to reuse the lists in the work dir.
+        say (Callable): Called with each line for the user.
 
     Returns:
-        Survey, optional: Of the folder; None where the lists were kept, and in
-        all processes but the first, which looks and writes for them.
+        Survey, optional: The survey of the folder; None if the lists were
+        reused, and in all processes but the first, which makes it for all.
 
     Raises:
         UserError: For a folder that cannot be trained on, a recipe that is
@@ -149,7 +151,7 @@ def _check_recipe(cfg: Config, survey: preflight.Survey, size: Optional[int]) ->
 def _put_images(
     cfg: Config, root: Path, lists: Dict[str, Path], wishes: Wishes, say: Callable[[str], None]
 ) -> None:
-    """The folder's images in the place of the config's."""
+    """Puts the folder's images into the config."""
     pipeline = first_part(cfg.train_dataloader.dataset).pipeline
 
     def images(name: str, pipeline: list, **more) -> dict:
@@ -208,7 +210,7 @@ def _put_images(
 def _set_knn(
     cfg: Config, root: Path, center: list, wishes: Wishes, say: Callable[[str], None]
 ) -> None:
-    """k-NN where sub-folders are classes; otherwise its hook goes, and that is said."""
+    """Sets up k-NN if sub-folders are classes; otherwise removes its hook and says so."""
     hook = knn_hook(cfg)
     test = next(
         (
@@ -257,7 +259,7 @@ def _set_knn(
 def _use_segments(
     pipeline: list, root: Path, work_dir: Path, given: Optional[str], say: Callable[[str], None]
 ) -> list:
-    """The pipeline with the segment store of the folder, made if there is none."""
+    """Puts the folder's segment store into the pipeline; makes it if there is none."""
     loading = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
     if not loading:
         if given:

@@ -1,8 +1,8 @@
-"""What a folder of images holds, before the first step is trained on it.
+"""The survey of a folder of images, before the first training step.
 
-Every file is read once: its header says size and kind, its content whether it
-decodes and whether it was there before.  Of a huge folder a part is decoded;
-of the other files the head and the tail are read.
+Every file is read once: the header gives its size and kind, the content shows
+whether it decodes and whether it is a copy.  In a huge folder only a part of the
+files is decoded; of the others, head and tail are read.
 """
 
 import hashlib
@@ -49,15 +49,15 @@ ENDS = 1 << 16  # bytes of head and of tail: headers with a thumbnail fit
 
 
 class Found(NamedTuple):
-    """One file: its path from the folder on, what it is, or why it is not used.
+    """One file: its path, what it is, or why it is not used.
 
     Attributes:
-        path (str): With ``/``.
+        path (str): Relative to the folder, with ``/``.
         height, width (int): In px; 0 where the header cannot be read.
         kind (str): See ``KINDS``.
-        digest (bytes): Of its content; equal ones mean equal files in a
-            :class:`Survey`.
-        fault (str): '' for an image that is used.
+        digest (bytes): Digest of its content; equal digests in a
+            :class:`Survey` mean equal files.
+        fault (str): Why it cannot be used; '' for an image that is used.
     """
 
     path: str
@@ -72,11 +72,12 @@ def look(folder: Path, path: str, min_size: int = 0, whole: bool = True) -> Foun
     """Reads one file.
 
     Args:
-        folder (Path): Of the set.
-        path (str): Below it.
-        min_size (int): Least short side in px. Defaults to 0.
-        whole (bool): Decode it, not its header only. Defaults to True; a file
-            whose ends look damaged is decoded all the same.
+        folder (Path): The folder.
+        path (str): The file, relative to it.
+        min_size (int): Smallest allowed short side in px. Defaults to 0.
+        whole (bool): Whether to decode it, not only its header. A file whose
+            head or tail looks damaged is decoded in any case. Defaults to
+            True.
     """
     try:
         data = read_file(folder / path) if whole else read_ends(folder / path)
@@ -105,7 +106,7 @@ def look(folder: Path, path: str, min_size: int = 0, whole: bool = True) -> Foun
 
 
 def read_ends(path: Path) -> bytes:
-    """Head, length and tail of a regular file; all of a small one.
+    """Reads head, length and tail of a regular file; a small file is read whole.
 
     Raises:
         OSError: See :func:`~mssl_plugins.datasets.image_io.read_file`.
@@ -127,7 +128,7 @@ def _ends(data: bytes) -> bytes:
 
 
 def _ends_well(ends: bytes) -> bool:
-    """Whether a JPEG or PNG file ends as a whole one does; other formats do not tell."""
+    """Whether a JPEG or PNG file ends as a complete one does; True for other formats."""
     if len(ends) > 2 * ENDS and ends.startswith(b'\xff\xd8'):
         return b'\xff\xd9' in ends[-ENDS:]
     return bool(ends) and not is_truncated(ends)
@@ -141,9 +142,9 @@ class Survey(NamedTuple):
     """A folder's files.
 
     Attributes:
-        folder (Path): Where.
+        folder (Path): The folder.
         found (List[Found]): Every file, in sorted order.
-        decoded (int, optional): How many files were to be decoded; None: all.
+        decoded (int, optional): How many files were decoded; None: all.
     """
 
     folder: Path
@@ -152,7 +153,7 @@ class Survey(NamedTuple):
 
     @property
     def used(self) -> List[Found]:
-        """Those to train on; of files with the same content the first."""
+        """The images to train on; of files with the same content the first."""
         seen, used = set(), []
         for item in self.found:
             if not item.fault and item.digest not in seen:
@@ -162,12 +163,12 @@ class Survey(NamedTuple):
 
     @property
     def faulty(self) -> List[Found]:
-        """Those that cannot be used."""
+        """The files that cannot be used."""
         return [item for item in self.found if item.fault]
 
     @property
     def duplicates(self) -> int:
-        """Readable files whose content another one has, too."""
+        """Readable files that are copies of another file."""
         return len(self.found) - len(self.faulty) - len(self.used)
 
     def sides(self) -> np.ndarray:
@@ -175,7 +176,7 @@ class Survey(NamedTuple):
         return np.array([min(item.height, item.width) for item in self.used])
 
     def lines(self) -> List[str]:
-        """The survey for people."""
+        """The survey as lines of text."""
         used = self.used
         said = [f'{self.folder}: {len(self.found)} image files, {len(used)} to learn from']
         if used:
@@ -210,15 +211,17 @@ def survey(
 
     Args:
         folder (str): Sub-folders included.
-        min_size (int): Least short side in px. Defaults to 0.
-        shown (bool): Show a progress bar. Defaults to False.
-        names (Sequence[str], optional): Only these. Defaults to None: all.
-        threads (int, optional): Defaults to None: one a core, at most 8.
-        decoded (int): Of more files than these only so many, drawn by their
+        min_size (int): Smallest allowed short side in px. Defaults to 0.
+        shown (bool): Whether to show a progress bar. Defaults to False.
+        names (Sequence[str], optional): Only these files. Defaults to None:
+            all.
+        threads (int, optional): Number of threads. Defaults to None: one for
+            each core, at most 8.
+        decoded (int): If there are more files, only this many, chosen by their
             names, are decoded. Defaults to 20,000.
 
     Returns:
-        Survey: Of all files.
+        Survey: The survey of all files.
 
     Raises:
         UserError: If there is no such folder, or no image file in it.
@@ -238,7 +241,7 @@ def survey(
 
 
 def _tell_apart(root: Path, found: List[Found]) -> List[Found]:
-    """Files with the same ends get digests of all that is in them."""
+    """Gives files with equal heads and tails digests of their whole content."""
     count = Counter(item.digest for item in found if not item.fault)
     return [
         item._replace(digest=_hash(read_file(root / item.path)))
@@ -249,7 +252,7 @@ def _tell_apart(root: Path, found: List[Found]) -> List[Found]:
 
 
 def _by_hash(paths: Iterable[str]) -> List[str]:
-    """In an order that depends on each path alone and means nothing."""
+    """Sorts paths by a hash: an arbitrary order that depends on each path alone."""
     return sorted(
         paths,
         key=lambda p: hashlib.blake2b(p.encode(errors='surrogateescape'), digest_size=8).digest(),
@@ -259,15 +262,15 @@ def _by_hash(paths: Iterable[str]) -> List[str]:
 def split(
     paths: Iterable[str], fraction: float = HELD_OUT_FRACTION, least: int = HELD_OUT_LEAST
 ) -> Dict[str, List[str]]:
-    """Holds images out to measure on.
+    """Splits images into training and held-out images.
 
-    Which is held out depends on its path alone, so that it stays so when
-    images are added.
+    Whether an image is held out depends on its path alone, so it stays the same
+    when images are added.
 
     Args:
-        paths (Iterable[str]): Of all images.
-        fraction (float): To hold out. Defaults to 5 %.
-        least (int): At least so many, but never more than a quarter.
+        paths (Iterable[str]): Paths of all images.
+        fraction (float): Fraction to hold out. Defaults to 0.05.
+        least (int): Hold out at least this many, but never more than a quarter.
             Defaults to 64.
 
     Returns:
@@ -284,11 +287,11 @@ def write_lists(survey_: Survey, into: Path) -> Dict[str, Path]:
 
     Args:
         survey_ (Survey): Of the folder.
-        into (Path): A folder.
+        into (Path): Folder for the lists.
 
     Returns:
-        dict[str, Path]: 'train', 'held_out' and 'not_used' (path, tab,
-        reason).
+        dict[str, Path]: The files 'train', 'held_out' and 'not_used'; the last
+        has lines of path, tab, reason.
     """
     parts = split(item.path for item in survey_.used)
     lists = {name: '\n'.join(paths) for name, paths in parts.items()}
@@ -303,14 +306,14 @@ def write_lists(survey_: Survey, into: Path) -> Dict[str, Path]:
 
 
 def check_faults(survey_: Survey, max_bad: float) -> None:
-    """Refuses a folder of which too much cannot be used.
+    """Refuses a folder with too many unusable files.
 
     Args:
-        survey_ (Survey): Of the folder.
+        survey_ (Survey): The survey of the folder.
         max_bad (float): Largest fraction of unusable files.
 
     Raises:
-        UserError: Says which option allows them.
+        UserError: If there are more; says which option allows them.
     """
     total, bad = len(survey_.found), survey_.faulty
     if len(bad) > max_bad * total:
@@ -325,11 +328,11 @@ def check_counts(survey_: Survey, batch: int) -> None:
     """Refuses a folder that does not fill a batch.
 
     Args:
-        survey_ (Survey): Of the folder.
-        batch (int): Of all processes.
+        survey_ (Survey): The survey of the folder.
+        batch (int): Batch of all processes together.
 
     Raises:
-        UserError: Says which option changes it.
+        UserError: If it does not; says which option changes the batch.
     """
     images = len(split(item.path for item in survey_.used)['train'])
     if images < batch:
@@ -340,14 +343,15 @@ def check_counts(survey_: Survey, batch: int) -> None:
 
 
 def disk_line(work_dir: str, checkpoint_bytes: int, kept: int, feature_bytes: int = 0) -> str:
-    """What the checkpoints take, and what is free.
+    """A line that says how much disk space the checkpoints take and how much is free.
 
     Args:
-        work_dir (str): It need not exist.
-        checkpoint_bytes (int): Of one.
-        kept (int): How many; one more is written before the oldest goes.
-        feature_bytes (int): Of all images, which ``extract`` writes. Defaults
-            to 0, not said.
+        work_dir (str): The work dir; it need not exist.
+        checkpoint_bytes (int): Size of one checkpoint.
+        kept (int): How many are kept; one more is written before the oldest is
+            deleted.
+        feature_bytes (int): Size of the features of all images that ``extract``
+            writes; 0: not mentioned. Defaults to 0.
 
     Raises:
         UserError: If they do not fit.

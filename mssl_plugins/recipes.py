@@ -1,10 +1,9 @@
 """Fits a recipe to another length, batch, image size or number of images.
 
-Each function changes a config in place and returns lines that say what moved,
-so that a log tells what was trained.  What a recipe counts in epochs moves
-with its length; the learning rate moves with the batch (linear rule, Goyal et
-al., arXiv 1706.02677); crops, position embeddings and decoders move with the
-size.
+Each function changes a config in place and returns lines that say what changed,
+for the log.  Whatever a recipe counts in epochs is scaled with its length; the
+learning rate is scaled with the batch (linear rule, Goyal et al., arXiv
+1706.02677); crops, position embeddings and decoders follow the image size.
 """
 
 import copy
@@ -75,7 +74,7 @@ def set_epochs(cfg, epochs: int) -> List[str]:
 
 
 def _end_of_cosine(cfg, epochs: int) -> None:
-    """A cosine behind a warm-up ends where the training ends, rounding or not."""
+    """Lets a cosine after a warm-up end exactly at the end of training."""
     schedulers = cfg.get('param_scheduler') or []
     for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
         if scheduler.get('by_epoch', True) and 'T_max' in scheduler:
@@ -89,12 +88,13 @@ def _end_of_cosine(cfg, epochs: int) -> None:
 
 # ------------------------------------------------------------- batch and rate
 def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
-    """Trains with another batch a process, the learning rate scaled with it.
+    """Trains with another batch in each process; the learning rate is scaled with it.
 
     Args:
-        cfg (mmengine.Config): Its rate is for ``auto_scale_lr.base_batch_size``
-            images, or for its own batch where it does not say.
-        batch (int): Images a step and process.
+        cfg (mmengine.Config): Its learning rate is for
+            ``auto_scale_lr.base_batch_size`` images, or for its own batch if
+            that is not set.
+        batch (int): Images in a step and process.
         processes (int): Defaults to 1.
 
     Returns:
@@ -123,7 +123,7 @@ def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
 
 
 def _scale_rate(cfg, factor: float) -> None:
-    """The optimizer's rate, and the constant one of SimSiam's predictor."""
+    """Scales the optimizer's learning rate, and the constant one of SimSiam's predictor."""
     cfg.optim_wrapper['optimizer']['lr'] *= factor
     for hook in each_hook(cfg):
         if hook.get('type') == 'mmpretrain.SimSiamHook':
@@ -131,7 +131,7 @@ def _scale_rate(cfg, factor: float) -> None:
 
 
 def set_lr(cfg, lr: float, processes: int = 1) -> List[str]:
-    """Trains with this learning rate for the batch as it is.
+    """Trains with this learning rate, whatever the batch.
 
     Raises:
         UserError: If it is not positive.
@@ -291,13 +291,13 @@ def _fields(cfg) -> Dict[str, object]:
 
 # --------------------------------------------------------------------- folder
 class Fit(NamedTuple):
-    """What suits a number of images; every rule is ours.
+    """Settings for a number of images; every rule is ours.
 
     Attributes:
         epochs (int): See :func:`fitting_epochs`.
-        batch (int): Of all processes together.
-        queue (int): Of MoCo: at most a quarter of the images, for an image in
-            it is a negative of itself.
+        batch (int): Batch of all processes together.
+        queue (int): Length of MoCo's queue: at most a quarter of the images,
+            because an image in the queue is a negative of itself.
     """
 
     epochs: int
@@ -306,9 +306,10 @@ class Fit(NamedTuple):
 
 
 def fitting_epochs(images: int, reference: int = 10_000, epochs: int = 200) -> int:
-    """200 epochs for 10,000 images, more for fewer, 20 to 800.
+    """Epochs for a number of images: 200 for 10,000, more for fewer, 20 to 800.
 
-    By the square root, so that a set four times as large gets twice the steps.
+    They shrink with the square root of the number, so that four times the
+    images get twice the steps.
     """
     return round(min(max(epochs * math.sqrt(reference / images), 20), 800))
 
@@ -322,10 +323,10 @@ def fit(images: int, limit: int) -> Fit:
 
     Args:
         images (int): At least 8.
-        limit (int): Of the batch: what the machine takes.
+        limit (int): Largest batch that the machine takes.
 
     Returns:
-        Fit: A batch of at most an eighth of the images, so that an epoch has
+        Fit: Its batch is at most an eighth of the images, so that an epoch has
         at least eight steps.
 
     Raises:
@@ -351,15 +352,16 @@ def fit_to_images(
     """Fits a photo recipe to a folder and a machine.
 
     Args:
-        cfg (mmengine.Config): Of ``configs/photos``.
-        images (int): To train on.
-        limit (int): Of the whole batch.
-        processes (int): Defaults to 1.
-        epochs (int, optional): The user's own, which win.
-        batch (int, optional): The user's own, of one process, which wins.
+        cfg (mmengine.Config): A config of ``configs/photos``; changed in place.
+        images (int): Number of training images.
+        limit (int): Largest batch of all processes together.
+        processes (int): Number of processes. Defaults to 1.
+        epochs (int, optional): The user's choice. Defaults to None: fitted.
+        batch (int, optional): The user's choice, for one process. Defaults to
+            None: fitted.
 
     Returns:
-        list[str]: What was chosen, and why.
+        list[str]: Lines that say what was chosen, and why.
     """
     chosen = fit(images, limit)
     said = set_epochs(cfg, chosen.epochs if epochs is None else epochs)

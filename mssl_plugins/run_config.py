@@ -1,4 +1,4 @@
-"""The config of a training run: a shipped or written one, with what the user asked for."""
+"""The config of a training run: a config file with the user's options applied."""
 
 import copy
 import os
@@ -47,21 +47,23 @@ def build_run_config(
         config (str): A path, or the name of a shipped config.
         work_dir (str, optional): Where logs and checkpoints go. Defaults to
             None: the config's own, or ``work_dirs/<name>``.
-        resume (str, optional): A checkpoint to go on from; 'auto' for the
-            last one of the work dir. Defaults to None.
+        resume (str, optional): A checkpoint to resume from; 'auto': the last
+            one in the work dir. Defaults to None.
         data (str, optional): A folder of images instead of the config's
             data, see :func:`mssl_plugins.photos.use_folder`; probes and
             fine-tuning need labeled ones. Defaults to None.
-        wishes (Wishes): Length, batch, rate, size, and what of the folder.
+        wishes (Wishes): Length, batch, learning rate, size, and options of the
+            folder.
         load_from (str, optional): Weights to start from, of this library,
             timm, DINO, MAE, torchvision or Hugging Face. Defaults to None.
         allow_missing (bool): Train although some images have no segments.
         amp (bool): Train in bfloat16.
         validate (bool): Evaluate while training. Defaults to True.
         auto_scale_lr (bool): Scale the learning rate with the real batch.
-        pin_memory (bool): Allow it to the loaders. Defaults to True.
-        persistent_workers (bool): Allow them likewise. Defaults to True.
-        seed (int, optional): Of the run. Defaults to None, the config's.
+        pin_memory (bool): Let loaders pin memory. Defaults to True.
+        persistent_workers (bool): Let loaders keep their workers between
+            epochs. Defaults to True.
+        seed (int, optional): Seed of the run. Defaults to None, the config's.
         options (dict, optional): Settings to override, with dotted keys.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
 
@@ -70,7 +72,7 @@ def build_run_config(
 
     Raises:
         ConfigError: If a field of the config or an override is wrong.
-        UserError: If it lacks what an argument asks for.
+        UserError: If the config lacks what an argument needs.
         FileNotFoundError: If the data or the checkpoint does not exist.
         ValueError: If there is no such config.
     """
@@ -124,7 +126,7 @@ def build_run_config(
 
 
 def drop_evaluation(cfg: Config) -> None:
-    """Takes out the hooks that evaluate while training."""
+    """Removes the hooks that evaluate while training."""
     cfg.custom_hooks = [
         hook for hook in cfg.get('custom_hooks') or [] if hook['type'] not in EVALUATION_HOOKS
     ]
@@ -136,7 +138,7 @@ def drop_evaluation(cfg: Config) -> None:
 def _use_data(
     cfg: Config, path: Path, data: Optional[str], wishes: Wishes, resume: bool
 ) -> Optional[preflight.Survey]:
-    """The user's images, and what they asked of the recipe."""
+    """Puts in the user's images and what they asked of the recipe."""
     if data is None:
         if photos.is_photo_recipe(cfg):
             raise UserError(f'{path.stem} is for your own images: name their folder with --data')
@@ -191,7 +193,7 @@ def _check_options(cfg: Config, options: dict) -> None:
 
 
 def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) -> None:
-    """What the run starts from: a checkpoint of its own, weights, or nothing."""
+    """Sets what the run starts from: its own checkpoint, given weights, or nothing."""
     if resume is not None:
         last = last_checkpoint(cfg.work_dir) if resume == 'auto' else resume
         if last is not None:  # else a first start, from the config's weights if it has any
@@ -204,7 +206,7 @@ def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) ->
 
 
 def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: bool) -> None:
-    """What this machine asks for: loaders, safe checkpoints, a wrapper without a GPU."""
+    """Adapts loaders, checkpoints and the data-parallel wrapper to this machine."""
     on_gpu = torch.cuda.is_available()
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)

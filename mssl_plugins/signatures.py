@@ -1,4 +1,4 @@
-"""What a class or function takes: names of arguments, and whether a value fits a type hint."""
+"""Arguments of classes and functions, and whether a value fits a type hint."""
 
 import collections.abc
 import inspect
@@ -16,7 +16,7 @@ LISTS = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
 
 
 def constructors(built: Callable) -> List[Callable]:
-    """Where arguments may end: the constructors that hand them on, or the function itself."""
+    """The constructors that arguments may be passed on to, or the function itself."""
     if not inspect.isclass(built):
         return [built]
     found = []
@@ -31,7 +31,7 @@ def constructors(built: Callable) -> List[Callable]:
 
 
 def parameters(function: Callable) -> List[inspect.Parameter]:
-    """Of a function or constructor; of one that is written in C, any keywords."""
+    """Parameters of a function or constructor; one written in C takes any keywords."""
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # written in C
@@ -39,10 +39,10 @@ def parameters(function: Callable) -> List[inspect.Parameter]:
 
 
 def arguments(built: Callable) -> Tuple[set, bool]:
-    """Names that a class or function takes, and whether it takes no others.
+    """The argument names of a class or function, and whether the list is complete.
 
-    A class that hands ``**kwargs`` on may hand them to anything: its list is
-    that of its bases and not complete.
+    It is not complete for a class that passes ``**kwargs`` on; the names then
+    include those of its bases.
     """
     functions = constructors(built)
     every = [p for f in functions for p in parameters(f)]
@@ -54,7 +54,7 @@ def arguments(built: Callable) -> Tuple[set, bool]:
 
 @lru_cache(maxsize=None)
 def hints_of(function: Callable) -> dict:
-    """Type hints by argument; nothing where they cannot be read."""
+    """Type hints by argument; empty if they cannot be read."""
     try:
         return typing.get_type_hints(function)
     except Exception:  # annotations that name what is not imported there
@@ -62,9 +62,9 @@ def hints_of(function: Callable) -> dict:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a config may stand where a type hint says.
+    """Whether a config's value fits a type hint.
 
-    Hints that say little fit everything; a dict stands for what is built from it.
+    Vague hints fit everything; a dict fits whatever is built from it.
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in UNIONS:
@@ -95,7 +95,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def is_list(value: Any) -> bool:
-    """Whether a value is several ones in an order."""
+    """Whether a value is a list, tuple or the like."""
     return isinstance(value, (list, tuple, range))
 
 
@@ -110,10 +110,10 @@ def _items_fit(value: Any, kind: type, inner: tuple) -> bool:
 
 
 def nearly_fits(value: Any, hint: Any) -> bool:
-    """As :func:`fits`, for hints of libraries that mean them as a help.
+    """Like :func:`fits`, for libraries whose hints are not strict.
 
-    Numbers stand for numbers, 0 and 1 for no and yes, lists for lists, and
-    None for everything but a number, a yes or no, or text.
+    Any number fits a number, 0 and 1 fit a bool, any list fits a list, and None
+    fits everything but numbers, bools and text.
     """
     kinds = _kinds(hint)
     if kinds is None or fits(value, hint):
@@ -165,7 +165,7 @@ def _kinds(hint: Any) -> Optional[set]:
 
 
 def said(hint: Any) -> str:
-    """A type hint for people."""
+    """A type hint in words."""
     inner = [h for h in typing.get_args(hint) if h is not type(None)]
     if typing.get_origin(hint) in UNIONS:
         none = ['None'] if len(inner) < len(typing.get_args(hint)) else []
@@ -181,5 +181,5 @@ def said(hint: Any) -> str:
 
 
 def is_nan(value: Any) -> bool:
-    """Whether a value is the float that is no number."""
+    """Whether a value is the float NaN."""
     return isinstance(value, float) and math.isnan(value)

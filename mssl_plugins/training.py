@@ -1,11 +1,11 @@
 """Trains what a config describes, with MMEngine's own runner.
 
-What OpenMMLab's ``train.py`` does, and:
+In addition to what OpenMMLab's ``train.py`` does:
 
 - several processes on a machine without a GPU (over gloo; MMEngine's launcher
   always calls ``torch.cuda.set_device``);
 - checkpoints are written atomically and run no code when read;
-- a run that never begins leaves nothing behind, and no run spoils another's folder;
+- a run that never begins leaves nothing behind, and no run overwrites another's folder;
 - a run that is asked to stop saves first.
 """
 
@@ -42,20 +42,20 @@ from mssl_plugins.work_dir import WorkDir
 
 
 def _close_logs() -> None:
-    """Ends the threads that write into a work dir which is about to go."""
+    """Ends the threads that write into a work dir, before it is deleted."""
     for kind in (Visualizer, *Visualizer.__subclasses__()):
         with suppress(RuntimeError):  # none of this kind
             kind.get_current_instance().close()
 
 
 class _Begin(Hook):
-    """Says where a resumed run starts, and tells a run that one iteration is done."""
+    """Prints where a resumed run starts, and notes when one iteration is done."""
 
     def __init__(self, run: 'TrainingRun') -> None:
         self.run = run
 
     def before_train(self, runner) -> None:
-        """Says it."""
+        """Prints where the run starts."""
         loop = runner.train_loop
         if not runner._resume or runner.rank:
             return
@@ -77,7 +77,7 @@ class _Begin(Hook):
         )
 
     def after_train_iter(self, *_, **__) -> None:
-        """Notes it."""
+        """Notes that an iteration is done."""
         self.run.begun = True
 
 
@@ -88,20 +88,21 @@ class _Overwrite(Hook):
         self.place = place
 
     def after_train_iter(self, *_, **__) -> None:
-        """Does it once."""
+        """Deletes the old run, once."""
         self.place.forget_old()
 
 
 class Checked(Exception):
-    """A run that was only to be checked has been."""
+    """Ends a run that was only to be checked."""
 
 
 class EstimateHook(Hook):
-    """Times a few steps and says how long an epoch and the run take.
+    """Times a few steps and prints how long an epoch and the run take.
 
     Args:
-        stop (bool): End the run then. Defaults to False.
-        steps (int): To time, after two that are not. Defaults to 10.
+        stop (bool): Whether to end the run then. Defaults to False.
+        steps (int): Number of steps to time, after two that are not timed.
+            Defaults to 10.
     """
 
     priority = 'LOWEST'
@@ -110,7 +111,7 @@ class EstimateHook(Hook):
         self.stop, self.steps = stop, steps
 
     def before_train(self, runner) -> None:
-        """Begins to count; refuses a disk that the checkpoints do not fit."""
+        """Starts counting; refuses a disk on which the checkpoints do not fit."""
         if runner.rank == 0:
             line = disk_line(runner.work_dir, *_disk_of(runner))
             runner.logger.info(line)
@@ -123,7 +124,7 @@ class EstimateHook(Hook):
         self.began = time.perf_counter()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Says it once."""
+        """Prints the estimate, once."""
         done = runner.iter + 1 - self.first
         if done == self.skipped:
             self.began = time.perf_counter()
@@ -147,7 +148,7 @@ class EstimateHook(Hook):
 
 
 def _disk_of(runner: Runner) -> Tuple[int, int, int]:
-    """Bytes of a checkpoint, how many are kept, bytes of all images' features."""
+    """Bytes of a checkpoint, number of checkpoints kept, bytes of all images' features."""
     state = sum(v.numel() * v.element_size() for v in unwrap(runner.model).state_dict().values())
     moments = 0  # of the optimizer, which are made at the first step
     wrappers = runner.optim_wrapper
@@ -178,8 +179,8 @@ class TrainingRun:
             False: a bar, a line an epoch, warnings and errors.
 
     Attributes:
-        begun (bool): Whether one iteration is done. Before that any error is
-            taken for a mistake in what was given.
+        begun (bool): Whether one iteration is done. Until then every error is
+            treated as a mistake in the config or options.
     """
 
     def __init__(
@@ -198,7 +199,7 @@ class TrainingRun:
         overwrite: bool = False,
         **options,
     ) -> 'TrainingRun':
-        """A run from what a user asked for; a mistake leaves nothing behind.
+        """Makes a run from a user's options; a mistake leaves no files behind.
 
         Args:
             hooks (Sequence[Hook]): See the class. Defaults to ().
@@ -209,8 +210,9 @@ class TrainingRun:
             **options: Of :func:`mssl_plugins.run_config.build_run_config`.
 
         Raises:
-            UserError: If another run is in the work dir, one at work or, for
-                one that does not resume, an old one; and see there.
+            UserError: If another run is using the work dir, or an old run is in
+                it and neither ``resume`` nor ``overwrite`` is given; and as
+                :func:`mssl_plugins.run_config.build_run_config`.
         """
         resume = options.get('resume')
         if resume and overwrite:
@@ -247,7 +249,7 @@ class TrainingRun:
         return run
 
     def train(self) -> None:
-        """Trains; a run that fails before its first iteration leaves no trace on the disk.
+        """Trains; a run that fails before the end of its first iteration leaves no files.
 
         Raises:
             UserError: If there is nothing to train.
@@ -320,7 +322,7 @@ class TrainingRun:
 
 
 def _check_batches(loader: DataLoader) -> None:
-    """Refuses a train set that fills no batch."""
+    """Refuses a training set that does not fill one batch."""
     if len(loader) == 0:
         sampler = getattr(loader, 'sampler', None)
         images = len(sampler if sampler is not None else loader.dataset)

@@ -1,4 +1,4 @@
-"""The folder of a run: one run at a time, no old run lost, nothing left of one that never began."""
+"""The folder of a run: locked while in use, old runs protected, cleaned after a failed start."""
 
 import errno
 import fcntl
@@ -23,8 +23,8 @@ CHECKPOINTS = re.compile(r'(epoch|iter)_\d+\.pth|best_.+\.pth|last_checkpoint|in
 def last_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
     """The last checkpoint of a work dir, which may have been moved; None if none was saved.
 
-    Where the file ``last_checkpoint`` is missing, damaged or names nothing that is
-    there, it is the newest of the checkpoints, each of which is complete.
+    If the file ``last_checkpoint`` is missing, damaged or names a file that does
+    not exist, it is the newest of the checkpoints, each of which is complete.
     """
     note = Path(work_dir) / 'last_checkpoint'
     text = note.read_bytes().split(b'\0')[0].strip() if note.is_file() else b''
@@ -59,12 +59,12 @@ class WorkDir:
     def lock(self) -> None:
         """Keeps other runs out until :meth:`release` or the end of the process.
 
-        A record lock: it goes with this process, however that ends, and data
-        loaders' workers do not inherit it.  A file system without such locks
-        goes without.
+        It is a record lock: it ends with this process, however that ends, and
+        data loaders' workers do not inherit it.  On a file system without such
+        locks there is none.
 
         Raises:
-            UserError: If another run has it.
+            UserError: If another run holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for name in (LOCK, 'config.py'):
@@ -102,10 +102,11 @@ class WorkDir:
         """Prepares a run that does not go on from an older one here.
 
         Args:
-            overwrite (bool): Whether :meth:`forget_old` may delete that.
+            overwrite (bool): Whether :meth:`forget_old` may delete an older
+                run.
 
         Raises:
-            UserError: If there is one and it may not be deleted.
+            UserError: If there is an older run and it may not be deleted.
         """
         found = (
             sorted(p for p in self.path.iterdir() if CHECKPOINTS.fullmatch(p.name))
@@ -129,7 +130,7 @@ class WorkDir:
         self.old = []
 
     def clean_up(self) -> None:
-        """Takes away the folders and logs of a run that never began."""
+        """Removes the folders and logs of a run that never began."""
         if self.path in self.new:
             shutil.rmtree(self.path, ignore_errors=True)
         elif self.path.is_dir():

@@ -41,14 +41,14 @@ def _add_images_and_network(add) -> None:
         nargs='+',
         default=(),
         metavar='N',
-        help='labels of the masks to leave out beside 255; of dense protocols',
+        help='for dense protocols: labels of the masks to ignore besides 255',
     )
     add(
         '--memory',
         type=int,
         default=102400,
         metavar='N',
-        help='patches that dense protocols look into at most; default: 102400',
+        help='for dense protocols: largest number of patches in the memory; default: 102400',
     )
     add(
         '--protocols',
@@ -68,8 +68,8 @@ def _add_images_and_network(add) -> None:
     )
     add(
         '--config',
-        help='a config, by path or name, that says what the weights '
-        'do not; default: the one in the checkpoint',
+        help='a config, by path or name, that describes the network; '
+        'default: the one in the checkpoint',
     )
     add(
         '--branch',
@@ -80,20 +80,21 @@ def _add_images_and_network(add) -> None:
         '--size',
         type=int,
         metavar='PX',
-        help="side of the input; default: the ViT's "
-        'own, else 224, or that of smaller images; of dense protocols the short side, '
-        "default: the images' own, or 512 x 512 where they differ",
+        help='side of the input; default: the size of the '
+        'ViT, else 224, or less if the images are smaller; for dense protocols the short side, '
+        "default: the images' own, or 512 x 512 if their sizes differ",
     )
-    add('--resize', type=int, metavar='PX', help='short side before the center is cut')
+    add('--resize', type=int, metavar='PX', help='short side before the center crop')
     add(
         '--classes',
         metavar='FILE',
-        help='only these classes (ImageNet-100); of dense protocols the names of all, one a line',
+        help='file with the classes to take (ImageNet-100), one a line; '
+        'for dense protocols the names of all classes',
     )
 
 
 def _add_protocol_settings(add) -> None:
-    add('--train-images', type=int, metavar='N', help='only so many, class by class')
+    add('--train-images', type=int, metavar='N', help='at most this many, evenly from all classes')
     add('--test-images', type=int, metavar='N', help='likewise')
     add('--labels-1', metavar='FILE', help='the images of finetune-1; default: drawn')
     add('--labels-10', metavar='FILE', help='those of finetune-10')
@@ -102,15 +103,15 @@ def _add_protocol_settings(add) -> None:
         type=int,
         nargs='+',
         metavar='K',
-        help='of k-NN; default: 10 20 100 200, of patches 1 5 20',
+        help='k of k-NN; default: 10 20 100 200, for patches 1 5 20',
     )
-    add('--temperature', type=float, metavar='T', help='of k-NN; default: 0.07')
+    add('--temperature', type=float, metavar='T', help='T of k-NN; default: 0.07')
     add(
         '--lrs',
         type=float,
         nargs='+',
         metavar='LR',
-        help="of the probes, for the protocol's batch; default: the protocol's, or its sweep",
+        help="learning rates of the probes, for the protocol's batch; default: the protocol's",
     )
     add(
         '--views',
@@ -123,16 +124,22 @@ def _add_protocol_settings(add) -> None:
         '--epochs',
         type=int,
         metavar='N',
-        help="instead of the protocols', their schedules squeezed",
+        help="epochs of probes and fine-tuning, schedules scaled; default: the protocols'",
     )
     add(
         '--finetune-batch',
         type=int,
         metavar='N',
-        help="instead of the protocol's, the rate scaled with it",
+        help="batch of fine-tuning, learning rate scaled with it; default: the protocol's",
     )
-    add('--processes', type=int, default=1, metavar='N', help='of fine-tuning')
-    add('--batch-size', type=int, default=64, metavar='N', help='of the features')
+    add('--processes', type=int, default=1, metavar='N', help='processes that fine-tune')
+    add(
+        '--batch-size',
+        type=int,
+        default=64,
+        metavar='N',
+        help='batch in which features are computed',
+    )
     add('--workers', type=int, default=0, metavar='N', help='processes that read images')
     add('--device', help='default: cuda if there is one')
     add('--bf16', action='store_true', help='run the network in bfloat16')

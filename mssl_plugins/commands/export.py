@@ -24,13 +24,12 @@ def main(argv=None) -> None:
     parser.add_argument(
         '--branch',
         metavar='BRANCH',
-        help='student or teacher; default: the '
-        'teacher of DINO and MST, else the network that learns',
+        help='student or teacher; default: the teacher for DINO and MST, else the student',
     )
     parser.add_argument(
         '--config',
-        help='the config, by path or name, of weights that do not '
-        'carry theirs and are of no standard size',
+        help='a config, by path or name; needed if the checkpoint holds none '
+        'and the network has no standard size',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace an earlier export')
     args = parser.parse_args(argv)

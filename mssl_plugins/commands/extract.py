@@ -27,7 +27,7 @@ def main(argv=None) -> None:
         'where.',
     )
     inputs.add_arguments(parser)
-    parser.add_argument('out', metavar='OUT.npz', help='where to')
+    parser.add_argument('out', metavar='OUT.npz', help='the file to write')
     parser.add_argument(
         '--split',
         default='test',
@@ -37,7 +37,7 @@ def main(argv=None) -> None:
     parser.add_argument(
         '--data',
         metavar='DIR',
-        help='a folder of images, in one sub-folder a class or without labels, instead',
+        help='a folder of images instead; sub-folders, if any, are the classes',
     )
     args = parser.parse_args(argv)
 

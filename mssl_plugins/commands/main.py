@@ -24,7 +24,7 @@ COMMANDS = dict(
     knn='measure a frozen backbone with weighted k-NN',
     make_segments='make the segments of a set of images, once',
     make_subset='draw a class-balanced part of a labeled set',
-    report='write the page of a run, or of several side by side',
+    report='write the report of a run, or of several side by side',
     test='test a checkpoint as its config says',
     visualize='draw masks, views, attention, segments, reconstructions and curves',
 )
@@ -37,12 +37,14 @@ def _list(argv: List[str]) -> None:
         prog='python -m mssl_plugins list', description=COMMANDS['list']
     )
     parser.add_argument(
-        'pattern', nargs='?', help="only names that match, as 'mst*', or hold it, as photos"
+        'pattern',
+        nargs='?',
+        help="only names that match a pattern such as 'mst*', or contain this text",
     )
     parser.add_argument(
         '--json', action='store_true', help=f'objects with name, path, {", ".join(KEYS)}'
     )
-    parser.add_argument('--method', help='only those of this method')
+    parser.add_argument('--method', help='only configs of this method')
     args = parser.parse_args(argv)
     chosen = {entry['name'] for entry in match(args.pattern)}
     found = [entry for entry in configs(args.method) if entry['name'] in chosen]

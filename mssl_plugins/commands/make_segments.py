@@ -32,14 +32,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--weights',
         nargs='+',
         metavar='FILE',
-        help='of sam: a checkpoint of '
+        help='for sam: a checkpoint of '
         'segment_anything (.pth), or encoder and decoder as ONNX files, or '
         'their folder',
     )
     parser.add_argument(
         '--annotations',
         metavar='PATH',
-        help='of annotations: a COCO file or a '
+        help='for annotations: a COCO file or a '
         "folder of label images; default: the samples' own masks",
     )
     parser.add_argument(
@@ -48,7 +48,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='of the generator, such as points_per_side=16 or scale=0.05',
+        help='options of the generator, such as points_per_side=16 or scale=0.05',
     )
     parser.add_argument(
         '--split',
@@ -60,12 +60,12 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--workers',
         type=int,
         metavar='N',
-        help='processes; default: one a core (sam: this one, with a thread a core)',
+        help='processes; default: one per core (sam: one process with all threads)',
     )
     parser.add_argument(
         '--check',
         action='store_true',
-        help='make nothing: say which images lack segments, and leave with 1 if there are any',
+        help='make nothing; say which images lack segments, and exit with 1 if there are any',
     )
     return parser.parse_args(argv)
 

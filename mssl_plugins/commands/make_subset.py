@@ -32,9 +32,13 @@ def main(argv=None) -> None:
         'data',
         help='folder of the data set: ImageNet, any folder with train/, CIFAR, Tiny-ImageNet',
     )
-    parser.add_argument('out', metavar='OUT.txt', help='where to')
-    parser.add_argument('--fraction', type=float, metavar='F', help='of all images: 0.01, 0.1')
-    parser.add_argument('--per-class', type=int, metavar='N', help='images a class, instead')
+    parser.add_argument('out', metavar='OUT.txt', help='the list to write')
+    parser.add_argument(
+        '--fraction', type=float, metavar='F', help='fraction of all images: 0.01, 0.1'
+    )
+    parser.add_argument(
+        '--per-class', type=int, metavar='N', help='number of images of each class, instead'
+    )
     parser.add_argument(
         '--classes',
         metavar='N|FILE',

@@ -128,7 +128,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m mssl_plugins quickstart', description=__doc__)
     parser.add_argument('--config', default=CONFIG, help='what to train; it needs a k-NN hook')
     parser.add_argument('--work-dir', default='work_dirs/quickstart')
-    parser.add_argument('--epochs', type=int, help="instead of the config's")
+    parser.add_argument('--epochs', type=int, help="default: the config's")
     args = parser.parse_args(argv)
     return run_cli(lambda: run(args))
 

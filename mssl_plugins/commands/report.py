@@ -1,4 +1,4 @@
-"""Writes the page of a run, or of several side by side: tools/report.py RUN [RUN ...]."""
+"""Writes the report of a run, or of several side by side: tools/report.py RUN [RUN ...]."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ def main(argv=None) -> Optional[int]:
     )
     parser.add_argument('runs', nargs='+', metavar='RUN', help='the work dir of a run')
     parser.add_argument(
-        '--out', metavar='FILE', help='default: RUN/report.html, of several runs ./report.html'
+        '--out', metavar='FILE', help='default: RUN/report.html; for several runs ./report.html'
     )
     args = parser.parse_args(argv)
     from mssl_plugins.report.page import write_report

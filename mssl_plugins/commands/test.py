@@ -25,7 +25,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         'shows where.',
     )
     parser.add_argument('config', help='a config, by path or name')
-    parser.add_argument('checkpoint', help='what it trained')
+    parser.add_argument('checkpoint', help='a checkpoint of this config')
     parser.add_argument('--work-dir', help='where the log goes; default: work_dirs/NAME')
     parser.add_argument('--out', metavar='FILE', help='write what was measured as JSON')
     parser.add_argument(

@@ -32,13 +32,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from this checkpoint, or from the last one of the work dir if none is named',
+        help='resume from this checkpoint, or from the last one in the work dir if none is named',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='delete the run in the work dir '
-        'once this one has made a step; without it and --resume that is refused',
+        help='delete an older run in the work dir once this one has made a step; '
+        'without --overwrite or --resume such a work dir is refused',
     )
     _add_own_images(parser.add_argument_group('your own images and sizes'))
     _add_run_settings(parser, DictAction)
@@ -69,18 +69,20 @@ def _add_own_images(own) -> None:
         '--epochs',
         type=int,
         metavar='N',
-        help='warm-up, cosine, momentum, temperatures and freezing keep their fraction',
+        help='length of the training; all schedules are scaled with it',
     )
     own.add_argument(
         '--batch-size',
         type=int,
         metavar='N',
-        help='images a process and step; the learning rate follows (linear rule)',
+        help='images in a step and process; the learning rate is scaled with it (linear rule)',
     )
-    own.add_argument('--lr', type=float, help='learning rate for the batch as it is')
+    own.add_argument('--lr', type=float, help='learning rate for that batch')
     own.add_argument('--size', type=int, metavar='PX', help='side of the views')
     own.add_argument(
-        '--segments', metavar='STORE', help='of mask-guided methods; default: made on the way'
+        '--segments',
+        metavar='STORE',
+        help='segment store for mask-guided methods; default: made before training',
     )
     own.add_argument(
         '--from',
@@ -94,7 +96,7 @@ def _add_own_images(own) -> None:
         type=float,
         default=0.01,
         metavar='FRACTION',
-        help='of files that may be unusable; default: 0.01',
+        help='fraction of files that may be unusable; default: 0.01',
     )
     own.add_argument(
         '--min-size',
@@ -132,7 +134,7 @@ def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
     parser.add_argument(
         '--verbose',
         action='store_true',
-        help="show MMEngine's log on the console, not in its file alone",
+        help="show MMEngine's log on the console, not only in its file",
     )
     parser.add_argument('--seed', type=int, help='seed of the run')
     parser.add_argument(

@@ -257,13 +257,13 @@ def add_arguments(parser) -> None:
     add = parser.add_argument
     add(
         'checkpoint',
-        help="a checkpoint of anybody's backbone, or, with --config, 'random' "
+        help="a checkpoint of any library, or, with --config, 'random' "
         "for random weights or 'pixels' for raw pixels",
     )
     add(
         '--config',
-        help='a config, by path or name, that says what the checkpoint does not: '
-        'network and data; default: the one in the checkpoint',
+        help='a config, by path or name, that describes network and data; '
+        'default: the one in the checkpoint',
     )
     add(
         '--branch',
@@ -275,22 +275,22 @@ def add_arguments(parser) -> None:
         '--pool',
         default='auto',
         choices=['auto', 'cls', 'avg', 'last'],
-        help='class token, average, or the output as it is; '
-        'auto: the class token where there is one',
+        help='features: class token, average, or the output as it is; '
+        'auto: the class token if there is one, else the average',
     )
     add(
         '--size',
         type=int,
         metavar='PX',
-        help="side of the input; default: the config's test transform, with --data the "
-        "ViT's own, else 224, or that of smaller images",
+        help="side of the input; default: that of the config's test transform; with --data "
+        'the size of the ViT, else 224, or less if the images are smaller',
     )
-    add('--resize', type=int, metavar='PX', help='short side before the center is cut')
+    add('--resize', type=int, metavar='PX', help='short side before the center crop')
     add('--batch-size', type=int, metavar='N')
     add('--workers', type=int, metavar='N', help='processes that read images')
     add('--device', help='default: cuda if there is one')
     add('--bf16', action='store_true', help='run the network in bfloat16')
-    add('--seed', type=int, default=0, help='of random weights')
+    add('--seed', type=int, default=0, help='seed of random weights')
 
 
 def start(args) -> str:

@@ -1,4 +1,4 @@
-"""Backbones for other libraries, and theirs for ours."""
+"""Writes backbones for other libraries."""
 
 from mssl_plugins.export.package import export
 from mssl_plugins.export.targets import TARGETS

@@ -1,4 +1,4 @@
-"""What a network must have to fit a library: refused in one line where it does not."""
+"""Checks that a network fits a library; if not, one line says why."""
 
 from typing import Dict
 
@@ -13,13 +13,13 @@ def no_such_network(target: str, why: str) -> ValueError:
 
 
 def norm_eps(b: Backbone) -> float:
-    """What its norms add to the variance."""
+    """The epsilon of its norms."""
     default = 1e-6 if b.family == 'vit' else 1e-5
     return b.config.get('norm_cfg', {}).get('eps', default)
 
 
 def pair(size):
-    """(height, width) of a side or a pair."""
+    """(height, width), from a side or a pair."""
     return (size, size) if isinstance(size, int) else tuple(size)
 
 

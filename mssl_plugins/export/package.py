@@ -1,4 +1,4 @@
-"""Writes an exported backbone: a folder that is complete whenever it is there."""
+"""Writes an exported backbone: a folder that is complete whenever it exists."""
 
 import json
 import os
@@ -37,22 +37,23 @@ def export(
             detectron2.
         out (str | Path): A new folder.
         branch (str, optional): 'student' or 'teacher'. Defaults to None: the
-            teacher of DINO and MST, of all others the network that learns.
-        config (str, optional): A config, by path or name, where the
-            checkpoint does not carry what its weights do not tell. Defaults
-            to None.
+            teacher for DINO and MST, else the student.
+        config (str, optional): A config, by path or name, of the architecture;
+            needed if neither the weights nor the checkpoint describe it.
+            Defaults to None.
         overwrite (bool): Replace an earlier export. Defaults to False.
 
     Returns:
-        dict: What ``mssl_export.json`` in the folder holds: ``target``,
+        dict: The content of ``mssl_export.json`` in the folder: ``target``,
         ``weights`` (file name), ``model`` (what builds it there), ``load``
-        (how), ``architecture`` (MMPretrain's terms), ``images`` (mean, std
-        of 0-255 RGB), ``source`` (method, branch, file, sha256, config, ...).
+        (the line that loads it), ``architecture`` (in MMPretrain's terms),
+        ``images`` (mean and std for 0-255 RGB), ``source`` (method, branch,
+        file, sha256, config, ...).
 
     Raises:
-        FileNotFoundError, ValueError: See there; also if the target is
-            unknown or has no such network, or ``out`` exists. Nothing is
-            written then.
+        FileNotFoundError, ValueError: See :func:`mssl_plugins.checkpoints.reader.read`;
+            also if the target is unknown or has no such network, or ``out``
+            exists. Nothing is written then.
     """
     if target not in TARGETS:
         raise unknown(target, TARGETS, 'target')
@@ -75,7 +76,7 @@ def export(
 
 
 def _public(source: dict) -> dict:
-    """Where a backbone comes from, without the folders of who exports it."""
+    """Where a backbone comes from, without the paths of the machine that exports it."""
     if 'config' not in source:
         return source
     return dict(source, config=LOCAL_PATH.sub(r'\1\2\1', source['config']))

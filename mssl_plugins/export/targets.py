@@ -1,4 +1,4 @@
-"""One function a library: what it reads, as files, and how.
+"""One function for each library: the files that it reads, and how to load them.
 
 Each takes a :class:`~mssl_plugins.checkpoints.reader.Backbone` and gives a
 :class:`Package`, or says why the library has no such network.
@@ -32,8 +32,8 @@ class Package(NamedTuple):
         weights (Dict[str, Tensor]): Under the library's names.
         model (Any): What builds the network there.
         load (str): A line that loads it; ``OUT`` is the folder.
-        around (Callable): weights -> what ``torch.save`` gets. Defaults to
-            the weights themselves.
+        around (Callable): Makes of the weights what ``torch.save`` writes.
+            Defaults to the weights themselves.
         extra (Dict[str, dict]): Further JSON files by name.
     """
 
@@ -67,16 +67,16 @@ def _openmmlab(model: dict, weights: Dict[str, Tensor], prefix: bool) -> Package
 def mmpretrain(b: Backbone) -> Package:
     """Keys begin with ``backbone.``.
 
-    For ``init_cfg`` with that prefix and for ``load_from``, also of a further
-    pre-training.
+    For ``init_cfg`` with that prefix, and for ``load_from``, also when
+    pre-training is continued.
     """
     return _openmmlab(b.config, keys.from_ours(b.weights, b.family, 'mmpretrain'), True)
 
 
 def mmdet(b: Backbone) -> Package:
-    """Keys without prefix, as torchvision's weights that its configs name.
+    """Keys without prefix, like the torchvision weights that its configs name.
 
-    mmdet has no ViT: mmpretrain's, with a map as its output.
+    mmdet has no ViT; mmpretrain's is used, with a map as its output.
     """
     model = dict(b.config, out_type='featmap') if b.family == 'vit' else _dense_resnet(b, 'mmdet')
     weights = {k: v for k, v in b.weights.items() if not k.startswith('ln2.')}  # after pooling
@@ -290,8 +290,9 @@ def torchvision(b: Backbone) -> Package:
 def detectron2(b: Backbone) -> Package:
     """A file for ``MODEL.WEIGHTS`` of a config, or ``DetectionCheckpointer``.
 
-    Its ViT has no final norm; left in the file, ``norm.weight`` would be
-    matched, by the end of its name, with norms of the pyramid.
+    Its ViT has no final norm. Detectron2 matches names by their ends, so
+    ``norm.weight`` in the file would be matched with norms of the pyramid; it
+    is left out.
     """
     if b.family == 'resnet':
         check_resnet(b, 'detectron2', widths=b.config['depth'] > 34, caffe=True)

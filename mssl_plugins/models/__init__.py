@@ -1,4 +1,4 @@
-"""Everything a model is built of; importing it fills the registry."""
+"""All parts of models; importing it fills the registry."""
 
 from mssl_plugins.models import backbones, heads, losses, necks, preprocessor, probe, selfsup  # noqa: F401
 from mssl_plugins.models.layers import split_bn  # noqa: F401

@@ -1,8 +1,8 @@
 """Every mask of the library, one convention: bool, ``True`` = masked.
 
 Token masks have shape (B, L), pixel masks (B, 1, H, W) or (1, 1, H, W) where
-the batch shares one.  A mask is a function of torch's seed and not of the
-device.  What takes the place of the masked is in
+the batch shares one.  A mask depends on torch's seed and not on the device.
+What replaces masked pixels and tokens is in
 :mod:`mssl_plugins.models.replacement`.
 """
 
@@ -187,11 +187,11 @@ def random_keep(
 
 
 def token_indices(chosen: Tensor, count: int) -> Tensor:
-    """Where a (B, L) bool is ``True``, ``count`` times in every row.
+    """Positions at which a (B, L) bool is ``True``, ``count`` of them in every row.
 
     Returns:
-        Tensor: (B, count) long, ascending; unlike ``nonzero`` the device need
-        not be waited for.
+        Tensor: (B, count) long, ascending. Unlike ``nonzero`` this does not
+        wait for the device.
     """
     return chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
 
@@ -210,7 +210,7 @@ def mim_mask(
     Args:
         strategy (str): ``'block'`` (the paper: BEiT's rectangles of
             ``(min(rows, columns) // 3)**2`` patches or more), ``'random'``
-            (patches by themselves, ``int(r L)``), ``'attention_low'`` or
+            (``int(r L)`` single patches), ``'attention_low'`` or
             ``'attention_high'`` (the ``int(r L)`` patches of least or most
             attention, MST's order).
         ratios (Sequence[float]): r of each of B images, in [0, 1].
@@ -265,9 +265,9 @@ def token_mask(
 ) -> Tensor:
     """Token masks of MST: by rank of attention, thinned out at random.
 
-    MST (arXiv 2106.05656); the formula is our reading of it: eligible are the
-    floor(q L) patches of lowest attention in each image (of equal ones the
-    first), masked is eligible AND u < p with u uniform in [0, 1) per token.
+    MST (arXiv 2106.05656); the formula is our reading of it. The floor(q L)
+    patches of lowest attention in each image (of equal ones the first) are
+    eligible; an eligible patch is masked if u < p, with u uniform in [0, 1).
 
     Args:
         strategy (str): ``'attention_low'`` (the paper), ``'attention_high'``

@@ -58,7 +58,7 @@ class MomentumTeacher(nn.Module):
 
     @torch.no_grad()
     def sync(self) -> None:
-        """Copy the student's weights if there was no EMA update yet.
+        """Copies the student's weights if there was no EMA update yet.
 
         The student is initialized (``init_weights``, pre-trained weights)
         after this object was made, so the copy is made at first use.

@@ -1,8 +1,9 @@
 """Linear classifiers on a frozen backbone, for the stock runner.
 
-Whatever the backbone is: no gradient, always in evaluation mode, so that its
-parameters and BatchNorm statistics never change.  What is read from it is
-:mod:`mssl_plugins.models.readout`' (last layer, last 4 blocks, conv1-conv5).
+The backbone gets no gradient and is always in evaluation mode, so that its
+parameters and BatchNorm statistics never change.  Which of its layers are used is
+listed in :mod:`mssl_plugins.models.readout` (last layer, last 4 blocks,
+conv1-conv5).
 """
 
 from typing import List, Optional, Sequence, Tuple, Union
@@ -40,7 +41,7 @@ class ProbeClassifier(ImageClassifier):
         self.backbone.eval()
 
     def train(self, mode: bool = True) -> 'ProbeClassifier':
-        """As ever, but the backbone stays in evaluation mode."""
+        """Sets the mode; the backbone stays in evaluation mode."""
         super().train(mode)
         self.backbone.eval()
         return self

@@ -1,4 +1,4 @@
-"""What frozen-feature protocols read from inside a backbone, in one pass.
+"""The features that protocols on frozen backbones read, in one forward pass.
 
 - ``cls``, ``avg``: class token, or average of the patch tokens or of the map,
   after the last norm (MST section 5, MixMask Table 2, ASL Table 1)
@@ -38,7 +38,7 @@ POOLING = dict(
 
 
 def extra_tokens(backbone: nn.Module) -> int:
-    """How many tokens in front, as the class token, are no patches."""
+    """Number of tokens before the patch tokens, such as the class token."""
     for name in ('num_extra_tokens', 'num_prefix_tokens'):
         if isinstance(getattr(backbone, name, None), int):
             return getattr(backbone, name)
@@ -55,8 +55,8 @@ def pool_output(out, pool: str = 'auto', extra: int = 0) -> Tensor:
             taken, or their average where there is none. 'cls': the class
             token. 'avg': the average over the map or the patch tokens.
             'last': the output as it is, flattened. Defaults to 'auto'.
-        extra (int): How many of the L tokens, at the front, are no
-            patches. Defaults to 0.
+        extra (int): How many of the L tokens come before the patch tokens.
+            Defaults to 0.
 
     Returns:
         Tensor: (B, D) float32.
@@ -85,7 +85,7 @@ def pool_output(out, pool: str = 'auto', extra: int = 0) -> Tensor:
 
 @contextmanager
 def output_type(backbone: nn.Module, pool: str) -> Iterator[None]:
-    """Lets mmpretrain's transformers give what ``pool`` asks for."""
+    """A context in which mmpretrain's transformers return what ``pool`` needs."""
     before = getattr(backbone, 'out_type', None)
     wanted = before
     if pool == 'cls':
@@ -103,7 +103,7 @@ def output_type(backbone: nn.Module, pool: str) -> Iterator[None]:
 
 
 def forward_backbone(backbone: nn.Module, x: Tensor, **context):
-    """What a backbone gives for whole, unmasked images (B, 3, H, W)."""
+    """The output of a backbone for whole, unmasked images (B, 3, H, W)."""
     if context:  # what else the model's backbone_kwargs found in the samples
         return backbone(x, **context)
     if type(backbone).__module__.startswith('timm.'):  # no classifier
@@ -148,7 +148,7 @@ def is_resnet(backbone: nn.Module) -> bool:
 
 
 def kinds_of(backbone: nn.Module) -> List[str]:
-    """The kinds of features that a backbone has, the usual one first."""
+    """The kinds of features that a backbone has, the default one first."""
     if is_transformer(backbone):
         tokens = ['cls'] if extra_tokens(backbone) else []
         n = len(backbone.layers)
@@ -208,7 +208,7 @@ def _check(backbone: nn.Module, kinds: Sequence[str]) -> None:
 
 @contextmanager
 def _outputs_of(modules: Dict[str, nn.Module]) -> Iterator[Dict[str, Tensor]]:
-    """The first output that each module has while this is open."""
+    """A context that collects the first output of each module."""
     found = {}
 
     def note(name):
@@ -228,7 +228,7 @@ def _outputs_of(modules: Dict[str, nn.Module]) -> Iterator[Dict[str, Tensor]]:
 def read_layers(backbone: nn.Module, x: Tensor, kinds: Sequence[str]) -> Dict[str, Tensor]:
     """Several kinds of features from one forward pass.
 
-    Gradients and train/eval mode are the caller's.
+    The caller sets gradients and train/eval mode.
 
     Args:
         backbone (nn.Module): A ViT or ResNet; any other gives 'avg' only.

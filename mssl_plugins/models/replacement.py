@@ -1,4 +1,4 @@
-"""What takes the place of what a mask hides.
+"""Replacements for masked pixels and tokens.
 
 The masks themselves are in :mod:`mssl_plugins.models.masking`.
 """
@@ -45,9 +45,9 @@ def fill_pixels(images: Tensor, mask: Tensor, fill: str) -> Tensor:
 def bert_replacement(
     patches: Tensor, mask: Tensor, mask_token: Tensor, generator: Optional[torch.Generator] = None
 ) -> Tensor:
-    """What BERT (arXiv 1810.04805, section 3.1) puts in the place of masked tokens.
+    """BERT's replacement of masked tokens (arXiv 1810.04805, section 3.1).
 
-    80 % the mask token, 10 % a random token of the batch, 10 % what was there.
+    80 % become the mask token, 10 % a random token of the batch, 10 % stay.
 
     Args:
         patches (Tensor): Projected, before positions, (B, L, C).

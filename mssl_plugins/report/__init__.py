@@ -1,4 +1,4 @@
-"""The report of one run or several: one HTML file that holds all it shows.
+"""The report of one run or several: one self-contained HTML file.
 
 folder -> facts (run) -> curves and figures (plots, figures) -> page.
 """

@@ -1,4 +1,4 @@
-"""The images that a run drew of itself, small enough for a page."""
+"""The figures that a run drew, reduced to fit a page."""
 
 import base64
 import io
@@ -32,16 +32,16 @@ class Figure(NamedTuple):
 
 
 def figures(folder: Path, most: int = MOST) -> Tuple[List[Figure], int]:
-    """Figures of a run: those that ``monitor.json`` names, and the visualizer's.
+    """Figures of a run: those that ``monitor.json`` lists, and the visualizer's.
 
     Args:
-        folder (Path): Of the run; nothing outside of it is read.
-        most (int): Of so many the first, the last and those evenly between.
-            Defaults to 24.
+        folder (Path): The run's folder; nothing outside of it is read.
+        most (int): At most this many: the first, the last and some evenly in
+            between. Defaults to 24.
 
     Returns:
-        tuple[List[Figure], int]: In the order of training, and how many there
-        are in all.
+        tuple[List[Figure], int]: The figures in the order of training, and
+        how many there are in all.
     """
     found = sorted(_listed(folder).items(), key=lambda item: (item[1], item[0]))
     if len(found) > most:
@@ -58,7 +58,7 @@ def figures(folder: Path, most: int = MOST) -> Tuple[List[Figure], int]:
 
 
 def _listed(folder: Path) -> Dict[str, Tuple[int, str]]:
-    """Path below the folder -> (when, title)."""
+    """The listed figures: path relative to the folder -> (when, title)."""
     found = {}
     try:
         monitor = json.loads((folder / 'monitor.json').read_text(encoding='utf-8'))

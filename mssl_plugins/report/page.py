@@ -1,4 +1,4 @@
-"""The page: what runs tell, as one HTML file that needs nothing else."""
+"""The report page as one HTML file that needs nothing else."""
 
 import shlex
 from pathlib import Path
@@ -28,7 +28,7 @@ OTHER = ('time', 'data_time', 'memory', 'grad_norm', 'lr', 'base_lr')
 
 
 class Measure(NamedTuple):
-    """A label-free measure of a run, first of the initial weights and at the end."""
+    """A label-free measure of a run, for the initial weights and at the end."""
 
     key: str
     what: str
@@ -55,14 +55,14 @@ class Section(NamedTuple):
 def write_report(
     folders: Sequence[Union[str, Path]], out: Optional[Union[str, Path]] = None
 ) -> Path:
-    """Writes the page of a run, or of several side by side.
+    """Writes the report of a run, or of several side by side.
 
-    A folder that holds no run gets a section that says so.
+    For a folder that holds no run a section says so.
 
     Args:
         folders (Sequence[str | Path]): Work dirs of the runs.
         out (str | Path, optional): The file. Defaults to None: ``report.html``
-            in the work dir of a single run that exists, else here.
+            in the work dir if there is one run, else in the current folder.
 
     Returns:
         Path: The file.
@@ -88,8 +88,8 @@ def render(runs: Sequence[Run], wrong: Sequence[str] = (), place: Path = Path('.
     """The page as HTML.
 
     Args:
-        runs (Sequence[Run]): What is shown.
-        wrong (Sequence[str]): What is said of folders that hold no run.
+        runs (Sequence[Run]): The runs.
+        wrong (Sequence[str]): Messages about folders that hold no run.
         place (Path): The page's folder. Defaults to the working directory.
     """
     environment = Environment(
@@ -118,7 +118,7 @@ def render(runs: Sequence[Run], wrong: Sequence[str] = (), place: Path = Path('.
 
 
 def _distinct(runs: Sequence[Run]) -> List[str]:
-    """The folders' names, with their parents' where two are alike."""
+    """The folders' names, with their parents' names where two are equal."""
     names = [run.name for run in runs]
     if len(set(names)) == len(names):
         return names
@@ -127,7 +127,7 @@ def _distinct(runs: Sequence[Run]) -> List[str]:
 
 
 def number(value, digits: int = 4) -> str:
-    """A number for people; a dash where there is none."""
+    """A number as text; a dash for None."""
     if value is None:
         return '–'
     if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e6:
@@ -184,7 +184,7 @@ def _facts(run: Run) -> Dict[str, str]:
 
 
 def _accuracy(run: Run) -> List[tuple]:
-    """(what, value) of k-NN: pixels, initial weights, trained."""
+    """(name, k-NN accuracy) of raw pixels, initial weights and trained weights."""
     if run.knn is None:
         return []
     rows = [('raw pixels', run.baselines.get('raw_pixels'))]
@@ -203,7 +203,7 @@ def _measures(run: Run) -> List[Measure]:
 
 
 def _plots(run: Run, number_of_plots: int) -> List[Plot]:
-    """Losses, k-NN beside its baselines, the label-free measures, the learning rate."""
+    """Plots of losses, k-NN with its baselines, label-free measures and learning rate."""
     losses = {
         name: points
         for name, points in run.curves.items()
@@ -230,7 +230,7 @@ def _plots(run: Run, number_of_plots: int) -> List[Plot]:
 
 
 def _commands(run: Run) -> List[tuple]:
-    """(what for, command) of what comes next."""
+    """(purpose, command) of the next steps."""
     if run.checkpoint is None:
         return []
     file = shlex.quote(str(run.checkpoint))
@@ -283,7 +283,7 @@ def _section(run: Run, index: int, number_of_plots: int, alone: bool) -> Section
 
 
 def _beside(sections: Sequence[Section], number_of_plots: int) -> List[Plot]:
-    """What two runs or more logged, a line a run."""
+    """Plots with a line for each of several runs."""
     runs = [section.run for section in sections]
     shared = []
     for key in ('loss', 'knn', *(key for key, *_ in MEASURES)):

@@ -1,4 +1,4 @@
-"""Curves as SVG inside a page: they take its colors, in light and dark."""
+"""Curves as inline SVG, which takes the page's colors in light and dark."""
 
 import io
 import re
@@ -21,7 +21,7 @@ class Plot(NamedTuple):
     Attributes:
         title (str): What it shows.
         svg (str): An ``<svg>`` element.
-        text (str): The same in words, for who cannot see it.
+        text (str): The same in words, for screen readers.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Plot(NamedTuple):
 
 
 def thin(points: Sequence[Tuple[int, float]], most: int = POINTS) -> List[Tuple[int, float]]:
-    """At most so many points: the first, the last, and those evenly between."""
+    """At most ``most`` points: the first, the last, and some evenly in between."""
     if len(points) <= most:
         return list(points)
     return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
@@ -42,13 +42,13 @@ def plot(
     levels: Dict[str, float] = {},
     number: int = 0,
 ) -> Plot:
-    """Lines over iterations, and levels across.
+    """Plots lines over iterations, and horizontal lines.
 
     Args:
         title (str): What it shows.
         lines (Dict[str, Sequence]): (iteration, value) under the line's name.
-        levels (Dict[str, float]): Values that do not change: baselines.
-        number (int): Of the plot on its page, so that no two share an id.
+        levels (Dict[str, float]): Horizontal lines: baselines.
+        number (int): Number of the plot on its page; makes its ids unique.
 
     Returns:
         Plot: With one SVG element.
@@ -107,5 +107,5 @@ def plot(
 
 
 def _label(name: str) -> str:
-    """A name that a legend shows: one with a leading underscore would be hidden."""
+    """A name for the legend, which would hide one with a leading underscore."""
     return f' {name}' if name.startswith('_') else name

@@ -1,4 +1,4 @@
-"""What the folder of a run tells, read without running anything in it."""
+"""Reads the folder of a run, without running anything in it."""
 
 import json
 import math
@@ -32,29 +32,29 @@ class NoRun(ValueError):
 
 
 class Run(NamedTuple):
-    """A run as its folder tells it.
+    """A run, as far as its folder describes it.
 
     Attributes:
         name (str): The folder's name.
-        folder (Path): Absolute.
+        folder (Path): Its absolute path.
         curves (Dict[str, Curve]): (iteration, value) of each logged number;
-            where a resumed run overlaps, the later counts.
-        epochs (int): Trained; 0 where only iterations are counted.
-        iterations (int): Trained.
+            if a resumed run overlaps, its later values count.
+        epochs (int): Epochs trained; 0 if only iterations are counted.
+        iterations (int): Iterations trained.
         config (dict): The parts of :data:`CONFIG_PARTS` that are literals.
-        config_text (str): The config as it was run; '' if it is not there.
-        versions (Dict[str, str]): Of what trained.
+        config_text (str): The config as it was run; '' if it is missing.
+        versions (Dict[str, str]): Versions of the libraries that trained.
         baselines (Dict[str, float]): k-NN accuracy, in 0-1, of 'raw_pixels'
-            and 'initial_weights', as far as measured.
-        why_no_baseline (str): Why they were not.
-        monitor (List[dict]): Label-free measures, first of the initial
-            weights if ``epoch`` is 0.
-        held_out (int): Images that these were measured on.
-        images (int, optional): Trained on.
-        classes (List[str]): Names, of the labeled images.
+            and 'initial_weights', if measured.
+        why_no_baseline (str): Why they were not measured.
+        monitor (List[dict]): Label-free measures; the first entry is of the
+            initial weights if its ``epoch`` is 0.
+        held_out (int): Number of images that these were measured on.
+        images (int, optional): Number of training images.
+        classes (List[str]): Names of the classes, if there are labels.
         checkpoint (Path, optional): The last one.
-        seconds (float, optional): Of the training.
-        device (str): That trained.
+        seconds (float, optional): Duration of the training.
+        device (str): The device that trained.
     """
 
     name: str
@@ -82,13 +82,13 @@ class Run(NamedTuple):
 
     @property
     def knn(self) -> Optional[str]:
-        """The name of the logged k-NN accuracy, of the smallest k."""
+        """The name of the logged k-NN accuracy with the smallest k."""
         names = [name for name in self.curves if name.startswith('knn/top1')]
         return min(names, key=lambda name: (len(name), name)) if names else None
 
     @property
     def speed(self) -> Optional[float]:
-        """Images a second and process: the median over the log, None if not logged."""
+        """Images per second and process: the median over the log; None if not logged."""
         times = sorted(value for _, value in self.curves.get('time', ()) if value > 0)
         batch = (self.config.get('train_dataloader') or {}).get('batch_size')
         return batch / times[len(times) // 2] if times and isinstance(batch, int) else None
@@ -101,11 +101,11 @@ def read_run(folder: Union[str, Path]) -> Run:
         folder (str | Path): Its work dir.
 
     Returns:
-        Run: What could be read; a file that is damaged is passed over.
+        Run: The run; damaged files are skipped.
 
     Raises:
-        NoRun: If there is no such folder, or nothing was logged in it; says
-            what is there instead.
+        NoRun: If there is no such folder, or nothing was logged in it; the
+            message says what it holds instead.
     """
     folder = Path(folder).expanduser().absolute()
     if not folder.is_dir():
@@ -145,7 +145,7 @@ def read_run(folder: Union[str, Path]) -> Run:
 
 
 def _curves(rows: List[dict]) -> Tuple[Dict[str, Curve], int, int]:
-    """(iteration, value) of each number, epochs and iterations."""
+    """(iteration, value) of each logged number, and the numbers of epochs and iterations."""
     found: Dict[str, Dict[int, float]] = {}
     epochs = iterations = 0
     for row in (row for row in rows if isinstance(row, dict)):
@@ -191,7 +191,7 @@ def _config(text: str) -> dict:
 
 
 def _versions(folder: Path) -> Dict[str, str]:
-    """Out of the environment that MMEngine logs."""
+    """Versions, from the environment that MMEngine logs."""
     for log in sorted(folder.glob('*/*.log'), reverse=True):
         with open(log, encoding='utf-8', errors='replace') as f:
             head = f.read(20000)

@@ -1,7 +1,7 @@
-"""What every generator of segments is, and the label map that it gives.
+"""Base class of the generators of segments, and the label map that they return.
 
-Mask-guided attention bias, our definition, section "Mask generation": where masks overlap, the
-smaller one owns the pixel.
+Where masks overlap, the pixel belongs to the smaller one (mask-guided attention
+bias; our definition).
 """
 
 from typing import Sequence
@@ -18,8 +18,8 @@ class Generator:
 
         Args:
             img (np.ndarray): (H, W, 3) uint8 RGB.
-            key (str): Its path from the root of its set on.
-            sample (dict): What the dataset knows of it.
+            key (str): Its path relative to the root of its dataset.
+            sample (dict): Its sample from the dataset.
 
         Returns:
             np.ndarray: (h, w) integers, 0 = none, of the image's proportions.
@@ -28,15 +28,15 @@ class Generator:
 
 
 def label_map(masks: Sequence[np.ndarray], size: Sequence[int]) -> np.ndarray:
-    """Masks as one map in which the smaller mask owns what several claim.
+    """Combines masks into one map; where they overlap, the smaller mask wins.
 
     Args:
         masks (Sequence[np.ndarray]): n arrays (H, W) bool.
-        size (Sequence[int]): H and W, for when there is no mask.
+        size (Sequence[int]): H and W, used if there is no mask.
 
     Returns:
-        np.ndarray: (H, W) int32, 0 = none, otherwise 1 for the largest mask,
-        2 for the next, ...; of masks of one area the later one owns.
+        np.ndarray: (H, W) int32: 0 = none, 1 for the largest mask, 2 for the
+        next, and so on; of masks of equal area the later one wins.
     """
     labels = np.zeros(tuple(size[:2]), np.int32)
     areas = [-int(np.count_nonzero(mask)) for mask in masks]
@@ -46,7 +46,7 @@ def label_map(masks: Sequence[np.ndarray], size: Sequence[int]) -> np.ndarray:
 
 
 def shrink(img: np.ndarray, side: int) -> np.ndarray:
-    """The image, its longer side at most ``side`` px (0: as it is)."""
+    """Shrinks an image to a longer side of at most ``side`` px (0: not at all)."""
     ratio = side / max(img.shape[:2])
     if side <= 0 or ratio >= 1:
         return img

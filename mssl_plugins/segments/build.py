@@ -1,9 +1,8 @@
-"""Making, resuming and checking a segment store: ``tools/make_segments.py``.
+"""Makes, resumes and checks a segment store: ``tools/make_segments.py``.
 
-Mask-guided attention bias, our definition, section "Mask generation".  Workers
-make segments, one process writes: every few seconds what is there as a small
-shard, and whole shards as soon as there is enough for one.  So a kill costs
-seconds, and the next start goes on where it stopped.
+Workers make the segments and one process writes them: every few seconds a small
+shard, and a full shard as soon as there is enough for one.  A kill therefore
+costs seconds, and the next start continues where it stopped.
 """
 
 import fcntl
@@ -73,7 +72,7 @@ def _quiet(_: int) -> None:
 
 
 def _differing(store: SegmentStore, images: Sequence[Image], places: np.ndarray) -> List[str]:
-    """Of some images with segments those that were made from other images."""
+    """The images whose stored segments were made from another image."""
     there = [i for i, at in enumerate(places) if at >= 0 and store.readable(at)]
     wrong = []
     for i in there[:: max(len(there) // SAMPLE, 1)]:
@@ -92,23 +91,23 @@ def make(
     shard: int = SHARD,
     shown: bool = True,
 ) -> List[str]:
-    """Make the segments of images, or go on with it.
+    """Makes the segments of images, or continues to.
 
     Args:
         images (Sequence[Image]): See :func:`~mssl_plugins.segments.image_set.find_images`.
         out (str): The folder to write.
-        name (str): Of a generator.
-        options (dict, optional): Of the generator.
-        workers (int): Processes; 0: this one. Defaults to 0.
-        shard (int): Images of a whole shard. Defaults to 1024.
+        name (str): Name of a generator.
+        options (dict, optional): Options of the generator.
+        workers (int): Number of processes; 0: this process. Defaults to 0.
+        shard (int): Images in a full shard. Defaults to 1024.
         shown (bool): Whether to show a progress bar. Defaults to True.
 
     Returns:
         list[str]: Keys of the images that could not be read.
 
     Raises:
-        ValueError: If ``out`` was made in another way or for other images, or
-            for unknown names.
+        ValueError: If ``out`` was made with other settings or for other images,
+            or a name is unknown.
         RuntimeError: If another process writes to ``out``.
     """
     options = dict(options or {})
@@ -156,7 +155,7 @@ def make(
 
 
 def _clean(folder: Path) -> None:
-    """Take away what a kill or a full disk left."""
+    """Removes partial files that a kill or a full disk left."""
     for path in folder.glob(f'*{TEMPORARY}'):
         path.unlink()
     for path in folder.glob('*.zip'):
@@ -170,7 +169,7 @@ def _clean(folder: Path) -> None:
 def _fill(
     folder: Path, work: _Work, total: int, workers: int, shard: int, shown: bool
 ) -> List[str]:
-    """The work of :func:`make`, once it is known what is left."""
+    """Makes the segments that are still missing."""
     left = len(work)
     if total > left:
         print(f'{total - left} of {total} images have segments already')
@@ -197,19 +196,20 @@ def _fill(
 
 
 def check(images: Sequence[Image], path: str) -> List[str]:
-    """What is wrong with a segment store, for these images.
+    """Checks a segment store for these images.
 
     Args:
         images (Sequence[Image]): See :func:`~mssl_plugins.segments.image_set.find_images`.
         path (str): The segment store.
 
     Returns:
-        list[str]: One line a fault: damaged shards, missing segments with
-        their number and first names, other images. Empty: all is well.
+        list[str]: One line for each fault: damaged shards, missing segments
+        (their number and first names), segments of other images. Empty if
+        there is none.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is none, or empty.
+        FileNotFoundError: If there is no such store.
+        ValueError: If it is no segment store, or empty.
     """
     folder = Path(path).expanduser()
     read_index(folder)

@@ -1,8 +1,6 @@
-"""What makes segments of an image, behind one interface.
+"""The generators of segments.
 
-Mask-guided attention bias, our definition, section "Mask generation".  A
-generator is called with an image and its sample and gives a label map; where
-its masks overlap, the smaller one owns the pixel.
+A generator is called with an image and its sample and returns a label map.
 """
 
 import inspect
@@ -27,10 +25,10 @@ class Felzenszwalb(Generator):
     Args:
         scale (float): Preference for large segments, times the square root
             of the number of pixels. Defaults to 3.
-        sigma (float): Of the blur before, in px. Defaults to 0.8.
-        min_size (float): Least segment, as a fraction of the image's pixels.
-            Defaults to 0.005.
-        side (int): The image is shrunk to this longer side in px before; 0:
+        sigma (float): Sigma of a blur before, in px. Defaults to 0.8.
+        min_size (float): Smallest segment, as a fraction of the image's
+            pixels. Defaults to 0.005.
+        side (int): The image is first shrunk to this longer side in px; 0:
             never. Defaults to 256.
     """
 
@@ -54,10 +52,10 @@ class SLIC(Generator):
     All defaults are our choice.  Every pixel belongs to a segment.
 
     Args:
-        segments (int): Number aimed at. Defaults to 32.
-        compactness (float): Weight of place against color. Defaults to 10.
-        sigma (float): Of the blur before, in px. Defaults to 1.
-        side (int): As of :class:`Felzenszwalb`. Defaults to 256.
+        segments (int): Approximate number of segments. Defaults to 32.
+        compactness (float): Weight of position against color. Defaults to 10.
+        sigma (float): Sigma of a blur before, in px. Defaults to 1.
+        side (int): As in :class:`Felzenszwalb`. Defaults to 256.
     """
 
     def __init__(
@@ -74,21 +72,21 @@ class SLIC(Generator):
 
 
 class Annotations(Generator):
-    """Segments that people drew: the upper bound.
+    """Segments from annotations: the upper bound.
 
     Args:
-        annotations (str, optional): A COCO file of instances (``.json``; its
-            ``file_name`` is the image's path from the root on, or the last
-            part of it), or a folder of label images with the images' names
-            (of VOC, ADE20K, ...; a color image has a segment a color).
+        annotations (str, optional): A COCO file of instances (``.json``, whose
+            ``file_name`` is the end of the image's path), or a folder of label
+            images under the images' names (as in VOC and ADE20K; in a color
+            image every color is a segment).
             Defaults to None: the masks that the dataset's samples carry, as
             ``mssl_plugins.Scenes`` does.
-        none (Sequence[int]): Labels of a gray or palette image that are no
+        none (Sequence[int]): Labels in gray or palette images that are no
             segment. Defaults to (0, 255).
 
     Raises:
-        FileNotFoundError: If there is no such file or folder, or on a call no
-            label image for an image.
+        FileNotFoundError: If there is no such file or folder; on a call, if an
+            image has no label image.
         ValueError: If the file is no COCO file, or a map does not fit its
             image.
     """
@@ -123,7 +121,7 @@ class Annotations(Generator):
         return found
 
     def __call__(self, img, key, sample):
-        """Label map that the file has for the image."""
+        """The label map of the image."""
         if self.path is None:
             return self._own(sample, key)
         if self.coco is not None:
@@ -190,7 +188,7 @@ def build_generator(name: str, options: dict) -> Generator:
     Args:
         name (str): ``'felzenszwalb'``, ``'slic'``, ``'annotations'`` or
             ``'sam'``.
-        options (dict): Of its constructor.
+        options (dict): Arguments of its constructor.
 
     Raises:
         ValueError: If name or option is unknown.
@@ -211,10 +209,10 @@ def options_of(kind: Type[Generator]) -> dict:
 
 
 def recipe(name: str, options: dict) -> dict:
-    """All that decides what a generator makes.
+    """Everything that determines what a generator makes.
 
-    Its options, defaults filled in, files by their names, without what only
-    makes it faster.
+    Its options with defaults filled in, files by their names, without options
+    that affect only the speed.
     """
     found = {**options_of(GENERATORS[name]), **options}
     found.pop('threads', None)

@@ -1,4 +1,4 @@
-"""Which images a command line names, each under the key of its segments."""
+"""The images that a command line names, each with the key of its segments."""
 
 import os
 from typing import List, NamedTuple, Optional, Tuple
@@ -12,7 +12,7 @@ from mssl_plugins.segments.store import names_of
 
 
 class Image(NamedTuple):
-    """Where an image of a set is: its key, dataset and place in there."""
+    """An image of a dataset: its key, the dataset and the index in it."""
 
     key: str
     dataset: object
@@ -28,7 +28,7 @@ def _leaves(dataset) -> list:
 
 
 def _bare(cfg: dict) -> dict:
-    """A dataset's config, and those inside, without transforms."""
+    """A dataset's config, and those nested in it, without transforms."""
     cfg = dict(cfg)
     for key in ('dataset', 'datasets'):
         if isinstance(cfg.get(key), dict):
@@ -42,7 +42,7 @@ def _bare(cfg: dict) -> dict:
 
 
 def _root(dataset) -> str:
-    """The folder that a dataset's names of images are relative to."""
+    """The folder that a dataset's image paths are relative to."""
     first = dataset.get_data_info(0)
     if 'packed_at' in first:
         return os.path.dirname(dataset.ann_file)
@@ -61,10 +61,10 @@ def find_images(data: str, split: str = 'train') -> List[Image]:
             queries of its KNNHook). Defaults to 'train'.
 
     Returns:
-        list[Image]: In the order of the set.
+        list[Image]: In the order of the dataset.
 
     Raises:
-        FileNotFoundError: If there is no such thing.
+        FileNotFoundError: If there is no such folder, file or config.
         ValueError: If there is no image in it.
     """
     if os.path.isdir(data):
@@ -93,7 +93,7 @@ def find_images(data: str, split: str = 'train') -> List[Image]:
 
 
 def read_image(image: Image) -> Tuple[Optional[np.ndarray], dict]:
-    """(H, W, 3) uint8 RGB, None if unreadable, and what is known of it."""
+    """Reads an image as (H, W, 3) uint8 RGB (None if unreadable), and its sample."""
     info = image.dataset.get_data_info(image.index)
     if hasattr(image.dataset, 'load'):
         return image.dataset.load(info), info

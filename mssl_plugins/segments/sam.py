@@ -1,11 +1,11 @@
 """Segments by a model of the SAM family, whose weights are given by path.
 
 Segment Anything (arXiv 2304.02643), section 4 and appendix B, "Automatically
-generating masks": a regular grid of points, masks kept if the model believes
-in them and if they hardly change with the threshold, duplicates removed by
+generating masks": a regular grid of points; masks are kept if their predicted
+IoU is high and they hardly change with the threshold; duplicates are removed by
 their boxes.  Defaults are those of the authors' repository.  For PyTorch
-checkpoints their package ``segment_anything`` does all of it; for ONNX files
-it is written here.
+checkpoints their package ``segment_anything`` is used; for ONNX files the
+procedure is implemented here.
 """
 
 from pathlib import Path
@@ -30,21 +30,22 @@ class SAM(Generator):
         weights (str | Sequence[str]): A PyTorch checkpoint of
             ``segment_anything`` (.pth); or the two ONNX files, encoder and
             decoder, or the folder in which they lie.
-        points_per_side (int): The grid has its square of points. Defaults
-            to 32.
-        pred_iou_thresh (float): Least IoU that the model predicts for a mask.
+        points_per_side (int): Points in a row and in a column of the grid.
+            Defaults to 32.
+        pred_iou_thresh (float): Smallest predicted IoU of a mask that is kept.
             Defaults to 0.88.
-        stability_score_thresh (float): Least IoU of the mask cut 1 above and
-            1 below the threshold of its logits. Defaults to 0.95.
-        box_nms_thresh (float): IoU of boxes above which the lesser mask is
-            dropped. Defaults to 0.7.
+        stability_score_thresh (float): Smallest IoU between the masks at
+            thresholds 1 above and 1 below that of the logits. Defaults to
+            0.95.
+        box_nms_thresh (float): IoU of boxes above which the mask with the
+            lower score is dropped. Defaults to 0.7.
         side (int): Longer side of the segments in px; 0: that of the image.
             Defaults to 512.
-        threads (int): For ONNX; 0: all cores. Defaults to 0.
+        threads (int): Number of threads for ONNX; 0: all cores. Defaults to 0.
 
     Raises:
         FileNotFoundError: If there are no such weights.
-        ImportError: If what runs them is not installed; says what to install.
+        ImportError: If a needed package is missing; says what to install.
         ValueError: If they are of another family.
     """
 
@@ -93,10 +94,7 @@ class SAM(Generator):
 
 
 def torch_masks(path: Path, settings: dict):
-    """The automatic mask generator of ``segment_anything``.
-
-    A function of an image that returns its masks.
-    """
+    """The automatic mask generator of ``segment_anything``, as a function of an image."""
     try:
         from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
     except ImportError:
@@ -122,7 +120,7 @@ def find_onnx(paths: Sequence[Path], threads: int = 0) -> Tuple:
 
     Args:
         paths (Sequence[Path]): The two files in any order, or their folder.
-        threads (int): Of each; 0: all cores. Defaults to 0.
+        threads (int): Threads of each session; 0: all cores. Defaults to 0.
 
     Raises:
         ImportError: Without onnxruntime.
@@ -160,13 +158,13 @@ def find_onnx(paths: Sequence[Path], threads: int = 0) -> Tuple:
 class ONNXMasks:
     """Automatic masks with an encoder and a decoder in ONNX form.
 
-    The encoder has one input: (1, 3, S, S), normalized and padded to the
-    square at the right and the bottom, or (H, W, 3), levels of 0 to 255, its
-    longer side S = 1024.  The decoder has the inputs of the authors' export
-    (``image_embeddings``, ``point_coords``, ``point_labels``, ``mask_input``,
-    ``has_mask_input``, ``orig_im_size``) as far as it wants them, and gives
-    ``iou_predictions`` and ``low_res_masks``, the logits of 1, 3 or 4 masks
-    in the padded square (of 4 the first is for several points, and left out).
+    The encoder has one input: either (1, 3, S, S), normalized and padded to a
+    square at the right and the bottom, or (H, W, 3) in 0 to 255; the longer
+    side is S = 1024.  The decoder takes the inputs of the authors' export, or
+    some of them (``image_embeddings``, ``point_coords``, ``point_labels``,
+    ``mask_input``, ``has_mask_input``, ``orig_im_size``), and returns
+    ``iou_predictions`` and ``low_res_masks``, the logits of 1, 3 or 4 masks in
+    the padded square. Of 4 masks the first, for several points, is left out.
 
     Args:
         sessions (Tuple): Of encoder and decoder, see :func:`find_onnx`.
@@ -242,7 +240,7 @@ class ONNXMasks:
         return [kept[i] for i in chosen.tolist()]
 
     def encode(self, img: np.ndarray) -> Tuple[Dict[str, np.ndarray], Tuple[int, int]]:
-        """The encoder's outputs and the (height, width) it saw the image in."""
+        """The encoder's outputs, and the (height, width) of the image in its input."""
         ratio = self.size / max(img.shape[:2])
         h, w = (int(side * ratio + 0.5) for side in img.shape[:2])
         way = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
@@ -283,7 +281,7 @@ class ONNXMasks:
         return logits.reshape(-1, *logits.shape[2:]), ious.reshape(-1)
 
     def accept(self, logit: np.ndarray, iou: float, height: int, width: int):
-        """The mask (height, width) bool of logits (s, s), or None."""
+        """The mask (height, width) bool of logits (s, s), or None if it is rejected."""
         if iou < self.least_iou:
             return None
         side = max(height, width)
@@ -299,6 +297,6 @@ class ONNXMasks:
 
 
 def box_of(mask: np.ndarray) -> np.ndarray:
-    """x0, y0, x1, y1 of what is ``True``, float32."""
+    """The box around a mask: x0, y0, x1, y1, float32."""
     rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
     return np.float32([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])

@@ -1,16 +1,15 @@
 """Segments of images as they are stored.
 
-Mask-guided attention bias, our definition, section "Mask file": segments are
-made once an image, off line, and kept in one store for an image set.
+Segments are made once for each image, offline, and kept in one store for a set
+of images.
 
-A segment store is a folder of zip archives (shards) beside a ``segments.json``
-that says how they were made.  A member of a shard is an image's label map as
-an 8 or 16 bit gray PNG, 0 = no segment, under the image's path from the root
-of its set on plus ``.png``; so any zip program opens it, and reading it runs
-no code.  The member's comment holds the height and width of the image in px
-and the mean green level of 4 x 4 cells of it, by which the segments of
-another image are noticed.  An image that could not be read has an empty
-member.
+A segment store is a folder of zip archives (shards) with a ``segments.json`` that
+says how they were made.  A member of a shard is the label map of an image, an 8-
+or 16-bit gray PNG with 0 = no segment.  Its name is the image's path relative to
+the root of its dataset, plus ``.png``.  Any zip program opens a shard, and reading
+it runs no code.  The member's comment holds the height and width of the image in
+px and a fingerprint, the mean green level of 4 x 4 cells, by which segments of
+another image are noticed.  An image that could not be read has an empty member.
 """
 
 import io
@@ -37,10 +36,11 @@ MAX_DISTANCE = 8.0  # mean difference of fingerprints; more is another image
 
 
 class Segments(NamedTuple):
-    """One image's segments as they are stored.
+    """The stored segments of one image.
 
     Attributes:
-        key (str): The image's path from the root of its set on, with ``/``.
+        key (str): The image's path relative to the root of its dataset, with
+            ``/``.
         png (bytes): Label map; empty for an image that cannot be read.
         shape (Tuple[int, int]): Height and width of the image in px.
         fingerprint (np.ndarray): (16,) uint8, see :func:`fingerprint`.
@@ -53,7 +53,7 @@ class Segments(NamedTuple):
 
 
 def fingerprint(img: np.ndarray) -> np.ndarray:
-    """What an image fingerprints like from afar, the same for RGB and BGR.
+    """A fingerprint of an image, the same for RGB and BGR.
 
     Args:
         img (np.ndarray): (H, W, 3) uint8.
@@ -71,13 +71,13 @@ def encode(key: str, labels: np.ndarray, img: np.ndarray) -> Segments:
     """The stored form of a label map.
 
     Args:
-        key (str): The image's path from the root of its set on.
+        key (str): The image's path relative to the root of its dataset.
         labels (np.ndarray): (h, w) integers, 0 = none, with the image's
-            proportions; any labels, they are numbered anew.
+            proportions. Labels are renumbered.
         img (np.ndarray): The image, (H, W, 3) uint8.
 
     Returns:
-        Segments: Of 8 bit, or 16 bit with more than 255 segments.
+        Segments: 8 bit, or 16 bit if there are more than 255 segments.
 
     Raises:
         ValueError: If the map is no (h, w), or has negative labels or more
@@ -102,7 +102,7 @@ def encode(key: str, labels: np.ndarray, img: np.ndarray) -> Segments:
 
 
 def write_shard(path: Path, entries: Iterable[Segments]) -> None:
-    """Write a shard; it is whole whenever it is there."""
+    """Writes a shard, which is complete whenever it exists."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w') as archive:
         for entry in entries:
@@ -114,10 +114,10 @@ def write_shard(path: Path, entries: Iterable[Segments]) -> None:
 
 
 def described(member: zipfile.ZipInfo) -> Tuple[Tuple[int, int], np.ndarray]:
-    """Shape and fingerprint of the image whose label map a member of a shard is.
+    """Shape and fingerprint of the image, from the comment of a shard's member.
 
     Raises:
-        ValueError: If the member does not say them.
+        ValueError: If the comment does not hold them.
     """
     found = re.fullmatch(rb'(\d{1,9}) (\d{1,9}) ([0-9a-f]{%d})' % (2 * CELLS**2), member.comment)
     shape = (int(found[1]), int(found[2])) if found else (0, 0)
@@ -128,7 +128,7 @@ def described(member: zipfile.ZipInfo) -> Tuple[Tuple[int, int], np.ndarray]:
 
 
 def read_shard(path: Path) -> List[zipfile.ZipInfo]:
-    """What is in a shard.
+    """Reads the members of a shard.
 
     Raises:
         ValueError: If it is truncated, or no shard.
@@ -150,7 +150,7 @@ def read_shard(path: Path) -> List[zipfile.ZipInfo]:
 class SegmentStore:
     """Random access to the segments of an image set.
 
-    Holds a table of some 60 bytes an image and opens a shard anew for each
+    It holds a table of about 60 bytes per image and opens the shard for each
     read, so that any number of forked or spawned workers can use it.
 
     Args:
@@ -192,10 +192,10 @@ class SegmentStore:
         return len(self._hashes)
 
     def find(self, names: Iterable[str]) -> np.ndarray:
-        """Where the segments of images are.
+        """Positions of the segments of images.
 
-        An image is found by its path or by any end of it that begins after a
-        ``/``, the longest first: a set may move, with its root.
+        An image is found by its path, or by an end of the path that begins
+        after a ``/``; the longest match counts. So folders may be moved.
 
         Args:
             names (Iterable[str]): Paths, or keys as they are stored.
@@ -250,8 +250,8 @@ class SegmentStore:
 
         Args:
             at (int): Position.
-            img (np.ndarray): (H, W, 3) uint8, perhaps resized since the
-                segments were made, but with the same proportions.
+            img (np.ndarray): (H, W, 3) uint8; it may have been resized since
+                the segments were made, with the same proportions.
         """
         (height, width), (h, w) = self._shapes[at].tolist(), img.shape[:2]
         if abs(h * width / (w * height) - 1) > 0.02 + 1 / min(h, w):
@@ -263,7 +263,7 @@ class SegmentStore:
 
 
 def _decode_labels(png: bytes) -> Optional[np.ndarray]:
-    """Label map (h, w) of a PNG; None where it is none, or a huge one."""
+    """The label map (h, w) in a PNG; None if it is invalid or too large."""
     if not png.startswith(b'\x89PNG') or len(png) < 24:
         return None
     width, height = struct.unpack('>II', png[16:24])
@@ -274,11 +274,11 @@ def _decode_labels(png: bytes) -> Optional[np.ndarray]:
 
 
 def read_index(path: Path) -> dict:
-    """``segments.json``: how the file was made.
+    """Reads ``segments.json``, which says how the store was made.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is none of ours.
+        ValueError: If it is not a segment store's.
     """
     if not (path / INDEX).is_file():
         what = 'is no segment store, it has no' if path.exists() else 'does not exist; no'
@@ -294,7 +294,7 @@ def read_index(path: Path) -> dict:
 
 
 def names_of(dataset) -> List[str]:
-    """What the images of a dataset are called: paths, else their numbers."""
+    """The names of a dataset's images: their paths, else their indices."""
     infos = (dataset.get_data_info(i) for i in range(len(dataset)))
     return [info.get('img_path') or str(info['sample_idx']) for info in infos]
 

@@ -18,22 +18,22 @@ class LoadSegments(BaseTransform):
     Required keys: ``img`` (uint8 (H, W, 3); gray is converted) or
     ``img_path`` (decoded here).  The segments are found by ``img_path``, or
     by ``sample_idx`` where a dataset has no paths.  Added key: ``segments``,
-    (H, W) uint8 or uint16, 0 = none; stored ones of another size are resized
-    to the nearest.  Stands before anything that crops, flips or recolors.
+    (H, W) uint8 or uint16, 0 = none; a stored map of another size is resized with
+    nearest neighbor.  It goes before transforms that crop, flip or recolor.
 
-    This library's datasets of files look all their images up when they are
-    read; with others the first image without segments stops the run.
+    This library's datasets check at the start that all images have segments;
+    with others, the first image without segments stops the run.
 
     Args:
-        segments (str): What ``tools/make_segments.py`` made.
+        segments (str): The store that ``tools/make_segments.py`` made.
         allow_missing (bool): Whether images without segments get a map of
             zeros instead of an error. Defaults to False.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If images have no segments (their number and the first
-            names), if the segments are of other images, or if the file is
-            truncated.
+        ValueError: If images have no segments (the message gives their number
+            and the first names), if the segments are of other images, or if
+            a shard is truncated.
         KeyError: If a sample has no image.
 
     Example:
@@ -49,17 +49,17 @@ class LoadSegments(BaseTransform):
 
     @property
     def store(self) -> SegmentStore:
-        """Opened at first use: a config can be built without its data."""
+        """The store, opened at first use so that a config can be built without its data."""
         if self._store is None:
             self._store = SegmentStore(self.segments)
         return self._store
 
     def check_dataset(self, dataset) -> None:
-        """Look all images of a dataset up.
+        """Checks that all images of a dataset have segments.
 
         Raises:
-            ValueError: If some have no segments and that is not allowed, or
-                if none has.
+            ValueError: If none has, or if some have none and ``allow_missing``
+                is off.
         """
         names = names_of(dataset)
         found = self.store.find(names)

@@ -1,4 +1,4 @@
-"""Writes a segment store as its segments come."""
+"""Writes a segment store, shard by shard."""
 
 import time
 import zipfile
@@ -11,7 +11,7 @@ SECONDS = 5.0  # after which what is made is written
 
 
 class ShardWriter:
-    """Writes segments as they come; see the module."""
+    """Writes segments as they are made: small shards first, joined to full ones later."""
 
     def __init__(self, folder: Path, shard: int) -> None:
         self.folder, self.shard = folder, shard
@@ -23,13 +23,13 @@ class ShardWriter:
         }
 
     def add(self, entry: Segments) -> None:
-        """Takes an entry; writes a shard when it is full or some time has passed."""
+        """Adds an entry; writes a shard when it is full or some seconds have passed."""
         self.waiting.append(entry)
         if len(self.waiting) >= self.shard or time.monotonic() - self.written > SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Writes the entries that are not yet in a shard."""
         self.written = time.monotonic()
         if self.waiting:
             path = self._free('part')
@@ -39,7 +39,7 @@ class ShardWriter:
             self.join()
 
     def join(self) -> None:
-        """Make one shard of the first parts that fill it."""
+        """Joins small shards to a full one."""
         chosen, count = [], 0
         for path, size in self.parts.items():
             chosen.append(path)
@@ -52,7 +52,7 @@ class ShardWriter:
             del self.parts[path]
 
     def finish(self) -> None:
-        """Write and join all that is there."""
+        """Writes and joins everything that is left."""
         self.flush()
         if self.parts:
             self.join()

@@ -1,4 +1,4 @@
-"""One figure a module: each has ``HELP``, ``add_arguments`` and ``run``.
+"""The figures, one module each, with ``HELP``, ``add_arguments`` and ``run``.
 
 ``tools/visualize.py`` finds them here; a new figure is a new module and a
 line in :data:`FIGURES`.

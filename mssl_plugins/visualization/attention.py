@@ -1,8 +1,8 @@
 """What the class token attends to (MST's supplement, sections 12 and 13).
 
 The last block's attention of [CLS] to the patches, as a figure of one or
-more images or as a video.  Which patches "the object" is: the fewest that
-hold a share of the attention, as in DINO's figures (arXiv 2104.14294).
+more images or as a video.  As in DINO's figures (arXiv 2104.14294), the fewest
+patches that together hold a given fraction of the attention count as the object.
 """
 
 import argparse
@@ -33,7 +33,7 @@ HELP = "the class token's attention, of images or a video, of one or two checkpo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config with a ViT as backbone, file or name')
-    parser.add_argument('checkpoint', help="what it trained, or 'random'")
+    parser.add_argument('checkpoint', help="a checkpoint of this config, or 'random'")
     parser.add_argument('input', help=f'an image, a folder, or a video ({", ".join(VIDEOS)})')
     parser.add_argument('--out', help='default: work_dirs/figures/attention.png, or .mp4')
     parser.add_argument(
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.6,
         metavar='SHARE',
-        help='of the attention, that the patches shown as kept hold. Default: 0.6',
+        help='fraction of the attention that the patches shown as kept hold. Default: 0.6',
     )
     parser.add_argument('--no-heads', action='store_true', help='only the mean over heads')
     parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
@@ -61,15 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Network(NamedTuple):
-    """A model to look into.
+    """A model whose attention is shown.
 
     Attributes:
-        name (str): For the title.
+        name (str): Its name in titles.
         model (nn.Module): With ``backbone``, a ViT, and perhaps
             ``data_preprocessor``.
-        backbone (nn.Module): Its student or teacher.
+        backbone (nn.Module): The backbone of its student or teacher.
         patch (int): Side of a patch in px.
-        size (int): Short side of the images it sees in px.
+        size (int): Short side of its input in px.
     """
 
     name: str
@@ -86,7 +86,7 @@ def load(
     name: Optional[str] = None,
     size: Optional[int] = None,
 ) -> Network:
-    """A network from the files that name it.
+    """Loads a network.
 
     Args:
         config (str): Path or shipped name; mmpretrain's ``VisionTransformer``
@@ -134,7 +134,7 @@ def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
 
     Returns:
         Tensor: (B, heads, rows, columns) float32 on the CPU; softmax over
-        [CLS] and the patches, without [CLS]'s own share.
+        [CLS] and the patches, without [CLS]'s own weight.
     """
     from mssl_plugins.evaluation.features import frozen
 
@@ -150,17 +150,17 @@ def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
 
 
 def keep_mass(attention: Tensor, share: float) -> Tensor:
-    """The fewest patches that hold a share of the attention.
+    """The fewest patches that together hold a fraction of the attention.
 
     Args:
         attention (Tensor): (..., rows, columns), not negative.
-        share (float): Of the sum over the patches, in (0, 1].
+        share (float): Fraction of the sum over the patches, in (0, 1].
 
     Returns:
         Tensor: bool, of the same shape; of equal patches the first are kept.
 
     Raises:
-        ValueError: If the share is not in (0, 1].
+        ValueError: If ``share`` is not in (0, 1].
     """
     if not 0 < share <= 1:
         raise ValueError(f'--mass must be in (0, 1], got {share}')
@@ -172,7 +172,7 @@ def keep_mass(attention: Tensor, share: float) -> Tensor:
 
 
 def heat(attention: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np.ndarray:
-    """A map (rows, columns) in colors, 0 dark to its maximum bright.
+    """A map (rows, columns) in colors, from dark (0) to bright (its maximum).
 
     Returns (size[0], size[1], 3) uint8 RGB.
     """
@@ -189,7 +189,7 @@ def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
 
 
 def only(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The patches (rows, columns) that are kept, the others dark."""
+    """An image with all patches darkened but the kept ones (rows, columns)."""
     kept = cv2.resize(kept.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return np.where(kept[..., None] > 0, image, image // 5)
 
@@ -197,11 +197,11 @@ def only(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def tiles(
     network: Network, image: np.ndarray, attention: Tensor, mass: float, heads: bool
 ) -> List[np.ndarray]:
-    """Mean map, overlay, what is kept, and each head's map, of one image.
+    """Tiles of one image: mean map, overlay, kept patches, and each head's map.
 
     Args:
         network (Network): See :func:`load`.
-        image (np.ndarray): (H, W, 3) uint8 RGB, what :func:`cut` leaves of it.
+        image (np.ndarray): (H, W, 3) uint8 RGB, cropped by :func:`cut`.
         attention (Tensor): (heads, rows, columns).
         mass (float): See :func:`keep_mass`.
         heads (bool): Whether to show each head.
@@ -218,7 +218,7 @@ def tiles(
 
 
 def titles(networks: Sequence[Network], mass: float, heads: bool) -> List[str]:
-    """Over the columns of :func:`tiles`, the image's first."""
+    """Titles of the image's column and of the columns of :func:`tiles`."""
     found = ['image']
     for network in networks:
         found += [f'{network.name}: mean', 'overlay', f'{mass:.0%} of it']
@@ -231,7 +231,7 @@ def titles(networks: Sequence[Network], mass: float, heads: bool) -> List[str]:
 def video_frames(
     networks: Sequence[Network], frames: Iterator[np.ndarray], mass: float, tile: int
 ) -> Iterator[np.ndarray]:
-    """Each frame, and beside it every network's overlay and what is kept."""
+    """Yields each frame next to every network's overlay and kept patches."""
     frames = iter(frames)
     while batch := list(islice(frames, TOGETHER)):
         columns = [[] for _ in batch]

@@ -27,7 +27,7 @@ def draw_boxes(
     tile: int = 320,
     name: str = '',
 ) -> np.ndarray:
-    """Query view, query view masked, and key view with its boxes.
+    """Draws the query view, the masked query view, and the key view with its boxes.
 
     Args:
         views (Sequence[np.ndarray]): Query and key view, (S, S, 3) uint8 RGB.

@@ -1,4 +1,4 @@
-"""Shared by all figures: images from disk, tensors to images, sheets of tiles.
+"""Shared code of all figures: reading images, tensors to images, sheets of tiles.
 
 Images are uint8 (H, W, 3) RGB arrays.
 """
@@ -111,7 +111,7 @@ def denormalize(x: Tensor, preprocessor) -> np.ndarray:
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
-    """Longer side to ``size`` px; small images keep their pixels visible."""
+    """Resizes the longer side to ``size`` px; pixels of small images stay visible."""
     h, w = image.shape[:2]
     scale = size / max(h, w)
     return cv2.resize(
@@ -230,8 +230,8 @@ def write_text(
         image (np.ndarray): (H, W, 3) uint8, changed.
         text (str): One line.
         at (tuple[int, int]): x and y of its base line in px.
-        scale (float): OpenCV's, of the usual size.
-        width (int, optional): What it may take in px. Defaults to None.
+        scale (float): OpenCV's font scale.
+        width (int, optional): Largest width in px. Defaults to None: any.
     """
     if width is not None:
         needed = cv2.getTextSize(text, 0, scale, 1)[0][0]
@@ -245,7 +245,7 @@ def caption(image: np.ndarray, name: str, lead: str = '') -> np.ndarray:
 
 
 def save_image(path: str, image: np.ndarray) -> None:
-    """Write an RGB figure, making its folder; the file is whole whenever it is there.
+    """Writes an RGB figure and makes its folder; the file is complete whenever it exists.
 
     Raises:
         ValueError: If the suffix names no image format.

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
     """Every scalar a run logged, ``{name: [(step, value), ...]}``.
 
-    A resumed run has several logs; where they overlap the later one counts.
-    Lines that a kill cut are left out.
+    A resumed run has several logs; where they overlap, the later one counts.
+    Incomplete lines are left out.
 
     Raises:
         FileNotFoundError: If the folder holds no log.
@@ -50,12 +50,12 @@ def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
 
 
 def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
-    """One panel a key, one line a run.
+    """Draws one panel for each key with one line for each run.
 
     Args:
-        runs (Dict[str, str]): Name in the legend to work directory.
-        keys (List[str]): Logged names, or what they begin with.
-        out (str): File to write; matplotlib knows the format by its suffix.
+        runs (Dict[str, str]): Name in the legend -> work dir.
+        keys (List[str]): Logged names, or beginnings of them.
+        out (str): File to write; its suffix gives the format.
 
     Raises:
         ValueError: If no run logged a key.

@@ -1,4 +1,4 @@
-"""Images on a plane, alike ones near each other: t-SNE or UMAP of frozen features.
+"""Images placed by similarity on a plane: t-SNE or UMAP of frozen features.
 
 t-SNE as scikit-learn computes it (van der Maaten and Hinton, JMLR 2008) from
 features of unit length, so that distance grows with the angle; UMAP (arXiv
@@ -24,7 +24,7 @@ MARGIN, HEAD = 20, 30  # px
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     add_network_arguments(parser)
-    parser.add_argument('images', help='a folder; sub-folders are classes, with a frame of a color')
+    parser.add_argument('images', help='a folder; sub-folders are classes, shown by colored frames')
     parser.add_argument(
         '--method', choices=METHODS, default='tsne', help='umap needs umap-learn. Default: tsne'
     )
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--perplexity',
         type=float,
         default=30.0,
-        help='of t-SNE; neighbors of UMAP. Default: 30, at most a third of the images',
+        help='perplexity of t-SNE, or number of neighbors of UMAP. Default: 30, at most a third '
+        'of the images',
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', default='work_dirs/figures/embedding.png')
@@ -48,14 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def embed(features: np.ndarray, method: str, perplexity: float, seed: int) -> np.ndarray:
-    """Places on a plane.
+    """Embeds features in a plane.
 
     Args:
         features (np.ndarray): (N, D).
         method (str): 'tsne' or 'umap'.
-        perplexity (float): Of t-SNE, UMAP's number of neighbors; at most a
-            third of the images is taken.
-        seed (int): Of the method.
+        perplexity (float): Perplexity of t-SNE, or UMAP's number of neighbors;
+            limited to a third of the images.
+        seed (int): Seed of the method.
 
     Returns:
         np.ndarray: (N, 2) float64.
@@ -83,13 +84,13 @@ def embed(features: np.ndarray, method: str, perplexity: float, seed: int) -> np
 
 
 def class_names(root: Path, files: Sequence[Path]) -> List[str]:
-    """The sub-folder of each file; none where there are fewer than two."""
+    """The sub-folder of each file; empty names if there are fewer than two."""
     names = [f.relative_to(root).parts[0] if f.parent != root else '' for f in files]
     return names if len(set(names)) > 1 else [''] * len(files)
 
 
 def color_of(number: int, count: int) -> tuple:
-    """One of so many hues, as RGB."""
+    """One of ``count`` evenly spaced hues, as RGB."""
     hue = np.uint8([[[180 * number // max(count, 1), 200, 230]]])
     return tuple(int(v) for v in cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0])
 
@@ -101,13 +102,15 @@ def figure(
     title: str,
     canvas: int = 1200,
 ) -> np.ndarray:
-    """Thumbnails at their places, a title, and which color is which class.
+    """Thumbnails at their positions, a title, and a legend of the classes' colors.
 
     Args:
         thumbnails (Sequence[np.ndarray]): N uint8 RGB images.
-        places (np.ndarray): (N, 2), scaled to fill the map, proportions kept.
-        names (Sequence[str]): N classes; all empty: no frames.
-        title (str): Written above.
+        places (np.ndarray): (N, 2) positions, scaled to fill the map with their
+            proportions kept.
+        names (Sequence[str]): N names of classes; if all are empty, thumbnails
+            get no frames.
+        title (str): Title of the figure.
         canvas (int): Side of the map in px. Defaults to 1200.
 
     Returns:
@@ -139,7 +142,7 @@ def figure(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws the map of each network, one beside the other."""
+    """Draws the maps of the networks side by side."""
     from mssl_plugins.datasets.image_io import read_rgb
 
     if min(args.number, args.tile, args.perplexity) < 1 or args.canvas < 4 * args.tile + 100:

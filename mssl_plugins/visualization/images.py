@@ -1,4 +1,4 @@
-"""Images and models that figures start from."""
+"""Loads the images and models of figures."""
 
 from pathlib import Path
 from typing import List, Optional, Tuple, Union
@@ -19,9 +19,9 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> Tuple[np.n
 
     Args:
         path (str, optional): An image or a folder; None: embedded scenes.
-        count (int): How many at most.
+        count (int): At most this many.
         size (int): Side in px.
-        seed (int): Of the scenes.
+        seed (int): Seed of the scenes.
 
     Returns:
         tuple[np.ndarray, list[str]]: (N, size, size, 3) uint8 RGB, and the
@@ -46,10 +46,10 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
     """A pre-training model with all of its weights, in evaluation mode.
 
     Args:
-        config (str): A config, path or shipped name.
-        checkpoint (str): What it trained.
+        config (str): A config, by path or shipped name.
+        checkpoint (str): A checkpoint of this config.
         needs (List[str]): Methods that the model must have.
-        what (str): Which configs have them, for the error.
+        what (str): Which configs have them, for the error message.
 
     Returns:
         nn.Module: The model.
@@ -84,8 +84,8 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
 def shown_segments(model, images: np.ndarray) -> Optional[list]:
     """Data samples that give a mask-guided model the segments of the images.
 
-    They are made on the spot by scikit-image (Felzenszwalb's method); a model
-    without attention bias takes none.
+    The segments are made here by scikit-image (Felzenszwalb's method). A model
+    without attention bias gets none.
 
     Args:
         model (nn.Module): A pre-training model.

@@ -1,4 +1,4 @@
-"""What a mask hides, with the attention it came from (MST, section 11)."""
+"""What masks hide, with the attention that they are made from (MST, section 11)."""
 
 import argparse
 from typing import List, Optional, Sequence, Tuple
@@ -17,7 +17,7 @@ HELP = "image, teacher's attention, and what the mask hides (MST; MAE and ASL wi
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MST, MAE or ASL, file or name')
-    parser.add_argument('checkpoint', help='what it trained')
+    parser.add_argument('checkpoint', help='a checkpoint of this config')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/figures/masks.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--strategies',
         nargs='+',
         metavar='NAME',
-        help='of MST, each in a column, '
-        "hiding as many patches as the config's own, which is the default",
+        help='for MST: strategies to show, one a column, '
+        "each hiding as many patches as the config's own; default: that one",
     )
-    parser.add_argument('--seed', type=int, default=0, help='of random masks. Default: 0')
+    parser.add_argument('--seed', type=int, default=0, help='seed of random masks. Default: 0')
 
 
 def figure(
@@ -39,12 +39,12 @@ def figure(
     tile: int = 160,
     files: Sequence[str] = (),
 ) -> np.ndarray:
-    """One row an image: itself, its attention, and what each mask leaves.
+    """One row for each image: the image, its attention, and what each mask leaves visible.
 
     Args:
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
         masks (Sequence[np.ndarray]): (N, H, W) bool each, ``True`` = masked.
-        names (Sequence[str]): Of the masks.
+        names (Sequence[str]): Names of the masks.
         attention (np.ndarray, optional): (N, rows, columns). Defaults to
             None, not shown.
         tile (int): Longer side of a tile in px. Defaults to 160.
@@ -64,16 +64,16 @@ def figure(
 
 @torch.no_grad()
 def teacher_attention(model, view: Tensor, samples: Optional[list] = None) -> Tensor:
-    """(B, L): of MST's teacher, as its masks are made from."""
+    """(B, L) attention of MST's teacher, from which its masks are made."""
     return model.teacher(
         [view], [model.backbone_kwargs(samples, 0)], stat_views=1, attention=True, logits=False
     ).attention[0]
 
 
 def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]:
-    """Q and p with which a strategy hides as many patches as the model's own.
+    """The q and p with which a strategy hides as many patches as the model's own.
 
-    ``'random'`` reads no q: with the p = 1 of MST's attention masks it would
+    ``'random'`` ignores q, so with the p = 1 of MST's attention masks it would
     hide everything.
 
     Args:

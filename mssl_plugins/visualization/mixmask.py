@@ -17,8 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/figures/mixmask.png')
-    parser.add_argument('--grid', type=int, default=8, help='cells a side. Default: 8')
-    parser.add_argument('--ratio', type=float, default=0.5, help='share of cells. Default: 0.5')
+    parser.add_argument(
+        '--grid', type=int, default=8, help='cells in a row of the mask. Default: 8'
+    )
+    parser.add_argument('--ratio', type=float, default=0.5, help='fraction of cells. Default: 0.5')
     parser.add_argument(
         '--size', type=int, default=224, help='side of the images in px. Default: 224'
     )
@@ -27,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def figure(images: np.ndarray, grid: int, ratio: float, files: Sequence[str] = ()) -> np.ndarray:
-    """One row a pair of neighbors: both, then mask and two mixes a pattern.
+    """One row for each pair of images: both, then mask and two mixes of each pattern.
 
     Args:
         images (np.ndarray): (2 n, H, W, 3) uint8 RGB.
-        grid (int): Cells a side.
+        grid (int): Cells in a row and a column of the mask.
         ratio (float): Fraction of cells.
         files (Sequence[str]): Names of the images. Defaults to none.
 

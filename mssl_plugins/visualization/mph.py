@@ -1,8 +1,8 @@
 """How well MPH predicts what the mask hides (MaskCo's supplement, Fig. 1).
 
-The figure's map is not described; our choice: cosine similarity of MPH's
-output to the key branch's feature, and the first three principal components
-of both.
+The supplement does not say what its figure shows. Our choice: cosine similarity
+of MPH's output to the key branch's feature, and the first three principal
+components of both.
 """
 
 import argparse
@@ -21,11 +21,11 @@ HELP = "image, masked image, and MPH's output against the whole image's features
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MaskCo, file or name')
-    parser.add_argument('checkpoint', help='what it trained')
+    parser.add_argument('checkpoint', help='a checkpoint of this config')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/figures/mph.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
-    parser.add_argument('--seed', type=int, default=0, help='of the masked boxes. Default: 0')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the masked boxes. Default: 0')
 
 
 def similarity_map(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -43,9 +43,9 @@ def similarity_map(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def components(predicted: np.ndarray, target: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """First three principal components of both maps, fitted on the two together.
+    """First three principal components of both maps as colors.
 
-    As colors that mean the same in both.
+    They are fitted to the two maps together, so colors mean the same in both.
 
     Arguments as of :func:`similarity_map`.
 
@@ -72,7 +72,7 @@ def figure(
     tile: int = 160,
     files: Sequence[str] = (),
 ) -> np.ndarray:
-    """One row an image: itself, masked, similarity, components of both.
+    """One row for each image: the image, masked, similarity, components of both.
 
     Args:
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
@@ -95,7 +95,7 @@ def figure(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows what MaskCo's mask prediction head predicts behind the box."""
+    """Shows what MaskCo's mask prediction head predicts inside the masked box."""
     from mssl_plugins.config import read_config
     from mssl_plugins.registry import TRANSFORMS
 

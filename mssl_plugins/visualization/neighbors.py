@@ -1,4 +1,4 @@
-"""What a network takes for alike: the nearest images of images, the nearest patches of a patch."""
+"""The nearest images of images, or the nearest patches of a patch, by a network's features."""
 
 import argparse
 from pathlib import Path
@@ -31,12 +31,12 @@ HELP = 'the nearest images of images, or, with --at, the nearest patches of a pa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     add_network_arguments(parser)
-    parser.add_argument('images', help='a folder, among whose images is looked')
+    parser.add_argument('images', help='a folder of images to search')
     parser.add_argument(
         '--queries',
         nargs='+',
         metavar='FILE',
-        help='whose neighbors are shown; default: --rows images spread over the folder',
+        help='images whose neighbors are shown; default: --rows images spread over the folder',
     )
     parser.add_argument(
         '--at',
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rows', type=int, default=6, help='queries. Default: 6')
     parser.add_argument('--k', type=int, default=6, help='neighbors. Default: 6')
     parser.add_argument(
-        '--limit', type=int, default=2000, help='images of the folder at most. Default: 2000'
+        '--limit', type=int, default=2000, help='largest number of images to search. Default: 2000'
     )
     parser.add_argument('--out', default='work_dirs/figures/neighbors.png')
     parser.add_argument(
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def image_rows(
     network: FrozenNetwork, files: Sequence[Path], queries: Sequence[int], k: int, tile: int
 ) -> List[List[np.ndarray]]:
-    """One row a query: itself and its nearest images, each with its cosine."""
+    """One row for each query: the image and its nearest images, with their cosines."""
     from mssl_plugins.datasets.image_io import read_rgb
     from mssl_plugins.evaluation.neighbors import nearest_images
 

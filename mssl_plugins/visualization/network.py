@@ -1,4 +1,4 @@
-"""The frozen backbones that a figure looks into, named by its command line."""
+"""The frozen backbones of a figure, from its command line."""
 
 import argparse
 from pathlib import Path
@@ -15,15 +15,15 @@ MAP_SIZE = 448  # px, short side for a ResNet: 14 cells of conv5
 
 
 class FrozenNetwork(NamedTuple):
-    """A backbone to look into.
+    """A frozen backbone whose features are shown.
 
     Attributes:
-        name (str): For the title.
+        name (str): Its name in titles.
         model (nn.Module): With ``backbone`` and ``data_preprocessor``.
-        patch (int): Sides of its input are multiples of it, in px: a patch of
-            a ViT, 32 px for a ResNet.
-        size (int): Short side of what it sees, in px.
-        native (int, optional): The size a ViT was made for.
+        patch (int): The sides of its input are multiples of this many px: the
+            patch of a ViT, 32 px for a ResNet.
+        size (int): Short side of its input in px.
+        native (int, optional): The input size that a ViT was made for.
     """
 
     name: str
@@ -34,28 +34,32 @@ class FrozenNetwork(NamedTuple):
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that name one or two checkpoints; ``checkpoint`` comes first."""
-    parser.add_argument('checkpoint', help="anybody's ViT or ResNet, or 'random' with --config")
+    """Declares the options that name one or two checkpoints; ``checkpoint`` comes first."""
+    parser.add_argument(
+        'checkpoint', help="a ViT or ResNet of any library, or 'random' with --config"
+    )
     parser.add_argument(
         '--config',
         metavar='CONFIG',
-        help='that says what the weights do not; default: the one in the checkpoint',
+        help='a config that describes the network; default: the one in the checkpoint',
     )
-    parser.add_argument('--beside', metavar='CHECKPOINT', help='a second one, shown beside')
     parser.add_argument(
-        '--beside-config', metavar='CONFIG', help='of the second; default: as of the first'
+        '--beside', metavar='CHECKPOINT', help='a second checkpoint to compare with'
+    )
+    parser.add_argument(
+        '--beside-config', metavar='CONFIG', help='config of the second; default: as for the first'
     )
     add_look_arguments(parser)
 
 
 def add_look_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options on what is shown of the checkpoints, and how they are called."""
+    """Declares the options for branch, input size and names of the checkpoints."""
     parser.add_argument(
         '--names',
         nargs='+',
         metavar='NAME',
         default=[],
-        help="of the checkpoints, for the titles; default: the files' names",
+        help="names of the checkpoints in the titles; default: the files' names",
     )
     parser.add_argument(
         '--branch',
@@ -66,7 +70,7 @@ def add_look_arguments(parser: argparse.ArgumentParser) -> None:
         '--size',
         type=int,
         metavar='PX',
-        help='short side the network sees; default: what a ViT was made for, '
+        help='short side of the input; default: the size a ViT was made for, '
         f'{MAP_SIZE} px for a ResNet',
     )
 
@@ -76,8 +80,9 @@ def networks_of(args: argparse.Namespace) -> List[FrozenNetwork]:
 
     Raises:
         FileNotFoundError, ValueError: See
-            :class:`mssl_plugins.evaluation.backbone.FrozenBackbone`; for a size
-            below a patch, or names for other checkpoints than there are.
+            :class:`mssl_plugins.evaluation.backbone.FrozenBackbone`; also if a
+            size is smaller than a patch, or the numbers of names and
+            checkpoints differ.
     """
     from mssl_plugins.evaluation.inputs import RANDOM
 
@@ -105,7 +110,7 @@ def load_frozen(
     name: str = '',
     size: Optional[int] = None,
 ) -> FrozenNetwork:
-    """A network from the files that name it; see :func:`networks_of`."""
+    """Loads a network; see :func:`networks_of`."""
     from mssl_plugins.evaluation.backbone import FrozenBackbone
     from mssl_plugins.evaluation.dense_features import input_stride
 
@@ -119,7 +124,7 @@ def load_frozen(
 
 
 def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int, int]]:
-    """The center that whole patches cover once the short side is ``size``.
+    """The center of an image that whole patches cover if the short side is ``size``.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB.
@@ -139,7 +144,7 @@ def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int
 
 
 def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
-    """What :func:`cut` leaves, as the network sees it."""
+    """The image cropped by :func:`cut`, at the size of the network's input."""
     from mssl_plugins.datasets.transforms.geometry import resize
 
     return resize(*cut(image, size, patch), 'bilinear')
@@ -164,13 +169,13 @@ def patch_at(
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB, whole.
-        network (FrozenNetwork): Who sees it.
-        grid (tuple[int, int]): (h, w) patches of what it sees.
-        x (int): Pixel of the image, from the left.
-        y (int): Likewise, from the top.
+        network (FrozenNetwork): The network.
+        grid (tuple[int, int]): (h, w) patches of its input.
+        x (int): Column of the pixel in the image.
+        y (int): Row of the pixel in the image.
 
     Raises:
-        UserError: If the network does not see the pixel.
+        UserError: If the pixel is outside of the network's input.
     """
     shown = cut(image, network.size, network.patch)[0]
     ends = []
@@ -189,7 +194,7 @@ def patch_at(
 
 
 def image_features(network: FrozenNetwork, files: Sequence[Path]) -> Tensor:
-    """(N, D) one vector an image, seen as an evaluation sees it."""
+    """(N, D) features, one for each image, under the transform of an evaluation."""
     from torch.utils.data import Dataset
 
     from mssl_plugins.datasets.image_io import read_rgb

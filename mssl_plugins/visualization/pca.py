@@ -1,7 +1,7 @@
 """The first three principal components of patch features as colors (DINOv2, Fig. 1).
 
-All images of a network share one basis: the same color means the same.  What
-is foreground, and how, see :mod:`mssl_plugins.evaluation.patch_maps`.
+All images of a network share one basis, so a color means the same in all of
+them.  :mod:`mssl_plugins.evaluation.patch_maps` says how the foreground is found.
 """
 
 import argparse
@@ -46,14 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--whole',
         action='store_true',
-        help='color every patch; default: only those that the first component tells to be '
-        'foreground',
+        help='color every patch; default: only the foreground, found by the first component',
     )
     parser.add_argument(
         '--smooth', action='store_true', help='interpolate between patches; default: cells'
     )
     parser.add_argument(
-        '--fps', type=float, default=12.0, help='frames a second of a folder. Default: 12'
+        '--fps', type=float, default=12.0, help='frames per second of a folder. Default: 12'
     )
     parser.add_argument(
         '--tile',
@@ -64,13 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def paint(colors: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np.ndarray:
-    """A map (h, w, 3) of colors at a size (height, width) in px."""
+    """Resizes a map (h, w, 3) of colors to (height, width) px."""
     way = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
     return cv2.resize(colors, size[::-1], interpolation=way)
 
 
 def spread(frames: Iterator[np.ndarray], count: int, number: int) -> List[np.ndarray]:
-    """At most so many frames, evenly spread where their number is known."""
+    """At most ``count`` frames, evenly spread if their number is known."""
     step = max(1, -(-count // number))
     return list(islice(frames, 0, step * number, step))
 
@@ -78,7 +77,7 @@ def spread(frames: Iterator[np.ndarray], count: int, number: int) -> List[np.nda
 def video_frames(
     networks: Sequence[FrozenNetwork], path: str, whole: bool, smooth: bool, tile: int
 ) -> Iterator[np.ndarray]:
-    """Each frame, and beside it its colors of every network."""
+    """Yields each frame next to its colors for every network."""
     from mssl_plugins.evaluation.patch_maps import PatchBasis
 
     frames, _, count = frame_source(path)
@@ -103,7 +102,7 @@ def figure(
     tile: int = 160,
     files: Sequence[str] = (),
 ) -> np.ndarray:
-    """One row an image: itself, then its colors of every network.
+    """One row for each image: the image, then its colors for every network.
 
     Args:
         networks (Sequence[FrozenNetwork]): One or two.

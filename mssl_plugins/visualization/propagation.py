@@ -1,6 +1,6 @@
 """A mask of the first frame, carried through any video by frozen patch features.
 
-What ``video-segmentation`` measures (DINO, section 4.2.2), to be looked at: see
+It shows what ``video-segmentation`` measures (DINO, section 4.2.2); see
 :mod:`mssl_plugins.evaluation.label_propagation`.
 """
 
@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_arguments(parser)
     parser.add_argument('input', help='a video, or a folder of frames')
     parser.add_argument(
-        'mask', help='of the first frame (PNG): 0 is none, other numbers are objects'
+        'mask', help='mask of the first frame (PNG): 0 is background, other numbers are objects'
     )
     parser.add_argument('--out', default='work_dirs/figures/propagation.mp4')
     parser.add_argument('--masks', metavar='DIR', help='write the masks there too, as PNG')
     parser.add_argument(
-        '--fps', type=float, default=12.0, help='frames a second of a folder. Default: 12'
+        '--fps', type=float, default=12.0, help='frames per second of a folder. Default: 12'
     )
     parser.add_argument(
         '--tile', type=int, default=480, help='longer side of a frame in px. Default: 480'
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws the objects over every frame, of each network side by side."""
+    """Draws the objects over every frame, for the networks side by side."""
     from mssl_plugins.evaluation.dense_data import read_mask
     from mssl_plugins.evaluation.video_runner import Segmenter
     from mssl_plugins.files import progress

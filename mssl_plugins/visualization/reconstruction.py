@@ -1,4 +1,4 @@
-"""What a masked network saw and what it made of it (MAE, Fig. 2; MST, section 10)."""
+"""Masked images and their reconstructions (MAE, Fig. 2; MST, section 10)."""
 
 import argparse
 from typing import List, Optional, Sequence
@@ -10,17 +10,17 @@ from torch import Tensor
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
 from mssl_plugins.visualization.images import shown_segments, squares, whole_model
 
-HELP = 'image, what of it was seen, and its reconstruction (MAE, MST, ASL)'
+HELP = 'image, its visible part, and its reconstruction (MAE, MST, ASL)'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('config', help='a config of MAE, MST or ASL, file or name')
-    parser.add_argument('checkpoint', help='what it trained')
+    parser.add_argument('checkpoint', help='a checkpoint of this config')
     parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
     parser.add_argument('--out', default='work_dirs/figures/reconstruction.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
-    parser.add_argument('--seed', type=int, default=0, help='of the masks. Default: 0')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the masks. Default: 0')
 
 
 def figure(
@@ -31,15 +31,15 @@ def figure(
     tile: int = 160,
     files: Sequence[str] = (),
 ) -> np.ndarray:
-    """One row an image: itself, what was seen, the prediction, both combined.
+    """One row for each image: the image, its visible part, the prediction, both combined.
 
     Args:
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
         masks (np.ndarray): (N, H, W) bool, ``True`` = masked.
         predictions (np.ndarray): (N, H, W, 3) uint8 RGB; combined where masked.
-        plain (np.ndarray, optional): Where predictions of normalized pixels
-            got the true patch's mean and deviation, those without it; the
-            titles then say so. Defaults to None.
+        plain (np.ndarray, optional): If ``predictions`` were scaled by the true
+            mean and standard deviation of each patch: those that were not.
+            The titles then say so. Defaults to None.
         tile (int): Longer side of a tile in px. Defaults to 160.
         files (Sequence[str]): Names of the images. Defaults to none.
 
@@ -63,7 +63,7 @@ def figure(
 
 
 def titles(restored: bool) -> List[str]:
-    """Over the columns; says where predictions got what the network never gives."""
+    """Titles of the columns; they say if predictions were scaled by true statistics."""
     given = ' (true mean, std)' if restored else ''
     alone = ['prediction without them'] if restored else []
     return ['image', 'seen', f'prediction{given}', f'combined{given}', *alone]
@@ -77,7 +77,7 @@ def of_model(
     tile: int = 160,
     files: Sequence[str] = (),
 ) -> np.ndarray:
-    """The figure of a model that reconstructs.
+    """Draws the reconstructions of a model.
 
     Args:
         model (nn.Module): MAE, MST or ASL.

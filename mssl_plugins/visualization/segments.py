@@ -1,4 +1,4 @@
-"""What is in a segment store, over the images (mask-guided attention)."""
+"""The segments of a segment store, drawn over the images (mask-guided attention)."""
 
 import argparse
 
@@ -18,7 +18,9 @@ HELP = 'images and their segments, of one segment store or several side by side'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     parser.add_argument('data', help='a folder of images, packed images (.npz), or a config')
-    parser.add_argument('segments', nargs='+', help='what tools/make_segments.py made of them')
+    parser.add_argument(
+        'segments', nargs='+', help='segment stores of these images, made by tools/make_segments.py'
+    )
     parser.add_argument('--out', default='work_dirs/figures/segments.png')
     parser.add_argument('--number', type=int, default=12, help='images. Default: 12')
     parser.add_argument('--columns', type=int, default=2, help='images in a row. Default: 2')

@@ -1,4 +1,4 @@
-"""How much every patch resembles one that is pointed at: cosines of patch features."""
+"""The cosine of every patch's features to those of one chosen patch."""
 
 import argparse
 from typing import Sequence, Tuple
@@ -17,14 +17,14 @@ from mssl_plugins.visualization.network import (
     patch_at,
 )
 
-HELP = "every patch's cosine to a patch that a pixel names, in its image and in others"
+HELP = "every patch's cosine to the patch at a pixel, in its image and in others"
 MARK = (255, 60, 60)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
     add_network_arguments(parser)
-    parser.add_argument('image', help='that the patch is of')
+    parser.add_argument('image', help='the image with the chosen patch')
     parser.add_argument(
         '--at',
         type=int,
@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a pixel of the image, from the left and from the top; may be given several times',
     )
     parser.add_argument('--others', help='an image or a folder, whose patches are compared too')
-    parser.add_argument('--columns', type=int, default=3, help='of the others, at most. Default: 3')
+    parser.add_argument(
+        '--columns', type=int, default=3, help='at most this many of the others. Default: 3'
+    )
     parser.add_argument('--out', default='work_dirs/figures/similarity.png')
     parser.add_argument(
         '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
@@ -43,14 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cosine_heat(cosine: np.ndarray, size: Tuple[int, int], low: float, high: float) -> np.ndarray:
-    """A map (h, w) in colors, ``low`` dark to ``high`` bright, (*size, 3) uint8 RGB."""
+    """A map (h, w) in colors from dark (``low``) to bright (``high``), (*size, 3) uint8 RGB."""
     level = ((cosine - low) / max(high - low, 1e-12)).clip(0, 1)
     level = cv2.resize((level * 255).round().astype(np.uint8), size[::-1], interpolation=0)
     return cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
 
 
 def marked(shown: np.ndarray, grid: Tuple[int, int], row: int, column: int) -> np.ndarray:
-    """An image with the frame of one of its (h, w) patches."""
+    """An image with a frame around one of its (h, w) patches."""
     (height, width), (h, w) = shown.shape[:2], grid
     box = [column * width / w, row * height / h, (column + 1) * width / w, (row + 1) * height / h]
     return draw_boxes(shown, [box], MARK, 2 if min(height / h, width / w) >= 12 else 1)
@@ -64,7 +66,7 @@ def figure(
     tile: int = 160,
     names: Sequence[str] = (),
 ) -> np.ndarray:
-    """One row a pixel and network: its patch, its cosines, and those of other images.
+    """One row for each pixel and network: the patch, its cosines, and those in other images.
 
     Args:
         networks (Sequence[FrozenNetwork]): One or two.
@@ -76,8 +78,8 @@ def figure(
             to none.
 
     Returns:
-        np.ndarray: One uint8 RGB image; the colors of a row run from its least
-        cosine to 1, the title over it says from where to where.
+        np.ndarray: One uint8 RGB image. The colors of a row run from its
+        smallest cosine to 1; the title over it names the range.
 
     Raises:
         UserError: If a pixel lies outside of what a network sees.

@@ -1,4 +1,4 @@
-"""Videos as frames, and frames as a video that is whole whenever it is there."""
+"""Reads videos as frames, and writes frames as a video."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def read_video(path: str) -> Iterator[np.ndarray]:
 
 
 def video_facts(path: str) -> Tuple[float, int]:
-    """Frames a second (25 where the file does not say) and their number (0).
+    """Frames per second (25 if the file does not say) and their number (0 if not known).
 
     Raises:
         FileNotFoundError: If there is no such video.
@@ -45,9 +45,9 @@ def video_facts(path: str) -> Tuple[float, int]:
 
 
 def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
-    """Write frames of one size, uint8 RGB; returns their number.
+    """Writes frames of one size, uint8 RGB; returns their number.
 
-    The file is whole whenever it is there.
+    The file is complete whenever it exists.
 
     Raises:
         ValueError: If the name does not end in .mp4.
@@ -78,7 +78,7 @@ def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
 
 
 def frame_source(path: str) -> Tuple[Iterator[np.ndarray], float, int]:
-    """Frames of a video or a folder, frames a second (0: a folder), and their number.
+    """Frames of a video or a folder, frames per second (0 for a folder), and their number.
 
     Raises:
         UserError: If a folder's images differ in size.

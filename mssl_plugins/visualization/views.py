@@ -1,4 +1,4 @@
-"""What a config's pipeline makes of an image, with boxes and segments."""
+"""The views that a config's pipeline makes of an image, with boxes and segments."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ from mssl_plugins.visualization.canvas import (
     sheet,
 )
 
-HELP = "what a config's pipeline makes of an image, with crops, boxes and segments"
+HELP = "the views that a config's pipeline makes of an image, with crops, boxes and segments"
 
 COLORS = (
     (60, 160, 255),
@@ -47,8 +47,8 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
     """The image with every crop's frame, then each view, framed in its crop's color.
 
     Args:
-        results (dict): What ``mssl_plugins.Views`` returned.
-        image (np.ndarray): The image before, uint8 RGB.
+        results (dict): The output of ``mssl_plugins.Views``.
+        image (np.ndarray): The original image, uint8 RGB.
         boxes (np.ndarray, optional): (n, 4) px of the image.
         segments (np.ndarray, optional): (H, W) label map of the image.
 

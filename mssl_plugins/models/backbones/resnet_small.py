@@ -10,10 +10,10 @@ from mssl_plugins.registry import MODELS
 class SmallImageResNet(ResNet_CIFAR):
     """mmpretrain's ``ResNet_CIFAR`` (3 x 3 stem) with two choices for the stem.
 
-    SimCLR's and BYOL's recipe for 64 px (MixMask's supplement, Table 1,
-    through the code it builds on) keeps the max-pool that the one for 32 px
-    drops.  A stem of stride 2 makes a network for the CPU.  State-dict keys
-    are ``ResNet_CIFAR``'s.
+    The recipes of SimCLR and BYOL for 64 px (MixMask's supplement, Table 1, and
+    the code it builds on) keep the max-pool that those for 32 px drop.  A stem
+    of stride 2 makes the network small enough for a CPU.  State-dict keys are
+    ``ResNet_CIFAR``'s.
 
     Args:
         depth (int): 18, 34, 50, ...

@@ -25,7 +25,7 @@ from mssl_plugins.registry import MODELS
 
 
 class Block(TransformerEncoderLayer):
-    """mmpretrain's encoder layer that hands a bias to its attention.
+    """mmpretrain's encoder layer that passes a bias to its attention.
 
     Args:
         embed_dims (int): Width of the tokens.
@@ -73,11 +73,11 @@ class Block(TransformerEncoderLayer):
 
 @MODELS.register_module()
 class ViT(VisionTransformer):
-    """mmpretrain's ``VisionTransformer`` that can mask, drop, bias and explain.
+    """mmpretrain's ``VisionTransformer`` with masks, dropped tokens, biases and attention.
 
-    Archs, arguments and checkpoint keys are mmpretrain's: weights go both
-    ways, and every fine-tuning config accepts it. ViT-S of DeiT, DINO and MST
-    is ``arch='deit-small'``.
+    Archs, arguments and checkpoint keys are mmpretrain's: weights load in both
+    directions, and every fine-tuning config accepts it. ViT-S of DeiT, DINO and
+    MST is ``arch='deit-small'``.
 
     Args:
         arch (str | dict): As in mmpretrain. Defaults to ``'base'``.
@@ -90,18 +90,17 @@ class ViT(VisionTransformer):
         antialias (bool): Interpolate position embeddings with antialiasing,
             as timm does; False is mmpretrain's and DINO's way. It matters
             only for image sizes other than ``img_size``. Defaults to True.
-        interpolate_offset (float): Added to the rows and columns of the new
-            grid in the factors that position embeddings are interpolated by;
-            0.1 in DINO and DINOv2. Defaults to 0, the ratio of the sizes, as
-            in timm and mmpretrain.
-        weight_init (str): ``'mmpretrain'``: its class's, with a zero class
+        interpolate_offset (float): Added to the new grid's rows and columns when
+            the scale factors of position embeddings are computed; 0.1 in DINO
+            and DINOv2. Defaults to 0, as in timm and mmpretrain.
+        weight_init (str): ``'mmpretrain'``: as in its class, with a zero class
             token; ``'dino'``: as in DINO and timm, every linear layer drawn
             from a normal distribution (std 0.02, truncated) with zero bias,
             class token and position embeddings likewise. Defaults to
             ``'mmpretrain'``.
         out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg, layer_scale_init_value,
-            layer_cfgs, frozen_stages, **kwargs: As in mmpretrain, which has further ones,
-            for example ``patch_size=16``, ``img_size=224``.
+            layer_cfgs, frozen_stages, **kwargs: As in mmpretrain, for example
+            ``patch_size=16``, ``img_size=224``.
 
     Raises:
         ValueError: If the arch or ``weight_init`` is unknown, an out index
@@ -196,7 +195,7 @@ class ViT(VisionTransformer):
         return self.patch_embed.projection.kernel_size[0]
 
     def init_weights(self) -> None:
-        """By ``weight_init``; the mask token is drawn like the position embeddings."""
+        """Initializes by ``weight_init``; mask token and position embeddings alike."""
         super().init_weights()
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             return
@@ -212,7 +211,7 @@ class ViT(VisionTransformer):
                         nn.init.zeros_(module.bias)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
-        """As in mmpretrain; the mask token and a layer's bias go with their layer."""
+        """Layer of a parameter, as in mmpretrain; mask token and biases included."""
         name = param_name[len(prefix) :] if param_name.startswith(prefix) else ''
         if name == 'mask_token':
             return 0, self.num_layers + 2
@@ -253,7 +252,7 @@ class ViT(VisionTransformer):
     def forward(self, x: Tensor, coverage: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
         """Mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``.
 
-        ``coverage`` is that of :meth:`forward_tokens`.
+        ``coverage`` is as in :meth:`forward_tokens`.
         """
         patches, grid = self.patch_embed(x)
         biases = (None,) * self.num_layers

@@ -44,15 +44,15 @@ def relative_table(table: Tensor, size: int) -> Tensor:
 class WindowAttention(FusedAttention):
     """Self-attention of a map of tokens, inside windows or global.
 
-    No N x N tensor: the bias of token j for token i is the inner product of
-    the two vectors that i's query gives to every row and column, and of j's
-    row and column as one-hot vectors; so it lies in extra head dimensions, and
-    one fused kernel computes it.
+    No N x N tensor is needed. The query of token i gives every row and every
+    column a number; the bias of token j for token i is the sum of the two at
+    j's row and column. That is an inner product with one-hot vectors, so it is
+    computed in extra head dimensions by one fused kernel.
 
     Args:
         window (int): Side of a window in tokens; 0 is global.
         rel_size (int): Side of the map that the relative positions are made
-            for; 0 is without them.
+            for; 0: no relative positions.
         **kwargs: Arguments of mmpretrain's ``MultiheadAttention``.
     """
 
@@ -150,8 +150,8 @@ class ViTDet(ViT):
         window_size (int): Side of a window in tokens; 0: every block is
             global, as for semantic segmentation. Defaults to 14 (ViTDet).
         global_blocks (int | Sequence[int]): Blocks that see the whole map:
-            their numbers, or how many, spread evenly, the last block one of
-            them. Defaults to 4 (ViTDet).
+            their numbers, or how many; these are spread evenly and include
+            the last block. Defaults to 4 (ViTDet).
         rel_pos (bool): Relative positions in every block. Defaults to True.
         map_size (int, optional): Side of the map in tokens that the relative
             positions of global blocks are made for (others resize them).

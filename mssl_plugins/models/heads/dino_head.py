@@ -20,7 +20,7 @@ from mssl_plugins.registry import MODELS
 
 @contextmanager
 def without_running_stats(*modules: nn.Module) -> Iterator[None]:
-    """BatchNorm normalizes by the batch without updating running statistics."""
+    """A context in which BatchNorm uses the batch without updating running statistics."""
     layers = [
         m
         for module in modules
@@ -39,8 +39,8 @@ def without_running_stats(*modules: nn.Module) -> Iterator[None]:
 class WeightNormLinear(nn.Module):
     """A linear layer without bias whose weight is ``g v / |v|``, row by row.
 
-    Keys are those of ``torch.nn.utils.weight_norm``; unlike it, it can be
-    copied at any time.
+    Keys are those of ``torch.nn.utils.weight_norm``; unlike that, this layer can
+    be copied at any time.
 
     Args:
         in_channels (int): Width of the input.
@@ -112,10 +112,10 @@ class DINOHead(nn.Module):
 
         Args:
             x (Tensor): (V * B, in_channels), view after view.
-            views (int): V, how many parts BatchNorm normalizes by themselves.
-                Defaults to 1.
-            stat_views (int, optional): How many of them, from the first,
-                update the running statistics. Defaults to None, all.
+            views (int): V, the number of parts that BatchNorm normalizes
+                separately. Defaults to 1.
+            stat_views (int, optional): How many of them, counted from the
+                first, update the running statistics. Defaults to None, all.
 
         Returns:
             Tensor: (V * B, K).

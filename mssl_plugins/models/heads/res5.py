@@ -36,7 +36,7 @@ class Res5(BaseModule):
         init_cfg (dict | list): Defaults to mmpretrain's for a ResNet.
 
     Raises:
-        ValueError: If the depth is none of a ResNet.
+        ValueError: If there is no ResNet of this depth.
     """
 
     def __init__(

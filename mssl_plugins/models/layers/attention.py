@@ -1,9 +1,9 @@
 """Fused multi-head attention with a low-rank bias folded into it.
 
-Mask-guided attention bias, section "No N x N tensor" of our definition: a bias
-that is an inner product of token vectors is attention with extra head
-dimensions, as many as the vectors are long, so that one fused
-``scaled_dot_product_attention`` computes it and memory grows with N K.
+A bias that is an inner product of token vectors of length K equals attention
+with K extra head dimensions, so that one fused ``scaled_dot_product_attention``
+computes it and memory grows with N K, not N N (mask-guided attention bias; our
+definition).
 """
 
 from typing import NamedTuple, Optional, Tuple, Union
@@ -22,9 +22,9 @@ class LowRankBias(NamedTuple):
     Attributes:
         coefficients (Tensor): (heads, E).
         vectors (Tensor): (B, N, E).
-        zero (bool): The coefficients are known to be exactly zero: the values
-            are then those of the plain attention, and only the gradient
-            comes through the bias.
+        zero (bool): Whether the coefficients are known to be exactly zero. The
+            output is then that of plain attention, and the bias only
+            receives a gradient.
     """
 
     coefficients: Tensor

@@ -1,8 +1,8 @@
 """Segments as a bias of a ViT's self-attention.
 
 Mask-guided attention bias ("SAM helps SSL"), our definition.  Token i has the
-vector c_i (the paper's mask token vector), its coverage by each of the K
-largest segments, and s_i = sum_k c_ik.  Layer l, head h adds
+vector c_i (the paper's mask token vector): the fractions of it that the K
+largest segments cover.  s_i = sum_k c_ik.  Layer l, head h adds
 ``a <c_i, c_j> + b (s_i s_j - <c_i, c_j>)`` to its logits: a for two tokens of
 one segment (positive relation), b for two segments (negative relation).
 """
@@ -88,19 +88,19 @@ OPTIONS = dict(positive=bool, negative=bool, init=Union[float, dict])
 class MaskBias(nn.Module):
     """The learnable strengths a and b, one per layer and head.
 
-    Keys are ``a.<layer>`` and ``b.<layer>``; being one-dimensional, they are
-    spared from weight decay by the usual rule.
+    Keys are ``a.<layer>`` and ``b.<layer>``. They are one-dimensional, so the
+    usual rule excludes them from weight decay.
 
     Args:
         num_layers (int): Layers of the network.
         num_heads (int): Heads of a layer.
         positive (bool): Have a. Defaults to True.
         negative (bool): Have b. Defaults to False.
-        init (float | Dict[str, float]): Where every a and b starts, or
-            ``dict(positive=..., negative=...)``. The paper does not say.
-            Defaults to 0, our choice: untrained or frozen, the network is
-            exactly the plain ViT. With a value above 0, such as 2, a bias
-            that is frozen at first acts from the start.
+        init (float | Dict[str, float]): Initial value of every a and b, or
+            ``dict(positive=..., negative=...)``. The paper does not print it.
+            Defaults to 0, our choice: as long as the bias is frozen, the
+            network is exactly the plain ViT. With a value above 0, such as 2,
+            a bias that is frozen at first acts from the start.
 
     Raises:
         ValueError: If both are off, or ``init`` names a relation that is off.

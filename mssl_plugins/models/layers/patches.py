@@ -35,5 +35,5 @@ def unpatchify(patches: Tensor, patch: int, grid: Tuple[int, int]) -> Tensor:
 
 
 def take(tokens: Tensor, index: Tensor) -> Tensor:
-    """(B, L, D) at positions (B, n) -> (B, n, D)."""
+    """Tokens (B, L, D) at positions (B, n) -> (B, n, D)."""
     return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))

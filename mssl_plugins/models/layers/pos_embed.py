@@ -9,10 +9,10 @@ from torch import Tensor
 def sincos_pos_embed(grid: Tuple[int, int], dim: int, cls_token: bool = False) -> Tensor:
     """Position embeddings of a grid of tokens, row by row.
 
-    A quarter of the channels each: sine of the row, cosine of the row, sine
-    and cosine of the column, at ``dim / 4`` frequencies from 1 to nearly
-    1 / 10000.  On a square grid the table is mmpretrain's, which transposes
-    the others; MAE's own code has the columns first.
+    A quarter of the channels each for the sine of the row, the cosine of the
+    row, and sine and cosine of the column, at ``dim / 4`` frequencies from 1
+    to nearly 1 / 10000.  On a square grid this is mmpretrain's table; on
+    others mmpretrain transposes it.  MAE's own code has the columns first.
 
     Args:
         grid (Tuple[int, int]): Rows h and columns w.

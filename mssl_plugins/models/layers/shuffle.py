@@ -19,8 +19,8 @@ def shuffled(net: Callable[..., Tensor], tensors: Sequence[Tensor], split_bn: bo
     Args:
         net (Callable): Takes the tensors, returns (N, ...).
         tensors (Sequence[Tensor]): (N, ...) each, in the same order.
-        split_bn (bool): Whether ``net`` has ``SplitBN``; without it, one
-            process does not shuffle.
+        split_bn (bool): Whether ``net`` has ``SplitBN``; without it, nothing is
+            shuffled in a single process.
 
     Returns:
         Tensor: (N, ...), in the order of ``tensors``.

@@ -1,7 +1,7 @@
-"""SplitBN: BatchNorm as on several devices, in one process.
+"""SplitBN: BatchNorm in one process as if the batch lay on several devices.
 
-MoCo's CIFAR recipe (MixMask's supplement, Table 1, through the code it builds
-on) normalizes each eighth of the batch by its own statistics.
+MoCo's CIFAR recipe (MixMask's supplement, Table 1, and the code it builds on)
+normalizes each eighth of the batch by its own statistics.
 """
 
 import torch
@@ -60,7 +60,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         return out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
 
     def _by_part(self, x: Tensor) -> Tensor:
-        """A call a part: in channels-last memory the other way copies more than it computes."""
+        """One call for each part: in channels-last memory this copies less than one joint call."""
         means = self.running_mean.repeat(self.num_splits, 1)
         variances = self.running_var.repeat(self.num_splits, 1)
         out = [
@@ -72,7 +72,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _note(self, means: Tensor, variances: Tensor) -> None:
-        """Running statistics from those of the parts, (splits, C) both."""
+        """Updates running statistics by those of the parts, (splits, C) both."""
         self.running_mean.copy_(means.mean(0))
         self.running_var.copy_(variances.mean(0))
         self.num_batches_tracked += 1

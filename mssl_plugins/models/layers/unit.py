@@ -11,9 +11,9 @@ SHORTEST = 1e-4
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """Vectors divided by their L2 norm, as ``F.normalize``.
 
-    The gradient of x / |x| grows with 1 / |x|: BatchNorm turns a batch of
-    equal images into zero vectors, whose gradient of 1e12 is beyond float32 a
-    few layers on. Vectors shorter than 1e-4 therefore get none.
+    The gradient of x / |x| grows with 1 / |x|. BatchNorm turns a batch of equal
+    images into zero vectors, whose gradient of 1e12 would overflow float32 a few
+    layers further. Vectors shorter than 1e-4 therefore get no gradient.
 
     Args:
         x (Tensor): Of any shape.

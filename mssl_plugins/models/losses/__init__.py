@@ -1,4 +1,4 @@
-"""Small modules, in float32."""
+"""Losses: small modules and functions that compute in float32."""
 
 from mssl_plugins.models.losses.dino import DINOLoss
 from mssl_plugins.models.losses.ibot import IBOTPatchLoss

@@ -13,7 +13,7 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class DINOLoss(nn.Module):
-    r"""Cross-entropy of the student's views to the teacher's, centered and sharpened.
+    r"""Cross-entropy of the student's views with the teacher's, which are centered and sharpened.
 
     ::
 

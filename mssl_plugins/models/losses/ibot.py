@@ -10,7 +10,7 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class IBOTPatchLoss(DINOLoss):
-    """Cross-entropy of the student's masked patches to the teacher's unmasked ones.
+    """Cross-entropy of the student's masked patches with the teacher's unmasked ones.
 
     ::
 
@@ -18,7 +18,8 @@ class IBOTPatchLoss(DINOLoss):
         P_s = softmax(z_s / student_temp)
         loss = sum over masked patches of  -weight P_t . log P_s
 
-    Center and temperatures are patches' own, see :class:`DINOLoss`.
+    Center and temperatures are separate from those of the class token; see
+    :class:`DINOLoss`.
     """
 
     def forward(self, student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:

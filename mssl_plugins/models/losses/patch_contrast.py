@@ -1,7 +1,7 @@
 """Patch-level contrast of ASL (CVPR 2024, supplement section 12, eq. 3).
 
-Which pseudo labels form the set B, and the value of lambda, are not printed:
-our choices, each an argument.
+The paper prints neither which pseudo labels form the set B nor the value of
+lambda: both are our choices, and arguments.
 """
 
 from typing import Optional
@@ -16,7 +16,7 @@ from mssl_plugins.registry import MODELS
 
 
 class _LSingle(torch.autograd.Function):
-    """Eq. 3 in chunks; the gradient is made on the way, so nothing is kept."""
+    """Eq. 3 in chunks; the forward pass computes the gradient, so nothing is stored for later."""
 
     @staticmethod
     def forward(ctx, prediction, label, own, lam, valid, chunk):
@@ -68,8 +68,8 @@ def l_single(
         lam (float): lambda = 2 sigma^2 > 0, in squared units of the labels.
         own (Tensor, optional): (R, ) long, which of the N labels is a row's
             x. Defaults to None, the one of the same index.
-        valid (Tensor, optional): (G, N) bool, labels that are in B. A row
-            whose own label is not gives infinity. Defaults to None, all.
+        valid (Tensor, optional): (G, N) bool, which labels are in B. A row
+            whose own label is not in B gives infinity. Defaults to None, all.
         chunk (int, optional): Rows at a time: memory is chunk x N.
             Defaults to None, all rows at once.
 

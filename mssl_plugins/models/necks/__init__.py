@@ -1,4 +1,4 @@
-"""Between backbone and loss."""
+"""Modules between backbone and loss: decoders, pyramids, MPH."""
 
 from mssl_plugins.models.necks.batch_norm import BatchNormNeck
 from mssl_plugins.models.necks.mae_decoder import MAEDecoder

@@ -17,9 +17,10 @@ from mssl_plugins.registry import MODELS
 class MAEDecoder(MAEPretrainDecoder):
     """mmpretrain's MAE decoder, which predicts the masked patches only.
 
-    Parameters and checkpoint keys are mmpretrain's.  Attention does not care
-    about the order of tokens, so they stay as [CLS], kept, masked, each with
-    its position; the last block computes what the masked tokens need.
+    Parameters and checkpoint keys are mmpretrain's.  Attention does not depend
+    on the order of tokens, so they stay in the order [CLS], kept, masked, each
+    with its position embedding.  The last block computes only the masked
+    tokens.
 
     Args:
         num_patches (int | Tuple[int, int]): Rows and columns of patches, or
@@ -29,8 +30,8 @@ class MAEDecoder(MAEPretrainDecoder):
             decoder_num_heads=16``.
 
     Raises:
-        ValueError: If there is no block, or a mere number of patches that
-            form no square.
+        ValueError: If there is no block, or ``num_patches`` is a number that is
+            no square.
     """
 
     def __init__(self, num_patches: Union[int, Tuple[int, int]] = 196, **kwargs) -> None:
@@ -48,7 +49,7 @@ class MAEDecoder(MAEPretrainDecoder):
             raise ValueError('decoder_depth must be at least 1, got 0')
 
     def init_weights(self) -> None:
-        """As in mmpretrain, with the positions of this grid, square or not."""
+        """Initializes as in mmpretrain, with position embeddings of this grid, square or not."""
         BaseModule.init_weights(self)  # mmpretrain's own fills in a square grid's
         self.decoder_pos_embed.data.copy_(
             sincos_pos_embed(self.grid, self.decoder_pos_embed.shape[-1], cls_token=True)
@@ -79,7 +80,7 @@ class MAEDecoder(MAEPretrainDecoder):
 
     @staticmethod
     def _last(block: nn.Module, x: Tensor, first: int) -> Tensor:
-        """``block(x)[:, first:]``: all tokens are keys, the rest is not needed."""
+        """``block(x)[:, first:]``: all tokens are keys, but only the last ones are queries."""
         attention, h = block.attn, block.ln1(x)
         dim, heads = attention.embed_dims, attention.num_heads
         weight, bias = attention.qkv.weight, attention.qkv.bias

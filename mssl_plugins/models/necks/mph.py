@@ -21,9 +21,10 @@ from mssl_plugins.registry import MODELS
 class MPH(BaseModule):
     """Mask prediction head on a feature map.
 
-    ``transformer``: C -> hidden, 2-D sine-cosine position, pre-norm
-    Transformer encoder layers, hidden -> C, plus the input.  ``conv``:
-    ResNet's bottleneck blocks of inner width hidden.  The paper's "without
+    ``transformer``: a projection C -> hidden, 2-D sine-cosine position
+    embeddings, pre-norm Transformer encoder layers, a projection hidden -> C,
+    and the input is added.  ``conv``: ResNet's bottleneck blocks of inner width
+    hidden.  The paper's "without
     MPH" is ``neck=None`` of ``mssl_plugins.MaskCo``.
 
     Args:

@@ -27,8 +27,8 @@ class PixelDecoder(BaseModule):
             taken. Defaults to (256, 128, 64, 32).
         use_bn (bool): Defaults to True.
         out_channels (int): Of the image. Defaults to 3.
-        init_cfg (dict | list, optional): Defaults to None, He's for
-            convolutions, small for the last, which then starts at gray.
+        init_cfg (dict | list, optional): Defaults to None: He's initialization,
+            and small weights in the last layer, so that it starts at gray.
 
     Raises:
         ValueError: If ``patch_size`` is no power of 2 from 2 on, or has more

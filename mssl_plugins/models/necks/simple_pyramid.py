@@ -27,8 +27,8 @@ class SimpleFeaturePyramid(BaseModule):
         out_channels (int): Channels of every level. Defaults to 256.
         scales (Sequence[float]): Size of each level against the ViT's map,
             out of 4, 2, 1, 0.5. Defaults to all of them.
-        extra (int): Further levels, each the last one at every second
-            pixel. Defaults to 1.
+        extra (int): Number of further levels, each made of every second pixel
+            of the level before. Defaults to 1.
         init_cfg (dict, optional): Defaults to None.
 
     Raises:
@@ -76,7 +76,7 @@ class SimpleFeaturePyramid(BaseModule):
             )
 
     def forward(self, inputs: Union[Tensor, Sequence[Tensor]]) -> Tuple[Tensor, ...]:
-        """The ViT's maps, the last of which counts -> maps (B, out_channels, ., .)."""
+        """The ViT's maps, of which the last is used -> maps (B, out_channels, h, w)."""
         x = inputs if isinstance(inputs, Tensor) else inputs[-1]
         maps = [level(x) for level in self.levels]
         for _ in range(self.extra):

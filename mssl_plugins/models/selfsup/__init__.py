@@ -1,4 +1,4 @@
-"""One file a method."""
+"""The methods, one file each."""
 
 from mssl_plugins.models.selfsup.asl import ASL
 from mssl_plugins.models.selfsup.byol import BYOL

@@ -1,4 +1,4 @@
-"""What self-supervised methods share: views as input, and two-view (Siamese) bases."""
+"""Base classes of the methods: views as input, and two-view (Siamese) methods."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
@@ -106,7 +106,7 @@ class Siamese(SelfSupervisor):
         return losses
 
     def check_views(self, inputs: List[Tensor]) -> List[Tensor]:
-        """The two views, if they are two and have negatives or batch statistics."""
+        """Returns the two views; refuses other numbers of views and batches of one image."""
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise ValueError(f'{type(self).__name__} takes a list of 2 views, got {given}')

@@ -23,7 +23,8 @@ class BYOL(Siamese, mmpretrain.BYOL):
         L   = -2 mean(cos(p_1, t_2)) - 2 mean(cos(p_2, t_1))
         after the optimizer: target_net <- m target_net + (1 - m) online
 
-    That is the paper's |unit(p) - unit(t)|^2 of both orders, less its constant 4.
+    This equals the paper's |unit(p) - unit(t)|^2, summed over both orders, minus
+    the constant 4.
 
     Args:
         momentum (float): m of the target network, 0.996 in the paper, raised to

@@ -18,7 +18,7 @@ from mssl_plugins.registry import MODELS
 
 
 class Encoded(NamedTuple):
-    """What a network makes of V views of B images.
+    """The output of a network for V views of B images.
 
     Attributes:
         logits (Tensor, optional): Of the head, (V, B, K).
@@ -56,13 +56,13 @@ class Encoder(nn.Module):
         attention: bool = False,
         logits: bool = True,
     ) -> Encoded:
-        """Every view in as few passes as sizes allow, the head in one.
+        """Encodes all views in as few passes as their sizes allow; the head runs once.
 
         Args:
             views (Sequence[Tensor]): V views, (B, 3, S, S), each of its S.
             extras (Sequence[dict]): V dicts of further arguments of
-                ``backbone.forward_tokens``: tensors (B, ...), or what holds
-                for a whole pass.
+                ``backbone.forward_tokens``: tensors (B, ...), or values for
+                the whole pass.
             stat_views (int): How many views, from the first, update
                 BatchNorm's running statistics under ``bn_per_view``.
             attention (bool): Return attention. Defaults to False.
@@ -223,7 +223,7 @@ class DINO(SelfSupervisor):
     def backbone_kwargs(
         self, data_samples: Optional[list], view: int, required: bool = True
     ) -> dict:
-        """What the backbone takes of a view beside the image, for both branches.
+        """What the backbone takes of a view besides the image, in both branches.
 
         The one place to override for networks that take more than images.
 
@@ -239,10 +239,10 @@ class DINO(SelfSupervisor):
         return {}
 
     def check_views(self, inputs: Sequence[Tensor]) -> List[Tensor]:
-        """The views, if there are enough and patches tile them.
+        """Returns the views if there are enough of them and patches tile them.
 
         Raises:
-            ValueError: If not.
+            ValueError: Otherwise.
         """
         if isinstance(inputs, Tensor) or len(inputs) < self.num_global:
             given = 'a single tensor' if isinstance(inputs, Tensor) else f'{len(inputs)} views'
@@ -284,7 +284,7 @@ class DINO(SelfSupervisor):
         return dict(loss_dino=self.dino_loss(student.logits, teacher.logits))
 
     def dino_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """DINO's loss of logits (V, B, K) and (n, B, K); then the center is updated."""
+        """DINO's loss of logits (V, B, K) and (n, B, K); afterwards the center is updated."""
         loss = self.criterion(student, teacher)
         if self.training:
             self.criterion.update(teacher)

@@ -16,7 +16,7 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class IBOT(DINO):
-    """DINO whose student also gives the teacher's answer for patches it does not see.
+    """DINO whose student also predicts the teacher's output for masked patches.
 
     For n global views (local crops as in DINO, neither masked nor compared
     patch by patch)::
@@ -25,11 +25,11 @@ class IBOT(DINO):
         z_s, p_s = head(student(x_i masked by m_i))
         loss = lambda1 DINO(z_s, z_t) + lambda2 mean_i sum_m CE(p_t, p_s) / |m_i|
 
-    One head serves [CLS] and patches, each with a center and a temperature of
-    their own (``criterion`` and ``patch_criterion``, which
-    ``mssl_plugins.ScheduleHook`` warms up). An image's ratio is one of
-    ``ratios``, drawn evenly, plus or minus its ``spread``, uniformly; at 0 for
-    all images this is DINO, bit for bit.
+    One head serves [CLS] and patches. Each has its own center and temperature
+    (``criterion`` and ``patch_criterion``, warmed up by
+    ``mssl_plugins.ScheduleHook``). The mask ratio of an image is one of
+    ``ratios``, each equally likely, plus a uniform number within plus or minus
+    its ``spread``. With ratio 0 for all images this is DINO, bit for bit.
 
     Args:
         backbone (dict): Config of ``mssl_plugins.ViT`` with
@@ -39,7 +39,7 @@ class IBOT(DINO):
             ``mssl_plugins.IBOTPatchLoss``. Defaults to None.
         ratios (Sequence[float]): Of masked patches, in [0, 1]. Defaults to
             (0, 0.3).
-        spread (Sequence[float]): As many. Defaults to (0, 0.2).
+        spread (Sequence[float]): One for each ratio. Defaults to (0, 0.2).
         strategy (str): See :func:`~mssl_plugins.models.masking.mim_mask`.
             Defaults to ``'block'``.
         lambda1 (float): Weight of the [CLS] loss. Defaults to 1.
@@ -47,8 +47,8 @@ class IBOT(DINO):
         **kwargs: Those of :class:`DINO`.
 
     Attributes:
-        mim (float): Factor of every ratio, for ``mssl_plugins.ScheduleHook``:
-            masks that begin later are a ``'step'`` from 0 to 1.
+        mim (float): Factor of every ratio, for ``mssl_plugins.ScheduleHook``: a
+            ``'step'`` from 0 to 1 starts masking later.
 
     Raises:
         ValueError: Unknown strategy, ratios outside [0, 1], no mask token, a
@@ -148,7 +148,7 @@ class IBOT(DINO):
         )
 
     def patch_loss(self, student: Encoded, teacher: Encoded, mask: Tensor) -> Tensor:
-        """The loss of masked patches, mask (n * B, L); then their center is updated."""
+        """The loss of masked patches, mask (n * B, L); afterwards their center is updated."""
         n = self.num_global
         hidden = mask.flatten().nonzero().flatten()  # (M,)
         count = mask.sum(1, keepdim=True).clamp_min(1)  # an image counts once, whatever its ratio

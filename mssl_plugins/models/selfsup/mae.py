@@ -24,7 +24,7 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class MAE(SelfSupervisor):
-    """MAE: encode the visible patches, decode the pixels of the others.
+    """MAE: encodes the visible patches, decodes the pixels of the others.
 
     Args:
         backbone (dict): Config of ``mssl_plugins.ViT``, square or with
@@ -76,7 +76,7 @@ class MAE(SelfSupervisor):
         self.backbone.pos_embed.requires_grad_(False)
 
     def check_neck(self) -> None:
-        """Refuse a decoder of other patches than the backbone's."""
+        """Refuses a decoder whose patches differ from the backbone's."""
         fit = (self.grid, 3 * self.patch**2, self.backbone.embed_dims)
         given = (
             self.neck.grid,
@@ -147,11 +147,11 @@ class MAE(SelfSupervisor):
     def backbone_kwargs(
         self, data_samples: Optional[list], view: int, required: bool = True
     ) -> dict:
-        """What the backbone takes of a view beside the image, see :class:`DINO`."""
+        """What the backbone takes of a view besides the image, see :class:`DINO`."""
         return {}
 
     def target(self, images: Tensor, masked: Tensor) -> Tensor:
-        """What the decoder is to predict, (B, Lm, p * p * 3), at least float32."""
+        """The decoder's target, (B, Lm, p * p * 3), at least float32."""
         x = take(upcast(patchify(images, self.patch)), masked)
         if self.norm_pix:
             var, mean = torch.var_mean(x, -1, keepdim=True)
@@ -169,7 +169,7 @@ class MAE(SelfSupervisor):
         return self.backbone(inputs)
 
     def single_view(self, inputs: Union[Tensor, Sequence[Tensor]]) -> Tensor:
-        """The one view, (B, 3, H, W), of a list or itself."""
+        """The one view, (B, 3, H, W), given as a tensor or in a list."""
         if not isinstance(inputs, Tensor):
             if len(inputs) != 1:
                 raise ValueError(
@@ -197,13 +197,13 @@ class MAE(SelfSupervisor):
         Args:
             inputs (Tensor | Sequence[Tensor]): (B, 3, H, W), or a list of it.
             data_samples (list, optional): Of methods that take segments.
-            restore (bool): Give predictions of normalized pixels the true
-                patch's mean and deviation back, which the network does not
-                know. Defaults to True.
+            restore (bool): Scale predictions of normalized pixels by the true
+                mean and standard deviation of the patch, which the network
+                does not know. Defaults to True.
 
         Returns:
-            Tuple[Tensor, Tensor]: (B, 3, H, W), where unmasked the image
-            itself; (B, 1, H, W) bool, ``True`` = masked and predicted.
+            Tuple[Tensor, Tensor]: (B, 3, H, W), the image itself where it is
+            not masked; (B, 1, H, W) bool, ``True`` = masked and predicted.
         """
         images = self.single_view(inputs)
         keep, masked = self.sample_mask(images)

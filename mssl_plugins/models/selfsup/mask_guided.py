@@ -1,13 +1,13 @@
 """Mask-guided attention bias: "SAM Helps SSL", BMVC 2024. Phase 1.
 
 Phase 1 trains f, a ViT that takes the image and its segments; phase 2
-(``mask_guided_distill.py``) distils it into f_s, a plain ViT that takes the
+(``mask_guided_distill.py``) distills it into f_s, a plain ViT that takes the
 image only (supplement, Fig. 1)::
 
     phase 1   DINO:  H(P_t(f_t(x, c)), P_s(f(x', c')))      supplement A.1, eq. 1-3
               MAE:   MSE(decoder(f(x_visible, c_visible)), x_masked)     A.2, eq. 5
 
-c, c' are how the segments of each view cover its tokens
+c and c' say which fractions of each view's tokens its segments cover
 (:func:`~mssl_plugins.models.layers.mask_bias.segment_coverage`; "mask token
 vectors" in the paper), the bias is the ViT's (``mask_bias``).
 """
@@ -71,8 +71,8 @@ class MaskGuided:
     ``mssl_plugins.ViT``.
 
     Args:
-        num_segments (int): K, how many of a view's segments count, the
-            largest first. Defaults to 32 (our choice).
+        num_segments (int): K; the K largest segments of a view are used.
+            Defaults to 32 (our choice).
 
     Raises:
         ValueError: If the backbone has no bias.
@@ -92,9 +92,9 @@ class MaskGuided:
     ) -> dict:
         """The coverage (B, L, K) of a view, see :func:`view_coverage`.
 
-        Where features are measured (``required=False``), f takes the image
-        and its segments if the test transform loads them, otherwise the image
-        alone.
+        When features are measured (``required=False``), the segments are
+        passed if the test transform loads them; otherwise the network sees
+        the image alone.
         """
         given = any(sample.get('view_segments') is not None for sample in data_samples or ())
         if not (required or given):
@@ -107,15 +107,15 @@ class MaskGuidedDINO(MaskGuided, DINO):
     """Phase 1 of DINO: student and teacher see the segments of their views.
 
     The teacher's a and b are averaged like all its parameters.
-    ``mssl_plugins.FreezeHook`` on ``backbone.mask_bias`` keeps a and b where
-    they start for the first 100 epochs (supplement A.1): at ``init=0`` this
-    is the plain ViT, above 0 training begins with the segments.
+    ``mssl_plugins.FreezeHook`` on ``backbone.mask_bias`` keeps a and b at their
+    initial values for the first 100 epochs (supplement A.1). With ``init=0``
+    this is the plain ViT; above 0 the segments act from the start.
 
     Args:
         backbone (dict): ``mssl_plugins.ViT`` with ``mask_bias``:
-            ``dict(positive=True)`` draws tokens of one segment together or
-            apart, ``dict(positive=False, negative=True)`` acts on tokens of
-            two segments; ``init`` is where a and b start.
+            ``dict(positive=True)`` acts on pairs of tokens in one segment,
+            ``dict(positive=False, negative=True)`` on pairs in two segments;
+            ``init`` is the initial value of a and b.
         num_segments (int): K. Defaults to 32 (our choice).
         **kwargs: Arguments of :class:`DINO`.
 
@@ -134,7 +134,7 @@ class MaskGuidedDINO(MaskGuided, DINO):
 
 @MODELS.register_module()
 class MaskGuidedMST(MaskGuided, MST):
-    """MST with the bias; not of the paper, arguments of both."""
+    """MST with the bias; ours, not the paper's. Takes the arguments of both."""
 
 
 @MODELS.register_module()

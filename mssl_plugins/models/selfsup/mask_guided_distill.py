@@ -6,7 +6,7 @@ ViT that takes the image only (supplement, Fig. 1)::
     DINO:  H(P_t(f(x, c)), P_s(f_s(x'))), P_t without center   A.1, eq. 4
     MAE:   1 - cos(f_s(x), f(x, c)), our choice
 
-c is how the segments of the view cover its tokens
+c says which fractions of the view's tokens its segments cover
 (:func:`~mssl_plugins.models.layers.mask_bias.segment_coverage`).
 """
 
@@ -34,9 +34,9 @@ class FrozenTeacher(nn.Module):
     """A frozen phase-1 network, loaded from its checkpoint.
 
     Args:
-        network (Encoder): To be filled; it gets no gradient and stays in
-            evaluation mode.
-        checkpoint (str): File of phase 1, read by :meth:`load`.
+        network (Encoder): The network that gets the weights; it has no gradient
+            and stays in evaluation mode.
+        checkpoint (str): Checkpoint of phase 1, read by :meth:`load`.
         branch (str): ``'teacher'``, the momentum network, or ``'student'``.
 
     Raises:
@@ -52,7 +52,7 @@ class FrozenTeacher(nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':
-        """Evaluation mode, always."""
+        """Stays in evaluation mode."""
         return super().train(False)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
@@ -119,11 +119,11 @@ def phase1_teacher(
     """The teacher of phase 2 as the config describes it.
 
     Args:
-        teacher (dict): ``checkpoint``, ``branch``, and ``backbone`` and
-            ``head`` with what differs from the student's.
+        teacher (dict): ``checkpoint``, ``branch``, and in ``backbone`` and
+            ``head`` the arguments that differ from the student's.
         backbone (dict): Config of the student's backbone.
         head (dict, optional): Config of the student's head.
-        branch (str): Where ``teacher`` names none.
+        branch (str): Used if ``teacher`` names none.
     """
     teacher = {k: v for k, v in teacher.items() if k != '_scope_'}
     for key in teacher:

@@ -68,7 +68,7 @@ class KeyEncoder(nn.Module):
 
 @MODELS.register_module()
 class MaskCo(SelfSupervisor):
-    r"""Tell the masked region of one view from other regions of another.
+    r"""Finds the masked region of one view among the regions of another.
 
     k_0 is the masked region in the key view.  Negatives are the other K - 1
     boxes of the other images of the same process, (K - 1)(N - 1) of them, and
@@ -76,7 +76,7 @@ class MaskCo(SelfSupervisor):
     no negatives.
 
     Args:
-        backbone (dict): Any network with a map as its last output.
+        backbone (dict): Any network whose last output is a map.
         neck (dict, optional): ``mssl_plugins.MPH``. Defaults to None, the
             paper's "without MPH".
         head (dict): ``mssl_plugins.RoIHead``.
@@ -85,18 +85,19 @@ class MaskCo(SelfSupervisor):
             normal), ``'image_mean'`` (the view's own mean color), or
             ``'none'``, no mask (supplement, Table 2). Our choice. Defaults to
             ``'mean'``.
-        mph_on_key (bool): MPH on the key branch too (Algorithm 1: net is the
-            backbone and MPH). False has it predict on the query branch only,
-            as BYOL's predictor does. Defaults to True.
-        intra (bool): Negatives of the same image too, the paper's
-            MaskCo(+in). Defaults to False.
-        max_iou (float, optional): Drop those of the same image whose IoU
-            with box 0 is above it. Defaults to None, drop none.
+        mph_on_key (bool): Whether the key branch has MPH too (Algorithm 1: net
+            is the backbone and MPH). False: only the query branch has it, like
+            BYOL's predictor. Defaults to True.
+        intra (bool): Whether boxes of the same image are negatives too, the
+            paper's MaskCo(+in). Defaults to False.
+        max_iou (float, optional): Drops those of the same image whose IoU
+            with box 0 is larger. Defaults to None, drop none.
         temperature (float): t. Defaults to 0.2.
         momentum (float): m of the key branch. Defaults to 0.999.
-        shuffle_bn (bool): Let the key branch see the batch in another order:
-            over processes, or over the parts of ``mssl_plugins.SplitBN`` in
-            one process. Our choice. Defaults to True.
+        shuffle_bn (bool): Whether the key branch sees the batch in another
+            order: over processes, or over the parts of
+            ``mssl_plugins.SplitBN`` in one process. Our choice. Defaults to
+            True.
         channels_last (bool): Keep convolution weights in channels-last
             memory. Defaults to False.
         **kwargs: Arguments of

@@ -1,9 +1,9 @@
 """MixMask: Revisiting Masking Strategy for Siamese ConvNets (BMVC 2024).
 
-The step is that of the authors' published MoCo code; for SimCLR, BYOL and
-SimSiam, whose code was not published, Un-Mix's public scheme is applied (our
-choice).  Written once, for every :class:`mssl_plugins.models.selfsup.base.Siamese`,
-which computes the loss of what is mixed here.
+The step is that of the authors' published MoCo code. For SimCLR, BYOL and
+SimSiam no code was published; they use Un-Mix's public scheme (our choice).
+This file mixes images; every :class:`mssl_plugins.models.selfsup.base.Siamese`
+computes the loss of the mixed images itself.
 """
 
 import math
@@ -23,7 +23,7 @@ class Mixed(NamedTuple):
     Attributes:
         name (str): ``'mixmask'`` or ``'unmix'``.
         images (Tensor): ``mix_i = M x_i + (1 - M) x_partner(i)``, (N, 3, H, W).
-        lam (float): lambda, the fraction of the image that is x_i's.
+        lam (float): lambda, the fraction of the image that comes from x_i.
         partner (Tensor): A permutation of the batch, (N,).
     """
 
@@ -35,7 +35,7 @@ class Mixed(NamedTuple):
 
 @MODELS.register_module()
 class MixMask(nn.Module):
-    """Mix each image of a batch with another one; the loss asks for both.
+    """Mixes each image of a batch with another one.
 
     With views x1, x2, the base's two-view loss L, one mask M an iteration and
     lambda its mean over pixels::
@@ -43,9 +43,9 @@ class MixMask(nn.Module):
         mix   = M x1 + (1 - M) reverse(x1)                           N x 3 x H x W
         total = L(x1, x2) + lambda L(mix, x2) + (1 - lambda) L(reverse(mix), x2)
 
-    reverse(mix) is the batch of mixed *features* in reverse order: at row i it
-    is the image whose (1 - M) part is x1_i, so the inverse mask needs no
-    further pass.
+    reverse(mix) is the batch of mixed *features* in reverse order. Its row i
+    belongs to the image whose (1 - M) part is x1_i, so the inverse mask needs no
+    further forward pass.
 
     Args:
         mode (str): ``'mixmask'``, ``'unmix'`` (Un-Mix: global Mixup or CutMix
@@ -54,7 +54,7 @@ class MixMask(nn.Module):
         pattern (str): ``'block'`` or ``'discrete'``. Defaults to ``'block'``.
         grid (int): Cells a side of the mask. 8 at 224 px in the paper; our
             choice is 4 at 32 px and 8 at 64 px. Defaults to 8.
-        ratio (float): Fraction of M = 1 cells aimed at (block) or of M = 0 cells
+        ratio (float): Target fraction of cells with M = 1 (block) or M = 0
             (discrete). Defaults to 0.5.
         unmix_prob (float): Probability of Mixup rather than CutMix. Defaults
             to 0.5.
@@ -117,7 +117,7 @@ class MixMask(nn.Module):
 
         Returns:
             Tuple[Tensor, float]: The mixed batch and lambda, the fraction
-            of pixels that are x's.
+            of pixels that come from x.
         """
         masked = grid_mask(self.pattern, self.grid, self.ratio, x.shape[-2:])
         lam = 1 - masked.float().mean().item()

@@ -32,7 +32,7 @@ class Key(NamedTuple):
 
 @MODELS.register_module()
 class MoCo(Siamese, mmpretrain.MoCo):
-    """MoCo v1 and v2; the neck (linear or MLP) makes the version.
+    """MoCo v1 with a linear neck, v2 with an MLP.
 
     ::
 
@@ -44,8 +44,8 @@ class MoCo(Siamese, mmpretrain.MoCo):
     Args:
         momentum (float): m of the key encoder, 0.999 in the paper (mmpretrain
             writes 1 - m). Defaults to 0.999.
-        shuffle_bn (bool): Let the key encoder see the batch in another order:
-            over processes, or over the parts of
+        shuffle_bn (bool): Whether the key encoder sees the batch in another
+            order: over processes, or over the parts of
             ``mssl_plugins.SplitBN`` in one process. Defaults to True.
         **kwargs: ``backbone, neck, head, queue_len=65536, feat_dim=128`` of
             mmpretrain's MoCo, ``mixing`` and others of :class:`Siamese`.
@@ -88,7 +88,7 @@ class MoCo(Siamese, mmpretrain.MoCo):
 
     @torch.no_grad()
     def update_queue(self, k: Key) -> None:
-        """Replace the oldest keys by those of all processes, first in first out."""
+        """Replaces the oldest keys by the new keys of all processes."""
         keys = torch.cat(all_gather(k.z))
         n, length = len(keys), self.queue.shape[1]
         if n > length:

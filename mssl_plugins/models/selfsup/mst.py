@@ -219,7 +219,7 @@ class MST(DINO):
         return teacher, token_mask(self.strategy, attention, self.q, self.p)
 
     def masked(self, extras: Sequence[dict], mask: Tensor) -> List[dict]:
-        """The n views' arguments with their masks (n * B, L) and the replacement."""
+        """Adds their masks (n * B, L) and the replacement to the n views' arguments."""
         if not self.masks:
             return list(extras)
         style = {}
@@ -228,11 +228,11 @@ class MST(DINO):
         return [dict(extra, mask=m, **style) for extra, m in zip(extras, mask.chunk(len(extras)))]
 
     def grid(self, view: Tensor) -> Tuple[int, int]:
-        """Patches of a view (B, 3, H, W) from top to bottom and left to right."""
+        """Rows and columns of patches of a view (B, 3, H, W)."""
         return view.shape[2] // self.patch_size, view.shape[3] // self.patch_size
 
     def decode(self, tokens: Tensor, view: Tensor) -> Tensor:
-        """A view (B, 3, H, W) from [CLS] and patch tokens, (B, 1 + L, C)."""
+        """Decodes [CLS] and patch tokens (B, 1 + L, C) to a view (B, 3, H, W)."""
         return self.neck(tokens[:, 1:], self.grid(view))
 
     def pixels(self, mask: Tensor, view: Tensor) -> Tensor:

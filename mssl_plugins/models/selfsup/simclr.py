@@ -20,7 +20,7 @@ class Projected(NamedTuple):
 
 @MODELS.register_module()
 class SimCLR(Siamese, mmpretrain.SimCLR):
-    """SimCLR: tell the other view of an image from all other images.
+    """SimCLR: finds the other view of an image among all other images.
 
     ::
 

@@ -13,14 +13,14 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class SimSiam(Siamese, mmpretrain.SimSiam):
-    """SimSiam: predict the other view's projection, which takes no gradient.
+    """SimSiam: predicts the other view's projection, which gets no gradient.
 
     ::
 
         z_i = neck(backbone(x_i)), p_i = predictor(z_i)      N x D
         L   = -mean(cos(p_1, stop(z_2))) / 2 - mean(cos(p_2, stop(z_1))) / 2
 
-    The predictor's constant learning rate is mmpretrain's ``SimSiamHook``.
+    mmpretrain's ``SimSiamHook`` keeps the predictor's learning rate constant.
 
     Args:
         **kwargs: ``backbone, neck, head`` of mmpretrain's SimSiam, ``mixing``
