@@ -63,11 +63,15 @@ class DecodingDataset(BaseDataset):
         here that it exists.
         """
         if not self._fully_initialized:
-            super().full_init()
+            self.read_annotations()
             self._forget_bad()
             for transform in self.pipeline.transforms:
                 if hasattr(transform, 'check_dataset'):
                     transform.check_dataset(self)
+
+    def read_annotations(self) -> None:
+        """What MMEngine's datasets do to know their samples."""
+        super().full_init()
 
     def _forget_bad(self):
         # Shared before the loader starts its workers, forked or spawned.

@@ -16,9 +16,13 @@ The usual layouts:
 """
 
 import os
+import time
 from collections import deque
-from typing import List, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
+from mmengine.dataset.base_dataset import force_full_init
+
+from mssl_plugins.datasets import listing
 from mssl_plugins.datasets.base import DecodingDataset
 from mssl_plugins.datasets.image_io import EXTENSIONS
 from mssl_plugins.errors import unknown
@@ -31,7 +35,9 @@ class ImageFolder(DecodingDataset):
     """Any folder of images, labeled by sub-folder, by a list or not at all.
 
     Files are taken in sorted order, whatever the file system's; names with a
-    leading dot are passed over.  A sample has ``img`` (uint8 (H, W, 3) RGB),
+    leading dot are passed over.  The listing of a large set is kept below
+    ``~/.cache/mssl_plugins`` (``XDG_CACHE_HOME``) until a folder of it, or its
+    list, changes; all processes map the one file.  A sample has ``img`` (uint8 (H, W, 3) RGB),
     ``img_path``, ``sample_idx``, ``img_shape``, ``ori_shape`` and, if
     labeled, ``gt_label``.
 
@@ -82,14 +88,74 @@ class ImageFolder(DecodingDataset):
             **kwargs,
         )
 
+    def read_annotations(self) -> None:
+        """Map the listing of an earlier start, or make one."""
+        if not self.serialize_data:
+            super().read_annotations()
+            return
+        key = dict(
+            kind=type(self).__name__,
+            folder=os.path.abspath(self.img_prefix),
+            list_file=self.ann_file and os.path.abspath(self.ann_file),
+            labels=self.labels,
+            classes=self.CLASSES and list(self.CLASSES),
+            extensions=list(self.extensions),
+        )
+        found = listing.kept(key)
+        if found is None:
+            began, stamps = time.time(), {}
+            if self.ann_file:
+                stamps[self.ann_file] = listing.stamp(self.ann_file)
+            paths, labels = self.find(stamps)
+            found = listing.pack(paths, labels, self._metainfo.get('classes'))
+            listing.keep(key, stamps, found, began)
+        elif found.classes:
+            self._metainfo.setdefault('classes', found.classes)
+        self.data_bytes, self.data_address = found.records, found.ends
+        self._fully_initialized = True  # the part is taken by what asks for it
+        if self._indices is not None:
+            part = self._indices
+            if isinstance(part, int):
+                every = range(len(found.ends))
+                part = every[:part] if part >= 0 else every[part:]
+            self.data_bytes, self.data_address = self._get_serialized_subset(part)
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """Path, label (if any) and index of a sample."""
+        if not self.serialize_data:
+            return super().get_data_info(idx)
+        idx = idx if idx >= 0 else len(self) + idx
+        start = self.data_address[idx - 1] if idx else 0
+        record = self.data_bytes[start : self.data_address[idx]].tobytes()
+        path, label = listing.unpack(record)
+        info = dict(img_path=os.path.join(self.img_prefix, path), sample_idx=idx)
+        return info if label is None else dict(info, gt_label=label)
+
     def load_data_list(self) -> List[dict]:
-        """Scan the folder or read the list."""
+        """Scan the folder or read the list, into one dict an image."""
+        paths, labels = self.find({})
+        data = [dict(img_path=os.path.join(self.img_prefix, p)) for p in paths]
+        for info, label in zip(data, labels or ()):
+            info['gt_label'] = label
+        return data
+
+    def find(self, stamps: Dict[str, list]) -> Tuple[List[str], Optional[List[int]]]:
+        """Scan the folder or read the list.
+
+        Args:
+            stamps (dict[str, list]): Takes a stamp of every folder that is
+                listed, see :mod:`~mssl_plugins.datasets.listing`.
+
+        Returns:
+            tuple: N paths from the images' folder on, and N labels or None.
+        """
         if not os.path.isdir(self.img_prefix):
             raise FileNotFoundError(f'no folder {self.img_prefix}')
         if self.ann_file:
             paths, names = self._read_list()
         else:
-            paths = scan(self.img_prefix, self.extensions)
+            paths = scan(self.img_prefix, self.extensions, stamps)
             names = [p.split('/', 1)[0] if '/' in p else None for p in paths]
             if (
                 self.labels == 'auto'
@@ -105,13 +171,8 @@ class ImageFolder(DecodingDataset):
         if self.labels is False or (
             self.labels == 'auto' and not self.CLASSES and set(names) == {None}
         ):
-            labels = None
-        else:
-            paths, labels = self._number(paths, names)
-        data = [dict(img_path=os.path.join(self.img_prefix, p)) for p in paths]
-        for info, label in zip(data, labels or ()):
-            info['gt_label'] = label
-        return data
+            return paths, None
+        return self._number(paths, names)
 
     def _read_list(self):
         """Paths and their label texts (None: no label)."""
@@ -159,7 +220,11 @@ class ImageFolder(DecodingDataset):
         return [p for p, _ in kept], [label for _, label in kept]
 
 
-def scan(folder: str, extensions: Sequence[str] = EXTENSIONS) -> List[str]:
+def scan(
+    folder: str,
+    extensions: Sequence[str] = EXTENSIONS,
+    stamps: Optional[Dict[str, list]] = None,
+) -> List[str]:
     """All image files below a folder, in sorted order.
 
     Only regular files count; pipes and devices are passed over.  A file that
@@ -170,6 +235,8 @@ def scan(folder: str, extensions: Sequence[str] = EXTENSIONS) -> List[str]:
     Args:
         folder (str): Where to look; links are followed.
         extensions (Sequence[str]): Endings in small letters.
+        stamps (dict[str, list], optional): Takes a stamp of every folder that
+            is listed, see :mod:`~mssl_plugins.datasets.listing`.
 
     Returns:
         list[str]: Paths from the folder on, with ``/``.
@@ -184,6 +251,8 @@ def scan(folder: str, extensions: Sequence[str] = EXTENSIONS) -> List[str]:
         place = os.path.join(folder, below)
         try:
             here = os.stat(place)
+            if stamps is not None:
+                stamps[place] = listing.stamp(place)
             entries = sorted(os.scandir(place), key=lambda entry: entry.name)
         except OSError:
             if not below:

@@ -138,10 +138,10 @@ class _TinyImageNet(TinyImageNet):
         self.list_path = list_path and os.path.join(data_root, list_path)
         super().__init__(data_root, split, **kwargs)
 
-    def load_data_list(self) -> List[dict]:
+    def read_annotations(self) -> None:
         """Scan, or read the list."""
         self.ann_file = self.list_path or self.ann_file
-        return super().load_data_list()
+        super().read_annotations()
 
     def _read_list(self):
         return (ImageFolder if self.list_path else TinyImageNet)._read_list(self)

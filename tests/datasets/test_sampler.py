@@ -84,9 +84,12 @@ def test_epochs_differ_in_order_and_in_draws():
     assert not set(r for _, r in first) & set(r for _, r in second)
 
 
-def test_order_is_the_default_samplers():
+@pytest.mark.parametrize('rank, world', [(0, 1), (0, 3), (2, 3), (4, 50)])
+@pytest.mark.parametrize('options', [{}, dict(shuffle=False), dict(round_up=False)])
+def test_order_is_the_default_samplers(monkeypatch, rank, world, options):
+    monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (rank, world))
     data = Draws()
-    ours, base = EpochSampler(data, seed=3), DefaultSampler(data, seed=3)
+    ours, base = (cls(data, seed=3, **options) for cls in (EpochSampler, DefaultSampler))
     for epoch in range(3):
         ours.set_epoch(epoch)
         base.set_epoch(epoch)
