@@ -88,6 +88,7 @@ PARSERS = {
     'evidence': ['tools/evidence_tool/command.py'],
     'dense_evidence': ['tools/dense_evidence.py'],
     'benchmark': ['tools/benchmark.py'],
+    'scale': ['tools/scale.py'],
     'dense_data': ['tools/dense_data.py'],
     **{
         name: [f'tools/reliability/{name}.py', 'tools/reliability/report.py']

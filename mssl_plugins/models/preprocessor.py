@@ -5,19 +5,26 @@ it between processes and a transfer; here it is one pass over the batch on the
 device.  Extends MMPretrain's ``SelfSupDataPreprocessor``.
 """
 
-from typing import Sequence
+from typing import List, Optional, Sequence
 
 import torch
 from mmpretrain.models import SelfSupDataPreprocessor
 
+from mssl_plugins.datasets.transforms.batch_views import BatchViews
+from mssl_plugins.datasets.transforms.views import ViewGroup
 from mssl_plugins.registry import MODELS
 
 
 @MODELS.register_module()
 class ViewPreprocessor(SelfSupDataPreprocessor):
-    """Move a batch to the device and normalize every view.
+    """Move a batch to the device and normalize every view, or make the views there.
 
     Args:
+        views (Sequence[dict], optional): Make these views of a batch of images
+            of one size, see
+            :class:`~mssl_plugins.datasets.transforms.batch_views.BatchViews`; the
+            pipeline then is ``PackViews`` alone. Defaults to None: the batch
+            holds views.
         mean (Sequence[float]): Per channel, for pixel values 0-255, in the
             order of the channels (RGB here). Defaults to ImageNet's.
         std (Sequence[float]): Likewise. Defaults to ImageNet's.
@@ -33,18 +40,22 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         TypeError: If a batch was not collated by ``default_collate``.
     """
 
+    config_parts = dict(views=ViewGroup)
+
     def __init__(
         self,
         mean: Sequence[float] = (123.675, 116.28, 103.53),
         std: Sequence[float] = (58.395, 57.12, 57.375),
         channels_last: bool = False,
         non_blocking: bool = False,
+        views: Optional[Sequence[dict]] = None,
         **kwargs,
     ) -> None:
         # Whole numbers would make integer tensors, which cannot hold a quotient.
         mean, std = (value and [float(v) for v in value] for value in (mean, std))
         super().__init__(mean=mean, std=std, non_blocking=non_blocking, **kwargs)
         self.channels_last = channels_last
+        self.views = None if views is None else BatchViews(views)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Normalize a batch.
@@ -53,7 +64,8 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             data (dict): ``inputs``, a (B, 3, H, W) tensor or a list of V
                 such, each of its own size, uint8 or float in 0-255;
                 ``data_samples`` (list, optional).
-            training (bool): Has no effect. Defaults to False.
+            training (bool): Make ``views`` of the images, if there are any.
+                Defaults to False.
 
         Returns:
             dict: ``inputs``, float32 (V of them if V were given), and
@@ -66,11 +78,24 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             )
         data = self.cast_data(data)
         inputs = data['inputs']
+        if self.views is not None and training:
+            inputs = self.make_views(inputs, data.get('data_samples'))
         if isinstance(inputs, (list, tuple)):
             inputs = [self.normalize(view) for view in inputs]
         else:
             inputs = self.normalize(inputs)
         return dict(inputs=inputs, data_samples=data.get('data_samples'))
+
+    @torch.no_grad()
+    def make_views(self, images: torch.Tensor, samples: Optional[list]) -> List[torch.Tensor]:
+        """(B, 3, H, W) images to V batches of views; see :class:`BatchViews`."""
+        if not isinstance(images, torch.Tensor) or images.dim() != 4:
+            what = f'{len(images)} views' if isinstance(images, (list, tuple)) else type(images)
+            raise TypeError(
+                'views are made here of a batch of images of one size: leave mssl_plugins.Views '
+                f'out of the pipeline, got {what}'
+            )
+        return self.views(images, samples)
 
     def normalize(self, view: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) of any type to normalized float32, (x - mean) / std."""

@@ -1,16 +1,21 @@
 """View pipelines from a JPEG to what the loader hands over, one process."""
 
+import functools
 import tempfile
 from pathlib import Path
 
 import cv2
+import numpy as np
 import skimage.data
+import torch
 from PIL import Image
 
 from benchmark import Line
 from benchmarks.pil_views import transform
 from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.datasets.transforms import PackViews, Views
+from mssl_plugins.datasets.transforms.pack import chw_tensor
+from mssl_plugins.models.preprocessor import ViewPreprocessor
 
 JITTER = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
 MOCO = [
@@ -90,7 +95,32 @@ def sides(groups, repeat=5):
     return ours, theirs
 
 
+def batch_sides(size: int, images: int = 256):
+    """Two normalized views of small images that are in memory: of the batch, and one by one."""
+    groups = [dict(MOCO[0], size=size, blur=None)]
+    arrays = np.random.default_rng(0).integers(0, 256, (images, size, size, 3), np.uint8)
+    batch = torch.from_numpy(arrays.transpose(0, 3, 1, 2).copy())
+    cv2.setNumThreads(0)
+    whole, single, normalize = ViewPreprocessor(views=groups), Views(groups), ViewPreprocessor()
+
+    def theirs():
+        views = [map(chw_tensor, single(dict(img=image))['img']) for image in arrays]
+        normalize(dict(inputs=[torch.stack(view) for view in zip(*views)]), training=True)
+
+    return (lambda: whole(dict(inputs=batch), training=True)), theirs
+
+
 LINES = [
+    *(
+        Line(
+            f'views of a batch: 256 images, 2 x {size} px',
+            'our views image by image',
+            3.0,
+            functools.partial(batch_sides, size),
+            threads=1,
+        )
+        for size in (32, 64)
+    ),
     Line(
         'views: 2 x 224 px (MoCo v2) from JPEG, 20 images',
         "torchvision's transforms on Pillow",
