@@ -1,6 +1,8 @@
 """What several test files share."""
 
+import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +30,13 @@ def _repeatable(monkeypatch):
     torch.manual_seed(0)
     torch.set_num_threads(1)  # a tool run by the test before may have set more
     np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_collections(monkeypatch):
+    """MMEngine collects garbage at every data set it builds: half a second in
+    a process as full as those of the tests."""
+    monkeypatch.setattr('gc.collect', lambda *args: 0)
 
 
 @pytest.fixture(scope='session')
@@ -60,6 +69,52 @@ def image_folder(tmp_path_factory) -> Path:
             pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / label / f'{i:02}.png')
     return folder
+
+
+@pytest.fixture(scope='session')
+def images(tmp_path_factory) -> Path:
+    """Labelled images of three classes, 20 and 8 of each in ``train`` and ``val``."""
+    from helpers.evaluation import write_images
+
+    folder = tmp_path_factory.mktemp('labelled')
+    write_images(folder / 'train', 'abc', 20)
+    write_images(folder / 'val', 'abc', 8, seed=1)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def checkpoints(tmp_path_factory) -> Path:
+    """``vit.pth`` and ``resnet.pth``, small, with random weights."""
+    from helpers.evaluation import RESNET, VIT, save
+
+    folder = tmp_path_factory.mktemp('checkpoints')
+    save(folder / 'vit.pth', dict(VIT), classifier=True)
+    save(folder / 'resnet.pth', dict(RESNET))
+    return folder
+
+
+@pytest.fixture
+def evaluate(tmp_path, monkeypatch, capfd):
+    """Runs tools/evaluate.py in this process; status, text, rows."""
+
+    def run(*argv, out=True):
+        monkeypatch.chdir(tmp_path)
+        file = tmp_path / 'out.json'
+        file.unlink(missing_ok=True)
+        argv = [*map(str, argv), '--work-dir', str(tmp_path / 'work')]
+        monkeypatch.setattr(
+            sys, 'argv', ['evaluate.py', *argv, *(['--out', str(file)] if out else [])]
+        )
+        with pytest.raises(SystemExit) as status:
+            runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
+        text = capfd.readouterr()
+        return (
+            status.value.code,
+            text.out + text.err,
+            json.loads(file.read_text()) if file.is_file() else None,
+        )
+
+    return run
 
 
 @pytest.fixture

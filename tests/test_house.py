@@ -3,7 +3,8 @@
 import ast
 import tokenize
 from collections import defaultdict
-from typing import Dict, List, Tuple
+from pathlib import Path
+from typing import Dict, List, Set, Tuple
 
 from helpers.paths import ROOT
 
@@ -88,13 +89,59 @@ def test_nothing_is_written_twice():
     assert not copies(FILES), '\n'.join(copies(FILES))
 
 
+# Files of tests/ that hold the repository as a whole rather than a module.
+REPOSITORY = {'contributing', 'docs', 'fidelity', 'house', 'imports', 'packaging'}
+
+
+def names_for(folder: Path) -> Set[str]:
+    """What a test of a folder of ``tests/`` may be named after."""
+    if folder.parts[:1] in (('configs',), ('tools',)):
+        mirrored, own = ROOT / folder, {folder.name}  # the folder as a whole
+    else:
+        mirrored = ROOT / 'mssl_plugins' / folder
+        own = {folder.name} if folder.parts else REPOSITORY
+    inside = {p.stem for p in mirrored.iterdir() if p.suffix == '.py' or p.is_dir()}
+    return {n for n in inside if not n.startswith('_')} | own
+
+
+def strays(tests: Path) -> List[str]:
+    """Test files that are named after no module, and folders that mirror none."""
+    found = []
+    for path in sorted(tests.rglob('*.py')):
+        folder = path.parent.relative_to(tests)
+        if path.name == 'conftest.py' or folder.parts[:1] == ('helpers',):
+            continue
+        name = path.stem.removeprefix('test_')
+        try:
+            names = names_for(folder)
+        except FileNotFoundError:
+            names = set()
+        if name == path.stem or not any(name == n or name.startswith(f'{n}_') for n in names):
+            found.append(str(path.relative_to(tests)))
+    return found
+
+
 def test_tests_mirror_the_package():
-    """A folder of tests is a package of ours, but for those of the other folders of the tree."""
-    others = {'configs', 'tools', 'helpers'}
-    for folder in {path.parent for path in (ROOT / 'tests').rglob('*.py')}:
-        inside = folder.relative_to(ROOT / 'tests')
-        if inside.parts and inside.parts[0] not in others:
-            assert (ROOT / 'mssl_plugins' / inside / '__init__.py').is_file(), folder
+    """A file is named after the module that it tests: ``test_MODULE.py``, ``test_MODULE_WHAT.py``.
+
+    What concerns a package as a whole is named after the package.
+    """
+    assert not strays(ROOT / 'tests')
+    packages = {path.parent.relative_to(ROOT / 'mssl_plugins') for path in FILES}
+    tested = {path.parent.relative_to(ROOT / 'tests') for path in (ROOT / 'tests').rglob('*.py')}
+    assert not packages - tested
+
+
+def test_a_stray_test_is_found(tmp_path):
+    for name in ('test_house.py', 'models/losses/test_dino_loss.py', 'helpers/x.py', 'conftest.py'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert not strays(tmp_path)
+    lost = ['evaluation/test_all_of_it.py', 'models/test_dino.py', 'no/test_dino.py', 'tools/x.py']
+    for name in lost:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert strays(tmp_path) == lost
 
 
 def test_a_copy_is_found(tmp_path):

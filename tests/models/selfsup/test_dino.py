@@ -6,11 +6,9 @@ import math
 import pytest
 import torch
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from helpers.dino import (
-    DIM,
     HEAD,
     PLAIN_VIT,
     VIT,
@@ -23,114 +21,10 @@ from helpers.dino import (
     statistics,
     views,
 )
-from mssl_plugins.models.heads.dino_head import DINOHead, WeightNormLinear, without_running_stats
-from mssl_plugins.models.losses.dino import DINOLoss
 from mssl_plugins.models.momentum import MomentumTeacher
 from mssl_plugins.registry import HOOKS
 
-# ------------------------------------------------------------------ reference
 
-
-# ----------------------------------------------------------------------- loss
-def test_loss_and_center():
-    g = torch.Generator().manual_seed(3)
-    student = torch.randn(4, B, K, generator=g, dtype=torch.float64, requires_grad=True)
-    teacher = torch.randn(2, B, K, generator=g, dtype=torch.float64)
-    loss = DINOLoss(K, teacher_temp=0.06).double()
-    loss.center.copy_(torch.randn(K, generator=g))
-    expected = loss_reference(student, teacher, loss.center, 0.1, 0.06)
-    given = loss(student, teacher)
-    assert float(given.detach()) == pytest.approx(float(expected.detach()), abs=1e-9)
-    (ours,) = torch.autograd.grad(given, student)
-    (theirs,) = torch.autograd.grad(expected, student)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
-
-    before = loss.center.clone()
-    loss.update(teacher)
-    for k in range(K):
-        mean = sum(float(teacher[t, b, k]) for t in range(2) for b in range(B)) / (2 * B)
-        assert float(loss.center[k]) == pytest.approx(0.9 * float(before[k]) + 0.1 * mean, abs=1e-9)
-    assert 'center' in loss.state_dict()
-
-
-def test_loss_runs_in_float32_under_bf16():
-    loss = DINOLoss(K)
-    z = torch.randn(3, B, K)
-    with torch.autocast('cpu', torch.bfloat16):
-        value = loss(z.bfloat16(), z[:2].bfloat16())
-    assert value.dtype == torch.float32
-    expected = loss(z.bfloat16().float(), z[:2].bfloat16().float())
-    torch.testing.assert_close(value, expected)
-
-
-def test_uniform_teacher_gives_log_k():
-    assert float(DINOLoss(K)(torch.zeros(2, B, K), torch.zeros(2, B, K))) == pytest.approx(
-        math.log(K)
-    )
-
-
-@pytest.mark.parametrize(
-    'kwargs, text',
-    [
-        (dict(teacher_temp=0), 'positive'),
-        (dict(student_temp=-1), 'positive'),
-        (dict(center_momentum=1.5), r'\[0, 1\]'),
-    ],
-)
-def test_loss_refuses(kwargs, text):
-    with pytest.raises(ValueError, match=text):
-        DINOLoss(K, **kwargs)
-
-
-def test_one_view_cannot_be_compared():
-    with pytest.raises(ValueError, match='at least 2'):
-        DINOLoss(K)(torch.zeros(1, B, K), torch.zeros(1, B, K))
-
-
-# ----------------------------------------------------------------------- head
-def test_head_is_the_formula():
-    head = DINOHead(DIM, K, 10, 5).double()
-    x = torch.randn(7, DIM, dtype=torch.float64)
-    expected = head_reference(x, dict(head.named_parameters()), '')
-    torch.testing.assert_close(head(x), expected, rtol=0, atol=1e-12)
-    assert head(100 * x).abs().max() <= 1 + 1e-9  # unit prototypes, unit features
-    assert not head.last_layer.weight_g.requires_grad
-    assert DINOHead(DIM, K, norm_last_layer=False).last_layer.weight_g.requires_grad
-
-
-def test_prototypes_as_torch_normalizes_weights():
-    ours = WeightNormLinear(5, K, fixed_gain=False)
-    with torch.no_grad():
-        ours.weight_g.uniform_(0.5, 2)
-    theirs = nn.utils.weight_norm(nn.Linear(5, K, bias=False))
-    theirs.load_state_dict(ours.state_dict())
-    x = torch.randn(3, 5)
-    torch.testing.assert_close(copy.deepcopy(ours)(x), theirs(x))
-
-
-def test_head_normalizes_each_view_by_itself():
-    head = DINOHead(DIM, K, 10, 5, use_bn=True).double()
-    x = torch.randn(3 * B, DIM, dtype=torch.float64)
-    x[B : 2 * B] += 5
-    alone = torch.cat([copy.deepcopy(head)(part) for part in x.chunk(3)])
-    torch.testing.assert_close(head(x, 3, 2), alone, rtol=0, atol=1e-10)
-    mean = x[: 2 * B] @ head.mlp[0].weight.T + head.mlp[0].bias
-    expected = 0
-    for part in mean.chunk(2):  # two moves of 0.1, the third view none
-        expected = 0.9 * expected + 0.1 * part.mean(0)
-    torch.testing.assert_close(head.mlp[1].running_mean, expected)
-    assert int(head.mlp[1].num_batches_tracked) == 2
-    assert isinstance(head.mlp[1], nn.BatchNorm1d) and head.mlp[1].track_running_stats
-
-
-def test_without_running_stats_restores_after_an_error():
-    bn = nn.BatchNorm1d(3)
-    with pytest.raises(RuntimeError), without_running_stats(bn):
-        bn(torch.zeros(4, 5))
-    assert bn.track_running_stats
-
-
-# ----------------------------------------------------------------- multi-crop
 @pytest.mark.parametrize('backbone', [VIT, PLAIN_VIT])
 def test_loss_of_all_crops(backbone):
     model = build(backbone).double()
@@ -185,14 +79,13 @@ def test_resnet_with_statistics_of_global_views():
     with_local, without = statistics(model), statistics(twin)
     assert any('backbone.bn1' in k for k in without) and any('head.mlp.1.' in k for k in without)
     for key in without:
-        assert torch.equal(with_local[key], without[key]), key
+        torch.testing.assert_close(with_local[key], without[key])  # the batch size rounds
     assert model.backbone.bn1.track_running_stats
     plain = build(RESNET, head).train()
     plain.loss(x)
     assert int(plain.backbone.bn1.num_batches_tracked) == 2  # a pass for each size
 
 
-# --------------------------------------------------------- one step of training
 class Crops(Dataset):
     def __init__(self, n=4 * B):
         self.data = views(7, batch=n)
@@ -309,22 +202,6 @@ def test_frozen_layer_leaves_no_trace(tmp_path):
     assert not torch.equal(model.head.mlp[0].weight, model.teacher.module.head.mlp[0].weight)
 
 
-def test_clip_measures_each_parameter():
-    a, b, c = (nn.Parameter(torch.zeros(2)) for _ in range(3))
-    optimizer = torch.optim.SGD([dict(params=[a]), dict(params=[b, c])], lr=1.0)
-    a.grad, b.grad = torch.tensor([30.0, 40.0]), torch.tensor([0.3, 0.4])
-    hook = HOOKS.build(dict(type='mssl_plugins.ClipEachHook'))
-    run = type('R', (), dict(optim_wrapper=type('O', (), dict(optimizer=optimizer))))
-    hook.before_train(run)
-    optimizer.step()
-    torch.testing.assert_close(a.detach(), torch.tensor([-1.8, -2.4]))  # norm 50 -> 3
-    torch.testing.assert_close(b.detach(), torch.tensor([-0.3, -0.4]))
-    hook.after_train(run)
-    a.grad = torch.tensor([30.0, 40.0])
-    optimizer.step()
-    assert float(a[0].detach()) < -30
-
-
 def test_freeze_names_a_parameter(tmp_path):
     hooks = [dict(type='mssl_plugins.FreezeHook', names='head.last_leyer')]
     with pytest.raises(ValueError, match="did you mean 'head.last_layer'"):
@@ -343,7 +220,6 @@ def test_hooks_refuse(hook, text):
         HOOKS.build(hook)
 
 
-# ---------------------------------------------------------------- wrong input
 def test_too_few_views():
     with pytest.raises(ValueError, match='at least 2 views, global ones first, got 1 views'):
         build().loss(views()[:1])

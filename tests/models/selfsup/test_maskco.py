@@ -1,216 +1,25 @@
-"""MaskCo: geometry over random views, and the loss against plain loops in float64."""
+"""MaskCo: the loss against plain loops in float64."""
 
-import json
 import math
 
-import numpy as np
 import pytest
 import torch
-from mmengine.dataset import default_collate
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from helpers.forked import server
-from mssl_plugins.datasets.transforms import views as views_module
-from mssl_plugins.datasets.transforms.geometry import boxes_to_image
-from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
-from mssl_plugins.datasets.transforms.pack import PackViews
+from helpers.maskco import (
+    CHANNELS,
+    DIM,
+    KEYS,
+    SIZE,
+    STRIDE,
+    batch,
+    build,
+    perturb_teacher,
+)
 from mssl_plugins.models.masking import box_mask
-from mssl_plugins.registry import MODELS, TRANSFORMS
-
-SIZE, STRIDE, CHANNELS, DIM, KEYS = 32, 4, 8, 6, 5
 
 
-class TinyBackbone(nn.Module):
-    """No BatchNorm: a picture's map depends on that picture alone."""
-
-    def __init__(self, channels=CHANNELS, stride=STRIDE):
-        super().__init__()
-        self.conv = nn.Conv2d(3, channels, stride + 1, stride, padding=stride // 2)
-
-    def forward(self, x):
-        return (torch.tanh(self.conv(x)),)
-
-
-def build(**kwargs):
-    torch.manual_seed(0)
-    settings = dict(
-        backbone=TinyBackbone(),
-        neck=dict(type='mssl_plugins.MPH', in_channels=CHANNELS, hidden_channels=8, num_heads=2),
-        head=dict(
-            type='mssl_plugins.RoIHead', in_channels=CHANNELS, hid_channels=12, out_channels=DIM
-        ),
-    )
-    model = MODELS.build(dict(type='mssl_plugins.MaskCo', **{**settings, **kwargs}))
-    model.encoder_k.sync()
-    return model
-
-
-def perturb_teacher(model):
-    for p in model.encoder_k.module.parameters():
-        p.data += 0.2 * torch.randn_like(p)
-    model.encoder_k.steps += 1
-    return model
-
-
-def batch(n, keys=KEYS, dtype=torch.float64, seed=1, size=SIZE):
-    rng = np.random.default_rng(seed)
-    g = torch.Generator().manual_seed(seed)
-    transform = MaskCoViews([dict(num=2, size=size)], num_boxes=keys - 1, stride=STRIDE)
-    samples = []
-    for _ in range(n):
-        out = transform(dict(img=rng.integers(0, 256, (40, 52, 3), dtype=np.uint8), rng=rng))
-        sample = DataSample()
-        for key in ('masked_box', 'key_boxes'):
-            sample.set_field(torch.from_numpy(out[key]), key)
-        samples.append(sample)
-    return [torch.randn(n, 3, size, size, generator=g, dtype=dtype) for _ in range(2)], samples
-
-
-# ---------------------------------------------------------------- geometry
-PAIRS = 3400  # for each of three settings
-
-
-@pytest.mark.parametrize(
-    'settings',
-    [
-        dict(views=[dict(num=2, size=224)], images=(120, 900)),
-        dict(
-            views=[dict(size=96), dict(size=160, scale=(0.08, 0.5), flip=1.0)],
-            images=(60, 200),
-            overlap=0.0,
-            min_cells=1,
-        ),
-        dict(views=[dict(num=2, size=32, crop='pad', padding=4)], images=(32, 33), stride=4),
-    ],
-)
-def test_both_views_lead_back_to_the_same_region(settings, monkeypatch):
-    """Over 10,000 pairs of random views in all, flips and images of every shape."""
-    monkeypatch.setattr(views_module.ViewGroup, 'render', lambda *args: None)
-    images = settings.pop('images')
-    transform = MaskCoViews(**settings)
-    sizes = [group.size for group in transform.groups]
-    least = transform.query_sampler.least
-    rng = np.random.default_rng(0)
-    flips, shared, distance = set(), 0, 0.0
-    for _ in range(PAIRS):
-        h, w = rng.integers(*images, size=2)
-        out = transform(dict(img=np.broadcast_to(np.uint8(0), (h, w, 3)), rng=rng))
-        masked, boxes = out['masked_box'], out['key_boxes']
-        crops, flip = out['view_boxes'], out['view_flips']
-        flips.add(tuple(flip.tolist()))
-        shared += (crops[0] == crops[1]).all()
-        sides = [
-            boxes_to_image(b[None], crops[i], flip[i], sizes[i])[0]
-            for i, b in ((0, masked), (1, boxes[0]))
-        ]
-        distance = max(distance, np.abs(sides[0] - sides[1]).max())
-        assert boxes.shape == (17, 4)
-        assert (
-            (boxes >= 0).all() and (boxes <= sizes[1]).all() and (boxes[:, 2:] > boxes[:, :2]).all()
-        )
-        # the limits, exactly, of the masked box and of the negatives
-        for box, size in [(masked, sizes[0])] + [(b, sizes[1]) for b in boxes[1:]]:
-            assert (box == box.round()).all() and (box >= 0).all() and (box <= size).all()
-            bw, bh = box[2:] - box[:2]
-            assert 0.1 * size**2 <= bw * bh <= 0.4 * size**2
-            assert 0.5 <= bw / bh <= 2 and min(bw, bh) >= least
-    assert distance < 1e-4
-    assert len(flips) == (2 if len(settings['views']) == 2 else 4)
-    assert shared < 0.3 * PAIRS  # mostly two crops of their own
-
-
-def test_region_is_the_same_pixels():
-    """The masked region of the image itself, painted, shows up under both boxes."""
-    transform = MaskCoViews([dict(num=2, size=64, scale=(0.3, 1.0))], stride=8)
-    plain = np.zeros((200, 240, 3), np.uint8)
-    seen = 0
-    for seed in range(40):
-        out = transform(dict(img=plain, rng=np.random.default_rng(seed)))
-        region = boxes_to_image(
-            out['masked_box'][None], out['view_boxes'][0], out['view_flips'][0], 64
-        )[0]
-        x0, y0, x1, y1 = region.round().astype(int)
-        painted = plain.copy()
-        painted[y0:y1, x0:x1] = 255
-        again = transform(dict(img=painted, rng=np.random.default_rng(seed)))  # the same draws
-        for view, box in zip(again['img'], (again['masked_box'], again['key_boxes'][0])):
-            ys, xs = np.nonzero(view[..., 0] > 127)
-            found = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
-            scale = 64 / (again['view_boxes'][:, 2:] - again['view_boxes'][:, :2]).min()
-            assert np.abs(found - box).max() <= 1 + 0.5 * scale
-            seen += 1
-    assert seen == 80
-
-
-def test_too_far_apart_takes_the_same_crop():
-    tiny = dict(num=2, size=64, scale=(0.01, 0.01))
-    far = MaskCoViews([tiny], stride=8, overlap=1.0)
-    out = far(dict(img=np.zeros((400, 400, 3), np.uint8), rng=np.random.default_rng(0)))
-    assert (out['view_boxes'][0] == out['view_boxes'][1]).all()
-    crops = []
-    original = views_module.Views.draw_boxes
-    near = MaskCoViews([tiny], stride=8, overlap=1.0, tries=3)
-    try:
-        views_module.Views.draw_boxes = lambda *args: crops.append(original(*args)) or crops[-1]
-        near(dict(img=np.zeros((400, 400, 3), np.uint8), rng=np.random.default_rng(1)))
-    finally:
-        views_module.Views.draw_boxes = original
-    assert len(crops) == 3
-
-
-def test_packed_and_collated():
-    pipeline = [
-        TRANSFORMS.build(
-            dict(type='mssl_plugins.MaskCoViews', views=[dict(num=2, size=64)], stride=16)
-        ),
-        PackViews(keys=('masked_box', 'key_boxes')),
-    ]
-    samples = []
-    for seed in range(3):
-        results = dict(img=np.full((80, 90, 3), seed, np.uint8), rng=np.random.default_rng(seed))
-        for step in pipeline:
-            results = step(results)
-        samples.append(results)
-    data = default_collate(samples)
-    assert [tuple(v.shape) for v in data['inputs']] == [(3, 3, 64, 64)] * 2
-    model = build()
-    masked, keys = model.boxes(data['data_samples'], data['inputs'][0].float())
-    assert masked.shape == (3, 4) and keys.shape == (3, 17, 4)
-
-
-def test_views_are_a_function_of_seed_epoch_and_index():
-    from mssl_plugins.datasets.sampler import SampleIndex
-
-    transform = MaskCoViews([dict(num=2, size=64)], stride=16)
-    img = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
-
-    def run(epoch):
-        return transform(dict(img=img, sample_idx=SampleIndex(3, seed=1, epoch=epoch)))
-
-    a, b, c = run(0), run(0), run(1)
-    assert (a['key_boxes'] == b['key_boxes']).all() and (a['img'][0] == b['img'][0]).all()
-    assert (a['key_boxes'] != c['key_boxes']).any()
-
-
-@pytest.mark.parametrize(
-    'kwargs, words',
-    [
-        (dict(views=[dict(num=3, size=224)]), '2 views'),
-        (dict(overlap=2), 'overlap'),
-        (dict(area=(0.4, 0.1)), 'area'),
-        (dict(aspect=(0, 1)), 'aspect'),
-        (dict(tries=0), 'tries'),
-        (dict(stride=64, min_cells=3), 'smaller stride'),
-        (dict(num_boxes=0), 'num_boxes'),
-    ],
-)
-def test_wrong_view_arguments(kwargs, words):
-    with pytest.raises(ValueError, match=words):
-        MaskCoViews(**{**dict(views=[dict(num=2, size=224)]), **kwargs})
-
-
-# -------------------------------------------------------------------- fill
 @pytest.mark.parametrize('fill', ['mean', 'noise', 'image_mean', 'none'])
 def test_fill_touches_exactly_the_masked_box(fill):
     model = build(fill=fill)
@@ -245,7 +54,6 @@ def test_box_mask_counts():
     assert mask[0, 0, 3:5, 2:7].all()
 
 
-# ------------------------------------------- reference: plain loops, float64
 def bilinear(grid, y, x):
     """Value of (h, w) at a point whose pixel centers lie on whole numbers."""
     h, w = len(grid), len(grid[0])
@@ -472,39 +280,6 @@ def test_shuffled_bn_gives_the_rows_back():
     assert torch.equal(model.keys(x[1], boxes), plain)
 
 
-# ------------------------------------------------------------------- parts
-@pytest.mark.parametrize('kind', ['transformer', 'conv'])
-def test_mph_keeps_the_map(kind):
-    mph = MODELS.build(
-        dict(type='mssl_plugins.MPH', in_channels=8, kind=kind, hidden_channels=4, num_heads=2)
-    )
-    x = torch.randn(2, 8, 5, 7, requires_grad=True)
-    (y,) = mph((x,))
-    assert y.shape == x.shape
-    y.sum().backward()
-    assert all(p.grad is not None for p in mph.parameters())
-
-
-def test_mph_position_follows_the_map():
-    """Equal features, told apart by row and column only."""
-    mph = MODELS.build(
-        dict(type='mssl_plugins.MPH', in_channels=8, hidden_channels=8, num_heads=2)
-    ).eval()
-    mph.layers = nn.Identity()
-    mph.norm = nn.Identity()
-    mph.inward.weight.data.zero_()
-    mph.inward.bias.data.zero_()
-    mph.outward.weight.data = torch.eye(8)
-    mph.outward.bias.data.zero_()
-    (y,) = mph((torch.zeros(1, 8, 3, 5),))
-    omega = [1.0, 0.01]
-    for i in range(3):
-        for j in range(5):
-            row = [f(i * o) for f in (math.sin, math.cos) for o in omega]
-            column = [f(j * o) for f in (math.sin, math.cos) for o in omega]
-            assert y[0, :, i, j].tolist() == pytest.approx(row + column, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     'backbone, channels',
     [
@@ -577,163 +352,3 @@ def test_wrong_inputs():
 
     with pytest.raises(ValueError, match="out_type='featmap'"):
         build(backbone=Vectors()).loss(x, samples)
-
-
-# ---------------------------------------------------------------- pictures
-def test_boxes_are_drawn_where_they_are():
-    from mssl_plugins.visualization.boxes import MASKED, NEGATIVE, draw_boxes
-
-    views = [np.full((32, 32, 3), value, np.uint8) for value in (200, 90)]
-    keys = np.array([[8.0, 8.0, 16.0, 24.0], [0.0, 0.0, 8.0, 8.0]])
-    image = draw_boxes(views, np.array([4, 4, 20, 12]), keys, tile=64)
-    assert image.dtype == np.uint8 and image.shape[1] == 3 * 64 + 4 * 6
-    query, masked, key = (image[-70:-6, 6 + i * 70 : 70 + i * 70] for i in range(3))
-    assert (masked[8:24, 8:40] == 128).all() and (masked == 200).all(-1).sum() == 64 * 64 - 16 * 32
-    assert (query[16, 8] == MASKED).all() and (query[40, 40] == 200).all()
-    assert (
-        (key[32, 16] == MASKED).all()
-        and (key[8, 0] == NEGATIVE).all()
-        and (key[60, 60] == 90).all()
-    )
-    with pytest.raises(ValueError, match='2 views'):
-        draw_boxes(views[:1], np.zeros(4), keys)
-
-
-def test_mph_picture_and_its_maps():
-    from mssl_plugins.visualization.mph import components, figure, similarity_map
-
-    rng = np.random.default_rng(0)
-    target = rng.normal(size=(6, 4, 5))
-    assert np.allclose(similarity_map(3 * target, target), 1)
-    assert np.allclose(similarity_map(-target, target), -1)
-    ours, theirs = components(target, target)
-    assert (ours == theirs).all() and ours.shape == (4, 5, 3)
-    assert (ours.min((0, 1)) == 0).all() and (ours.max((0, 1)) == 255).all()
-    # a feature that varies most along one direction is the first component
-    ramp = np.zeros((6, 4, 5))
-    ramp[2] = np.arange(20).reshape(4, 5)
-    order = components(ramp, ramp)[0][..., 0].ravel().astype(int)
-    assert np.allclose(np.abs(np.diff(order)), 255 / 19, atol=1)
-    model = build().eval()
-    x, samples = batch(2, dtype=torch.float32)
-    masked, predicted, key = model.dense(x[0], model.boxes(samples, x[0])[0])
-    assert predicted.shape == key.shape == (2, CHANNELS, 8, 8)
-    # a fresh teacher is its student, MPH and all
-    torch.testing.assert_close(key, model.neck(model.backbone(x[0]))[0].detach())
-    images = np.zeros((2, 32, 32, 3), np.uint8)
-    sheet = figure(images, images, predicted.detach().numpy(), key.numpy(), tile=32)
-    assert sheet.shape == (22 + 2 * 38 + 6, 5 * 38 + 6, 3)
-
-
-def test_pictures_from_the_command_line(tmp_path):
-    from argparse import ArgumentParser
-
-    from mmengine.config import Config
-
-    from mssl_plugins.catalogue import find
-    from mssl_plugins.visualization import boxes, mph
-
-    name = 'maskco_resnet18_1xb32-coslr-4e_tiny20'
-    model = MODELS.build(Config.fromfile(find(name)).model)
-    weights = tmp_path / 'weights.pth'
-    torch.save(dict(state_dict=model.state_dict()), weights)
-    for module, extra in ((boxes, []), (mph, [str(weights)])):
-        parser = ArgumentParser()
-        module.add_arguments(parser)
-        out = tmp_path / f'{module.__name__}.png'
-        module.run(parser.parse_args([name, *extra, '--rows', '2', '--out', str(out)]))
-        assert out.stat().st_size > 1000
-    with pytest.raises(ValueError, match='configs/maskco'):
-        parser = ArgumentParser()
-        boxes.add_arguments(parser)
-        boxes.run(parser.parse_args(['simclr_resnet18_1xb64-coslr-8e_scenes']))
-
-
-# ------------------------------------------------------------ two processes
-def halves(step):
-    return [batch(3, seed=10 * step + rank) for rank in range(2)]
-
-
-def two_steps(model, losses):
-    """Two optimizer steps on ``losses(step)``, teacher included; their values."""
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
-    values = []
-    for step in range(2):
-        loss = losses(step)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        model.encoder_k.momentum = 0.9
-        model.encoder_k.update()
-        values.append(loss.item())
-    return values
-
-
-def worker(rank, init, out):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', init_method=init, rank=rank, world_size=2)
-    model = perturb_teacher(build(intra=True).double())
-    torch.manual_seed(rank)  # processes draw differently, the shuffle is shared all the same
-    wrapped = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
-    values = torch.tensor(
-        two_steps(model, lambda step: wrapped(*halves(step)[rank], mode='loss')['loss']),  # noqa: F821
-        dtype=torch.float64,
-    )
-    torch.distributed.all_reduce(values)
-    if rank == 0:
-        torch.save(dict(values=values / 2, state=model.state_dict()), out)
-    # First: DDP must not be the last to let go of the group, which joins its
-    # threads and may wait for ever.
-    del wrapped
-    torch.distributed.destroy_process_group()
-
-
-def test_two_processes_equal_the_mean_of_two_batches(tmp_path):
-    """Negatives are those of a process, and shuffled keys find their boxes again."""
-    single = perturb_teacher(build(intra=True).double())
-    values = two_steps(single, lambda step: sum(single.loss(*h)['loss'] for h in halves(step)) / 2)
-    server()
-    torch.multiprocessing.start_processes(
-        worker,
-        args=(f'file://{tmp_path}/init', tmp_path / 'out.pth'),
-        nprocs=2,
-        start_method='forkserver',
-    )
-    both = torch.load(tmp_path / 'out.pth')
-    assert both['values'].tolist() == pytest.approx(values, abs=1e-9)
-    for key, value in single.state_dict().items():
-        assert torch.allclose(value.double(), both['state'][key].double(), atol=1e-9), key
-
-
-# ------------------------------------------------------- inside the runner
-MASKCO = """
-    model = dict(type='mssl_plugins.MaskCo', fill='noise', intra=True, momentum=0.9,
-                 neck=dict(type='mssl_plugins.MPH', in_channels=32, hidden_channels=16,
-                           num_heads=2),
-                 head=dict(type='mssl_plugins.RoIHead', in_channels=32, hid_channels=16,
-                           out_channels=8),
-                 backbone=dict(model['backbone'], strides=(1, 1, 1, 1)),
-                 data_preprocessor=model['data_preprocessor'])
-    train_dataloader['dataset']['pipeline'][1:] = [
-        dict(type='mssl_plugins.MaskCoViews', views=[dict(num=2, size=32)], stride=4),
-        dict(type='mssl_plugins.PackViews', keys=('masked_box', 'key_boxes'))]
-    default_hooks['checkpoint']['max_keep_ckpts'] = -1
-"""
-
-
-def test_resumed_run_gives_the_losses_of_the_undisturbed_one(tmp_path, tiny_config, train):
-    config = tiny_config(MASKCO)
-    runs = []
-    for name, extra in (
-        ('whole', []),
-        ('resumed', ['--resume', tmp_path / 'whole' / 'epoch_2.pth']),
-    ):
-        ended = train(config, '--work-dir', tmp_path / name, *extra)
-        assert ended.status == 0, ended.text[-2000:]
-        (log,) = (tmp_path / name).rglob('scalars.json')
-        lines = map(json.loads, log.read_text().splitlines())
-        runs.append({line['step']: line['loss'] for line in lines if 'loss' in line})
-    whole, resumed = runs
-    assert sorted(whole) == list(range(1, 13)) and sorted(resumed) == list(range(7, 13))
-    assert resumed == {step: whole[step] for step in resumed}
-    assert len(set(whole.values())) == 12

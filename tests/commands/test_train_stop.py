@@ -27,6 +27,10 @@ LONG = (
     default_hooks['checkpoint']['interval'] = 1000
 """
 )
+SLOW = """
+custom_imports = dict(imports=['helpers.slow'])
+custom_hooks = [dict(type='mssl_plugins.SlowHook', seconds=0.02)]
+"""
 # What OpenMMLab's transforms draw comes from the global generators.
 STOCK = """
     train_dataloader['dataset']['pipeline'].insert(
@@ -80,27 +84,29 @@ def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
     config = tiny_config(
         LOG
         + """
-    train_cfg['max_epochs'] = 150
-    train_dataloader['num_workers'] = 2
+    train_cfg['max_epochs'] = 20
+    train_dataloader.update(num_workers=2, batch_size=2)
     default_hooks['checkpoint']['interval'] = 1000
     """
-    )
+    )  # 12 batches an epoch
+    slow = tmp_path / 'slow.py'
+    slow.write_text(config.read_text() + SLOW)  # four signals find it running
     broken, straight = tmp_path / 'broken', tmp_path / 'straight'
     done = 0
     for name, status in (('SIGTERM', 143), ('SIGHUP', 143), ('SIGUSR1', 143), ('SIGINT', 130)):
-        run = Training(tmp_path, config, '--work-dir', broken, '--resume')
+        run = Training(tmp_path, slow, '--work-dir', broken, '--resume')
         wait_for_step(run, broken, done + 4)
         os.kill(run.process.pid, getattr(signal, name))
         ended = run.wait(60)
         assert ended.status == status, ended.text[-2000:]
         done = max(losses(broken))
-        assert f'stopped by {name} after iteration {done} of 450' in ended.text
+        assert f'stopped by {name} after iteration {done} of 240' in ended.text
         assert '--resume' in ended.text and 'Traceback' not in ended.text
         assert last(broken)['meta']['iter'] == done
         assert sorted(p.name for p in broken.glob('*.pth')) == ['interim.pth']
     assert train(config, '--work-dir', broken, '--resume').status == 0
     assert train(config, '--work-dir', straight).status == 0
-    assert losses(broken) == losses(straight) and len(losses(broken)) == 450
+    assert losses(broken) == losses(straight) and len(losses(broken)) == 240
     assert same_weights(last(broken), last(straight))
 
 

@@ -212,7 +212,7 @@ FROZEN = ", bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias'
 
 @pytest.mark.parametrize('name', METHODS)
 def test_resumed_run_equals_the_undisturbed_one(name, folder, tmp_path):
-    """From the checkpoint that a killed run leaves (tests/commands/test_resume.py kills some).
+    """From the checkpoint that a killed run leaves (test_train_resume.py kills some).
 
     Random masks, drop path, a schedule halfway and a bias that is still
     frozen go on where they were.

@@ -1,7 +1,6 @@
-"""Label propagation and J&F: hand-computed values, loops in float64, what is refused."""
+"""Video object segmentation: a run equals its parts, goes on where it was, and what is refused."""
 
 import json
-import math
 import runpy
 import sys
 
@@ -15,18 +14,18 @@ from PIL import Image
 from helpers.paths import ROOT
 from helpers.processes import in_two_processes
 from helpers.tools import tool
+from helpers.videos import square
 from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.evaluation.label_propagation import (
     carry,
     first_labels,
     input_sides,
-    propagate,
     to_mask,
 )
 from mssl_plugins.evaluation.protocols import choose
 from mssl_plugins.evaluation.video_data import VideoData
 from mssl_plugins.evaluation.video_runner import Segmenter, VideoEvaluation
-from mssl_plugins.evaluation.video_scores import contour, contour_pixels, region, score_video
+from mssl_plugins.evaluation.video_scores import score_video
 
 VIT = dict(
     type='mssl_plugins.ViT',
@@ -35,154 +34,6 @@ VIT = dict(
     arch=dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48),
 )
 RESNET = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8)
-
-
-def square(top, left, side=10, size=(100, 100), number=1):
-    mask = np.zeros(size, np.uint8)
-    mask[top : top + side, left : left + side] = number
-    return mask
-
-
-# --------------------------------------------------------------- J and F
-def test_j_and_f_of_drawn_squares():
-    """On 100 x 100 px contours match within ceil(0.008 * 141.4) = 2 px."""
-    one = square(30, 30) > 0
-    assert region(one, one) == contour(one, one) == 1
-    assert contour_pixels(one).sum() == 40  # a ring of 11 x 11 px
-    # 1 px beside: 90 of 110 px are common, every contour pixel is near
-    assert region(square(30, 31) > 0, one) == 90 / 110 and contour(square(30, 31) > 0, one) == 1
-    # 5 px beside: 50 of 150; of the ring's 40 px 8 above, 8 below and 4 between are near
-    assert region(square(30, 35) > 0, one) == 50 / 150
-    assert contour(square(30, 35) > 0, one) == 0.5
-    # 3 px larger to the right and below: 25 px of each ring, of 52 and 40, are near
-    large = square(30, 30, 13) > 0
-    assert region(large, one) == 100 / 169
-    assert contour(large, one) == pytest.approx(2 / (52 / 25 + 40 / 25), abs=1e-12)
-    nothing = np.zeros((100, 100), bool)
-    assert region(nothing, nothing) == contour(nothing, nothing) == 1
-    for score in (region, contour):
-        assert score(one, nothing) == score(nothing, one) == 0
-    assert contour(square(0, 60) > 0, one) == 0  # nowhere near
-    whole = np.ones((100, 100), bool)
-    assert contour_pixels(whole).sum() == 0  # the frame's edge is no contour
-
-
-def test_contours_by_loops():
-    rng = np.random.default_rng(0)
-    for size in ((40, 70), (150, 130)):
-        masks = [
-            cv2.resize(rng.random((6, 7)), size[::-1], interpolation=cv2.INTER_CUBIC) > 0.55
-            for _ in range(2)
-        ]
-        height, width = size
-        far = math.ceil(0.008 * math.sqrt(height**2 + width**2))
-        rings = []
-        for mask in masks:
-            ring = set()
-            for y in range(height):
-                for x in range(width):
-                    others = [
-                        mask[v, u]
-                        for v, u in ((y, x + 1), (y + 1, x), (y + 1, x + 1))
-                        if v < height and u < width
-                    ]
-                    if any(other != mask[y, x] for other in others):
-                        ring.add((y, x))
-            rings.append(ring)
-            assert {tuple(p) for p in np.argwhere(contour_pixels(mask)).tolist()} == ring
-        near = [
-            sum(
-                any(
-                    (y + dy, x + dx) in other
-                    for dy in range(-far, far + 1)
-                    for dx in range(-far, far + 1)
-                    if dy * dy + dx * dx <= far * far
-                )
-                for y, x in ring
-            )
-            / len(ring)
-            for ring, other in (rings, rings[::-1])
-        ]
-        wanted = 2 * near[0] * near[1] / (near[0] + near[1])
-        assert contour(*masks) == pytest.approx(wanted, abs=1e-12) and 0 < wanted < 1
-
-
-def test_scores_of_a_video():
-    """The first frame and the last do not count; 255 is of nobody."""
-    truth = [square(30, 30) + square(60, 60, number=2) for _ in range(4)]
-    truth[1][0:20] = 255
-    predicted = [truth[0], square(30, 31), square(30, 35), np.zeros((100, 100), np.uint8)]
-    predicted[1][5:15, 5:15] = 1  # where the truth is void
-    scores = score_video(predicted, truth, 2)
-    assert scores['J'] == pytest.approx([(90 / 110 + 50 / 150) / 2, 0])
-    assert scores['F'] == pytest.approx([(1 + 0.5) / 2, 0])
-    with pytest.raises(ValueError, match='3 or more'):
-        score_video(predicted[:2], truth[:2], 2)
-
-
-# ------------------------------------------------------------ propagation
-def propagated_by_loops(query, keys, values, grid, radius, top, temperature):
-    def cosine(a, b):
-        return sum(x * y for x, y in zip(a, b)) / math.sqrt(
-            sum(x * x for x in a) * sum(y * y for y in b)
-        )
-
-    out = []
-    for i, q in enumerate(query):
-        found = []
-        for frame, labels in zip(keys, values):
-            for j, k in enumerate(frame):
-                if max(abs(i // grid[1] - j // grid[1]), abs(i % grid[1] - j % grid[1])) <= radius:
-                    found.append((math.exp(cosine(q, k) / temperature), labels[j]))
-        found = sorted(found, key=lambda pair: -pair[0])[:top]
-        total = sum(w for w, _ in found)
-        out.append([sum(w * v[c] for w, v in found) / total for c in range(len(values[0][0]))])
-    return out
-
-
-@pytest.mark.parametrize('radius, top', [(1, 5), (2, 3), (12, 5), (0, 5)])
-def test_propagation_by_loops(radius, top):
-    generator = torch.Generator().manual_seed(0)
-    grid, frames = (4, 5), 3
-    query = torch.randn(20, 6, generator=generator)
-    keys = torch.randn(frames, 20, 6, generator=generator)
-    values = torch.rand(frames, 20, 3, generator=generator)
-    found = propagate(query, keys, values, grid, radius, top, 0.1)
-    wanted = propagated_by_loops(
-        query.double().tolist(), keys.tolist(), values.tolist(), grid, radius, top, 0.1
-    )
-    assert (found - torch.tensor(wanted)).abs().max() < 1e-5
-
-
-def test_the_first_frame_and_the_last_seven_are_looked_at():
-    generator = torch.Generator().manual_seed(1)
-    grid, count = (2, 3), 11
-    maps = [torch.randn(*grid, 4, generator=generator) for _ in range(count)]
-    first = torch.rand(*grid, 2, generator=generator)
-    found = list(carry(iter(maps), first))
-    assert len(found) == count and torch.equal(found[0], first)
-    flat, labels = [m.flatten(0, 1).tolist() for m in maps], [first.flatten(0, 1).tolist()]
-    for t in range(1, count):
-        used = [0, *range(max(1, t - 7), t)]
-        labels.append(
-            propagated_by_loops(
-                flat[t], [flat[i] for i in used], [labels[i] for i in used], grid, 12, 5, 0.1
-            )
-        )
-        assert (found[t].flatten(0, 1) - torch.tensor(labels[t])).abs().max() < 1e-4
-
-
-def test_labels_of_patches_and_of_pixels():
-    mask = square(4, 8, 8, (16, 24)) + square(12, 0, 4, (16, 24), number=2)
-    labels = first_labels(mask, (4, 6), 2)
-    wanted = np.zeros((4, 6), int)
-    wanted[1:3, 2:4], wanted[3, 0] = 1, 2
-    assert (labels.argmax(-1).numpy() == wanted).all() and (labels.sum(-1) == 1).all()
-    assert (to_mask(labels, (4, 6), (4, 6)) == wanted).all()
-    # an object that is faint everywhere is stretched to 0-1
-    faint = torch.tensor([[[0.9, 0.1], [0.7, 0.3]]])
-    assert to_mask(faint, (1, 2), (1, 2)).tolist() == [[0, 1]]
-    assert to_mask(labels, (32, 48), (64, 96)).shape == (64, 96)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +51,6 @@ def test_sides_are_the_released_evaluations(size, patch, wanted):
     assert input_sides(*size, patch) == wanted
 
 
-# ----------------------------------------------------------- whole runs
 def save(path, backbone):
     init_default_scope('mmpretrain')
     torch.manual_seed(0)

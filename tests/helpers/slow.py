@@ -1,0 +1,18 @@
+"""A hook that slows a run down without a processor's time, for tests that interrupt it."""
+
+import time
+
+from mmengine.hooks import Hook
+
+from mssl_plugins.registry import HOOKS
+
+
+@HOOKS.register_module(force=True)
+class SlowHook(Hook):
+    """Sleeps after every iteration."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        time.sleep(self.seconds)
