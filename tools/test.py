@@ -7,8 +7,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 if (CHECKOUT / 'mssl_plugins').is_dir():  # else it is installed
     sys.path.insert(0, str(CHECKOUT))
 
-from mssl_plugins.commands.test import main  # noqa: E402
-from mssl_plugins.errors import run_cli  # noqa: E402
+from mssl_plugins.commands.test import main
+from mssl_plugins.errors import run_cli
 
 if __name__ == '__main__':
     sys.exit(run_cli(main))

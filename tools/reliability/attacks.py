@@ -24,8 +24,8 @@ from typing import Callable, Dict, List, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-import sandbox  # noqa: E402
-from report import measured, write_section  # noqa: E402
+import sandbox
+from report import measured, write_section
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
 VIT = dict(type='mssl_plugins.ViT', img_size=32, patch_size=8, arch=ARCH)

@@ -25,23 +25,23 @@ ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools/reliability')]
 
-import mmpretrain.models  # noqa: E402, F401
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.hooks import Hook  # noqa: E402
-from PIL import Image  # noqa: E402
+import mmpretrain.models  # noqa: F401
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from PIL import Image
 
-from mssl_plugins import training  # noqa: E402, F401
-from mssl_plugins.catalogue import find  # noqa: E402
-from mssl_plugins.commands.train import main as train  # noqa: E402
-from mssl_plugins.config_check import HOOKS, _names  # noqa: E402
-from mssl_plugins.config_check import resolve as resolve_type  # noqa: E402
-from mssl_plugins.config_tree import nodes, settings  # noqa: E402
-from mssl_plugins.errors import ConfigError  # noqa: E402
-from mssl_plugins.run_config import drop_evaluation  # noqa: E402
-from mssl_plugins.signatures import constructors, fits, hints_of, parameters  # noqa: E402
-from report import write_section  # noqa: E402
+from mssl_plugins import training  # noqa: F401
+from mssl_plugins.catalogue import find
+from mssl_plugins.commands.train import main as train
+from mssl_plugins.config_check import HOOKS, _names
+from mssl_plugins.config_check import resolve as resolve_type
+from mssl_plugins.config_tree import nodes, settings
+from mssl_plugins.errors import ConfigError
+from mssl_plugins.run_config import drop_evaluation
+from mssl_plugins.signatures import constructors, fits, hints_of, parameters
+from report import write_section
 
 RECIPES = [
     'dino_vit-mini_1xb64-coslr-6e_cifar10',

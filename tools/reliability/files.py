@@ -28,8 +28,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-from odd_files import KINDS, Expected, encoded  # noqa: E402
-from report import measured, write_section  # noqa: E402
+from odd_files import KINDS, Expected, encoded
+from report import measured, write_section
 
 GOOD, TOGETHER, IMAGES = 5, 25, 500
 

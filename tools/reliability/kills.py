@@ -23,10 +23,10 @@ from typing import List, NamedTuple, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-import tiny_runs  # noqa: E402
-from pieces import Pieces  # noqa: E402
-from report import measured, write_section  # noqa: E402
-from tiny_runs import CONFIGS, Run, losses  # noqa: E402
+import tiny_runs
+from pieces import Pieces
+from report import measured, write_section
+from tiny_runs import CONFIGS, Run, losses
 
 EPOCHS, EPOCH = 3, 4
 STEPS = EPOCHS * EPOCH
