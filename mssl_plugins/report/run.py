@@ -22,8 +22,6 @@ CONFIG_PARTS = (
     'randomness',
     'load_from',
 )
-# summary.json of the quick start -> the baselines of report.json
-QUICKSTART = dict(raw_pixels='knn_raw_pixels', initial_weights='knn_random_init')
 Curve = List[Tuple[int, float]]
 
 
@@ -115,13 +113,7 @@ def read_run(folder: Union[str, Path]) -> Run:
         raise NoRun(f'{folder} holds no run: no */vis_data/scalars.json with a logged number in it')
     text = _config_text(folder)
     facts, monitor = _json(folder / FACTS), _json(folder / 'monitor.json')
-    quick = _json(folder / 'summary.json')
-    baselines = {
-        name: facts.get('baselines', {}).get(name, quick.get(key))
-        for name, key in QUICKSTART.items()
-    }
-    if 'knn_trained' in quick and not any(name.startswith('knn/top1') for name in curves):
-        curves['knn/top1'] = [(iterations, float(quick['knn_trained']))]
+    baselines = facts.get('baselines') or {}
     last = last_checkpoint(folder)
     return Run(
         name=folder.name,

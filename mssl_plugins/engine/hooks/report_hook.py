@@ -95,6 +95,7 @@ class ReportHook(Hook):
             )
             top1 = knn_accuracy(*test, *bank, ks=[k], temperature=hook.temperature)
             found[name] = round(float(top1[k]), 6)
+        self.facts['queries'] = dict(images=len(test[0]), classes=len(test[1].unique()))
         self.facts['baselines'] = found
         text = ', '.join(f'{name.replace("_", " ")} {value:.4f}' for name, value in found.items())
         runner.logger.info(f'k-NN baselines (k = {k}): {text}')
