@@ -37,6 +37,17 @@ class SelfSupervisor(BaseSelfSupervisor):
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
+    def two_views(self, inputs: List[Tensor]) -> List[Tensor]:
+        """Returns the two views; refuses other numbers of views.
+
+        Raises:
+            ValueError: If not.
+        """
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            raise ValueError(f'{type(self).__name__} takes a list of 2 views, got {given}')
+        return inputs
+
 
 class Siamese(SelfSupervisor):
     """A base that compares two views and may compare mixed images as well.
@@ -98,19 +109,15 @@ class Siamese(SelfSupervisor):
             m = self.embed(mixed.images)  # each feature (N, D)
             undo = mixed.partner.argsort()
             back = type(m)(*(feature[undo] for feature in m))  # row i: (1 - M) part from x1_i
-            losses[f'loss_{mixed.name}'] = mixed.lam * self.pair_loss(m, b) + (
-                1 - mixed.lam
-            ) * self.pair_loss(back, b)
+            ahead, behind = self.pair_loss(m, b), self.pair_loss(back, b)
+            losses[f'loss_{mixed.name}'] = mixed.lam * ahead + (1 - mixed.lam) * behind
             losses[f'lambda_{mixed.name}'] = losses['loss'].new_tensor(mixed.lam)
         self.update_queue(b)
         return losses
 
     def check_views(self, inputs: List[Tensor]) -> List[Tensor]:
         """Returns the two views; refuses other numbers of views and batches of one image."""
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
-            raise ValueError(f'{type(self).__name__} takes a list of 2 views, got {given}')
-        if len(inputs[0]) < 2:
+        if len(self.two_views(inputs)[0]) < 2:
             raise ValueError(
                 f'{type(self).__name__} compares the images of a batch: '
                 f'it needs at least 2 per process, got {len(inputs[0])}'

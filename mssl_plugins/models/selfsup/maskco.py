@@ -156,12 +156,10 @@ class MaskCo(SelfSupervisor):
         Returns:
             Dict[str, Tensor]: ``loss``, a float32 scalar.
         """
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
-            raise ValueError(f'MaskCo takes a list of 2 views, got {given}')
-        masked_box, key_boxes = self.boxes(data_samples, inputs[0])  # (N, 4), (N, K, 4)
-        q = self.query(inputs[0], masked_box)  # (N, D)
-        k = self.keys(inputs[1], key_boxes)  # (N, K, D)
+        x_q, x_k = self.two_views(inputs)  # (N, 3, H, W)
+        masked_box, key_boxes = self.boxes(data_samples, x_q)  # (N, 4), (N, K, 4)
+        q = self.query(x_q, masked_box)  # (N, D)
+        k = self.keys(x_k, key_boxes)  # (N, K, D)
         with torch.autocast(q.device.type, enabled=False):
             logits = self.logits(q, k, key_boxes)  # (N, 1 + negatives)
             label = torch.zeros(len(q), dtype=torch.long, device=q.device)

@@ -167,21 +167,29 @@ class MST(DINO):
         if self.lambda1:
             losses['loss_dino'] = self.lambda1 * self.dino_loss(student.logits, teacher.logits)
         if self.lambda2:
-            losses['loss_reconstruct'] = (
-                self.lambda2
-                * torch.stack(
-                    [
-                        l1_reconstruction_loss(
-                            self.decode(tokens, view),
-                            view,  # both (B, 3, H, W)
-                            self.pixels(m, view) if self.target == 'masked' else None,
-                            self.reduction,
-                        )
-                        for tokens, view, m in zip(student.tokens, views, mask.chunk(n))
-                    ]
-                ).mean()
+            losses['loss_reconstruct'] = self.lambda2 * self.reconstruction_loss(
+                student.tokens, views[:n], mask.chunk(n)
             )
         return losses
+
+    def reconstruction_loss(
+        self, tokens: Sequence[Tensor], views: Sequence[Tensor], masks: Sequence[Tensor]
+    ) -> Tensor:
+        """mean_i L1(decoder(R_i), x_i).
+
+        Args:
+            tokens (Sequence[Tensor]): R of the n global views, (B, 1 + L, C).
+            views (Sequence[Tensor]): x, (B, 3, H, W).
+            masks (Sequence[Tensor]): (B, L) bool.
+
+        Returns:
+            Tensor: A float32 scalar.
+        """
+        losses = []
+        for r, x, m in zip(tokens, views, masks):
+            where = self.pixels(m, x) if self.target == 'masked' else None  # (B, 1, H, W)
+            losses.append(l1_reconstruction_loss(self.decode(r, x), x, where, self.reduction))
+        return torch.stack(losses).mean()
 
     def sample_mask(
         self, views: Sequence[Tensor], extras: Sequence[dict]
