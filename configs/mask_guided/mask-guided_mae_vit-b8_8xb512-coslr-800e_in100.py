@@ -1,6 +1,6 @@
 # MAE with mask-guided attention bias, ViT-B/8 on ImageNet-100, 800 epochs
 # Command: python tools/train.py configs/mask_guided/mask-guided_mae_vit-b8_8xb512-coslr-800e_in100.py
-_base_ = ['../_base_/datasets/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = ['../_base_/mask_guided/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
 catalogue = dict(
     method='mask-guided',
     base='mae',
@@ -11,8 +11,6 @@ catalogue = dict(
     cost='8 GPUs, 512 images each; not run here',
 )
 
-load = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100')
-load_test = dict(type='mssl_plugins.LoadSegments', segments='data/segments/imagenet100_val')
 model = dict(
     type='mssl_plugins.MaskGuidedMAE',
     num_segments=32,
@@ -24,22 +22,10 @@ train_dataloader = dict(
     batch_size=512,  # a process, 8 of them
     dataset=dict(
         pipeline=[
-            load,
+            _base_.load,
             dict(type='mssl_plugins.Views', views=[_base_.view]),
             dict(type='mssl_plugins.PackViews'),
         ]
     ),
 )
-default_hooks = dict(
-    knn=dict(  # f takes the image and its segments
-        _base_.knn,
-        bank=dict(
-            _base_.knn.bank,
-            dataset=dict(_base_.knn.bank.dataset, pipeline=[load, *_base_.test_pipeline]),
-        ),
-        test=dict(
-            _base_.knn.test,
-            dataset=dict(_base_.knn.test.dataset, pipeline=[load_test, *_base_.test_pipeline]),
-        ),
-    )
-)
+default_hooks = dict(knn=_base_.segment_knn)

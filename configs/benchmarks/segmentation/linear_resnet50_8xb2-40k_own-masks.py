@@ -5,7 +5,7 @@
 _base_ = [
     '../../_base_/dense/linear_resnet50.py',
     '../../_base_/dense/own_masks.py',
-    '../../_base_/dense/runtime_mmseg.py',
+    '../../_base_/dense/runtime_mmseg_iters.py',
 ]
 catalogue = dict(
     method='segmentation',
@@ -20,7 +20,3 @@ catalogue = dict(
 
 model = dict(decode_head=dict(num_classes=len(_base_.classes)))
 train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
-log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=10000)
-)

@@ -5,7 +5,7 @@
 _base_ = [
     '../../_base_/dense/linear_vitb16.py',
     '../../_base_/dense/ade20k.py',
-    '../../_base_/dense/runtime_mmseg.py',
+    '../../_base_/dense/runtime_mmseg_iters.py',
 ]
 catalogue = dict(
     method='segmentation',
@@ -19,7 +19,3 @@ catalogue = dict(
 )
 
 train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
-log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=10000)
-)

@@ -4,8 +4,8 @@
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
     '../../_base_/dense/linear.py',
-    '../../_base_/dense/own_masks.py',
-    '../../_base_/dense/runtime_mmseg.py',
+    '../../_base_/dense/scenes_seg.py',
+    '../../_base_/dense/runtime_mmseg_iters.py',
 ]
 catalogue = dict(
     method='segmentation',
@@ -18,12 +18,8 @@ catalogue = dict(
     cost='minutes on 1 CPU core',
 )
 
-data_root, scale = 'data/scenes-seg', (64, 64)
-classes = ['background', 'airplane', 'anchor', 'umbrella', 'telephone']
-# nine of ten pixels are background
-weights = dict(class_weight=[0.1] + [1.0] * (len(classes) - 1))
 model = dict(
-    data_preprocessor=dict(size=scale),
+    data_preprocessor=dict(size=_base_.scale),
     backbone=dict(  # of mae_vit-mini_1xb256-coslr-12e_scenes
         type='mssl_plugins.ViT',
         arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
@@ -34,7 +30,9 @@ model = dict(
         frozen_stages=4,
     ),
     neck=dict(channels=128),
-    decode_head=dict(in_channels=128, channels=128, num_classes=len(classes), loss_decode=weights),
+    decode_head=dict(
+        in_channels=128, channels=128, num_classes=len(_base_.classes), loss_decode=_base_.weights
+    ),
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 iterations = 200
@@ -44,30 +42,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=iterations, val_interval=iterations)
 auto_scale_lr = dict(base_batch_size=4)
-train_pipeline = [  # a glyph mirrored may be another glyph: no flip
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs'),
-]
-own = dict(data_root=data_root, metainfo=dict(classes=classes))
-loader = dict(num_workers=1)
-train_dataloader = dict(
-    loader,
-    batch_size=4,
-    sampler=dict(type='InfiniteSampler'),
-    dataset=dict(own, pipeline=train_pipeline),
-)
-val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
-test_dataloader = val_dataloader
-log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=200),
-)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

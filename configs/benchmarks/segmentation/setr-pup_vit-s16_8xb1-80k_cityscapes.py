@@ -4,7 +4,7 @@
 _base_ = [
     '../../_base_/dense/setr-pup_vits16.py',
     '../../_base_/dense/cityscapes.py',
-    '../../_base_/dense/runtime_mmseg.py',
+    '../../_base_/dense/runtime_mmseg_iters.py',
 ]
 catalogue = dict(
     method='segmentation',
@@ -18,7 +18,4 @@ catalogue = dict(
     cost='8 GPUs, 1 image each; not run here',
 )
 
-log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=8000)
-)
+default_hooks = dict(checkpoint=dict(interval=8000))

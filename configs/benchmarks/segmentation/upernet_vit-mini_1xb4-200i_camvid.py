@@ -4,8 +4,8 @@
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
     '../../_base_/dense/upernet_small.py',
-    '../../_base_/dense/own_masks.py',
-    '../../_base_/dense/runtime_mmseg.py',
+    '../../_base_/dense/scenes_seg.py',
+    '../../_base_/dense/runtime_mmseg_iters.py',
 ]
 catalogue = dict(
     method='segmentation',
@@ -54,19 +54,10 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 own = dict(data_root=data_root, metainfo=dict(classes=classes))
-loader = dict(num_workers=1)
-train_dataloader = dict(
-    loader,
-    batch_size=4,
-    sampler=dict(type='InfiniteSampler'),
-    dataset=dict(own, pipeline=train_pipeline),
-)
-val_dataloader = dict(loader, dataset=dict(own, pipeline=test_pipeline))
+# the rest of the loaders is that of the scenes
+train_dataloader = dict(dataset=dict(own, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(own, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(ignore_index=unlabeled)
 test_evaluator = val_evaluator
-log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False, interval=20),
-    checkpoint=dict(by_epoch=False, interval=200),
-)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))
