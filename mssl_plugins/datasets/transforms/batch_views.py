@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mssl_plugins.datasets.sampler import SampleIndex
-from mssl_plugins.datasets.transforms.geometry import carry
+from mssl_plugins.datasets.transforms.geometry import carry, height_width
 from mssl_plugins.datasets.transforms.photometric import LUMA, Photometric
 from mssl_plugins.datasets.transforms.views import ViewGroup, Views
 
@@ -264,8 +264,11 @@ def augment(views: Tensor, drawn: Draws, settings: Photometric) -> Tensor:
         views[which] = luma(views[which]).expand(-1, 3, -1, -1)
     which = where(drawn.blur)
     if len(which):
-        matrix = blurring(drawn.sigma[drawn.blur], views.shape[-1], views.device)[:, None]
-        views[which] = matrix @ views[which] @ matrix.mT
+        down, across = (
+            blurring(drawn.sigma[drawn.blur], side, views.device)[:, None]
+            for side in views.shape[2:]
+        )
+        views[which] = down @ views[which] @ across.mT
     which = where(drawn.solarize)
     if len(which):
         chosen = views[which]
@@ -300,9 +303,10 @@ class BatchViews:
         for group in self.groups:
             if group.crop == 'pad':
                 group.draw_box(rng, height, width)  # refuses an image that is too small
-                rooms = [side + 2 * group.padding - group.size for side in (width, height)]
-                start = rng.integers(np.array(rooms) + 1, size=(number, 2)) - group.padding
-                box = np.concatenate([start, start + group.size], 1)
+                view = height_width(group.size)[::-1]
+                room = np.array([width, height]) + 2 * group.padding - view
+                start = rng.integers(room + 1, size=(number, 2)) - group.padding
+                box = np.concatenate([start, start + view], 1)
             else:
                 box = random_resized_crops(rng, number, height, width, group.scale, group.ratio)
             boxes.append(box)
@@ -319,16 +323,18 @@ class BatchViews:
                 ``segments``, what :func:`carry` makes of them.
 
         Returns:
-            list[Tensor]: V of them, each (B, 3, S, S) float32 in 0-255.
+            list[Tensor]: V of them, each (B, 3, S, S) float32 in 0-255, or of
+            its height and width.
         """
         rng, (height, width) = batch_rng(samples), images.shape[2:]
         boxes, flips = self.draw_geometry(rng, len(images), height, width)
         pixels, views = images.float(), []
         for group, box, flip in zip(self.groups, boxes, flips):
             x0, y0, x1, y1 = torch.from_numpy(box.T).to(images.device)
-            how = (group.size, group.interpolation, group.crop)
-            rows = resampling(y0, y1, height, *how)  # (B, S, H)
-            columns = resampling(x0, x1, width, *how)  # (B, S, W)
+            how = (group.interpolation, group.crop)
+            view_height, view_width = height_width(group.size)
+            rows = resampling(y0, y1, height, view_height, *how)  # (B, S, H)
+            columns = resampling(x0, x1, width, view_width, *how)  # (B, S, W)
             turned = torch.from_numpy(flip).to(images.device)[:, None, None]
             columns = torch.where(turned, columns.flip(1), columns)
             view = rows[:, None] @ pixels @ columns.mT[:, None]

@@ -14,9 +14,15 @@ import torch
 import torch.nn.functional as F
 
 Boxes = Union[np.ndarray, torch.Tensor]
+Size = Union[int, Sequence[int]]
 
 
-def boxes_to_view(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size: int) -> Boxes:
+def height_width(size: Size) -> Tuple[int, int]:
+    """Height and width in px of a size: a side, or (height, width)."""
+    return (size, size) if np.ndim(size) == 0 else tuple(size)
+
+
+def boxes_to_view(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size: Size) -> Boxes:
     """Boxes of the image in the coordinates of a view, not clipped.
 
     Args:
@@ -26,7 +32,8 @@ def boxes_to_view(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size:
             in px of the image.
         flip (bool | np.ndarray | torch.Tensor): (...), whether the view was
             flipped left-right after the crop.
-        size (int): Side of the view in px.
+        size (int | Sequence[int]): Side of the view, or its height and width,
+            in px.
 
     Returns:
         np.ndarray | torch.Tensor: (..., n, 4) in px of the view, an array or
@@ -34,14 +41,15 @@ def boxes_to_view(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size:
     """
     xp, boxes, view_box, flip = _same_kind(boxes, view_box, flip)
     x0, y0, x1, y1 = (view_box[..., i] for i in range(4))
-    left, right = ((boxes[..., i] - x0) * size / (x1 - x0) for i in (0, 2))
-    top, bottom = ((boxes[..., i] - y0) * size / (y1 - y0) for i in (1, 3))
+    height, width = height_width(size)
+    left, right = ((boxes[..., i] - x0) * width / (x1 - x0) for i in (0, 2))
+    top, bottom = ((boxes[..., i] - y0) * height / (y1 - y0) for i in (1, 3))
     return xp.stack(
-        [xp.where(flip, size - right, left), top, xp.where(flip, size - left, right), bottom], -1
+        [xp.where(flip, width - right, left), top, xp.where(flip, width - left, right), bottom], -1
     )
 
 
-def boxes_to_image(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size: int) -> Boxes:
+def boxes_to_image(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size: Size) -> Boxes:
     """Boxes of a view in the coordinates of the image.
 
     The inverse of :func:`boxes_to_view`, with the same arguments: ``boxes``
@@ -51,15 +59,16 @@ def boxes_to_image(boxes: Boxes, view_box: Boxes, flip: Union[bool, Boxes], size
         np.ndarray | torch.Tensor: (..., n, 4) in px of the image.
     """
     xp, boxes, view_box, flip = _same_kind(boxes, view_box, flip)
+    height, width = height_width(size)
     x0, y0, x1, y1 = (view_box[..., i] for i in range(4))
     u0, v0, u1, v1 = (boxes[..., i] for i in range(4))
-    left, right = xp.where(flip, size - u1, u0), xp.where(flip, size - u0, u1)
+    left, right = xp.where(flip, width - u1, u0), xp.where(flip, width - u0, u1)
     return xp.stack(
         [
-            x0 + left * (x1 - x0) / size,
-            y0 + v0 * (y1 - y0) / size,
-            x0 + right * (x1 - x0) / size,
-            y0 + v1 * (y1 - y0) / size,
+            x0 + left * (x1 - x0) / width,
+            y0 + v0 * (y1 - y0) / height,
+            x0 + right * (x1 - x0) / width,
+            y0 + v1 * (y1 - y0) / height,
         ],
         -1,
     )
@@ -82,7 +91,7 @@ def _same_kind(boxes, view_box, flip):
 
 
 def segments_to_view(
-    segments: np.ndarray, view_box: Sequence[float], flip: bool, size: int
+    segments: np.ndarray, view_box: Sequence[float], flip: bool, size: Size
 ) -> np.ndarray:
     """A label map cut, resized and flipped like a view.
 
@@ -93,15 +102,16 @@ def segments_to_view(
         segments (np.ndarray): (H, W) integers.
         view_box (Sequence[float]): x0, y0, x1, y1 in px of the image.
         flip (bool): Whether to flip left-right.
-        size (int): Side S of the view in px.
+        size (int | Sequence[int]): Side of the view, or its height and width,
+            in px.
 
     Returns:
-        np.ndarray: (S, S), same type.
+        np.ndarray: (height, width) of the view, same type.
     """
     x0, y0, x1, y1 = map(float, view_box)
-    centers = (np.arange(size) + 0.5) / size
-    cols = np.floor(x0 + centers * (x1 - x0)).astype(np.int64)
-    rows = np.floor(y0 + centers * (y1 - y0)).astype(np.int64)
+    down, across = ((np.arange(side) + 0.5) / side for side in height_width(size))
+    cols = np.floor(x0 + across * (x1 - x0)).astype(np.int64)
+    rows = np.floor(y0 + down * (y1 - y0)).astype(np.int64)
     if flip:
         cols = cols[::-1]
     height, width = segments.shape
@@ -187,7 +197,7 @@ def carry(
     width: int,
     boxes: np.ndarray,
     flips: np.ndarray,
-    sizes: Sequence[int],
+    sizes: Sequence[Size],
 ) -> None:
     """Records the geometry of V views and transforms boxes and segments with them.
 
@@ -197,12 +207,13 @@ def carry(
             (n, 4) also ``view_bboxes``, V arrays (n_v, 4) clipped to the view
             and without those outside, and ``view_bbox_ids``, V arrays (n_v,)
             of their indices in ``gt_bboxes``; from ``segments`` (H, W) also
-            ``view_segments``, V arrays (S, S).
+            ``view_segments``, V arrays of the views' sizes.
         height (int): Of the input image in px.
         width (int): Of the input image in px.
         boxes (np.ndarray): (V, 4) crops in px of the input image.
         flips (np.ndarray): (V,) bool.
-        sizes (Sequence[int]): The V sides in px.
+        sizes (Sequence[int | Sequence[int]]): The V sides, or heights and
+            widths, in px.
 
     Raises:
         ValueError: If boxes or segments have a wrong shape.
@@ -218,7 +229,8 @@ def carry(
             raise ValueError(f"'gt_bboxes' must be of shape (n, 4), got {given.shape}")
         kept, ids = [], []
         for view in views:
-            inside = boxes_to_view(given, *view).clip(0, view[2])
+            height_, width_ = height_width(view[2])
+            inside = boxes_to_view(given, *view).clip(0, [width_, height_, width_, height_])
             (where,) = np.nonzero((inside[:, 2:] > inside[:, :2]).all(1))
             kept.append(inside[where])
             ids.append(where)

@@ -146,6 +146,9 @@ class MaskCoViews(Views):
         super().__init__(views)
         if len(self.groups) != 2:
             raise ValueError(f'MaskCo takes 2 views, query and key, got {len(self.groups)}')
+        for group in self.groups:
+            if not isinstance(group.size, int):
+                raise ValueError(f'MaskCo takes square views, got size={group.size}')
         if not 0 <= overlap <= 1:
             raise ValueError(f'overlap={overlap}: must lie in [0, 1]')
         for name, value, low in (

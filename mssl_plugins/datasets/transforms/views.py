@@ -21,7 +21,13 @@ from PIL import Image
 
 from mssl_plugins.datasets.image_io import input_image, printable
 from mssl_plugins.datasets.sampler import sample_rng
-from mssl_plugins.datasets.transforms.geometry import carry, random_resized_crop, resize
+from mssl_plugins.datasets.transforms.geometry import (
+    Size,
+    carry,
+    height_width,
+    random_resized_crop,
+    resize,
+)
 from mssl_plugins.datasets.transforms.photometric import OPTIONS, Photometric, probability
 from mssl_plugins.errors import unknown
 from mssl_plugins.registry import TRANSFORMS
@@ -36,7 +42,7 @@ class ViewGroup:
 
     def __init__(
         self,
-        size: int,
+        size: Size,
         num: int = 1,
         crop: str = 'random_resized',
         scale: Tuple[float, float] = (0.2, 1.0),
@@ -59,7 +65,7 @@ class ViewGroup:
             raise ValueError(f'ratio={ratio}: allowed are 0 < low <= high')
         if padding < 0:
             raise ValueError(f'padding={padding}: must be 0 px or more')
-        self.size = _positive(size, 'size')
+        self.size = view_size(size)
         self.num = _positive(num, 'num')
         self.crop, self.scale, self.ratio = crop, scale, ratio
         self.padding = padding
@@ -73,28 +79,32 @@ class ViewGroup:
         """One crop box, x0, y0, x1, y1 in px of the image."""
         if self.crop == 'random_resized':
             return random_resized_crop(rng, height, width, self.scale, self.ratio)
-        room_y, room_x = (side + 2 * self.padding - self.size for side in (height, width))
+        view_height, view_width = height_width(self.size)
+        room_y = height + 2 * self.padding - view_height
+        room_x = width + 2 * self.padding - view_width
         if min(room_x, room_y) < 0:
+            least = ' x '.join(
+                str(side - 2 * self.padding) for side in sorted({view_height, view_width})
+            )
             raise ValueError(
-                f"crop='pad' of {self.size} px needs an image of at least "
-                f'{self.size - 2 * self.padding} px a side with padding '
-                f'{self.padding}, got {height} x {width}'
+                f"crop='pad' of {self.size} px needs an image of at least {least} px a side "
+                f'with padding {self.padding}, got {height} x {width}'
             )
         y0 = int(rng.integers(room_y + 1)) - self.padding
         x0 = int(rng.integers(room_x + 1)) - self.padding
-        return x0, y0, x0 + self.size, y0 + self.size
+        return x0, y0, x0 + view_width, y0 + view_height
 
     def render(
         self, img: np.ndarray, box: Sequence[int], flip: bool, rng: np.random.Generator
     ) -> np.ndarray:
-        """Cut, resize, flip and augment, (size, size, 3) uint8."""
+        """Cut, resize, flip and augment: uint8 of the view's size, with 3 channels."""
         x0, y0, x1, y1 = box
         height, width = img.shape[:2]
         view = img[max(y0, 0) : y1, max(x0, 0) : x1]
         margins = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
         if any(margins):
             view = cv2.copyMakeBorder(view, *margins, cv2.BORDER_CONSTANT)
-        view = resize(view, (self.size, self.size), self.interpolation)
+        view = resize(view, height_width(self.size), self.interpolation)
         if flip:
             view = cv2.flip(view, 1)
         return self.photometric(view, rng)
@@ -110,7 +120,7 @@ class Views(BaseTransform):
     ``rng`` (the generator to go on with; otherwise
     :func:`~mssl_plugins.datasets.sampler.sample_rng` gives it).
 
-    Changed keys: ``img`` (list of V (S, S, 3) uint8 arrays).  Added keys:
+    Changed keys: ``img`` (list of V (S, S, 3), or (H, W, 3), uint8 arrays).  Added keys:
     ``rng``, ``ori_shape`` (H, W), ``view_boxes`` ((V, 4) float32 crops in px
     of the input image), ``view_flips`` ((V,) bool), and, if their source was
     there, ``view_bboxes``, ``view_bbox_ids`` and ``view_segments``
@@ -120,7 +130,8 @@ class Views(BaseTransform):
         views (Sequence[dict]): Groups of views, in the order of the output.
             The views of a group are drawn alike. Keys of a group:
 
-            - size (int): Side S in px. Required.
+            - size (int | tuple[int, int]): Side S, or height and width, in px.
+              Required. Crops of a view that is not square want a ``ratio`` to match.
             - num (int): Number of views. Defaults to 1.
             - crop (str): 'random_resized', or 'pad' (a crop at full
               resolution out of the image with ``padding`` black px around,
@@ -232,29 +243,37 @@ class CenterView(BaseTransform):
     """
 
     def __init__(
-        self, size: int, resize: Optional[int] = None, interpolation: str = 'bicubic'
+        self, size: Size, resize: Optional[int] = None, interpolation: str = 'bicubic'
     ) -> None:
-        self.size = _positive(size, 'size')
-        self.resize = _positive(size if resize is None else resize, 'resize')
-        if self.resize < size:
-            raise ValueError(f'resize={resize} is smaller than size={size}')
+        self.size, self.resize = view_size(size), None
+        if isinstance(self.size, int):
+            self.resize = _positive(size if resize is None else resize, 'resize')
+            if self.resize < size:
+                raise ValueError(f'resize={resize} is smaller than size={size}')
+        elif resize is not None:
+            raise ValueError(f'resize={resize} is for square views, size={self.size} is not')
         self.interpolation = _interpolation(interpolation)
 
     def transform(self, results: dict) -> dict:
         """Replace the image by its center; see the class for the keys."""
         img = input_image(results)
         height, width = img.shape[:2]
-        # Integer arithmetic as in torchvision: the long side rounds down.
-        h, w = (self.resize * side // min(height, width) for side in (height, width))
-        top, left = round((h - self.size) / 2), round((w - self.size) / 2)
+        view_height, view_width = height_width(self.size)
+        if self.resize:
+            # Integer arithmetic as in torchvision: the long side rounds down.
+            h, w = (self.resize * side // min(height, width) for side in (height, width))
+        else:
+            scale = max(view_height / height, view_width / width)
+            h, w = max(view_height, round(height * scale)), max(view_width, round(width * scale))
+        top, left = round((h - view_height) / 2), round((w - view_width) / 2)
         scaled = img
         if (h, w) != img.shape[:2]:
             how = Image.Resampling[self.interpolation.upper()]
             scaled = np.asarray(Image.fromarray(img).resize((w, h), how))
         results['img'] = np.ascontiguousarray(
-            scaled[top : top + self.size, left : left + self.size]
+            scaled[top : top + view_height, left : left + view_width]
         )
-        box = np.array([[left, top, left + self.size, top + self.size]])
+        box = np.array([[left, top, left + view_width, top + view_height]])
         box = box * [width / w, height / h, width / w, height / h]
         carry(results, height, width, box, np.zeros(1, bool), [self.size])
         results['ori_shape'] = (height, width)
@@ -262,6 +281,20 @@ class CenterView(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size}, resize={self.resize})'
+
+
+def view_size(size: Size) -> Size:
+    """A size that is checked: a side, or (height, width), in whole px.
+
+    Raises:
+        ValueError: For anything else.
+    """
+    if isinstance(size, (list, tuple)):
+        if len(size) != 2:
+            raise ValueError(f'size={size}: allowed are a side in px, or (height, width)')
+        sides = tuple(_positive(side, 'size') for side in size)
+        return sides[0] if sides[0] == sides[1] else sides
+    return _positive(size, 'size')
 
 
 def _positive(value: int, what: str) -> int:

@@ -143,6 +143,31 @@ def test_center_view_is_torchvisions(photo, shape, size, short):
     assert 0 <= x0 < x1 <= shape[1] + 1e-3 and 0 <= y0 < y1 <= shape[0] + 1e-3
 
 
+@pytest.mark.parametrize('shape', [(40, 60), (60, 40), (150, 201), (90, 310)])
+@pytest.mark.parametrize('size', [(64, 96), (96, 64), (30, 90)])
+def test_center_view_that_is_not_square(photo, shape, size):
+    """The middle of the image, resized until it just covers the view."""
+    img = photo[: shape[0], : shape[1]]
+    shape = img.shape[:2]
+    out = CenterView(size)(dict(img=img))
+    assert out['img'].shape == (*size, 3)
+    x0, y0, x1, y1 = out['view_boxes'][0]
+    assert x0 + x1 == pytest.approx(shape[1], abs=3) and y0 + y1 == pytest.approx(shape[0], abs=3)
+    covered = (y1 - y0) / shape[0], (x1 - x0) / shape[1]
+    assert max(covered) == pytest.approx(1, abs=0.03) and max(covered) <= 1 + 1e-6
+    # one scale for both axes
+    assert (x1 - x0) / (y1 - y0) == pytest.approx(size[1] / size[0], rel=0.04)
+
+
+def test_views_that_are_not_square(photo):
+    out = Views([dict(num=2, size=(32, 80), flip=1.0), dict(size=[16, 16])])(dict(img=photo))
+    assert [view.shape for view in out['img']] == [(32, 80, 3)] * 2 + [(16, 16, 3)]
+    plain = Views([dict(size=(32, 80), flip=0.0, scale=(1, 1), ratio=(250 / 188,) * 2)])
+    want = Image.fromarray(photo).resize((80, 32), Image.BILINEAR)
+    got = plain(dict(img=photo))['img'][0]
+    assert np.abs(got.astype(int) - np.asarray(want)).mean() < 1
+
+
 def test_center_view_of_the_right_size_is_the_image(photo):
     img = photo[:32, :32]
     out = CenterView(32)(dict(img=img))
@@ -153,12 +178,13 @@ def test_center_view_of_the_right_size_is_the_image(photo):
 # ------------------------------------------------------------------ geometry
 def loop_to_view(boxes, view_box, flip, size):
     out = []
+    height, width = (size, size) if isinstance(size, int) else size
     x0, y0, x1, y1 = map(float, view_box)
     for left, top, right, bottom in boxes:
-        u1, u2 = ((x - x0) * size / (x1 - x0) for x in (left, right))
-        v1, v2 = ((y - y0) * size / (y1 - y0) for y in (top, bottom))
+        u1, u2 = ((x - x0) * width / (x1 - x0) for x in (left, right))
+        v1, v2 = ((y - y0) * height / (y1 - y0) for y in (top, bottom))
         if flip:
-            u1, u2 = size - u2, size - u1
+            u1, u2 = width - u2, width - u1
         out.append([u1, v1, u2, v2])
     return np.array(out)
 
@@ -170,13 +196,14 @@ def random_boxes(rng, shape, span):
 
 @pytest.mark.parametrize('kind', ['numpy', 'torch'])
 @pytest.mark.parametrize('flip', [False, True])
-def test_boxes_to_view_and_back(kind, flip):
+@pytest.mark.parametrize('size', [224, (96, 160)])
+def test_boxes_to_view_and_back(kind, flip, size):
     rng = np.random.default_rng(0)
     boxes, (view,) = random_boxes(rng, (7,), 300), random_boxes(rng, (1,), 300)
-    expected = loop_to_view(boxes, view, flip, 224)
+    expected = loop_to_view(boxes, view, flip, size)
     given = torch.from_numpy(boxes) if kind == 'torch' else boxes
-    there = boxes_to_view(given, view, flip, 224)
-    back = boxes_to_image(there, view, flip, 224)
+    there = boxes_to_view(given, view, flip, size)
+    back = boxes_to_image(there, view, flip, size)
     assert type(there) is type(given) and type(back) is type(given)
     np.testing.assert_allclose(there, expected, rtol=0, atol=1e-9)
     np.testing.assert_allclose(back, boxes, rtol=0, atol=1e-9)
@@ -221,28 +248,34 @@ def test_boxes_and_segments_follow(photo):
     crops = Views(
         [dict(num=6, size=17, scale=(0.1, 0.8)), dict(num=6, size=36, crop='pad', padding=4)]
     )
-    for transform in (crops, CenterView(24, 30)):
+    wide = Views(
+        [
+            dict(num=6, size=(13, 29), scale=(0.1, 0.8), ratio=(1.5, 3)),
+            dict(num=6, size=(36, 44), crop='pad', padding=4),
+        ]
+    )
+    for transform in (crops, wide, CenterView(24, 30), CenterView((20, 32)), CenterView((32, 20))):
         out = transform(dict(img=img, segments=segments, gt_bboxes=boxes, rng=rng))
         kept = 0
         for i, (box, flip) in enumerate(zip(out['view_boxes'], out['view_flips'])):
             view = out['view_segments'][i]
-            size = len(view)
+            size = height, width = view.shape
             x0, y0, x1, y1 = map(float, box)
             expected = np.zeros_like(view)
-            for v in range(size):
-                for u in range(size):
-                    y = math.floor(y0 + (v + 0.5) * (y1 - y0) / size)
-                    x = math.floor(x0 + (u + 0.5) * (x1 - x0) / size)
+            for v in range(height):
+                for u in range(width):
+                    y = math.floor(y0 + (v + 0.5) * (y1 - y0) / height)
+                    x = math.floor(x0 + (u + 0.5) * (x1 - x0) / width)
                     if 0 <= y < 40 and 0 <= x < 56:
-                        expected[v, size - 1 - u if flip else u] = segments[y, x]
+                        expected[v, width - 1 - u if flip else u] = segments[y, x]
             assert view.dtype == segments.dtype and (view == expected).all()
             assert (view == segments_to_view(segments, box, flip, size)).all()
-            inside = loop_to_view(boxes, box, flip, size).clip(0, size)
+            inside = loop_to_view(boxes, box, flip, size).clip(0, [width, height] * 2)
             ids = [j for j, b in enumerate(inside) if b[2] > b[0] and b[3] > b[1]]
             assert out['view_bbox_ids'][i].tolist() == ids
             np.testing.assert_allclose(out['view_bboxes'][i], inside[ids], rtol=0, atol=1e-3)
             kept += len(ids)
-        assert 0 < kept < 3 * len(out['view_boxes']) + (transform is not crops)
+        assert 0 < kept < 3 * len(out['view_boxes']) + isinstance(transform, CenterView)
 
 
 def test_segments_lie_where_the_pixels_lie(photo):
@@ -411,6 +444,8 @@ def test_built_by_name_under_any_scope(scope):
         (dict(num=2), "needs 'size'"),
         (dict(size=0), 'size=0'),
         (dict(size=8.5), 'size=8.5'),
+        (dict(size=(8, 8, 8)), 'a side in px, or .height, width.'),
+        (dict(size=(8, 0)), 'size=0'),
         (dict(size=8, num=0), 'num=0'),
         (dict(size=8, scale=(0.5, 1.5)), 'scale'),
         (dict(size=8, scale=(0.5, 0.2)), 'scale'),

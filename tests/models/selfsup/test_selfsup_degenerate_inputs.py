@@ -1,4 +1,4 @@
-"""Every method on images that say nothing: finite losses and usable gradients."""
+"""Every method on images that say nothing, and on wide ones: finite losses, usable gradients."""
 
 import numpy as np
 import pytest
@@ -69,6 +69,36 @@ def test_losses_and_gradients_are_finite(recipe, kind):
     model = MODELS.build(recipe.model)
     model.init_weights()
     steps(model.train(), views(recipe, IMAGES[kind]))
+
+
+def test_views_that_are_not_square(recipe):
+    """Every method trains on views of twice the width; MaskCo says that it does not."""
+    widen(recipe.model)
+    transform = recipe.train_dataloader.dataset.pipeline
+    for step in transform:
+        for group in step.get('views', ()):
+            group.update(size=(group['size'], 2 * group['size']), crop='random_resized')
+    rng = np.random.default_rng(0)
+    noise = lambda i: rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)  # noqa: E731
+    if recipe.model.type == 'mssl_plugins.MaskCo':
+        with pytest.raises(ValueError, match='MaskCo takes square views, got size='):
+            views(recipe, noise)
+        return
+    model = MODELS.build(recipe.model)
+    model.init_weights()
+    steps(model.train(), views(recipe, noise))
+
+
+def widen(node):
+    """Networks that are built for a size are built for twice the width."""
+    for value in node.values() if isinstance(node, dict) else node:
+        if isinstance(value, (dict, list)):
+            widen(value)
+    if isinstance(node, dict) and isinstance(node.get('img_size'), int):
+        node['img_size'] = (node['img_size'], 2 * node['img_size'])
+    if isinstance(node, dict) and 'num_patches' in node:
+        side = int(node['num_patches'] ** 0.5)
+        node['num_patches'] = (side, 2 * side)
 
 
 @pytest.mark.parametrize('target', ['image', 'masked'])
