@@ -12,6 +12,7 @@ In addition to what OpenMMLab's ``train.py`` does:
 import gc
 import os
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Sequence, Tuple
@@ -39,6 +40,22 @@ from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
 from mssl_plugins.work_dir import WorkDir
+
+#: how many runs of a name this process has made
+RUNS: Counter = Counter()
+
+
+def _name_apart(cfg: Config) -> None:
+    """Gives a run a name that no earlier one of this process has.
+
+    MMEngine keeps logger, message hub and visualizer of every run under its
+    name and its second: two short runs would share them, and what the second
+    one logs would go into the first one's folder.
+    """
+    name = cfg.get('experiment_name') or 'run'
+    RUNS[name] += 1
+    if RUNS[name] > 1:
+        cfg.experiment_name = f'{name}-{RUNS[name]}'
 
 
 def _close_logs() -> None:
@@ -303,6 +320,7 @@ class TrainingRun:
         if self.cfg.launcher != 'none':
             open_process_group(self.cfg.launcher)
         mark(self.cfg)
+        _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
         _check_batches(runner.train_loop.dataloader)

@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 import typing
 
 import cv2
@@ -155,6 +156,32 @@ def test_training_says_what_it_left_and_goes_on(trained, tmp_path):
     assert longer.checkpoint.name == 'epoch_2.pth'
 
 
+def test_runs_of_a_second_keep_their_logs_apart(tiny_config, tmp_path, monkeypatch):
+    """MMEngine knows a run by its name and its second: here every second is the same."""
+    from mmengine.logging import MessageHub
+    from mmengine.runner import runner as module
+
+    class Clock:
+        def __getattr__(self, name):
+            return getattr(time, name)
+
+        def time(self):
+            return 1.7e9
+
+    monkeypatch.setattr(module, 'time', Clock())
+    config = tiny_config()
+    runs = [mp.train(config, work_dir=tmp_path / name, epochs=1) for name in 'ab']
+    folders = {path.name for run in runs for path in run.work_dir.glob('2*')}
+    assert len(folders) == 1  # the clock did stand
+    for run in runs:
+        (file,) = run.work_dir.glob('2*/vis_data/scalars.json')
+        steps = [json.loads(line)['step'] for line in file.read_text().splitlines()]
+        assert steps == [1, 2, 3], run.work_dir
+        assert len(list(run.work_dir.glob('2*/*.log'))) == 1
+    names = [name for name in MessageHub._instance_dict if name.startswith('tiny')]
+    assert len(names) == len(set(names)) >= 2
+
+
 MISTAKES = [
     (lambda c: mp.get_config('mst_vit_s16'), ['train', 'mst_vit_s16']),
     (lambda c: mp.train('photos/mocov2'), ['train', 'photos/mocov2']),
@@ -179,7 +206,7 @@ def test_mistakes_are_the_commands_lines(call, argv, tiny_config, tmp_path, monk
     line = capsys.readouterr().err.splitlines()[-1]
     assert status in (1, 2)  # 2: a mistake in the config itself
     with pytest.raises((UserError, ValueError, TypeError, FileNotFoundError)) as raised:
-        call(str(tiny_config(name=tmp_path.name)))  # a run is known by its name and second
+        call(config)
     assert line == f'error: {raised.value}'
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / 'README.md',
     *sorted((ROOT / 'configs').rglob('README.md')),
-    *sorted((ROOT / 'docs').glob('*.md')),
+    *sorted((ROOT / 'docs').rglob('*.md')),
 ]
 
 
@@ -107,7 +107,7 @@ def test_commands_of_the_pages_are_valid(page, line):
             assert (ROOT / word).exists(), word
     for command in re.split(r' && | \| |; ', line):  # each with its own options
         found = re.search(
-            r'(?:tools/(?:reliability/)?|-m mssl_plugins )(\w+)(?:\.(?:py|sh))?(.*)', command
+            r'(?:\btools/(?:reliability/)?|-m mssl_plugins )(\w+)(?:\.(?:py|sh))?(.*)', command
         )
         if not found or found[1] in ('test', 'quickstart') and '.sh' in command:
             continue

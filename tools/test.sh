@@ -13,7 +13,7 @@ if ! installed test; then
     say "installing torch, mmpretrain, mmdet, mmseg and this package"
     pip_install torch torchvision
     install_ops
-    pip_install -e "$ROOT[onedl,dense,test]"
+    pip_install -e "$ROOT[onedl,dense,docs,test]"
     check_opencv
     install_ops # again, should the step above have replaced it
     done_installing test

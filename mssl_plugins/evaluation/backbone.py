@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import logging
 from typing import Optional, Sequence
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
@@ -13,6 +15,17 @@ from mssl_plugins.checkpoints.images import MEAN, STD
 from mssl_plugins.config import read_config, without_pretrained
 from mssl_plugins.evaluation.features import frozen
 from mssl_plugins.models.readout import read_layers
+
+
+def initialize(module: nn.Module) -> None:
+    """Draws a module's weights, without MMEngine's line on each of them."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        module.init_weights()
+    finally:
+        logger.setLevel(level)
 
 
 class FrozenBackbone:
@@ -66,7 +79,7 @@ class FrozenBackbone:
         given = dict(without_pretrained(cfg.model.backbone))
         given.pop('init_cfg', None)
         backbone = MODELS.build(dict(given))
-        backbone.init_weights()
+        initialize(backbone)
         weights = naming.to_ours(
             {k: v for k, v in backbone.state_dict().items() if not k.startswith('mask_bias.')}
         )

@@ -20,7 +20,7 @@ from mssl_plugins.checkpoints.loading import (
 from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
 from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, without_pretrained
 from mssl_plugins.distributed import open_process_group
-from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels
+from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels, initialize
 from mssl_plugins.evaluation.data import EvaluationData, center_view, input_size
 from mssl_plugins.evaluation.features import extract_features, make_loader
 from mssl_plugins.registry import DATASETS, TRANSFORMS
@@ -68,7 +68,7 @@ def build_model(
         return pixels, 'raw pixels'
     if checkpoint == RANDOM:
         if hasattr(model, 'init_weights'):
-            model.init_weights()
+            initialize(model)
         return model, 'random weights'
     if branch is None:
         branch = default_branch(load_checkpoint_safely(checkpoint), type(model).__name__)

@@ -105,7 +105,7 @@ class AtomicCheckpointHook(CheckpointHook):
             a checkpoint is written when this much time has passed since the
             last one. None: only the regular ones. Defaults to 10 (our
             choice).
-        *args, **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
+        **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
 
     Raises:
         ValueError: If ``minutes`` is not more than 0.

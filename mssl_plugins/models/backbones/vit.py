@@ -98,9 +98,9 @@ class ViT(VisionTransformer):
             from a normal distribution (std 0.02, truncated) with zero bias,
             class token and position embeddings likewise. Defaults to
             ``'mmpretrain'``.
-        out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg, layer_scale_init_value,
-            layer_cfgs, frozen_stages, **kwargs: As in mmpretrain, for example
-            ``patch_size=16``, ``img_size=224``.
+        **kwargs: ``out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
+            layer_scale_init_value, layer_cfgs, frozen_stages`` and others as in
+            mmpretrain, for example ``patch_size=16``, ``img_size=224``.
 
     Raises:
         ValueError: If the arch or ``weight_init`` is unknown, an out index

@@ -23,7 +23,7 @@ class BYOL(Siamese, mmpretrain.BYOL):
         L   = -2 mean(cos(p_1, t_2)) - 2 mean(cos(p_2, t_1))
         after the optimizer: target_net <- m target_net + (1 - m) online
 
-    This equals the paper's |unit(p) - unit(t)|^2, summed over both orders, minus
+    This equals the paper's ``|unit(p) - unit(t)|^2``, summed over both orders, minus
     the constant 4.
 
     Args:
