@@ -1,7 +1,7 @@
 # DINO with mask-guided attention bias, phase 1, DeiT-S on ImageNet-100, 300 epochs
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-s16_8xb64-coslr-300e_in100.py
 _base_ = [
-    '../_base_/mask_guided/imagenet100.py',
+    '../_base_/mask_guided/images_in100.py',
     '../_base_/mask_guided/dino_deit-s.py',
     '../_base_/runtime.py',
 ]

@@ -1,6 +1,10 @@
 # MAE with mask-guided attention bias, ViT-B/8 on ImageNet-100, 800 epochs
 # Command: python tools/train.py configs/mask_guided/mask-guided_mae_vit-b8_8xb512-coslr-800e_in100.py
-_base_ = ['../_base_/mask_guided/imagenet100.py', '../_base_/mae/vitb16.py', '../_base_/runtime.py']
+_base_ = [
+    '../_base_/mask_guided/images_in100.py',
+    '../_base_/mae/vitb16.py',
+    '../_base_/runtime.py',
+]
 catalogue = dict(
     method='mask-guided',
     base='mae',
