@@ -18,6 +18,7 @@ from typing import Any, Callable, List, Optional
 
 from mmengine import registry as mm
 from mmengine.runner import Runner
+from torch.distributed import init_process_group
 from torch.utils.data import DataLoader
 
 from mssl_plugins.config_tree import ALWAYS, KINDS, LOADERS, Node, nodes, settings
@@ -59,6 +60,10 @@ SETTING_TYPES = dict(
 BUILT = ('backbone', 'neck', 'head', 'loss', 'criterion', 'mixing')
 # Keys under which a dict, or each dict of a list, has to name what is built.
 TYPED = (
+    *BUILT,
+    'norm_cfg',
+    'act_cfg',
+    'conv_cfg',
     'dataset',
     'sampler',
     'collate_fn',
@@ -100,13 +105,18 @@ PLAIN = {
     'env_cfg.mp_cfg': dict(
         mp_start_method=typing.Literal['fork', 'spawn', 'forkserver'], opencv_num_threads=int
     ),
+    'env_cfg.dist_cfg': dict(
+        dict.fromkeys(inspect.signature(init_process_group).parameters, Any),
+        backend=str,
+        init_backend=str,
+        port=Optional[int],
+    ),
     'randomness': dict(seed=Optional[int], diff_rank_seed=bool, deterministic=bool),
     'auto_scale_lr': dict(enable=bool, base_batch_size=int),
     'custom_imports': dict(imports=typing.Union[str, list], allow_failed_imports=bool),
 }
 # As PLAIN, but other keys than these may be meant for others.
 OPEN = {
-    'env_cfg.dist_cfg': dict(backend=str),
     'optim_wrapper.paramwise_cfg': dict(
         custom_keys=dict,
         bypass_duplicate=bool,
@@ -200,13 +210,13 @@ def _check_node(node: Node) -> None:
     elif node.path in OPEN or node.path.startswith('optim_wrapper.paramwise_cfg.custom_keys.'):
         known = OPEN.get(node.path, OPEN['optim_wrapper.paramwise_cfg.custom_keys.'])
         _check_fields(node, known, node.path, strict=False)
-    elif node.type is not None:
+    elif node.type is not None or 'type' in node.value:
         built = resolve(node)
         if callable(built):
             _check_call(node, built, str(node.type))
-    elif (node.keys[-1] in TYPED or node.keys[:-1] == ['default_hooks']) and (
-        node.path != 'default_hooks.param_scheduler' or 'type' not in node.value
-    ):
+    elif (
+        node.keys[-1] in TYPED or node.path == 'train_cfg' or node.keys[:-1] == ['default_hooks']
+    ) and (node.path != 'default_hooks.param_scheduler' or 'type' not in node.value):
         raise ConfigError(
             f'{node.path}.type',
             'is missing: it names what is built from '

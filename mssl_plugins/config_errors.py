@@ -8,14 +8,25 @@ that was built.  Which field of that dict is meant follows from the names,
 values and types in the message and in the line that failed.
 """
 
+import errno
 import inspect
 import linecache
 import math
+from traceback import walk_tb
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+
+import torch
 
 from mssl_plugins.config_check import resolve
 from mssl_plugins.config_tree import ALWAYS, Node, TypeName, nodes, settings
-from mssl_plugins.errors import ConfigError, UserError, message, nearest
+from mssl_plugins.errors import (
+    ConfigError,
+    FieldError,
+    UserError,
+    memory_refused,
+    message,
+    nearest,
+)
 from mssl_plugins.signatures import constructors, kind_of, parameters
 
 #: Names of arguments that stand in many messages without being meant.
@@ -32,6 +43,9 @@ TYPES = {
     'int': int,
     'bool': bool,
 }
+# What a machine says that can do no more, whatever the config.
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENFILE, errno.EMFILE)
+NETWORK = getattr(torch.distributed, 'DistError', ())  # an older torch raises RuntimeError
 LEAST = 2  # the score of a field that an error is laid at
 HUGE = 10**6
 
@@ -53,23 +67,35 @@ class Frame(NamedTuple):
     variables: dict
 
 
-def located(error: Exception, cfg: dict) -> UserError:
+def located(error: Exception, cfg: dict, start: Optional[str] = None) -> UserError:
     """Traces an error of a run that has not begun back to a field of its config.
 
     Args:
         error (Exception): With its traceback.
         cfg (mmengine.Config): The config of the run.
+        start (str, optional): The checkpoint that the command line names.
+            Defaults to None.
 
     Returns:
         UserError: One line with the field's dotted path, its value and what
-        the error says; the error itself if it is a UserError.
+        the error says; the error itself if it is a UserError; without a field
+        for a machine that is at its end and for ``start``, which is refused.
     """
     if isinstance(error, UserError):
         return error
     text, name = message(error), type(error).__name__
     if name not in text and not isinstance(error, (ValueError, TypeError, OSError)):
         text = f'{text} ({name})'
+    if isinstance(error, OSError) and error.errno in MACHINE or isinstance(error, NETWORK):
+        return UserError(text)
+    if any(f.f_code.co_name == 'load_or_resume' for f, _ in walk_tb(error.__traceback__)):
+        file = str(cfg.get('load_from'))
+        text = text if file in text else f'{file}: {text}'
+        return UserError(text) if start else ConfigError('load_from', text)
     node, key = find(error, cfg)
+    if memory_refused(error) and not (key and _odd(node.value.get(key), '')):
+        loader = cfg.get('train_dataloader') or {}
+        node, key = Node('train_dataloader', loader, None, None), 'batch_size'
     if not node.path and key is None:
         return ConfigError('', f'{text} (MSSL_TRACEBACK=1 shows where)')
     kind = str(getattr(node.type, '__name__', node.type or ''))
@@ -102,6 +128,9 @@ def find(error: BaseException, cfg: dict) -> Tuple[Node, Optional[str]]:
         node = _node(frame, known)
         if node is None or node in parts:
             continue
+        if isinstance(error, FieldError):
+            owner, _, field = f'{node.path}.{error.field}'.rpartition('.')
+            return known.get(owner, node), field
         missing = _unknown_argument(text)
         if missing and not parts:
             return node, missing

@@ -98,6 +98,19 @@ class ConfigError(UserError):
         super().__init__(f'{path}{shown}: {fault}' if path else fault)
 
 
+class FieldError(ValueError):
+    """A wrong argument of an object, or of a part of it, that the object finds when it is built.
+
+    Args:
+        field (str): Dotted, from the object's own arguments on: ``'neck.embed_dim'``.
+        fault (str): What is wrong with it, and what is allowed.
+    """
+
+    def __init__(self, field: str, fault: str) -> None:
+        super().__init__(fault)
+        self.field = field
+
+
 def _short(value) -> str:
     """A value as text, shortened."""
     text = ' '.join(repr(value).split())
@@ -168,6 +181,18 @@ def message(error: BaseException) -> str:
     if isinstance(error, KeyError) and re.fullmatch(r'[\w.]+', text):
         return f"missing key '{text}'"
     return text
+
+
+def memory_refused(error: Optional[BaseException]) -> bool:
+    """Whether an error, or what it came from, is an allocation that was refused."""
+    while error is not None:
+        kind = type(error).__name__  # torch need not be imported here
+        if isinstance(error, MemoryError) or kind == 'OutOfMemoryError':
+            return True
+        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _ours(error: BaseException) -> bool:

@@ -360,10 +360,11 @@ def disk_line(work_dir: str, checkpoint_bytes: int, kept: int, feature_bytes: in
     while not place.exists():
         place = place.parent
     free, need = shutil.disk_usage(place).free, checkpoint_bytes * (kept + 1)
-    if need > free:
+    own = sum(file.stat().st_size for file in Path(work_dir).glob('*.pth') if file.is_file())
+    if need > free + own:  # of a run that goes on, new ones take the place of its own
         raise UserError(
-            f'{work_dir}: {need / 2**30:.1f} GiB of checkpoints do not fit the '
-            f'{free / 2**30:.1f} GiB that are free; lower '
+            f'{work_dir}: {need / 2**20:,.0f} MiB of checkpoints do not fit the '
+            f'{free / 2**20:,.0f} MiB that are free; lower '
             'default_hooks.checkpoint.max_keep_ckpts, or choose another --work-dir'
         )
     features = f'features of all images {feature_bytes / 2**20:.1f} MiB; ' if feature_bytes else ''

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mssl_plugins import photos, preflight, recipes
 from mssl_plugins.catalogue import find
 from mssl_plugins.config import each_dict, read
-from mssl_plugins.config_check import check_config
+from mssl_plugins.config_check import HOOKS, check_config
 from mssl_plugins.config_tree import settings
 from mssl_plugins.distributed import first_does, first_process
 from mssl_plugins.errors import ConfigError, UserError, nearest
@@ -218,7 +218,10 @@ def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: 
         loader.setdefault('persistent_workers', True)
         loader.pin_memory &= on_gpu and pin_memory
         loader.persistent_workers &= loader.get('num_workers', 0) > 0 and persistent_workers
-    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None and name not in HOOKS]:
+        hooks.pop(name)  # MMEngine takes None for its own default hooks alone
+    saving = hooks.get('checkpoint')
     if saving and saving.get('type') == 'CheckpointHook':
         saving.type = 'mssl_plugins.AtomicCheckpointHook'
     if launcher != 'none' and not on_gpu:

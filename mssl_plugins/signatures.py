@@ -116,10 +116,10 @@ def nearly_fits(value: Any, hint: Any) -> bool:
     fits everything but numbers, bools and text.
     """
     kinds = _kinds(hint)
-    if kinds is None or fits(value, hint):
+    if kinds is None or kinds == {'other'} or fits(value, hint):
         return True
     if value is None:
-        return not kinds <= {'number', 'switch', 'text'}
+        return not kinds <= {'number', 'switch', 'text', 'other'}
     if 'switch' in kinds and value in (0, 1):
         return True
     return kind_of(value) in kinds | {'other'}
@@ -158,10 +158,10 @@ def _kinds(hint: Any) -> Optional[set]:
     if kind is str or issubclass(kind, os.PathLike):
         return {'text'}
     if issubclass(kind, dict):
-        return {'dict', 'list'}
+        return {'dict'}
     if kind in LISTS:
         return {'list'}
-    return None
+    return {'other'}
 
 
 def said(hint: Any) -> str:

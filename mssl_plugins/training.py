@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -35,11 +35,11 @@ from mssl_plugins.distributed import first_process, open_process_group
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.report_hook import ReportHook
 from mssl_plugins.engine.stop import StopHook, StopRequest
-from mssl_plugins.errors import ConfigError, Stopped, UserError
+from mssl_plugins.errors import ConfigError, Stopped, UserError, memory_refused, message
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
-from mssl_plugins.work_dir import WorkDir
+from mssl_plugins.work_dir import WorkDir, last_checkpoint
 
 #: how many runs of a name this process has made
 RUNS: Counter = Counter()
@@ -183,6 +183,27 @@ def _disk_of(runner: Runner) -> Tuple[int, int, int]:
     return state + moments, max(kept, 1), 4 * images
 
 
+# What the libraries say when something was taken from a run, and what that is.
+LOSSES = {
+    'DataLoader worker': "a data loader's worker was ended",
+    'onnection closed by peer': 'another process of the run is gone',
+    'onnection reset by peer': 'another process of the run is gone',
+}
+
+
+def _lost(error: BaseException, work_dir: str) -> BaseException:
+    """What was taken from a run under way as one line; other errors as they are."""
+    text = message(error) if isinstance(error, RuntimeError) else ''
+    said = next((said for part, said in LOSSES.items() if part in text), None)
+    if memory_refused(error):
+        said = 'no memory is left'
+    if said is None or isinstance(error, UserError):
+        return error
+    good = last_checkpoint(work_dir)
+    rest = f'last good checkpoint: {good}; go on with --resume' if good else 'none was saved yet'
+    return UserError(f'{said} ({text or type(error).__name__}); {rest}')
+
+
 class TrainingRun:
     """One run of a config.
 
@@ -198,6 +219,7 @@ class TrainingRun:
     Attributes:
         begun (bool): Whether one iteration is done. Until then every error is
             treated as a mistake in the config or options.
+        start (str, optional): The checkpoint that was asked for beside the config.
     """
 
     def __init__(
@@ -205,6 +227,7 @@ class TrainingRun:
     ) -> None:
         self.cfg, self.hooks, self.check, self.begun = cfg, hooks, check, False
         self.verbose = verbose
+        self.start: Optional[str] = None
         self.place = WorkDir(cfg.work_dir) if first_process() else None
 
     @classmethod
@@ -261,6 +284,8 @@ class TrainingRun:
                 place.clean_up()
             raise
         run.place = place
+        if resume or options.get('load_from'):
+            run.start = cfg.get('load_from')
         if place and resume == 'auto' and not cfg.get('resume'):
             print(f'no checkpoint in {cfg.work_dir}: training starts at the beginning', flush=True)
         return run
@@ -285,12 +310,15 @@ class TrainingRun:
             raise
         except BaseException as error:
             if self.begun:
-                raise
+                lost = _lost(error, self.cfg.work_dir)
+                if lost is error:
+                    raise
+                raise lost from error
             _close_logs()
             self._clean_up()
             if not isinstance(error, Exception):
                 raise
-            raise located(error, self.cfg) from error
+            raise located(error, self.cfg, self.start) from error
         finally:
             if self.place:
                 self.place.release()

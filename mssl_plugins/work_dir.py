@@ -4,8 +4,10 @@ import errno
 import fcntl
 import os
 import re
+import resource
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import List, Optional, Union
 
@@ -94,7 +96,8 @@ class WorkDir:
     def release(self) -> None:
         """Lets other runs in."""
         if self._lock is not None:
-            (self.path / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # the folder may have become read-only
+                (self.path / LOCK).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
@@ -131,6 +134,15 @@ class WorkDir:
 
     def clean_up(self) -> None:
         """Removes the folders and logs of a run that never began."""
+        # deleting a folder opens it, which a run that ran out of open files could not
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+        try:
+            self._delete_new()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    def _delete_new(self) -> None:
         if self.path in self.new:
             shutil.rmtree(self.path, ignore_errors=True)
         elif self.path.is_dir():

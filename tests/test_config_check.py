@@ -84,6 +84,16 @@ def test_every_shipped_config_holds():
             pytest.fail(f'{path}: {error}')
 
 
+def test_a_hook_is_switched_off_by_none(tmp_path, tiny_config, train):
+    """Ours too, as MMEngine's own default hooks are."""
+    config = tiny_config("train_cfg['max_epochs'] = 1")
+    off = ['default_hooks.seed=None', 'default_hooks.timer=None']
+    done = train(config, '--work-dir', tmp_path / 'run', '--cfg-options', *off)
+    assert done.status == 0, done.text[-2000:]
+    assert ') SeedHook' not in done.text and 'IterTimerHook' not in done.text
+    assert ') TeacherHook' in done.text
+
+
 def test_foreign_variables_of_a_config_are_its_own():
     cfg = Config.fromfile(str(ROOT / 'configs/mst/mst_vit-mini_1xb64-coslr-6e_cifar10.py'))
     cfg.loader_of_mine, cfg.stages = dict(type='Nothing'), 3

@@ -89,5 +89,6 @@ def main(argv: Optional[List[str]] = None) -> int:
     return run_cli(lambda: modules[0].main(rest))
 
 
-def _refuse(command: str) -> None:
-    raise unknown(command, COMMANDS, 'command')
+def _refuse(command: str) -> int:
+    print(f'error: {unknown(command, COMMANDS, "command")}', file=sys.stderr)
+    return 2

@@ -74,7 +74,8 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         if not isinstance(data, dict) or 'inputs' not in data:
             what = sorted(data) if isinstance(data, dict) else type(data)
             raise TypeError(
-                f"a batch must be a dict with 'inputs', as default_collate makes it, got {what}"
+                f"a batch must be a dict with 'inputs', got {what}: the last step of "
+                'train_dataloader.dataset.pipeline makes it, such as mssl_plugins.PackViews'
             )
         data = self.cast_data(data)
         inputs = data['inputs']

@@ -3,7 +3,9 @@
 Every method in turn, on 16 images, up to the second iteration or the time
 limit.  A mistake has to end in one line that names the field, exit status 2
 and no work dir.  Each case is forked from this process, which has imported
-what takes seconds.  ``--write`` puts the figures into docs/reliability.md.
+what takes seconds.  What a case gave is kept in work_dirs/reliability: with
+the same seed the command goes on where it was stopped.  ``--write`` puts the
+figures into docs/reliability.md.
 """
 
 import argparse
@@ -41,6 +43,7 @@ from mssl_plugins.config_tree import nodes, settings
 from mssl_plugins.errors import ConfigError
 from mssl_plugins.run_config import drop_evaluation
 from mssl_plugins.signatures import constructors, fits, hints_of, parameters
+from pieces import Pieces
 from report import write_section
 
 RECIPES = [
@@ -326,20 +329,38 @@ def images(folder: Path, count: int = 16) -> Path:
 
 
 def run(
-    n: int, seed: int, seconds: float = 600, shown: bool = True, names: Sequence[str] = RECIPES
+    n: int,
+    seed: int,
+    seconds: Optional[float] = None,
+    shown: bool = True,
+    names: Sequence[str] = RECIPES,
+    pieces: Optional[Pieces] = None,
+    only: Optional[int] = None,
 ) -> List[Result]:
-    """Up to ``n`` cases, all recipes in turn, as many as the time allows."""
-    rng, began, results = random.Random(seed), time.monotonic(), []
+    """Up to ``n`` cases, all recipes in turn, as many as the time allows.
+
+    A case depends on the seed and its number alone; those that ``pieces`` has are not done again.
+    """
+    began, results = time.monotonic(), []
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix='mssl-configs-') as folder:
         data = images(Path(folder) / 'images')
         plain: Dict[str, dict] = {name: recipe(name, data) for name in names}
-        while len(results) < n and time.monotonic() - began < seconds:
-            name = names[len(results) % len(names)]
-            result = attempt(*mutate(plain[name], name, rng))
+        for number in range(n) if only is None else [only]:
+            if seconds is not None and time.monotonic() - began > seconds:
+                break
+            kept = pieces.get(number) if pieces else None
+            if kept is None:
+                name = names[number % len(names)]
+                rng = random.Random(f'{seed}-{number}')
+                result = attempt(*mutate(plain[name], name, rng))
+                if pieces:
+                    pieces.add(number, [*result.case[:3], repr(result.case.value), *result[1:]])
+            else:
+                result = Result(Case(*kept[:4]), *kept[4:])
             results.append(result)
-            if shown and result.outcome not in ('runs', 'refused'):
-                print(result.outcome, *result.case, result.text, sep=' | ', flush=True)
+            if shown and (only is not None or result.outcome not in ('runs', 'refused')):
+                print(number, result.outcome, *result.case, result.text, sep=' | ', flush=True)
     return results
 
 
@@ -360,11 +381,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--n', type=int, default=1000)
     parser.add_argument('--seed', type=int, default=None, help='default: another one each time')
-    parser.add_argument('--seconds', type=float, default=600, help='stop after this time')
+    parser.add_argument('--seconds', type=float, help='stop after this time')
+    parser.add_argument('--only', type=int, metavar='NUMBER', help='one case, whatever it gave')
+    parser.add_argument('--pieces', type=Path, help='folder; default: work_dirs/reliability')
     parser.add_argument('--write', action='store_true', help='into docs/reliability.md')
     args = parser.parse_args(argv)
     seed = random.SystemRandom().randrange(10**6) if args.seed is None else args.seed
-    results = run(args.n, seed, args.seconds)
+    print(f'seed {seed}', file=sys.stderr, flush=True)
+    pieces = Pieces('configs', dict(seed=seed), args.pieces) if args.only is None else None
+    results = run(args.n, seed, args.seconds, pieces=pieces, only=args.only)
     line = figure(results, seed)
     print(line)
     if args.write:

@@ -85,15 +85,16 @@ def write_config(
     """
     from mssl_plugins.catalogue import find
 
+    batch = max(batch, 16) if 'moco' in name else batch  # which normalizes it in 8 parts
     path.write_text(
         TEXT.format(
             base=str(find(name)),
             foreign='scenes' not in name,
             segments='guided' in name,
-            images=steps * (batch if 'scenes' in name else max(batch, 16)) * processes,
+            images=steps * batch * processes,
             steps=steps,
             epochs=epochs,
-            batch=batch if 'scenes' in name else max(batch, 16),  # of moco in 8 parts
+            batch=batch,
             by_iter=by_iter,
             workers=workers,
             processes=processes,

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mssl_plugins.errors import FieldError
 from mssl_plugins.models.layers.patches import patchify, take, unpatchify
 from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
 from mssl_plugins.models.layers.precision import upcast
@@ -87,10 +88,12 @@ class MAE(SelfSupervisor):
             (h, w), values, dim = given
             rows, columns = self.grid
             number = rows * columns if rows == columns else self.grid
-            raise ValueError(
+            wrong = next(i for i in range(3) if given[i] != fit[i])
+            raise FieldError(
+                ('neck.num_patches', 'neck.patch_size', 'neck.embed_dim')[wrong],
                 f'the decoder turns features of {dim} into {h} x {w} patches of {values} values, '
                 f'the backbone makes {rows} x {columns} of {fit[1]} with features of {fit[2]}: '
-                f'set its num_patches={number}, patch_size={self.patch}, embed_dim={fit[2]}'
+                f'set its num_patches={number}, patch_size={self.patch}, embed_dim={fit[2]}',
             )
 
     def init_weights(self) -> None:

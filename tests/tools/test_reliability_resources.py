@@ -1,0 +1,40 @@
+"""What a run does when the machine gives out: each case of the table in docs/reliability.md."""
+
+import pytest
+
+from helpers.tools import tool
+
+resources = tool('reliability/resources')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def loaded():
+    """What runs are forked from has imported what takes seconds."""
+    resources.tiny_runs.preload()
+
+
+@pytest.mark.parametrize('name', resources.CASES)
+def test_a_run_does_what_the_page_says(name):
+    try:
+        assert resources.try_case(name) == []
+    except resources.NotHere as error:
+        pytest.skip(str(error))
+
+
+def test_what_does_not_hold_is_seen(tmp_path):
+    scene = resources.Scene(tmp_path, epochs=1)
+    run = scene.start()
+    scene.expect(run, 143, 'saved')
+    (scene.work / '.iter_2.pth.incomplete').touch()
+    scene.goes_on()
+    assert [fault.split(',')[0].split('[')[0] for fault in scene.faults] == [
+        'exit status 0',
+        'says ',
+        'a partial file is left',
+    ]
+
+
+def test_the_page_has_every_case():
+    text = resources.write_section.__globals__['PAGE'].read_text()
+    for case in resources.CASES.values():
+        assert f'| {case.happens} | {case.does} | yes |' in text, case.happens

@@ -1,0 +1,192 @@
+"""Whether a run's memory grows: python tools/reliability/memory.py --write.
+
+Every method for 2,000 iterations of a small network on embedded images, with
+checkpoints and logs, and one run of 500 iterations in two processes.  The
+resident memory is read at every iteration; of each stretch of iterations the
+peak counts, and the slope of these peaks after the first quarter is held
+against a bound.  What a run gave is kept in work_dirs/reliability: the same
+command goes on where it was stopped.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from itertools import combinations
+from pathlib import Path
+from typing import List, NamedTuple, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+from mmengine.hooks import Hook
+
+import tiny_runs
+from pieces import Pieces
+from report import measured, write_section
+
+BOUND = 1.0  # KiB an iteration: 2 MiB over 2,000 iterations
+STRETCHES = 20  # peaks of a run
+PAGE = os.sysconf('SC_PAGE_SIZE') / 1024  # KiB
+PAIR = 'mixmask_moco_resnet18_1xb64-coslr-8e_cifar10'  # gathers keys, trains a queue and a teacher
+
+
+TEXT = (
+    "Each method's smallest shipped recipe, 4 images a step (MoCo 16), checkpoints and logs on. "
+    'The resident memory is read at every iteration; a run has 20 stretches, of each the peak '
+    'counts, and the slope is the median of those between any two after the first quarter.'
+)
+# MaskCo at 64 px: an eighth of the width, so that a step takes as long as the others'.
+SMALL = """
+if _base_.model.type == 'mssl_plugins.MaskCo':
+    model = dict(backbone=dict(stem_channels=8, base_channels=8, stem_stride=2),
+                 neck=dict(in_channels=64, hidden_channels=16),
+                 head=dict(in_channels=64, hid_channels=32, out_channels=16))
+"""
+
+
+class Growth(NamedTuple):
+    """Of one process: its iterations, peaks in KiB of the first quarter and after, KiB a step."""
+
+    iterations: int
+    before: float
+    after: float
+    slope: float
+
+
+class Watch(Hook):
+    """Writes the resident memory in KiB after every iteration into a file of its process."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.seen = file, []
+
+    def after_train_iter(self, *_, **__) -> None:
+        """Reads it."""
+        with open('/proc/self/statm') as state:
+            self.seen.append(int(state.read().split()[1]) * PAGE)
+
+    def after_train(self, runner) -> None:
+        """Writes them."""
+        self.file.with_name(f'{self.file.name}.{runner.rank}').write_text(json.dumps(self.seen))
+
+
+def growth(seen: Sequence[float]) -> Growth:
+    """What a series of resident memories says.
+
+    The slope is the median of those between any two stretches' peaks (Theil-Sen), so that
+    one step of an allocator is no growth and a steady one is.
+
+    Args:
+        seen (Sequence[float]): KiB after each iteration, 80 or more.
+    """
+    size = len(seen) // STRETCHES
+    peaks = [max(seen[i * size : (i + 1) * size]) for i in range(STRETCHES)]
+    late = list(enumerate(peaks))[STRETCHES // 4 :]
+    slope = statistics.median(
+        (b - a) / ((j - i) * size) for (i, a), (j, b) in combinations(late, 2)
+    )
+    return Growth(len(seen), max(peaks[: STRETCHES // 4]), max(p for _, p in late), slope)
+
+
+def measure(name: str, iterations: int, processes: int, folder: Path, hooks=()) -> List[Growth]:
+    """Trains a shipped config's short form and watches each process.
+
+    Raises:
+        RuntimeError: If the run ends with an error.
+    """
+    config = tiny_runs.write_config(
+        folder / 'memory.py',
+        name,
+        steps=10,
+        epochs=-(-iterations // 10),
+        batch=4,
+        processes=processes,
+        log=10,
+        save=max(iterations // 10, 1),
+    )
+    with open(config, 'a') as file:
+        file.write(SMALL)
+    argv = [config, '--no-validate', '--work-dir', folder / 'run']
+    run = tiny_runs.Run(argv, folder, processes, [*hooks, Watch(folder / 'seen')])
+    if run.wait(3600):
+        raise RuntimeError(f'{name}: {run.log.read_text()[-1500:]}')
+    return [growth(json.loads((folder / f'seen.{i}').read_text())) for i in range(processes)]
+
+
+def figure(name: str, found: Sequence[Growth]) -> str:
+    """One line of a run."""
+    per = '; '.join(
+        f'{g.before / 1024:.1f} MiB in the first quarter, {g.after / 1024:.1f} MiB after, '
+        f'{g.slope:+.2f} KiB an iteration'
+        for g in found
+    )
+    processes = f', {len(found)} processes' if len(found) > 1 else ''
+    return f'{name} ({found[0].iterations} iterations{processes}): {per}'
+
+
+def table(rows: Sequence) -> List[str]:
+    """Markdown: a line for each process of each run."""
+    lines = [
+        '| run | iterations | peak of the first quarter | peak after | slope |',
+        '| --- | ---: | ---: | ---: | ---: |',
+    ]
+    for name, found in rows:
+        for i, g in enumerate(found):
+            which = f'{name}, process {i} of {len(found)}' if len(found) > 1 else name
+            lines.append(
+                f'| {which} | {g.iterations} | {g.before / 1024:.1f} MiB | '
+                f'{g.after / 1024:.1f} MiB | {g.slope:+.2f} KiB an iteration |'
+            )
+    return lines
+
+
+def main(argv=None) -> int:
+    """Runs what is not kept, prints a line each; 1 if any grows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--n', type=int, default=2000, help='iterations; default: 2000')
+    parser.add_argument('--pair', type=int, default=500, help='of two processes; default: 500')
+    parser.add_argument(
+        '--only', nargs='+', metavar='WORD', help='configs with these in their name'
+    )
+    parser.add_argument('--pieces', type=Path, help='folder; default: work_dirs/reliability')
+    parser.add_argument('--write', action='store_true', help='write docs/reliability.md')
+    args = parser.parse_args(argv)
+    tiny_runs.preload()
+    pieces = Pieces('memory', {}, args.pieces)
+    rows = []
+    for name, n, processes in [
+        *((name, args.n, 1) for name in tiny_runs.CONFIGS),
+        (PAIR, args.pair, 2),
+    ]:
+        if args.only and not any(word in name for word in args.only):
+            continue
+        key, began = f'{name}, {n}, {processes}', time.monotonic()
+        found = pieces.get(key)
+        if found is None:
+            with tempfile.TemporaryDirectory() as folder:
+                found = measure(name, n, processes, Path(folder))
+            pieces.add(key, found)
+        rows.append((name, [Growth(*one) for one in found]))
+        print(figure(*rows[-1]), f'[{time.monotonic() - began:.0f} s]', flush=True)
+    every = [g for _, found in rows for g in found]
+    grown = sum(g.slope > BOUND for g in every)
+    line = (
+        f'{len(rows)} runs, {len(every)} processes: the steepest slope of the peaks is '
+        f'{max(g.slope for g in every):+.2f} KiB an iteration, {grown} above the bound of '
+        f'{BOUND:g} KiB'
+    )
+    print(line)
+    if args.write:
+        command = f'memory.py --n {args.n} --pair {args.pair}'
+        write_section(
+            'memory', ['## Memory', '', *measured(command, line), '', TEXT, '', *table(rows)]
+        )
+    return int(grown > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
