@@ -1,6 +1,6 @@
 """Exit statuses are those of the table in docs/reliability.md.
 
-130 and 143 are held by test_stop.py, 141 by test_cli.py.
+130 and 143 are held by test_train_stop.py, 141 by test_main.py.
 """
 
 import re
