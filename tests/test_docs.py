@@ -115,9 +115,9 @@ def test_commands_of_the_pages_are_valid(page, line):
         if '-m mssl_plugins train' in command and (name := rest.split()[0]).islower():
             assert catalogue.find(name)
         if tool == 'visualize':
-            picture = rest.split()[0]
+            figure = rest.split()[0]
             folder = ROOT / 'mssl_plugins/visualization'
-            sources = [folder / f'{picture}.py', ROOT / 'mssl_plugins/commands/visualize.py']
+            sources = [folder / f'{figure}.py', ROOT / 'mssl_plugins/commands/visualize.py']
             if 'attention' in sources[0].read_text():
                 sources.append(folder / 'attention.py')
             if 'visualization.network' in sources[0].read_text():
@@ -213,7 +213,7 @@ def trained():
 
 @pytest.mark.parametrize('name', sorted(set(trained())))
 def test_training_commands_run(name, tmp_path, train):
-    """As shown, cut to two iterations and few pictures."""
+    """As shown, cut to two iterations and few images."""
     cfg = Config.fromfile(catalogue.find(name))
     options = [
         'train_cfg.max_epochs=1',
@@ -242,17 +242,14 @@ def test_training_commands_run(name, tmp_path, train):
 
 
 def test_the_tour_runs(tmp_path):
-    """The README's thirty seconds, with the training cut short."""
-    block = re.search(
-        r'## Thirty seconds\n\n```bash\n(.*?)```', (ROOT / 'README.md').read_text(), re.S
-    )[1]
+    """The commands of docs/commands.md's tour, with the training cut short."""
+    page = (ROOT / 'docs/commands.md').read_text()
+    block = re.search(r'## A tour\n.*?```bash\n(.*?)```', page, re.S)[1]
     small = (
         '--cfg-options train_cfg.max_epochs=1 train_dataloader.dataset.length=128 '
         'default_hooks.knn.bank.dataset.length=200 default_hooks.knn.test.dataset.length=50'
     )
     for line in block.strip().splitlines():
-        if line.startswith('. '):
-            continue  # the environment is this one
         line = line.replace('work_dirs/tour', str(tmp_path)).replace(
             'python ', f'{shlex.quote(sys.executable)} ', 1
         )

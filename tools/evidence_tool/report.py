@@ -4,12 +4,13 @@ import json
 import re
 import statistics
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 from evidence_tool import dense_report
 from evidence_tool import study as studies
-from evidence_tool.claims import NOT_RANKED, Judged, judge_all
+from evidence_tool.claims import NOT_MEASURED, NOT_RANKED, Judged, judge_all
 from evidence_tool.kept import Kept, figure
 from evidence_tool.queue import GATE, best_rate, finals, gate
 from evidence_tool.statistics import UNDECIDED
@@ -79,13 +80,11 @@ def claims_table(judged: List[Judged]) -> List[str]:
 
 
 def in_short(judged: List[Judged]) -> List[str]:
-    """The rows that have been measured, for the front page, and how many have not."""
-    ranked = [j for j in judged if j.interval or j.verdict == NOT_RANKED]
-    lines = claims_table(ranked) if ranked else []
-    count = len(judged) - len(ranked)
-    if count:
-        lines += ['', f'{count} of {len(judged)} claims are not measured by these rules yet.']
-    return lines
+    """How many claims have which verdict, in one sentence for the front page."""
+    verdicts = Counter(j.verdict for j in judged)
+    names = sorted(set(verdicts) - {NOT_MEASURED}) + [NOT_MEASURED]
+    said = ', '.join(f'{verdicts[name]} {name}' for name in names)
+    return [f'Of {len(judged)} claims: {said}.']
 
 
 def mean_and_spread(values: List[Optional[float]]) -> str:
