@@ -34,7 +34,7 @@ def data_hash(dataset) -> str:
         digest.update(as_bytes([f'{path} {info.get("gt_label")}']))
         if isinstance(info.get('img'), np.ndarray):
             digest.update(info['img'].tobytes())
-        elif path and not os.path.isfile(path):  # inside a bundle
+        elif path and not os.path.isfile(path):  # in packed images
             path = getattr(dataset, 'ann_file', None)
         if path and path not in seen and os.path.isfile(path):
             seen.add(path)

@@ -82,7 +82,7 @@ class FrozenTeacher(nn.Module):
             )
         if not any(k.startswith('backbone.mask_bias.') for k in found):
             raise ValueError(
-                f'{where} holds no attention bias: phase 2 distils a network that '
+                f'{where} holds no attention bias: phase 2 distills a network that '
                 'mssl_plugins.MaskGuidedDINO or MaskGuidedMAE has trained'
             )
         key = 'backbone.patch_embed.projection.weight'
@@ -131,7 +131,7 @@ def phase1_teacher(
             raise unknown(key, ('checkpoint', 'branch', 'backbone', 'head'), 'key of teacher')
     if not teacher.get('checkpoint'):
         raise ValueError(
-            "phase 2 distils a trained network: give teacher=dict(checkpoint='PHASE1.pth')"
+            "phase 2 distills a trained network: give teacher=dict(checkpoint='PHASE1.pth')"
         )
     bias = dict(mask_bias=dict(positive=True))
     backbone = MODELS.build({**backbone, **bias, **teacher.get('backbone', {})})

@@ -622,7 +622,7 @@ def test_a_teacher_that_does_not_fit(phase1, teacher, text):
 def test_a_checkpoint_of_another_kind(tmp_path):
     plain = build(type='DINO')
     torch.save(dict(state_dict=plain.state_dict()), tmp_path / 'dino.pth')
-    with pytest.raises(ValueError, match='dino.pth holds no attention bias: phase 2 distils'):
+    with pytest.raises(ValueError, match='dino.pth holds no attention bias: phase 2 distills'):
         student(tmp_path / 'dino.pth')
     torch.save(dict(state_dict=plain_mae.build().state_dict()), tmp_path / 'mae.pth')
     with pytest.raises(
