@@ -18,7 +18,7 @@ from mssl_plugins.files import write_atomically
 
 LEAST = 10_000  # smaller sets are listed in less time than it takes to look for a file
 MAGIC = b'mssl_plugins listing 1\n'
-UNLABELLED = -1
+UNLABELED = -1
 # A folder written to while it was listed may change again within the same tick of
 # its file system's clock: such a listing is used once and not kept.
 SETTLED = 2_000_000_000  # ns
@@ -45,10 +45,10 @@ def pack(paths: Sequence[str], labels: Optional[Sequence[int]], classes=None) ->
     Args:
         paths (Sequence[str]): N of them, from the images' folder on; names that
             are not UTF-8 as ``os.fsdecode`` gives them.
-        labels (Sequence[int], optional): N labels, 0 or more; None: unlabelled.
+        labels (Sequence[int], optional): N labels, 0 or more; None: unlabeled.
         classes (Sequence[str], optional): See :class:`Listing`.
     """
-    every = np.full(len(paths), UNLABELLED, '<i4') if labels is None else np.array(labels, '<i4')
+    every = np.full(len(paths), UNLABELED, '<i4') if labels is None else np.array(labels, '<i4')
     tails = every.tobytes()
     rows = [
         path.encode(errors='surrogateescape') + tails[4 * i : 4 * i + 4]
@@ -59,10 +59,10 @@ def pack(paths: Sequence[str], labels: Optional[Sequence[int]], classes=None) ->
 
 
 def unpack(record: bytes) -> Tuple[str, Optional[int]]:
-    """Path and label of a record; None: unlabelled."""
+    """Path and label of a record; None: unlabeled."""
     label = int.from_bytes(record[-4:], 'little', signed=True)
     path = record[:-4].decode(errors='surrogateescape')
-    return path, None if label == UNLABELLED else label
+    return path, None if label == UNLABELED else label
 
 
 def stamp(path: str) -> Optional[list]:
