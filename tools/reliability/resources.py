@@ -225,7 +225,7 @@ def killed_process(folder: Path) -> List[str]:
     return scene.faults
 
 
-def signalled(signum: int, status: int) -> Callable[[Path], List[str]]:
+def signaled(signum: int, status: int) -> Callable[[Path], List[str]]:
     """A signal that asks to stop."""
 
     def case(folder: Path) -> List[str]:
@@ -360,10 +360,10 @@ CASES: Dict[str, Case] = {
         'the other says so within a minute, exit status 1; `--resume` goes on',
         killed_process,
     ),
-    'SIGTERM': Case('SIGTERM', SAVES.format(143), signalled(signal.SIGTERM, 143)),
-    'SIGHUP': Case('SIGHUP', SAVES.format(143), signalled(signal.SIGHUP, 143)),
-    'SIGUSR1': Case('SIGUSR1', SAVES.format(143), signalled(signal.SIGUSR1, 143)),
-    'SIGINT': Case('SIGINT (Ctrl-C)', SAVES.format(130), signalled(signal.SIGINT, 130)),
+    'SIGTERM': Case('SIGTERM', SAVES.format(143), signaled(signal.SIGTERM, 143)),
+    'SIGHUP': Case('SIGHUP', SAVES.format(143), signaled(signal.SIGHUP, 143)),
+    'SIGUSR1': Case('SIGUSR1', SAVES.format(143), signaled(signal.SIGUSR1, 143)),
+    'SIGINT': Case('SIGINT (Ctrl-C)', SAVES.format(130), signaled(signal.SIGINT, 130)),
     'second_run': Case(
         'a second run in the work dir of one at work',
         'is refused and names the process at work, which goes on; exit status 1',
