@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 
-from mssl_plugins import catalogue
+from mssl_plugins import __version__, catalogue
 from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
 
@@ -263,3 +264,10 @@ def test_the_tour_runs(tmp_path):
         done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, line + done.stdout[-1000:] + done.stderr[-2000:]
     assert (tmp_path / 'mixmask.png').exists() and (tmp_path / 'views.png').exists()
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == __version__ and citation['license'] == 'Apache-2.0'
+    for path in (ROOT / '.github/ISSUE_TEMPLATE').glob('[0-9]*.yml'):
+        assert {'name', 'description', 'body'} <= set(yaml.safe_load(path.read_text()))
