@@ -11,6 +11,7 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
+from helpers.order import LONG
 from helpers.tiny import TINY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,6 +19,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # run many tiny networks, which more threads slow down.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+
+def pytest_configure(config):
+    """pytest-xdist keeps the order below; its own puts files of few tests last."""
+    if hasattr(config.option, 'loadscopereorder'):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(autouse=True)

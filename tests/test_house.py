@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Dict, List, Set, Tuple
 
+from helpers.order import LONG
 from helpers.paths import ROOT
 
 FILES = sorted((ROOT / 'mssl_plugins').rglob('*.py'))
@@ -90,7 +91,7 @@ def test_nothing_is_written_twice():
 
 
 # Files of tests/ that hold the repository as a whole rather than a module.
-REPOSITORY = {'contributing', 'docs', 'fidelity', 'house', 'imports', 'packaging'}
+REPOSITORY = {'contributing', 'docs', 'fidelity', 'house', 'imports', 'packaging', 'site', 'tour'}
 
 
 def names_for(folder: Path) -> Set[str]:
@@ -130,6 +131,12 @@ def test_tests_mirror_the_package():
     packages = {path.parent.relative_to(ROOT / 'mssl_plugins') for path in FILES}
     tested = {path.parent.relative_to(ROOT / 'tests') for path in (ROOT / 'tests').rglob('*.py')}
     assert not packages - tested
+
+
+def test_long_files_that_come_first_are_there():
+    names = [path.stem for path in (ROOT / 'tests').rglob('test_*.py')]
+    assert len(set(names)) == len(names)  # pytest imports them by these
+    assert not set(LONG) - set(names)
 
 
 def test_a_stray_test_is_found(tmp_path):

@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+from mssl_plugins.commands.main import main
 from mssl_plugins.report.page import number
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,14 +61,15 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
     settings = ['--k', 20, '--temperature', 0.1, '--json', tmp_path / 'knn.json']
     baseline = ('pixels', '--config', config)
     for weights, key in (((checkpoint,), 'knn_trained'), (baseline, 'knn_raw_pixels')):
-        again = run_python('-m', 'mssl_plugins', 'knn', *weights, *settings)
-        assert again.returncode == 0, again.stderr[-2000:]
+        assert main(['knn', *map(str, [*weights, *settings])]) == 0
         found = json.loads((tmp_path / 'knn.json').read_text())
         assert abs(found['top1']['20'] - summary[key]) < 1e-4, (key, found)
 
 
-def test_mistake_is_one_line(tmp_path, run_python):
-    done = run_python('-m', 'mssl_plugins', 'quickstart', '--config', 'simclr_resnet18_scene')
-    assert done.returncode == 1 and 'did you mean simclr_resnet18_' in done.stderr
-    assert 'simclr_resnet18_1xb64-coslr-8e_scenes' in done.stderr
-    assert done.stderr.count('\n') == 1 and not list(tmp_path.iterdir())
+def test_mistake_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(['quickstart', '--config', 'simclr_resnet18_scene']) == 1
+    said = capsys.readouterr().err
+    assert 'did you mean simclr_resnet18_' in said
+    assert 'simclr_resnet18_1xb64-coslr-8e_scenes' in said
+    assert said.count('\n') == 1 and not list(tmp_path.iterdir())

@@ -33,7 +33,7 @@ def test_fine_tuning_runs_and_resumes(evaluate, images, checkpoints):
     status, text, rows = evaluate(*argv)
     assert status == 0, text
     assert rows[0]['setting'] == '10% of the labels, 1 epochs, batch 2'
-    assert 0 <= rows[0]['value'] <= 100 and rows[0]['seconds'] > 1
+    assert 0 <= rows[0]['value'] <= 100 and rows[0]['seconds'] > 0
     log = next(Path('work').rglob('output.txt')).read_text()
     assert '1 epochs of 3 steps' in log and 'epoch 1/1  loss' in log
     status, text, again = evaluate(*argv)

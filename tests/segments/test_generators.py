@@ -1,7 +1,6 @@
 """Generators of segments: annotations and scikit-image."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -95,12 +94,9 @@ def test_scikit_image_finds_the_parts_of_a_picture(name):
     assert len(set(majority)) == 3
 
 
-def test_speed_and_real_photos(real_data, tmp_path):
+def test_real_photos(real_data, tmp_path):
     images = find_images(str(real_data('tiny_imagenet_20c_val.npz')))
-    begin = time.monotonic()
     build.make(images, str(tmp_path / 'seg'), 'felzenszwalb', workers=2, shown=False)
-    seconds = time.monotonic() - begin
     file = SegmentStore(tmp_path / 'seg')
     counts = [file.read(at).max() for at in file.find(i.key for i in images)]
     assert len(images) == 1000 and 3 < np.mean(counts) < 60
-    assert seconds < 60, f'{seconds:.1f} s for 1,000 images of 64 px'
