@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.configs import resolved
 from helpers.paths import ROOT
 from mssl_plugins import catalogue
 
@@ -22,10 +23,9 @@ def test_every_config_is_listed_and_described():
 
 
 def test_catalogue_says_what_the_config_does():
-    from mmengine.config import Config
 
     for entry in catalogue.configs():
-        cfg = Config.fromfile(entry['path'])
+        cfg = resolved(entry['path'])
         assert {k: entry[k] for k in catalogue.KEYS} == {
             k: cfg.catalogue.get(k) for k in catalogue.KEYS
         }, entry['name']

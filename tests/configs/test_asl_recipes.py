@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS as ROOT_DATASETS
 
+from helpers.configs import resolved
 from mssl_plugins.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -26,7 +26,7 @@ MAE = sorted(CONFIGS.glob('mae/*.py'))
 
 
 def load(method, name, variant=''):
-    return Config.fromfile(CONFIGS / method / f'{method}{variant}_{name}.py')
+    return resolved(CONFIGS / method / f'{method}{variant}_{name}.py')
 
 
 def schedule(cfg, warmup, epochs):
@@ -200,8 +200,8 @@ def test_tables_3_and_4_and_section_8_expectations(method, name, words):
 
 @pytest.mark.parametrize('path', ASL, ids=lambda path: path.stem)
 def test_every_asl_config_has_its_mae_at_equal_iterations(path):
-    asl = Config.fromfile(path)
-    mae = Config.fromfile(path.parent / path.read_text().split("_base_ = '")[1].split("'")[0])
+    asl = resolved(path)
+    mae = resolved(path.parent / path.read_text().split("_base_ = '")[1].split("'")[0])
     for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
         assert asl[key] == mae[key], key
     assert asl.model.neck == mae.model.neck and asl.model.backbone == mae.model.backbone
@@ -211,7 +211,7 @@ def test_every_asl_config_has_its_mae_at_equal_iterations(path):
 def test_what_decays_is_what_decays_in_mae(path):
     """Its main_pretrain.py calls timm's add_weight_decay: vectors and biases
     do not decay, all else does, class and mask token included."""
-    cfg = Config.fromfile(path)
+    cfg = resolved(path)
     with torch.device('meta'):
         model = MODELS.build(dict(cfg.model))
     wrapper = build_optim_wrapper(model, dict(cfg.optim_wrapper, type='OptimWrapper'))

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
 pytest.importorskip('mmdet', reason='needs mmdet: the extra [dense]')
 pytest.importorskip('mmseg', reason='needs mmseg: the extra [dense]')
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
+
+from helpers.configs import resolved
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / 'configs/benchmarks/detection').glob('*.py')) + sorted(
@@ -29,7 +30,7 @@ UPERNET = ('upernet_vit-b16_8xb2-100e_ade20k', 'upernet_vit-l16_8xb2-100e_ade20k
 
 
 def load(name):
-    return Config.fromfile(next(p for p in PATHS if p.stem == name))
+    return resolved(next(p for p in PATHS if p.stem == name))
 
 
 def build(cfg, monkeypatch):
@@ -55,7 +56,7 @@ def groups(cfg, model):
 # ---------------------------------------------------------------------- all
 @pytest.mark.parametrize('path', PATHS, ids=lambda p: p.stem)
 def test_builds_at_full_size(path, monkeypatch):
-    cfg = Config.fromfile(path)
+    cfg = resolved(path)
     model = build(cfg, monkeypatch)
     assert all(p.is_meta for p in model.parameters())
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -67,7 +68,7 @@ def test_builds_at_full_size(path, monkeypatch):
 
 @pytest.mark.parametrize('path', PATHS, ids=lambda p: p.stem)
 def test_length_and_header(path):
-    cfg = Config.fromfile(path)
+    cfg = resolved(path)
     length = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
     assert length == cfg.catalogue.get('iterations', cfg.catalogue.epochs)
     if cfg.train_cfg.type == 'IterBasedTrainLoop':
@@ -348,7 +349,7 @@ LINEAR = [p for p in PATHS if p.stem.startswith('linear_') and '40k' in p.stem]
 @pytest.mark.parametrize('path', LINEAR, ids=lambda p: p.stem)
 def test_the_linear_head_is_dinov2s(path, monkeypatch):
     """AdamW 1e-3, decay 1e-4, batch 16, 40k, warm-up 1500, linear to 0; nothing else moves."""
-    cfg = Config.fromfile(path)
+    cfg = resolved(path)
     model = build(cfg, monkeypatch)
     moving = {n for n, p in model.named_parameters() if p.requires_grad}
     assert moving == {

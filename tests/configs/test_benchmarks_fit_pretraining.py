@@ -5,10 +5,10 @@ from functools import lru_cache
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mssl_plugins.models  # noqa: F401
+from helpers.configs import resolved
 from mssl_plugins import catalogue
 from mssl_plugins.config import each_dict
 from mssl_plugins.registry import MODELS
@@ -37,7 +37,7 @@ PRETRAININGS = sorted(
 
 @lru_cache(maxsize=None)
 def load(name):
-    return Config.fromfile(ENTRIES[name]['path'])
+    return resolved(ENTRIES[name]['path'])
 
 
 def sizes(name):

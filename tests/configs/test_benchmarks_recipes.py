@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 
+from helpers.configs import resolved
 from mssl_plugins import catalogue
 from mssl_plugins.evaluation.probes import recipe_of
 from mssl_plugins.evaluation.protocols import OTHER_DATA, PROTOCOLS
@@ -14,7 +14,7 @@ NAMES = sorted(p.stem for p in FOLDER.glob('*.py'))
 
 
 def load(name):
-    return Config.fromfile(FOLDER / f'{name}.py')
+    return resolved(FOLDER / f'{name}.py')
 
 
 def transforms(cfg):

@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 
+from helpers.configs import resolved
 from helpers.paths import ROOT
 from mssl_plugins.catalogue import configs
 
@@ -88,7 +88,7 @@ def test_a_name_says_what_the_config_does(name, pattern):
     said = pattern.fullmatch(name)
     assert said, f'{name} is not by the pattern'
     said, entry = said.groupdict(), ENTRIES[name]
-    cfg = Config.fromfile(entry['path'])
+    cfg = resolved(entry['path'])
     batch = cfg.train_dataloader.batch_size
     total = (cfg.get('auto_scale_lr') or {}).get('base_batch_size', batch)
     assert (int(said['processes']) * batch, int(said['batch'])) == (total, batch)
@@ -131,7 +131,7 @@ def test_a_photo_recipe_names_its_backbone(name):
     check_backbone(
         name,
         PHOTOS.fullmatch(name)['backbone'],
-        Config.fromfile(ENTRIES[name]['path']).model.backbone,
+        resolved(ENTRIES[name]['path']).model.backbone,
     )
 
 
@@ -139,7 +139,7 @@ def test_knn_trains_nothing():
     for name in ENTRIES:
         if kind(name) == 'knn':
             assert name.endswith('_' + DATA[ENTRIES[name]['data']])
-            assert Config.fromfile(ENTRIES[name]['path']).train_cfg.max_epochs == 0
+            assert resolved(ENTRIES[name]['path']).train_cfg.max_epochs == 0
 
 
 def shown(text):

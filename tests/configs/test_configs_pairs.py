@@ -1,8 +1,8 @@
 """A shipped variant and the shipped baseline of its name differ in the variant's thing alone."""
 
 import pytest
-from mmengine.config import Config
 
+from helpers.configs import resolved
 from helpers.paths import ROOT
 
 FILES = {p.stem: p for p in (ROOT / 'configs').glob('[a-z]*/*.py')}
@@ -129,7 +129,7 @@ def within(path, prefixes):
 
 @pytest.mark.parametrize('variant, baseline, allowed', list(pairs()))
 def test_a_variant_is_its_baseline_but_for_the_variant(variant, baseline, allowed):
-    pair = [plain(Config.fromfile(FILES[n])._cfg_dict.to_dict()) for n in (variant, baseline)]
+    pair = [plain(resolved(FILES[n])._cfg_dict.to_dict()) for n in (variant, baseline)]
     found = {path for path in differences(*pair) if not within(path, ASIDE)}
     assert found and [path for path in found if not within(path, allowed)] == []
     if any(place in found for place in SEGMENTS):  # the same views, of the same images

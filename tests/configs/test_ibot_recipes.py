@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from helpers.configs import resolved
 from helpers.paths import ROOT
 from mssl_plugins.engine.hooks.schedule_hook import Schedule
 from mssl_plugins.registry import MODELS
@@ -21,7 +21,7 @@ LARGE = dict(
 def test_the_readmes_command(size):
     """Batch 1024, 2 x 224 and 10 x 96 px, 8,192 prototypes, ratios {0, 0.3 +- 0.2}, warm-up 30."""
     name, epochs, arch, width, fixed = LARGE[size]
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = resolved(CONFIGS / f'{name}.py')
     model = cfg.model
     assert model.type == 'mssl_plugins.IBOT' and cfg.train_cfg.max_epochs == epochs
     assert (model.backbone.arch, model.backbone.patch_size) == (arch, 16)
@@ -68,7 +68,7 @@ def test_the_readmes_command(size):
 @pytest.mark.parametrize('file', sorted(CONFIGS.glob('*.py')), ids=lambda f: f.stem)
 def test_a_step_of_every_config(file):
     """Built as shipped but for depth; one step gives finite losses and gradients to all."""
-    cfg = Config.fromfile(file)
+    cfg = resolved(file)
     init_default_scope('mmpretrain')
     spec = cfg.model
     if isinstance(spec.backbone.arch, str):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
+from helpers.configs import resolved
 from mssl_plugins.engine.hooks.schedule_hook import Schedule
 from mssl_plugins.registry import HOOKS, MODELS, TRANSFORMS
 
@@ -23,7 +23,7 @@ MAE = [name for name in IN100 if 'mae_' in name]
 
 
 def load(name):
-    return Config.fromfile(FILES[name])
+    return resolved(FILES[name])
 
 
 def schedules(cfg):
@@ -266,7 +266,7 @@ def test_no_decay_pulls_the_bias_to_zero(name):
 def test_on_scenes_the_baseline_is_asked_the_same_queries():
     """The embedded scenes: DINO, MST and the bias are measured on the same images."""
     knns = [
-        Config.fromfile(CONFIGS / f).default_hooks.knn
+        resolved(CONFIGS / f).default_hooks.knn
         for f in (
             'dino/dino_vit-mini_1xb64-coslr-6e_scenes.py',
             'mst/mst_vit-mini_1xb64-coslr-6e_scenes.py',

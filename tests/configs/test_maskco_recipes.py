@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.dataset import default_collate
 
+from helpers.configs import resolved
 from mssl_plugins.catalogue import configs
 from mssl_plugins.registry import MODELS, TRANSFORMS
 
@@ -17,7 +17,7 @@ LARGE = [n for n in NAMES if 'resnet50' in n]
 
 
 def load(name):
-    return Config.fromfile(FOLDER / f'{name}.py')
+    return resolved(FOLDER / f'{name}.py')
 
 
 def plain(value):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import pytest
-from mmengine.config import Config
+
+from helpers.configs import resolved
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SAME = object()
@@ -28,7 +29,7 @@ class Row(NamedTuple):
 
 @lru_cache(maxsize=None)
 def load(name, folder='mixmask'):
-    return Config.fromfile(CONFIGS / folder / f'{name}.py')
+    return resolved(CONFIGS / folder / f'{name}.py')
 
 
 def optimizer(key):

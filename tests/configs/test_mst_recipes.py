@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.config import Config
 
+from helpers.configs import resolved
 from mssl_plugins.engine.hooks.schedule_hook import Schedule
 from mssl_plugins.registry import HOOKS, MODELS, TRANSFORMS
 
@@ -16,7 +16,7 @@ DEIT = [f for f in FILES if 'vit-s16' in f.name]
 
 def load(name):
     folder = 'dino' if name.startswith('dino') else 'mst'
-    return Config.fromfile(CONFIGS / folder / f'{name}.py')
+    return resolved(CONFIGS / folder / f'{name}.py')
 
 
 def schedules(cfg):
@@ -31,7 +31,7 @@ def schedules(cfg):
 @pytest.mark.parametrize('file', DEIT, ids=lambda f: f.stem)
 def test_section7_and_recipe(file):
     """DeiT-S; AdamW, lr 2e-3 at batch 1024, wd 0.04 -> 0.4, 10 epochs of warm-up, cosine."""
-    cfg = Config.fromfile(file)
+    cfg = resolved(file)
     epochs = 300 if '300e' in file.name else 100
     model, hooks = cfg.model, cfg.default_hooks
     assert cfg.train_cfg.max_epochs == epochs
@@ -93,7 +93,7 @@ def test_section7_and_recipe(file):
 
 @pytest.mark.parametrize('file', DEIT, ids=lambda f: f.stem)
 def test_section2_views(file):
-    transform, pack = Config.fromfile(file).train_dataloader.dataset.pipeline
+    transform, pack = resolved(file).train_dataloader.dataset.pipeline
     assert (transform.type, pack.type) == ('mssl_plugins.Views', 'mssl_plugins.PackViews')
     views = transform.views
     assert len(views) == (2 if 'mst-mlm_' in file.name else 3)
@@ -193,7 +193,7 @@ def test_resnet_by_the_command_of_dinos_readme():
 @pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
 def test_a_config_builds(file):
     """Model, hooks and views; ImageNet's with few prototypes, to save memory."""
-    cfg = Config.fromfile(file)
+    cfg = resolved(file)
     cfg.model.head.out_channels = 64
     cfg.model.head.hidden_channels = 64
     cfg.model.criterion.pop('out_channels', None)
