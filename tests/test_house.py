@@ -90,8 +90,10 @@ def test_nothing_is_written_twice():
     assert not copies(FILES), '\n'.join(copies(FILES))
 
 
-# Files of tests/ that hold the repository as a whole rather than a module.
-REPOSITORY = {'contributing', 'docs', 'fidelity', 'house', 'imports', 'packaging', 'site', 'tour'}
+# Files of tests/ that hold the repository as a whole, or a page, rather than a module.
+REPOSITORY = {'docs', 'house', 'imports', 'packaging', 'site'} | {
+    page.stem.replace('-', '_') for page in (ROOT / 'docs').glob('[a-z]*.[im]*')
+}
 
 
 def names_for(folder: Path) -> Set[str]:
