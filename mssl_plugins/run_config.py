@@ -91,8 +91,7 @@ def build_run_config(
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', path.stem)
-    if load_from is not None:
-        cfg.load_from = load_from
+    _name_start(cfg, path, load_from)
     survey = _use_data(cfg, path, data, wishes, resume is not None)
     if allow_missing:
         _allow_missing_segments(cfg, path)
@@ -190,6 +189,23 @@ def _check_options(cfg: Config, options: dict) -> None:
         name = key.split('.')[0]
         if name not in allowed:
             raise ConfigError(key, f'is no setting of this config{nearest(name, allowed)}')
+
+
+def _name_start(cfg: Config, path: Path, load_from: Optional[str]) -> None:
+    """Weights to start from; of phase 2 of mask-guided training the network that it distills."""
+    teacher = cfg.model.get('teacher')
+    distills = isinstance(teacher, dict) and 'checkpoint' in teacher
+    if load_from is None:
+        if distills and photos.is_photo_recipe(cfg):
+            raise UserError(
+                f'{path.stem} distills a network of phase 1: name its checkpoint with --from'
+            )
+    elif distills:
+        if not os.path.isfile(load_from):
+            raise FileNotFoundError(f'no such checkpoint: {load_from}')
+        teacher.checkpoint = os.path.abspath(load_from)
+    else:
+        cfg.load_from = load_from
 
 
 def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) -> None:

@@ -140,7 +140,8 @@ def read(
         raise ValueError(
             f"the {branch}'s backbone in {path} is of phase 1 of mask-guided training: it adds a "
             f'bias made of segmentation masks to its attention ({bias[0]}, ...), which no other '
-            'library does. Distill it into a plain ViT (phase 2) and export that'
+            'library does. Distill it into a plain ViT (phase 2) and export that; of photos: '
+            f'`train photos/mask-guided-distill_{_base_of(source)} --data FOLDER --from {path}`'
         )
     try:
         family = keys.recognize(weights)[0]
@@ -161,6 +162,10 @@ def read(
         images.get('std'),
         {**source, 'branch': branch},
     )
+
+
+def _base_of(source: dict) -> str:
+    return 'mae' if 'MAE' in str(source['method']) else 'dino'
 
 
 def _origin(path: Path, checkpoint: dict, config: Optional[str]) -> Tuple[dict, dict]:
