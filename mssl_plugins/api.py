@@ -165,6 +165,7 @@ def extract_features(
     device: Optional[str] = None,
     bf16: bool = False,
     progress: bool = False,
+    max_bad: float = 0.01,
 ) -> Features:
     """Frozen features of images.
 
@@ -188,6 +189,8 @@ def extract_features(
         device (str, optional): Defaults to None: where the model is.
         bf16 (bool): Whether to run the network in bfloat16. Defaults to False.
         progress (bool): Whether to show a bar. Defaults to False.
+        max_bad (float): Largest fraction of a folder's files that may be
+            unreadable; these are left out. Defaults to 0.01.
 
     Returns:
         Features: ``features, labels, paths``, in the images' order.
@@ -206,7 +209,7 @@ def extract_features(
     if isinstance(images, (str, os.PathLike)) or (
         isinstance(images, Sequence) and not hasattr(images, 'sampler')
     ):
-        images = inputs.image_set(images, model, size, resize)
+        images = inputs.image_set(images, model, size, resize, max_bad)
     elif size or resize:
         raise ValueError('size and resize are for folders and lists: a dataset has its transform')
     loader = inputs.build_data({'': images}, batch_size, workers)['']
@@ -214,7 +217,8 @@ def extract_features(
     features, labels = extract(model, loader, pool, branch, device, dtype, progress)
     info = getattr(loader.dataset, 'get_data_info', lambda index: {})
     paths = [info(i).get('img_path') or '' for i in range(len(loader.dataset))]
-    return Features(features, labels, paths)
+    kept = inputs.readable(loader.dataset)
+    return Features(features[kept], labels[kept], [paths[i] for i in kept.tolist()])
 
 
 @_plainly

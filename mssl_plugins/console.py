@@ -3,10 +3,12 @@
 Everything else goes into the log file.
 """
 
+import io
 import logging
 import sys
 import time
 import warnings
+from contextlib import redirect_stdout
 
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -41,6 +43,14 @@ class QuietRunner(Runner):
         """The stock set-up, without warnings of other libraries."""
         warnings.filterwarnings('ignore', module='(?!mssl_plugins)')
         super().setup_env(env_cfg)
+
+    def load_checkpoint(self, *args, **kwargs):
+        """The stock way; what it prints goes into the log."""
+        with redirect_stdout(io.StringIO()) as said:
+            checkpoint = super().load_checkpoint(*args, **kwargs)
+        for line in said.getvalue().splitlines():
+            self.logger.info(line)
+        return checkpoint
 
     def build_logger(self, *args, **kwargs):
         """The stock logger; its file keeps everything."""

@@ -5,6 +5,7 @@ set -> recipe fitted to their number -> hooks that say whether it learns.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional
 
@@ -13,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from mssl_plugins import preflight, recipes
+from mssl_plugins.catalogue import find
 from mssl_plugins.config import each_dict, first_part, knn_hook
 from mssl_plugins.datasets.folder import scan
 from mssl_plugins.distributed import first_does
@@ -24,6 +26,7 @@ LISTS = 'images'  # folder of the lists in a work dir
 SMALL, LARGE = 64, 160  # px: recipes up to, images from on which they do not go together
 CPU_BATCH, GPU_BATCH = 64, 256  # ours: what a machine takes at 96-224 px
 KNN_BANK = 5000
+FEW = 3000  # ours: images below which published weights are the better start
 
 
 class Wishes(NamedTuple):
@@ -39,6 +42,7 @@ class Wishes(NamedTuple):
         min_size (int): Smallest allowed short side in px.
         processes (int): Number of processes.
         validate (bool): Whether to measure while training.
+        check (bool): Whether the run ends before it keeps anything.
     """
 
     epochs: Optional[int] = None
@@ -50,6 +54,7 @@ class Wishes(NamedTuple):
     min_size: int = 0
     processes: int = 1
     validate: bool = True
+    check: bool = False
 
 
 def is_photo_recipe(cfg: Config) -> bool:
@@ -119,13 +124,19 @@ def use_folder(
         survey = preflight.survey(str(root), wishes.min_size, shown=True)
         for line in survey.lines():
             say(line)
+        for line in survey.faults():
+            say(line)
         _check_recipe(cfg, survey, wishes.size)
         preflight.check_faults(survey, wishes.max_bad)
         preflight.write_lists(survey, lists)
-        if survey.faulty:
-            say(f'their names and reasons: {lists / "not_used.txt"}')
+        if survey.faulty and not wishes.check:
+            say(f'all names and reasons: {lists / "not_used.txt"}')
         looked.append(survey)
-        return len(preflight.split(item.path for item in survey.used)['train'])
+        count = len(preflight.split(item.path for item in survey.used)['train'])
+        starts = cfg.get('load_from') or cfg.model.get('teacher')
+        if is_photo_recipe(cfg) and count < FEW and not starts:
+            say(f'{count} images are few: published weights are a better start (--from CHECKPOINT)')
+        return count
 
     count = first_does('survey', look)
     for line in apply_wishes(cfg, wishes, count if is_photo_recipe(cfg) else None):
@@ -140,12 +151,21 @@ def _check_recipe(cfg: Config, survey: preflight.Survey, size: Optional[int]) ->
         return
     recipe, middle = size or recipes.image_size(cfg), float(np.median(survey.sides()))
     if recipe <= SMALL and middle >= LARGE:
-        method = (cfg.get('catalogue') or {}).get('method', 'mocov2')
         raise UserError(
             f'--data: a recipe for {recipe} px trains on chips or thumbnails of images of '
-            f'{middle:.0f} px; take `train photos/{method} --data {survey.folder}`, or set '
+            f'{middle:.0f} px; take `train {_photo_recipe(cfg)} --data {survey.folder}`, or set '
             '--size if that is what you want'
         )
+
+
+def _photo_recipe(cfg: Config) -> str:
+    """The photo recipe nearest to a config: of its method, of its base, or one of its kind."""
+    known, vit = cfg.get('catalogue') or {}, recipes.patch_of(cfg) > 1
+    for name in (known.get('method'), known.get('base')):
+        with suppress(ValueError):  # none of this name
+            find(f'photos/{name}')
+            return f'photos/{name}'
+    return 'photos/dino' if vit else 'photos/mocov2'
 
 
 def _put_images(

@@ -17,8 +17,9 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 import numpy as np
 from PIL import Image
 
-from mssl_plugins.datasets.folder import scan
+from mssl_plugins.datasets.folder import other_files, scan
 from mssl_plugins.datasets.image_io import (
+    EXTENSIONS,
     MAX_PIXELS,
     decode_checked,
     is_truncated,
@@ -145,11 +146,13 @@ class Survey(NamedTuple):
         folder (Path): The folder.
         found (List[Found]): Every file, in sorted order.
         decoded (int, optional): How many files were decoded; None: all.
+        others (Dict[str, int]): Numbers of the other files, by their suffix.
     """
 
     folder: Path
     found: List[Found]
     decoded: Optional[int] = None
+    others: Dict[str, int] = {}
 
     @property
     def used(self) -> List[Found]:
@@ -190,13 +193,26 @@ class Survey(NamedTuple):
                 'damage between them shows while training (--max-bad)'
             )
         if self.duplicates:
-            said.append(f'{self.duplicates} have the same content as another: each is taken once')
+            what = 'copies of others' if self.duplicates > 1 else 'copy of another'
+            said.append(f'{self.duplicates} {what}: each content is taken once')
+        if self.others:
+            kinds = [f'{count} {kind}' for kind, count in Counter(self.others).most_common(6)]
+            said.append(
+                f'other files, not looked at: {", ".join(kinds[:5] + ["..."] * (len(kinds) > 5))} '
+                f'(images end in {", ".join(EXTENSIONS)})'
+            )
         reasons = Counter(item.fault.split(':')[0].split(' (')[0] for item in self.faulty)
         if reasons:
             said.append(
                 'not used: ' + ', '.join(f'{count} {what}' for what, count in reasons.most_common())
             )
         return said
+
+    def faults(self, most: int = 10) -> List[str]:
+        """Names and reasons of what cannot be used, a line each; of many the first ones."""
+        lines = [f'  {printable(item.path)}: {item.fault}' for item in self.faulty[:most]]
+        left = len(self.faulty) - most
+        return lines + ([f'  ... and {left} more'] if left > 0 else [])
 
 
 def survey(
@@ -229,6 +245,7 @@ def survey(
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise UserError(f'--data: no such folder: {folder}')
+    others = other_files(str(root)) if names is None else {}
     names = scan(str(root)) if names is None else names
     if not names:
         raise UserError(f'--data: no image file in {folder}')
@@ -237,7 +254,7 @@ def survey(
     with ThreadPoolExecutor(threads) as pool:
         looked = pool.map(lambda name: look(root, name, min_size, name in drawn), names)
         found = _tell_apart(root, list(progress(looked, len(names), shown, 'images read')))
-    return Survey(root, found, None if len(drawn) == len(names) else decoded)
+    return Survey(root, found, None if len(drawn) == len(names) else decoded, others)
 
 
 def _tell_apart(root: Path, found: List[Found]) -> List[Found]:

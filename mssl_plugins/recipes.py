@@ -10,6 +10,8 @@ import copy
 import math
 from typing import Dict, List, NamedTuple, Optional
 
+import numpy as np
+
 from mssl_plugins.config import each_dict, each_hook
 from mssl_plugins.errors import UserError
 
@@ -167,11 +169,12 @@ def image_size(cfg) -> int:
 
 
 def _view_sizes(node) -> List[int]:
+    """Longer side in px of each view inside a node."""
     return [
-        view['size']
+        int(np.max(view['size']))  # one side, or height and width
         for inner in each_dict(node)
         if inner.get('type') in VIEWS
-        for view in inner['views']
+        for view in inner.get('views', ())
     ]
 
 
@@ -210,7 +213,7 @@ def set_size(cfg, size: int) -> List[str]:
 
     for node in each_dict(cfg._cfg_dict):
         if node.get('type') in VIEWS:
-            for view in node['views']:
+            for view in node.get('views', ()):
                 view['size'] = scaled(view['size'])
         elif node.get('type') == 'mssl_plugins.CenterView':
             if node.get('resize'):

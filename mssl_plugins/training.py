@@ -41,6 +41,7 @@ from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
 from mssl_plugins.work_dir import WorkDir, last_checkpoint
 
+LONG = 2 * 3600  # s, of a run whose length a person may not expect
 #: how many runs of a name this process has made
 RUNS: Counter = Counter()
 
@@ -155,10 +156,12 @@ class EstimateHook(Hook):
         )
         if self.stop:
             if runner.rank == 0:
+                long = step * runner.max_iters > LONG
                 print(
                     f'checked: {duration(epoch)} an epoch, about '
-                    f'{duration(step * runner.max_iters)} for {runner.max_epochs} epochs; '
-                    'nothing is kept',
+                    f'{duration(step * runner.max_iters)} for {runner.max_epochs} epochs'
+                    + (' (fewer --epochs or a smaller --size take less)' if long else '')
+                    + '; nothing is kept',
                     flush=True,
                 )
             raise Checked

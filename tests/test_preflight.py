@@ -14,18 +14,29 @@ def messy(tmp_path_factory):
 
 
 def test_every_file_is_accounted_for(messy):
-    survey = preflight.survey(str(messy))
+    others = {'one.gif', 'sub/two.GIF', 'notes'}
+    (messy / 'sub').mkdir()
+    for name in (*others, '.hidden.gif'):
+        (messy / name).touch()
     files = {p.relative_to(messy).as_posix() for p in messy.rglob('*') if p.is_file()}
-    assert {item.path for item in survey.found} == files
+    files.remove('.hidden.gif')
+    survey, count = preflight.survey(str(messy)), len(files) - len(others)
+    assert {item.path for item in survey.found} == files - others
+    assert [line.split(' (')[0] for line in survey.faults()] == [
+        '  cut.jpg: truncated',
+        '  empty.jpg: empty',
+        '  text.jpg: no image that can be decoded',
+    ]
+    assert survey.faults(1) == ['  cut.jpg: truncated', '  ... and 2 more']
     assert {item.path: item.fault.split(' (')[0] for item in survey.faulty} == {
         'cut.jpg': 'truncated',
         'empty.jpg': 'empty',
         'text.jpg': 'no image that can be decoded',
     }
-    assert survey.duplicates == 1 and len(survey.used) == len(files) - 4
+    assert survey.duplicates == 1 and len(survey.used) == count - 4
     said = '\n'.join(survey.lines())
     for part in (
-        f'{len(files)} image files, {len(files) - 4} to learn from',
+        f'{count} image files, {count - 4} to learn from',
         '16-bit gray',
         '8-bit CMYK',
         'palette',
@@ -33,6 +44,7 @@ def test_every_file_is_accounted_for(messy):
         'taken once',
         'not used: 1 truncated',
         '1 empty',
+        'other files, not looked at: 2 .gif, 1 without suffix (images end in .jpg, ',
     ):
         assert part in said, (part, said)
     low, middle, high = np.percentile(survey.sides(), (5, 50, 95)).round().astype(int)

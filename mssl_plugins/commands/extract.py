@@ -39,6 +39,13 @@ def main(argv=None) -> None:
         metavar='DIR',
         help='a folder of images instead; sub-folders, if any, are the classes',
     )
+    parser.add_argument(
+        '--max-bad',
+        type=float,
+        default=0.01,
+        metavar='FRACTION',
+        help='of the files of --data that may be unreadable, which are left out; default: 0.01',
+    )
     args = parser.parse_args(argv)
 
     out = Path(args.out)
@@ -61,6 +68,7 @@ def main(argv=None) -> None:
         device=device,
         bf16=args.bf16,
         progress=True,
+        max_bad=args.max_bad,
     )
     if not is_main_process():
         return

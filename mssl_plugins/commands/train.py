@@ -89,7 +89,8 @@ def _add_own_images(own) -> None:
         dest='load_from',
         metavar='CHECKPOINT',
         help='start from these '
-        'weights: of this library, timm, DINO, MAE, torchvision, Hugging Face',
+        'weights: of this library, timm, DINO, MAE, torchvision, Hugging Face; of phase 2 of '
+        'mask-guided training the checkpoint of phase 1',
     )
     own.add_argument(
         '--max-bad',
@@ -170,6 +171,7 @@ def run_options(args: argparse.Namespace) -> dict:
         min_size=args.min_size,
         processes=processes,
         validate=not args.no_validate,
+        check=args.check,
     )
     for name in (
         'cfg_options',

@@ -3,11 +3,13 @@
 import argparse
 import importlib
 
+from mssl_plugins.errors import require
 from mssl_plugins.visualization import FIGURES
 
 
 def main(argv=None) -> None:
     """Parses the command line, draws the figure, prints its path."""
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
     for name in FIGURES:

@@ -124,6 +124,10 @@ class DecodingDataset(BaseDataset):
         info.update(img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2])
         return self.pipeline(info)
 
+    def unreadable(self) -> torch.Tensor:
+        """(N,) bool: images that this process and its workers could not decode so far."""
+        return self._bad.clone()
+
     def _count_bad(self, info: dict) -> None:
         idx = info['sample_idx']
         if not self._bad[idx]:
@@ -139,6 +143,6 @@ class DecodingDataset(BaseDataset):
             first = [printable(self.get_data_info(i)['img_path']) for i in bad[:3]]
             raise UnreadableImages(
                 f'{len(bad)} of {len(self)} images are unreadable or '
-                f'truncated, more than {self.max_bad:.3g} of all (max_bad); '
+                f'truncated, more than {self.max_bad:.3g} of all (max_bad, --max-bad); '
                 f'among them: {", ".join(first)}'
             )

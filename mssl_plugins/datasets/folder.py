@@ -17,14 +17,14 @@ The usual layouts:
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.dataset.base_dataset import force_full_init
 
 from mssl_plugins.datasets import listing
 from mssl_plugins.datasets.base import DecodingDataset
-from mssl_plugins.datasets.image_io import EXTENSIONS
+from mssl_plugins.datasets.image_io import EXTENSIONS, printable
 from mssl_plugins.errors import unknown
 from mssl_plugins.files import read_lines
 from mssl_plugins.registry import DATASETS
@@ -280,6 +280,19 @@ def scan(
                 old = found.get(key)
                 found[key] = min((link, path), old) if old else (link, path)
     return sorted(path for _, path in found.values())
+
+
+def other_files(folder: str) -> Dict[str, int]:
+    """How many files are no images by their names, by suffix; hidden ones are left out."""
+    found: Counter = Counter()
+    for _, below, names in os.walk(folder):
+        below[:] = [name for name in below if name[0] != '.']
+        found.update(
+            printable(os.path.splitext(name)[1].lower()) or 'without suffix'
+            for name in names
+            if name[0] != '.' and not name.lower().endswith(EXTENSIONS)
+        )
+    return dict(found)
 
 
 @DATASETS.register_module()

@@ -6,7 +6,7 @@ from typing import Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import init_dist
+from mmengine.dist import all_reduce, init_dist
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -187,7 +187,11 @@ def own_set(args, cfg: Optional[Config], split: str) -> dict:
 
 
 def image_set(
-    images, model: nn.Module, size: Optional[int] = None, resize: Optional[int] = None
+    images,
+    model: nn.Module,
+    size: Optional[int] = None,
+    resize: Optional[int] = None,
+    max_bad: float = 0.01,
 ) -> dict:
     """The loader config of any images, under the transform of an evaluation.
 
@@ -198,6 +202,8 @@ def image_set(
         size (int, optional): See
             :func:`mssl_plugins.evaluation.data.input_size`.
         resize (int, optional): Likewise.
+        max_bad (float): Largest fraction of a folder's files that may be
+            unreadable. Defaults to 0.01.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -205,12 +211,28 @@ def image_set(
     if isinstance(images, (str, os.PathLike)):
         if not Path(images).expanduser().is_dir():
             raise FileNotFoundError(f'no such folder: {images}')
-        spec = dict(type='mssl_plugins.ImageFolder', data_root=os.fspath(images))
+        root = os.fspath(images)
+        spec = dict(type='mssl_plugins.ImageFolder', data_root=root, max_bad=max_bad)
     else:
         spec = dict(type='mssl_plugins.GivenImages', images=images)
     first = DATASETS.build(dict(spec, pipeline=[]))[0]['img']
     sides = input_size(first, size, resize, native_size(model))
     return dict(dataset=DATASETS.build(dict(spec, pipeline=center_view(*sides))))
+
+
+def readable(dataset) -> Tensor:
+    """Numbers of the samples that are what they are called.
+
+    A set replaces an image that it cannot decode by another one.
+
+    Args:
+        dataset (Dataset): Whose samples have been read, by all processes.
+    """
+    if not hasattr(dataset, 'unreadable'):
+        return torch.arange(len(dataset))
+    bad = dataset.unreadable().long()
+    all_reduce(bad)
+    return (bad == 0).nonzero()[:, 0]
 
 
 def build_data(

@@ -17,7 +17,7 @@ from mssl_plugins.export.targets import TARGETS, Package
 
 # An absolute path in quotes, of which the name is kept: POSIX, home, file://, Windows.
 LOCAL_PATH = re.compile(
-    r"""(['"])(?:file:|~|[A-Za-z]:)?[/\\](?:[^'"\n]*[/\\])?([^'"/\\\n]*)[/\\]*\1"""
+    r"""(['"])(?:file:|~[\w.-]*|[A-Za-z]:)?[/\\](?:(?:(?!\1).)*[/\\])?((?:(?!\1)[^/\\\n])+)[/\\]*\1"""
 )
 
 

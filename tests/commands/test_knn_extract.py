@@ -193,6 +193,23 @@ def test_a_folder_is_seen_as_evaluate_sees_it(tmp_path, tool, size):
     assert np.array_equal(extracted['features'], features.numpy())
 
 
+def test_extract_leaves_out_what_cannot_be_read(project, tmp_path, tool):
+    """And never gives another image's features under a damaged one's name."""
+    folder = tmp_path / 'mine'
+    shutil.copytree(project / 'data/val/left', folder)
+    tool('extract.py', project / 'a.pth', tmp_path / 'whole.npz', '--data', folder)
+    (folder / '0 cut.png').write_bytes((project / 'data/val/left/1.png').read_bytes()[:60])
+    given = ('extract.py', project / 'a.pth', tmp_path / 'rest.npz', '--data', folder)
+    error = tool(*given, ok=False)
+    assert '1 of 4 images are unreadable' in error and '0 cut.png' in error
+    assert '--max-bad' in error and not (tmp_path / 'rest.npz').exists()
+    tool(*given, '--max-bad', 0.3, '--workers', 1)
+    whole, rest = (np.load(tmp_path / f'{name}.npz') for name in ('whole', 'rest'))
+    assert rest['paths'].tolist() == whole['paths'].tolist()
+    assert np.allclose(rest['features'], whole['features'], atol=1e-6)
+    assert len(rest['features']) == len(rest['labels']) == 3
+
+
 def test_wrong_input_is_one_line(project, tmp_path, tool):
     config, good = ('--config', project / 'config.py'), project / 'a.pth'
     other = tmp_path / 'other.pth'

@@ -13,6 +13,7 @@ from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.evaluation.data import EvaluationData
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.export import export
+from mssl_plugins.export.package import LOCAL_PATH
 
 timm = pytest.importorskip('timm')
 
@@ -88,3 +89,20 @@ def test_an_export_holds_no_local_paths(tmp_path):
     assert '/home' not in text and '~' not in text and str(tmp_path) not in text
     config = json.loads(text)['source']['config']
     assert "data_root = 'photos'" in config and "load_from = 'epoch_1.pth'" in config
+
+
+@pytest.mark.parametrize(
+    'given, kept',
+    [
+        ("'/home/me/a b/photos/'", "'photos'"),
+        ('"/home/o\'brien/photos"', '"photos"'),
+        ('\'/home/me/say "x"/photos\'', "'photos'"),
+        ("'~me/photos'", "'photos'"),
+        ("'C:\\\\Users\\\\me\\\\photos'", "'photos'"),
+        ("'file:///home/me/photos'", "'photos'"),
+        ("'data/photos'", "'data/photos'"),
+        ("['a/b', '/c/d', 'e']", "['a/b', 'd', 'e']"),
+    ],
+)
+def test_a_path_keeps_its_name(given, kept):
+    assert LOCAL_PATH.sub(r'\1\2\1', f'x = {given}\ny = 1') == f'x = {kept}\ny = 1'
