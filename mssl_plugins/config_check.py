@@ -210,6 +210,9 @@ def _check_node(node: Node) -> None:
     elif node.path in OPEN or node.path.startswith('optim_wrapper.paramwise_cfg.custom_keys.'):
         known = OPEN.get(node.path, OPEN['optim_wrapper.paramwise_cfg.custom_keys.'])
         _check_fields(node, known, node.path, strict=False)
+        for key, value in node.value.items() if node.path not in OPEN else ():
+            if isinstance(value, dict):
+                raise ConfigError(f'{node.path}.{key}', 'must be a number', value)
     elif node.type is not None or 'type' in node.value:
         built = resolve(node)
         if callable(built):

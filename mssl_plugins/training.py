@@ -60,9 +60,13 @@ def _name_apart(cfg: Config) -> None:
 
 
 def _close_logs() -> None:
-    """Ends the threads that write into a work dir, before it is deleted."""
+    """Ends the threads that write into a work dir, before it is deleted.
+
+    None of a kind, or one that could not start and cannot close: what ended the
+    run is the error to tell.
+    """
     for kind in (Visualizer, *Visualizer.__subclasses__()):
-        with suppress(RuntimeError):  # none of this kind
+        with suppress(Exception):
             kind.get_current_instance().close()
 
 

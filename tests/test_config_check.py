@@ -27,6 +27,11 @@ MISTAKES = [
     ('train_cfg = 5', 'train_cfg = 5', 'must be dict'),
     ("param_scheduler[0]['T_max'] = [1]", 'param_scheduler.0.T_max = [1]', 'int'),
     ("randomness['sed'] = 1", 'randomness.sed', "did you mean 'seed'"),
+    (
+        "optim_wrapper['paramwise_cfg'] = dict(custom_keys=dict(bias=dict(bias=dict(lr_mult=2.))))",
+        'optim_wrapper.paramwise_cfg.custom_keys.bias.bias',
+        'must be a number',
+    ),
     # these are seen by what is built only
     ("model['backbone']['depth'] = 19", 'model.backbone.depth = 19', '19'),
     ("model['neck']['in_channels'] = 33", 'model.neck.in_channels = 33', '33'),
