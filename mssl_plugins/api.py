@@ -255,7 +255,7 @@ def evaluate(
             checkpoint.
         size (int, optional): See :func:`extract_features`; for dense
             protocols the short side.
-        resize (int, optional): Likewise.
+        resize (int, optional): See :func:`extract_features`.
         classes (str | os.PathLike, optional): File with the classes to take;
             for dense protocols, the names of all classes.
         train_images (int, optional): At most this many training images, spread
@@ -341,7 +341,7 @@ def train(
             made a step. Defaults to False.
         amp (bool): Train in bfloat16. Defaults to False.
         validate (bool): Measure while training. Defaults to True.
-        seed (int, optional): Of the run. Defaults to None, the config's.
+        seed (int, optional): Seed of the run. Defaults to None, the config's.
         options (dict, optional): Config fields to override, by dotted keys.
         max_bad (float): Fraction of files that may be unusable. Defaults to
             0.01.

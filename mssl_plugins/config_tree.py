@@ -61,7 +61,7 @@ class TypeName(str):
     the dict.
 
     Attributes:
-        path (str): Of the dict.
+        path (str): Dotted path of the dict.
     """
 
     path = ''

@@ -86,7 +86,7 @@ def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -
 
 
 def read_hf_config(path: Path) -> Optional[dict]:
-    """Arguments of the backbone from Hugging Face's ``config.json`` beside the weights.
+    """The backbone's arguments, from Hugging Face's ``config.json`` in the same folder.
 
     None if there is none.
     """
@@ -113,7 +113,7 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
     Args:
         family (str): 'vit' or 'resnet'.
         weights (Mapping[str, Tensor]): Under MMPretrain's names.
-        given (dict, optional): The backbone's config as far as it is known.
+        given (dict, optional): What is known of the backbone's config.
             Defaults to None: heads of the standard archs, ResNets as
             torchvision's.
 

@@ -16,8 +16,8 @@ class KeyReport(NamedTuple):
 
     Attributes:
         matched (List[str]): In both, of one shape.
-        missing (List[str]): Of the model, not in the checkpoint.
-        unexpected (List[str]): In the checkpoint, not of the model.
+        missing (List[str]): In the model, not in the checkpoint.
+        unexpected (List[str]): In the checkpoint, not in the model.
         reshaped (List[str]): In both, of different shapes, as sentences:
             "name (3,) instead of (4,)", the checkpoint's shape first.
     """

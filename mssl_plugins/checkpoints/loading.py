@@ -44,7 +44,7 @@ def _statistic(owner: type, name: str) -> None:
 
 
 def _allowed() -> List[tuple]:
-    """What stock MMEngine checkpoints hold beside tensors."""
+    """The types that stock MMEngine checkpoints hold besides tensors."""
     core = getattr(np, '_core', None) or np.core
     dtypes = {type(np.dtype(t)) for t in '? i1 u1 i4 u4 i8 f2 f4 f8'.split()}
     return [

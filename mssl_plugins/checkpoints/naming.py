@@ -276,7 +276,7 @@ def to_ours(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """A backbone's weights of any known library under MMPretrain's names.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Of timm, DINO, MAE, torchvision,
+        state_dict (Mapping[str, Tensor]): Weights of timm, DINO, MAE, torchvision,
             Hugging Face, Detectron2, mmseg, mmdet, MMPretrain or this
             library. Classifiers and decoders are left out.
 
@@ -319,7 +319,7 @@ def from_ours(state_dict: Mapping[str, Tensor], family: str, name: str) -> Dict[
     """Weights under MMPretrain's names, for another library.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Of the backbone, without a prefix.
+        state_dict (Mapping[str, Tensor]): The backbone's weights, without a prefix.
             The mask token is left out: only pre-training uses it.
         family (str): 'vit' or 'resnet'.
         name (str): A key of ``NAMINGS[family]``.
@@ -347,7 +347,7 @@ def for_backbone(state_dict: Mapping[str, Tensor], own: Iterable[str]) -> Mappin
     """Weights under the names that a backbone uses, if both namings are known.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Of any library, without a prefix.
+        state_dict (Mapping[str, Tensor]): Weights of any library, without a prefix.
         own (Iterable[str]): The backbone's keys.
 
     Returns:

@@ -197,7 +197,7 @@ def for_model(checkpoint: dict, own: Iterable[str]) -> Optional[Dict[str, Tensor
     """Another library's backbone under the keys that a model uses.
 
     Args:
-        checkpoint (dict): Of any library.
+        checkpoint (dict): A checkpoint of any library.
         own (Iterable[str]): The model's keys; those of its backbone begin
             with ``backbone.``.
 

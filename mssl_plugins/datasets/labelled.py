@@ -201,10 +201,10 @@ def balanced(
 
     Args:
         labels (Sequence[int]): Label of every sample, 0 or more.
-        fraction (float, optional): Of all samples, in 0 .. 1; every class
+        fraction (float, optional): Fraction of all samples, in 0 .. 1; every class
             gets its part rounded, at least 1. Defaults to None.
         per_class (int, optional): Samples a class, instead. Defaults to None.
-        seed (int): Of the draw. Defaults to 0.
+        seed (int): Seed of the draw. Defaults to 0.
 
     Returns:
         list[int]: Indices in ascending order.

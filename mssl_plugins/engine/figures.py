@@ -39,7 +39,7 @@ class Looked(NamedTuple):
         images (Tensor): (B, 3, H, W) uint8.
         inputs (Tensor): The same, as the backbone gets them.
         samples (list, optional): Data samples, of methods that take segments.
-        names (List[str]): Of the images' files; none of images without.
+        names (List[str]): Names of the images' files; none of images without.
     """
 
     model: nn.Module

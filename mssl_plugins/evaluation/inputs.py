@@ -43,7 +43,7 @@ def build_model(
         branch (str, optional): Which backbone of the checkpoint, 'student'
             or 'teacher'. Defaults to None, see
             :func:`mssl_plugins.checkpoints.reader.default_branch`.
-        seed (int): Of random weights. Defaults to 0.
+        seed (int): Seed of random weights. Defaults to 0.
 
     Returns:
         tuple[nn.Module, str]: The model, whose ``backbone`` is measured, and a
@@ -201,7 +201,8 @@ def image_set(
         model (nn.Module): The model; its own input size is the default.
         size (int, optional): See
             :func:`mssl_plugins.evaluation.data.input_size`.
-        resize (int, optional): Likewise.
+        resize (int, optional): See
+            :func:`mssl_plugins.evaluation.data.input_size`.
         max_bad (float): Largest fraction of a folder's files that may be
             unreadable. Defaults to 0.01.
 

@@ -153,7 +153,7 @@ def random_keep(
             cells.
         unit (int): Side of a mask cell in tokens; 2 masks a ViT/8 in the
             cells of a ViT/16. Defaults to 1.
-        device (str | torch.device): Where to. Defaults to ``'cpu'``.
+        device (str | torch.device): Where the masks are. Defaults to ``'cpu'``.
 
     Returns:
         Tuple[Tensor, Tensor]: Indices of the kept tokens, (B, Lk) long, in

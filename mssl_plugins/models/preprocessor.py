@@ -27,7 +27,7 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             holds views.
         mean (Sequence[float]): Per channel, for pixel values 0-255, in the
             order of the channels (RGB here). Defaults to ImageNet's.
-        std (Sequence[float]): Likewise. Defaults to ImageNet's.
+        std (Sequence[float]): As ``mean``. Defaults to ImageNet's.
         channels_last (bool): Whether to give channels_last memory, which
             convolutions are faster on. Defaults to False.
         non_blocking (bool): Whether the transfer may overlap with work on

@@ -67,7 +67,7 @@ class MultiLayerHead(BaseModule):
         in_channels (Sequence[int]): Dimensions of the layers.
         names (Sequence[str]): Their names in the log. Defaults to conv1 ...
             conv5.
-        std (float): Of the initial weights. Defaults to 0.01.
+        std (float): Standard deviation of the initial weights. Defaults to 0.01.
     """
 
     def __init__(

@@ -291,7 +291,7 @@ class MultiFeature(nn.Module):
 
     Args:
         backbone (nn.Module): See :func:`read_layers`.
-        kinds (Sequence[str]): Likewise.
+        kinds (Sequence[str]): See :func:`read_layers`.
     """
 
     def __init__(self, backbone: nn.Module, kinds: Sequence[str]) -> None:

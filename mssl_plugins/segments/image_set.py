@@ -57,7 +57,7 @@ def find_images(data: str, split: str = 'train') -> List[Image]:
         data (str): A folder of images; packed images (.npz) of
             ``mssl_plugins.PackedImages``; or a config, by path or shipped
             name, whose images are then taken.
-        split (str): Of a config, 'train' (what it trains on) or 'test' (the
+        split (str): For a config, 'train' (the training images) or 'test' (the
             queries of its KNNHook). Defaults to 'train'.
 
     Returns:

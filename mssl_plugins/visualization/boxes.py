@@ -35,7 +35,7 @@ def draw_boxes(
         key_boxes (np.ndarray): (K, 4), px of the key view; the first is the
             masked region, drawn in red as in the query view.
         tile (int): Longer side of each view in px. Defaults to 320.
-        name (str): Of the image's file. Defaults to none.
+        name (str): Name of the image's file. Defaults to none.
 
     Returns:
         np.ndarray: One uint8 (H, W, 3) RGB figure.

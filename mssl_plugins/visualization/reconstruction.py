@@ -101,7 +101,7 @@ def of_model(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows masked images beside what the model reconstructs."""
+    """Shows masked images next to their reconstructions."""
     model = whole_model(
         args.config, args.checkpoint, ['reconstruct'], 'configs/mae, configs/mst and configs/asl do'
     )

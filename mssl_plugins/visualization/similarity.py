@@ -74,7 +74,7 @@ def figure(
         pixels (Sequence[tuple[int, int]]): (x, y) each.
         others (Sequence[np.ndarray]): More images. Defaults to none.
         tile (int): Longer side of a tile in px. Defaults to 160.
-        names (Sequence[str]): Of the other images, for the titles. Defaults
+        names (Sequence[str]): Names of the other images, for the titles. Defaults
             to none.
 
     Returns:

@@ -52,8 +52,8 @@ def random_resized_crops(
     Args:
         rng (np.random.Generator): Source of all randomness.
         number (int): How many.
-        height (int): Of the images in px.
-        width (int): Of the images in px.
+        height (int): Height of the images in px.
+        width (int): Width of the images in px.
         scale (tuple[float, float]): Range of the area, see
             :func:`~mssl_plugins.datasets.transforms.geometry.random_resized_crop`.
         ratio (tuple[float, float]): Range of width / height, see there.

@@ -133,8 +133,8 @@ def random_resized_crop(
 
     Args:
         rng (np.random.Generator): Source of all randomness.
-        height (int): Of the image in px.
-        width (int): Of the image in px.
+        height (int): Height of the image in px.
+        width (int): Width of the image in px.
         scale (tuple[float, float]): Range of the area as a fraction of the
             image, drawn uniformly. Defaults to (0.08, 1).
         ratio (tuple[float, float]): Range of width / height, drawn
@@ -208,8 +208,8 @@ def carry(
             and without those outside, and ``view_bbox_ids``, V arrays (n_v,)
             of their indices in ``gt_bboxes``; from ``segments`` (H, W) also
             ``view_segments``, V arrays of the views' sizes.
-        height (int): Of the input image in px.
-        width (int): Of the input image in px.
+        height (int): Height of the input image in px.
+        width (int): Width of the input image in px.
         boxes (np.ndarray): (V, 4) crops in px of the input image.
         flips (np.ndarray): (V,) bool.
         sizes (Sequence[int | Sequence[int]]): The V sides, or heights and

@@ -108,7 +108,7 @@ class MaskCoViews(Views):
         views (Sequence[dict]): Groups of :class:`Views`, two views in all.
         num_boxes (int): Negative boxes in the key view; M = 16 in the paper.
             Defaults to 16.
-        area (Tuple[float, float]): Of a box as a fraction of its view. Our
+        area (Tuple[float, float]): Area of a box as a fraction of its view. Our
             choice. Defaults to (0.1, 0.4).
         aspect (Tuple[float, float]): Width / height of a box. Our choice.
             Defaults to (0.5, 2.0).

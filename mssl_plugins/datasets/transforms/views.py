@@ -186,8 +186,8 @@ class Views(BaseTransform):
 
         Args:
             rng (np.random.Generator): Source of all randomness.
-            height (int): Of the image in px.
-            width (int): Of the image in px.
+            height (int): Height of the image in px.
+            width (int): Width of the image in px.
 
         Returns:
             np.ndarray: (V, 4) integers, x0, y0, x1, y1 in px.

@@ -37,7 +37,7 @@ class DrawnViews(Dataset):
     Args:
         dataset (Dataset): Whose pipeline draws a view.
         views (int): V.
-        seed (int): Of the views. Defaults to 0.
+        seed (int): Seed of the views. Defaults to 0.
     """
 
     def __init__(self, dataset: Dataset, views: int, seed: int = 0) -> None:

@@ -25,9 +25,9 @@ class Res5(BaseModule):
     ``mssl_plugins.LoadBackboneHook`` puts it there.
 
     Args:
-        depth (int): Of the ResNet. Defaults to 50.
-        base_channels (int): Of the ResNet. Defaults to 64.
-        stride (int): Of the stage. Defaults to 2.
+        depth (int): Depth of the ResNet. Defaults to 50.
+        base_channels (int): Base width of the ResNet. Defaults to 64.
+        stride (int): Stride of the stage. Defaults to 2.
         style (str): 'pytorch' or 'caffe'. Defaults to 'pytorch'.
         norm_cfg (dict): Defaults to ``dict(type='BN')``.
         extra_norm (bool): A norm layer behind the stage. Defaults to True.

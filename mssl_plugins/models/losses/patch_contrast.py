@@ -90,7 +90,7 @@ class PatchContrast(nn.Module):
     plus the repulsion of the other labels, whatever the temperature.
 
     Args:
-        negatives (str): What B holds beside the patch's own label.
+        negatives (str): What B holds besides the patch's own label.
             ``'batch'``: all masked patches of all images. ``'image'``: those
             of the same image. ``'index'``: those at the same position of
             other images, as the supplement's indices may be read. Defaults

@@ -16,7 +16,7 @@ class BatchNormNeck(nn.Module):
     DINOv2's linear head: BatchNorm and a 1 x 1 convolution.
 
     Args:
-        channels (int): Of the map.
+        channels (int): Channels of the map.
         norm_cfg (dict): Which norm. Defaults to ``dict(type='SyncBN')``.
 
     Example:

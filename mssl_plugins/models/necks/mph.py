@@ -33,7 +33,7 @@ class MPH(BaseModule):
             ``'transformer'``.
         hidden_channels (int): Defaults to 512.
         depth (int): Layers or blocks. Defaults to 2.
-        num_heads (int): Of the Transformer. Defaults to 8.
+        num_heads (int): Heads of the Transformer. Defaults to 8.
         norm_cfg (dict): Of ``conv``. Defaults to ``dict(type='BN')``.
         init_cfg (dict, optional): Defaults to None.
 

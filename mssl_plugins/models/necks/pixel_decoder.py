@@ -26,7 +26,7 @@ class PixelDecoder(BaseModule):
         widths (Sequence[int]): Channels of the stages; the first ones are
             taken. Defaults to (256, 128, 64, 32).
         use_bn (bool): Defaults to True.
-        out_channels (int): Of the image. Defaults to 3.
+        out_channels (int): Channels of the image. Defaults to 3.
         init_cfg (dict | list, optional): Defaults to None: He's initialization,
             and small weights in the last layer, so that it starts at gray.
 

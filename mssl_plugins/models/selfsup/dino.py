@@ -21,7 +21,7 @@ class Encoded(NamedTuple):
     """The output of a network for V views of B images.
 
     Attributes:
-        logits (Tensor, optional): Of the head, (V, B, K).
+        logits (Tensor, optional): Logits of the head, (V, B, K).
         tokens (List[Tensor]): Normed [CLS] and patch tokens of each view,
             (B, 1 + L, C); None without patch tokens.
         attention (List[Tensor]): Of [CLS] to the patches in the last block,
@@ -228,7 +228,7 @@ class DINO(SelfSupervisor):
         The one place to override for networks that take more than images.
 
         Args:
-            data_samples (list, optional): Of the batch.
+            data_samples (list, optional): The batch's data samples.
             view (int): Index of the view.
             required (bool): Raise where it is missing; False where features
                 are measured. Defaults to True.

@@ -30,7 +30,7 @@ def view_coverage(
     """Segment coverage of a view of every sample.
 
     Args:
-        data_samples (list): Of the batch, with ``view_segments``, the label
+        data_samples (list): The batch's data samples with ``view_segments``, the label
             maps (S, S) of the views, from ``mssl_plugins.PackViews``.
         view (int): Index of the view.
         backbone (nn.Module): The ViT that is to take it.
