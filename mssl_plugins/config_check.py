@@ -135,7 +135,7 @@ OPEN = {
     ),
     'optim_wrapper.paramwise_cfg.custom_keys.': dict(lr_mult=float, decay_mult=float),
 }
-MOST_WORKERS = 1024
+MOST_WORKERS, MOST_STEPS = 1024, 10**9
 
 
 def check_config(cfg: dict) -> None:
@@ -168,8 +168,8 @@ def check_config(cfg: dict) -> None:
         _check_node(node)
     for key in ('max_epochs', 'max_iters'):
         length = (cfg.get('train_cfg') or {}).get(key)
-        if isinstance(length, (int, float)) and length < 0:
-            raise ConfigError(f'train_cfg.{key}', 'must not be negative', length)
+        if isinstance(length, (int, float)) and not 0 <= length <= MOST_STEPS:
+            raise ConfigError(f'train_cfg.{key}', f'must lie in [0, {MOST_STEPS:,}]', length)
 
 
 def _check_scope(scope: Any) -> None:
@@ -193,6 +193,7 @@ def _check_level(level: Any) -> None:
 
 
 def _check_node(node: Node) -> None:
+    _check_type_key(node)
     for key, value in node.value.items():
         path = f'{node.path}.{key}'
         if is_nan(value):
@@ -250,6 +251,8 @@ def _check_loader(node: Node) -> None:
     workers, batch = node.value.get('num_workers', 0), node.value.get('batch_size')
     if not 0 <= workers <= MOST_WORKERS:
         raise ConfigError(f'{node.path}.num_workers', f'must lie in [0, {MOST_WORKERS}]', workers)
+    if node.path == 'train_dataloader' and not {'batch_size', 'batch_sampler'} & set(node.value):
+        raise ConfigError(f'{node.path}.batch_size', 'is missing: images a process and step')
     if batch is not None and batch < 1:
         raise ConfigError(f'{node.path}.batch_size', 'must be 1 or more', batch)
 
@@ -343,6 +346,14 @@ def _check_part(node: Node, part: Any, what: str) -> None:
     for p in parameters(part):
         if p.default is p.empty and p.name not in node.value and p.kind is not p.VAR_KEYWORD:
             raise ConfigError(f'{node.path}.{p.name}', f'is missing: every {what} needs it')
+
+
+def _check_type_key(node: Node) -> None:
+    if node.registry is None or 'type' in node.value:
+        return
+    for key, value in node.value.items():
+        if isinstance(value, str) and difflib.get_close_matches(str(key), ['type'], cutoff=0.7):
+            raise ConfigError(f'{node.path}.{key}', "did you mean 'type'?", value)
 
 
 def _check_names(node: Node, allowed: set, strict: bool, what: str) -> None:

@@ -48,6 +48,7 @@ MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENFILE, err
 NETWORK = getattr(torch.distributed, 'DistError', ())  # an older torch raises RuntimeError
 LEAST = 2  # the score of a field that an error is laid at
 HUGE = 10**6
+OUT_OF_RANGE = ('memory', 'overflow', 'negative', 'positive')  # what libraries say of odd numbers
 
 
 class Evidence(NamedTuple):
@@ -301,7 +302,7 @@ def _score(key: str, value: Any, seen: Evidence) -> float:
     if key in seen.lines:
         score += 1
     if _odd(value, seen.text):
-        score += 1 + ('memory' in seen.text or 'negative' in seen.text or 'positive' in seen.text)
+        score += 1 + 2 * any(word in seen.text for word in OUT_OF_RANGE)
     elif type(value) is int and value == 0 and '0' in seen.words:
         score += 1
     if isinstance(value, dict) and not quoted:

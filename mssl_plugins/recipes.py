@@ -13,6 +13,7 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 
 from mssl_plugins.config import each_dict, each_hook
+from mssl_plugins.config_check import MOST_STEPS
 from mssl_plugins.errors import UserError
 
 # Hooks whose `interval` says how often to look, not what to train.
@@ -44,8 +45,8 @@ def set_epochs(cfg, epochs: int) -> List[str]:
             '--epochs: this config counts iterations '
             '(train_cfg.max_iters); use --cfg-options train_cfg.max_iters=N'
         )
-    if epochs < 1:
-        raise UserError(f'--epochs {epochs}: must be 1 or more')
+    if not 1 <= epochs <= MOST_STEPS:
+        raise UserError(f'--epochs {epochs}: must be 1 or more, at most {MOST_STEPS:,}')
     if epochs == planned:
         return []
     ratio = epochs / planned

@@ -138,6 +138,10 @@ def _use_data(
     cfg: Config, path: Path, data: Optional[str], wishes: Wishes, resume: bool
 ) -> Optional[preflight.Survey]:
     """Puts in the user's images and what they asked of the recipe."""
+    if not 0 <= wishes.max_bad <= 1:
+        raise UserError(f'--max-bad {wishes.max_bad}: must lie in [0, 1]')
+    if wishes.min_size < 0:
+        raise UserError(f'--min-size {wishes.min_size}: must be 0 or more')
     if data is None:
         if photos.is_photo_recipe(cfg):
             raise UserError(f'{path.stem} is for your own images: name their folder with --data')

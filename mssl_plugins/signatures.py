@@ -9,7 +9,7 @@ import typing
 from functools import lru_cache
 from typing import Any, Callable, List, Optional, Tuple, Union
 
-from torch import nn
+from torch import Tensor, nn
 
 UNIONS = (Union, getattr(types, 'UnionType', Union))
 LISTS = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
@@ -74,8 +74,8 @@ def fits(value: Any, hint: Any) -> bool:
     kind = origin or hint
     if not isinstance(kind, type):
         return True
-    if kind is type(None):
-        return value is None
+    if kind in (type(None), Tensor):
+        return isinstance(value, kind)
     if kind is bool:
         return isinstance(value, bool)
     if kind in (int, float):

@@ -1,6 +1,7 @@
 """Pre-trains what a config describes: python tools/train.py CONFIG."""
 
 import argparse
+import ctypes
 import os
 import signal
 import subprocess
@@ -8,6 +9,8 @@ import sys
 from typing import List, Optional, Sequence
 
 from mssl_plugins.errors import UserError, require, run_cli
+
+FEW = 8  # processes that any machine may be asked for
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -189,6 +192,11 @@ def run_options(args: argparse.Namespace) -> dict:
     return dict(given, validate=not args.no_validate)
 
 
+def _end_with_parent() -> None:
+    """Lets the launcher end its processes if this one is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 def start_processes(argv: Sequence[str], processes: int) -> int:
     """Runs this command in several processes under torchrun; returns the exit status.
 
@@ -207,7 +215,7 @@ def start_processes(argv: Sequence[str], processes: int) -> int:
         *argv,
     ]
     asked = []
-    process = subprocess.Popen(command, start_new_session=True)
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent)
 
     def hand_on(signum: int, frame) -> None:
         asked.append(signum)
@@ -241,6 +249,9 @@ def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
         args = parse_args(argv)
         if args.processes < 1:
             raise UserError(f'--processes {args.processes}: must be 1 or more')
+        cores = len(os.sched_getaffinity(0))
+        if args.processes > max(cores, FEW):
+            raise UserError(f'--processes {args.processes}: this machine has {cores} cores')
         if args.processes > 1 and 'WORLD_SIZE' not in os.environ:
             return start_processes(sys.argv[1:] if argv is None else argv, args.processes)
         from mssl_plugins.training import TrainingRun

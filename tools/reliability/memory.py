@@ -152,20 +152,21 @@ def main(argv=None) -> int:
     parser.add_argument(
         '--only', nargs='+', metavar='WORD', help='configs with these in their name'
     )
+    parser.add_argument('--seconds', type=float, help='begin no run after so much time')
     parser.add_argument('--pieces', type=Path, help='folder; default: work_dirs/reliability')
     parser.add_argument('--write', action='store_true', help='write docs/reliability.md')
     args = parser.parse_args(argv)
     tiny_runs.preload()
     pieces = Pieces('memory', {}, args.pieces)
-    rows = []
-    for name, n, processes in [
-        *((name, args.n, 1) for name in tiny_runs.CONFIGS),
-        (PAIR, args.pair, 2),
-    ]:
+    rows, start = [], time.monotonic()
+    runs = [*((name, args.n, 1) for name in tiny_runs.CONFIGS), (PAIR, args.pair, 2)]
+    for name, n, processes in runs:
         if args.only and not any(word in name for word in args.only):
             continue
         key, began = f'{name}, {n}, {processes}', time.monotonic()
         found = pieces.get(key)
+        if found is None and args.seconds is not None and began - start >= args.seconds:
+            continue
         if found is None:
             with tempfile.TemporaryDirectory() as folder:
                 found = measure(name, n, processes, Path(folder))
@@ -175,7 +176,7 @@ def main(argv=None) -> int:
     every = [g for _, found in rows for g in found]
     grown = sum(g.slope > BOUND for g in every)
     line = (
-        f'{len(rows)} runs, {len(every)} processes: the steepest slope of the peaks is '
+        f'{len(rows)} of {len(runs)} runs, {len(every)} processes: the steepest slope of peaks is '
         f'{max(g.slope for g in every):+.2f} KiB an iteration, {grown} above the bound of '
         f'{BOUND:g} KiB'
     )

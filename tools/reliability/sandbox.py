@@ -123,7 +123,10 @@ def run_command(argv: Sequence[str], target: Path, log: Path, seconds: float = 1
             break
         if time.monotonic() > end:
             hung = True
-            os.killpg(pid, signal.SIGKILL)
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:  # not yet a group of its own
+                os.kill(pid, signal.SIGKILL)
             code = os.waitpid(pid, 0)[1]
             break
         time.sleep(0.02)

@@ -24,12 +24,14 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         **kwargs: Arguments of ``nn.BatchNorm2d``.
 
     Raises:
-        ValueError: In training, if the parts do not divide the batch.
+        ValueError: If there are no parts; in training, if they do not divide the batch.
     """
 
     _abbr_ = 'bn'  # mmcv names the layer bn1, bn2, ...: keys stay BatchNorm's
 
     def __init__(self, num_features: int, num_splits: int = 8, **kwargs) -> None:
+        if num_splits < 1:
+            raise ValueError(f'num_splits must be 1 or more, got {num_splits}')
         super().__init__(num_features, **kwargs)
         self.num_splits = num_splits
 
