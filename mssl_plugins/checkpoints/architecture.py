@@ -27,11 +27,20 @@ KNOWN = dict(
     vit='arch img_size patch_size in_channels out_indices drop_rate drop_path_rate qkv_bias '
     'norm_cfg final_norm out_type with_cls_token frozen_stages interpolate_mode '
     'layer_scale_init_value pre_norm mask_token mask_bias antialias '
-    'interpolate_offset weight_init mask_ratio init_cfg type',
+    'interpolate_offset weight_init mask_ratio registers rope layer_cfgs init_cfg type',
     resnet='depth in_channels stem_channels base_channels num_stages strides dilations '
     'out_indices style deep_stem avg_down frozen_stages norm_cfg norm_eval with_cp '
     'zero_init_residual drop_path_rate pool stem_stride init_cfg type',
 )
+# Heads of DINOv2's and DINOv3's networks by width and depth (SwiGLU or rotary positions).
+NEWER_HEADS = {
+    (384, 12): 6,
+    (768, 12): 12,
+    (1024, 24): 16,
+    (1280, 32): 20,
+    (1536, 40): 24,
+    (4096, 40): 32,
+}
 BROKEN = (TypeError, LookupError, AttributeError, ArithmeticError)
 DEPTHS = {
     (False, (2, 2, 2, 2)): 18,
@@ -89,18 +98,32 @@ def read_hf_config(path: Path) -> Optional[dict]:
     """The backbone's arguments, from Hugging Face's ``config.json`` in the same folder.
 
     None if there is none.
+
+    Raises:
+        ValueError: If it is of a network that no ViT here is.
     """
     try:
         config = json.loads((path.parent / 'config.json').read_text())
     except (OSError, ValueError):
         return None
-    if config.get('model_type') in ('vit', 'dinov2'):
-        return dict(
-            type='VisionTransformer',
+    kind = config.get('model_type')
+    if kind in ('vit', 'dinov2', 'dinov2_with_registers', 'dinov3_vit'):
+        default = 1e-5 if kind == 'dinov3_vit' else 1e-12
+        known = dict(
+            type='ViT',
             arch=dict(num_heads=config['num_attention_heads']),
             img_size=config.get('image_size', 224),
-            norm_cfg=dict(eps=config.get('layer_norm_eps', 1e-12)),
+            norm_cfg=dict(eps=config.get('layer_norm_eps', default)),
+            registers=config.get('num_register_tokens', 0),
         )
+        if kind == 'dinov3_vit':
+            if config.get('use_gated_mlp') and config.get('hidden_act', 'gelu') != 'silu':
+                raise ValueError(
+                    f'{path.parent / "config.json"}: its gated MLP has the activation '
+                    f'{config.get("hidden_act", "gelu")}, only silu (SwiGLU) is read'
+                )
+            known['rope'] = dict(base=config.get('rope_theta', 100.0))
+        return known
     if config.get('model_type') == 'resnet':
         caffe = config.get('downsample_in_bottleneck', False)
         return dict(type='ResNet', style='caffe' if caffe else 'pytorch')
@@ -119,8 +142,8 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
 
     Returns:
         dict: With ``type``; arguments of MMPretrain's class or, where it has
-        none such, ours. Only what bears on the features: no drop path, no
-        frozen stages.
+        none such (registers, rotary positions, SwiGLU), ours. Only what bears
+        on the features: no drop path, no frozen stages.
 
     Raises:
         ValueError: If config and weights contradict each other, weights are
@@ -153,7 +176,8 @@ def describe(family: str, weights: Mapping[str, Tensor], given: Optional[dict] =
         except (AssertionError, RuntimeError, ValueError, *BROKEN) as error:
             raise ValueError(f'no such backbone: {config} ({error})') from None
     report = compare(own, weights)
-    wrong = report._replace(missing=without_counters(report.missing)).differences()
+    missing = [k for k in without_counters(report.missing) if k != 'rope.periods']  # computed
+    wrong = report._replace(missing=missing).differences()
     if wrong:
         raise ValueError(
             'the weights are not those of '
@@ -170,23 +194,43 @@ def _pair(size) -> Tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
+def rope_base(periods: Tensor) -> float:
+    """The base of rotary periods 1 ... base^((n - 1) / n), which files may keep in bfloat16."""
+    n = len(periods)
+    base = float(periods[-1].double()) ** (n / (n - 1)) if n > 1 else 100.0
+    return 100.0 if abs(base - 100) < 2 else base
+
+
+def with_periods(weights: Mapping[str, Tensor], config: dict) -> Dict[str, Tensor]:
+    """The weights with the rotary periods of their config, where files leave them out."""
+    rope, weights = config.get('rope'), dict(weights)
+    if rope and 'rope.periods' not in weights:
+        n = config['arch']['embed_dims'] // config['arch']['num_heads'] // 4
+        weights['rope.periods'] = rope['base'] ** (torch.arange(n) / n)
+    return weights
+
+
+def _arch(weights: Mapping[str, Tensor], given: dict, kind: str, swiglu: bool) -> dict:
+    """Width, depth and MLP from the weights, heads from what is given or usual."""
     zoo = VisionTransformer.arch_zoo
-    projection = weights.get('patch_embed.projection.weight')
-    if projection is None or 'pos_embed' not in weights:
-        raise ValueError('the weights lack the patch embedding or the position embeddings')
-    first = weights.get('layers.0.ffn.layers.0.0.weight')
+    first = weights.get('layers.0.ffn.w3.weight' if swiglu else 'layers.0.ffn.layers.0.0.weight')
     arch = dict(
-        embed_dims=projection.shape[0],
+        embed_dims=weights['patch_embed.projection.weight'].shape[0],
         num_layers=1 + max(int(k.split('.')[1]) for k in weights if k.startswith('layers.')),
-        feedforward_channels=0 if first is None else first.shape[0],
+        feedforward_channels=0 if first is None else first.shape[1 if swiglu else 0],
     )
     named = given.get('arch', 'base' if kind else None)
     if isinstance(named, str):
         if named.lower() not in zoo:
             raise unknown(named, zoo, 'ViT arch')
         named = zoo[named.lower()]
-    if named is None:
+    periods = weights.get('rope.periods')
+    if named is None and periods is not None:
+        named = dict(num_heads=arch['embed_dims'] // (4 * len(periods)))
+    if named is None and (swiglu or 'pos_embed' not in weights):
+        heads = NEWER_HEADS.get((arch['embed_dims'], arch['num_layers']))
+        named = None if heads is None else dict(num_heads=heads)
+    elif named is None:
         named = next((a for a in zoo.values() if all(a[k] == v for k, v in arch.items())), None)
     if named is None:
         raise ValueError(
@@ -198,11 +242,15 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     arch['num_heads'] = named['num_heads']
     if arch['embed_dims'] % arch['num_heads']:
         raise ValueError(f'{arch["num_heads"]} heads do not divide {arch["embed_dims"]} channels')
+    return arch
 
-    patch = _pair(tuple(projection.shape[2:]))
-    with_cls = 'cls_token' in weights
-    tokens = weights['pos_embed'].shape[1] - with_cls
+
+def _image_size(weights: Mapping[str, Tensor], given: dict, kind: str, patch: tuple) -> tuple:
+    """Height and width that the network was made for."""
     size = given.get('img_size', 224 if kind else None)
+    if 'pos_embed' not in weights:
+        return _pair(size or 224)
+    tokens = weights['pos_embed'].shape[1] - ('cls_token' in weights)
     if size is None or math.prod(s // p for s, p in zip(_pair(size), patch)) != tokens:
         side = math.isqrt(max(tokens, 0))
         if side * side != tokens:
@@ -211,14 +259,59 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
                 'config, with img_size, with --config'
             )
         size = tuple(side * p for p in patch)
-    size = _pair(size)
+    return _pair(size)
+
+
+def _newer_parts(weights: Mapping[str, Tensor], given: dict, kind: str, swiglu: bool) -> dict:
+    """Registers, rotary positions and SwiGLU MLPs: of our ViT only."""
+    registers = weights['register_tokens'].shape[1] if 'register_tokens' in weights else 0
+    periods, asked, rope = weights.get('rope.periods'), given.get('rope'), None
+    if 'pos_embed' not in weights:
+        if periods is None and asked is None and (kind or not registers):
+            raise ValueError(
+                'the weights lack the position embeddings, and the config has no rope=dict()'
+            )
+        usual = 100.0 if periods is None else rope_base(periods)
+        rope = dict(base=(asked or {}).get('base', usual))
+    if kind == 'ViT' and (
+        given.get('registers', 0) != registers or asked is not None and rope is None
+    ):
+        raise ValueError(
+            f"the config's ViT has {given.get('registers', 0)} registers and rope={asked}, "
+            f'the weights {registers} registers and {"no " if rope else ""}position embeddings'
+        )
+    found = dict(registers=registers, rope=rope)
+    if swiglu:
+        found['layer_cfgs'] = dict(ffn_type='swiglu')
+    return {k: v for k, v in found.items() if v}
+
+
+def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
+    if 'patch_embed.projection.weight' not in weights:
+        raise ValueError('the weights lack the patch embedding')
+    ffn = given.get('layer_cfgs') or {}
+    if not isinstance(ffn, dict) or set(ffn) - {'ffn_type'}:
+        raise ValueError('cannot tell what layer_cfgs of the backbone mean for other libraries')
+    swiglu = 'layers.0.ffn.w12.weight' in weights
+    newer = _newer_parts(weights, given, kind, swiglu)
+    if ffn.get('ffn_type') == 'swiglu_fused' and isinstance(given.get('arch'), dict):
+        given = dict(given, arch=dict(num_heads=given['arch']['num_heads']))  # 2/3 of its width
+    arch = _arch(weights, given, kind, swiglu)
+    patch = _pair(tuple(weights['patch_embed.projection.weight'].shape[2:]))
+    with_cls = 'cls_token' in weights
+    size = _image_size(weights, given, kind, patch)
     config = dict(
-        type='mmpretrain.VisionTransformer',
+        type='mssl_plugins.ViT' if newer else 'mmpretrain.VisionTransformer',
         arch=arch,
         img_size=size[0] if size[0] == size[1] else list(size),
         patch_size=patch[0] if patch[0] == patch[1] else list(patch),
+        **newer,
     )
-    eps = (given.get('norm_cfg') or {}).get('eps', 1e-6 if not given.get('norm_cfg') else 1e-5)
+    if newer:
+        how = ('antialias', 'interpolate_offset')
+        config.update({k: given[k] for k in how if k in given})
+    usual = 1e-5 if given.get('norm_cfg') or 'rope' in newer and not kind else 1e-6
+    eps = (given.get('norm_cfg') or {}).get('eps', usual)
     optional = dict(
         with_cls_token=(with_cls, True),
         qkv_bias=('layers.0.attn.qkv.bias' in weights, True),

@@ -1,6 +1,6 @@
 """Compares a checkpoint's keys and shapes with a model's."""
 
-from typing import Iterable, List, Mapping, NamedTuple
+from typing import Iterable, List, Mapping, NamedTuple, Optional
 
 from torch import Tensor
 
@@ -75,3 +75,52 @@ def without_counters(keys: Iterable[str]) -> List[str]:
     Nothing but a BatchNorm of ``momentum=None`` reads them.
     """
     return [k for k in keys if not k.endswith('num_batches_tracked')]
+
+
+def _is_rotary(keys: Mapping[str, Tensor]) -> bool:
+    # other libraries' files hold no periods, but DINOv3's registers
+    return 'pos_embed' not in keys and ('rope.periods' in keys or 'register_tokens' in keys)
+
+
+def part_amiss(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Optional[str]:
+    """Which part a ViT or its weights lack, and the argument that builds it.
+
+    Args:
+        own (Mapping[str, Tensor]): The network's state dict, without prefix.
+        given (Mapping[str, Tensor]): The weights, under the same names.
+
+    Returns:
+        str, optional: None if they have the same parts, or are no ViT's.
+        Registers without a class token beside them (as in ViTDet) may stay
+        unused.
+    """
+    if any('patch_embed.projection.weight' not in keys for keys in (own, given)):
+        return None
+    parts = (
+        ('rotary positions', _is_rotary, 'rope=dict(base=100.0)'),
+        (
+            'a SwiGLU MLP',
+            lambda keys: 'layers.0.ffn.w12.weight' in keys,
+            "layer_cfgs=dict(ffn_type='swiglu')",
+        ),
+        (
+            'layer scale',
+            lambda keys: 'layers.0.attn.gamma1.weight' in keys,
+            'layer_scale_init_value=1e-5',
+        ),
+    )
+    for what, has, how in parts:
+        if has(given) and not has(own):
+            return f'the weights have {what}, this network has not: build it with {how}'
+        if has(own) and not has(given):
+            return f'this network has {what}, the weights have not: build it without {how}'
+    has, wanted = (
+        keys['register_tokens'].shape[1] if 'register_tokens' in keys else 0
+        for keys in (given, own)
+    )
+    if has != wanted and 'cls_token' in own:
+        return (
+            f'the weights have {has} register tokens, this network has {wanted}: '
+            f'build it with registers={has}'
+        )
+    return None

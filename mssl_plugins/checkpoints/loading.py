@@ -21,7 +21,7 @@ from mmengine.runner import CheckpointLoader
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mssl_plugins.checkpoints.compare import KeyReport, compare, some, without_counters
+from mssl_plugins.checkpoints.compare import KeyReport, compare, part_amiss, some, without_counters
 from mssl_plugins.checkpoints.naming import for_backbone
 from mssl_plugins.errors import unknown
 
@@ -272,7 +272,11 @@ def load_backbone(
             shape. The message lists the keys.
     """
     own = backbone.state_dict()
-    weights = for_backbone(find_backbone(load_checkpoint_safely(path), branch), own)
+    weights = dict(for_backbone(find_backbone(load_checkpoint_safely(path), branch), own))
+    biases = [k for k in own if k.endswith('.attn.qkv.bias')]
+    if not any(k in weights for k in biases):  # none is zero: DINOv3 is published both ways
+        whole = [k for k in biases if f'{k[:-4]}weight' in weights]
+        weights.update({k: torch.zeros_like(own[k]) for k in whole})
     check_numbers(weights, path)
     optional = tuple(getattr(backbone, 'optional_keys', ()))
     # mmpretrain's transformers resize their position embeddings while loading.
@@ -284,6 +288,9 @@ def load_backbone(
     # or a mask token is not.
     kinds = {k.split('.')[0] for k in own}
     deeper = any(k.split('.')[0] in kinds for k in report.unexpected)
+    amiss = part_amiss(own, weights)
+    if amiss:
+        raise ValueError(f'{path} is of another architecture: {amiss}')
     if needed or report.reshaped or deeper:
         raise ValueError(
             f'{path} is of another architecture than this {type(backbone).__name__}; '

@@ -97,7 +97,7 @@ def read(
 
     Args:
         path (str | Path): A checkpoint of this library, MMPretrain, timm,
-            DINO, MAE, MoCo, torchvision, Hugging Face or Detectron2
+            DINO, DINOv2, DINOv3, iBOT, MAE, MoCo, torchvision, Hugging Face or Detectron2
             (``.pth``), or an exported folder.
         branch (str, optional): 'student' or 'teacher'. Defaults to None, see
             :func:`default_branch`.
@@ -153,6 +153,7 @@ def read(
         weights = {k: v for k, v in weights.items() if k != 'cls_token'}  # mmseg's, not used
         weights['pos_embed'] = weights['pos_embed'][:, 1:]
     described = architecture.describe(family, weights, given or architecture.read_hf_config(path))
+    weights = architecture.with_periods(weights, described)
     images = {**(parts.get('data_preprocessor') or {}), **(model.get('data_preprocessor') or {})}
     return Backbone(
         family,

@@ -6,6 +6,10 @@ from torch import Tensor
 
 from mssl_plugins.checkpoints.reader import Backbone
 
+NEWER = dict(
+    registers='register tokens', rope='rotary positions', layer_cfgs='SwiGLU MLP (w12, w3)'
+)
+
 
 def no_such_network(target: str, why: str) -> ValueError:
     """An error that says what the target lacks and where the weights can go."""
@@ -30,9 +34,13 @@ def check_vit(
     pre: bool = False,
     cls: bool = True,
     eps: bool = True,
+    newer: bool = False,
 ) -> dict:
     """The arguments of a ViT; refuses parts the target lacks."""
     c = b.config
+    for part, what in NEWER.items():
+        if c.get(part) and not newer:
+            raise no_such_network(target, f'its ViT has no {what}')
     if 'layer_scale_init_value' in c and not scale:
         raise no_such_network(target, 'its ViT scales no layers (gamma1, gamma2)')
     if c.get('pre_norm') and not pre:

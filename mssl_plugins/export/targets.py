@@ -12,6 +12,7 @@ from torch import Tensor
 from mssl_plugins.checkpoints import naming as keys
 from mssl_plugins.checkpoints.images import INTERPOLATION, crop_fraction, resize_for
 from mssl_plugins.checkpoints.reader import Backbone
+from mssl_plugins.export import newer
 from mssl_plugins.export.checks import (
     check_resnet,
     check_vit,
@@ -70,7 +71,8 @@ def mmpretrain(b: Backbone) -> Package:
     For ``init_cfg`` with that prefix, and for ``load_from``, also when
     pre-training is continued.
     """
-    return _openmmlab(b.config, keys.from_ours(b.weights, b.family, 'mmpretrain'), True)
+    weights = keys.from_ours(b.weights, b.family, 'mmpretrain')
+    return _openmmlab(newer.mmpretrain_config(b), weights, True)
 
 
 def mmdet(b: Backbone) -> Package:
@@ -78,7 +80,10 @@ def mmdet(b: Backbone) -> Package:
 
     mmdet has no ViT; mmpretrain's is used, with a map as its output.
     """
-    model = dict(b.config, out_type='featmap') if b.family == 'vit' else _dense_resnet(b, 'mmdet')
+    if b.family == 'vit':
+        model = dict(newer.mmpretrain_config(b), out_type='featmap')
+    else:
+        model = _dense_resnet(b, 'mmdet')
     weights = {k: v for k, v in b.weights.items() if not k.startswith('ln2.')}  # after pooling
     return _openmmlab(model, weights, False)
 
@@ -138,9 +143,12 @@ def timm(b: Backbone) -> Package:
         check_resnet(b, 'timm')
         name, args, naming = f'resnet{b.config["depth"]}', {}, 'mmpretrain'
         pretrained.update(first_conv='conv1', classifier='fc')
+    elif 'rope' in b.config:
+        naming, (name, args) = 'eva', newer.dinov3_in_timm(b)
+        pretrained.update(first_conv='patch_embed.proj', classifier='head')
     else:
         c, naming = b.config, 'timm'
-        arch = check_vit(b, 'timm', scale=True, pre=True, cls=False)
+        arch = check_vit(b, 'timm', scale=True, pre=True, cls=False, newer=True)
         dim, hidden = arch['embed_dims'], arch['feedforward_channels']
         cls, pooled = c.get('with_cls_token', True), c.get('out_type') == 'avg_featmap'
         final = c.get('final_norm', True)
@@ -149,6 +157,8 @@ def timm(b: Backbone) -> Package:
         ratio = hidden / dim if int(dim * (hidden / dim)) == hidden else (hidden + 0.5) / dim
         size = {192: 'tiny', 384: 'small', 1024: 'large'}.get(dim, 'base')
         name = f'vit_{size}_patch16_224'
+        if newer.swiglu(b):
+            name, ratio = newer.timm_swiglu(b)
         args = dict(
             img_size=list(b.size),
             patch_size=pair(c['patch_size'])[0],
@@ -164,6 +174,10 @@ def timm(b: Backbone) -> Package:
             args['qkv_bias'] = False
         if 'layer_scale_init_value' in c:
             args['init_values'] = c['layer_scale_init_value']
+        elif newer.swiglu(b):
+            args['init_values'] = None
+        if 'registers' in c:
+            args.update(reg_tokens=c['registers'], no_embed_class=True)
         if c.get('pre_norm'):
             args['pre_norm'] = True
         if ('patch_embed.projection.bias' in b.weights) == bool(c.get('pre_norm')):
@@ -174,7 +188,7 @@ def timm(b: Backbone) -> Package:
     config = dict(
         architecture=name,
         num_classes=0,
-        num_features=b.weights['pos_embed'].shape[-1]
+        num_features=b.config['arch']['embed_dims']
         if b.family == 'vit'
         else b.weights['layer4.0.downsample.0.weight'].shape[0],
         pretrained_cfg=pretrained,
@@ -192,6 +206,7 @@ def timm(b: Backbone) -> Package:
 
 def hf(b: Backbone) -> Package:
     """A folder for ``transformers``' ``from_pretrained``."""
+    naming = 'hf'
     if b.family == 'resnet':
         check_resnet(b, 'hf', widths=True, caffe=True)
         c, bottleneck = b.config, 'layer1.0.conv3.weight' in b.weights
@@ -212,6 +227,10 @@ def hf(b: Backbone) -> Package:
             downsample_in_bottleneck=c.get('style', 'pytorch') == 'caffe',
         )
         load = "transformers.ResNetModel.from_pretrained('OUT')"
+    elif 'rope' in b.config or 'layer_scale_init_value' in b.config:
+        naming = 'hf_dinov3' if 'rope' in b.config else 'hf_dinov2'
+        config = newer.dinov3_in_hf(b) if 'rope' in b.config else newer.dinov2_in_hf(b)
+        load = f"transformers.{config['architectures'][0]}.from_pretrained('OUT')"
     else:
         arch, c = check_vit(b, 'hf', eps=False), b.config
         if not c.get('final_norm', True):
@@ -248,9 +267,11 @@ def hf(b: Backbone) -> Package:
             image_mean=[v / 255 for v in b.mean],
             image_std=[v / 255 for v in b.std],
         )
-    return Package(
-        SAFETENSORS, keys.from_ours(b.weights, b.family, 'hf'), config, load, extra=extra
-    )
+    weights = keys.from_ours(b.weights, b.family, naming)
+    if naming.startswith('hf_'):  # of pre-training only, but its classes have one
+        shape = (1, 1, config['hidden_size'])[naming == 'hf_dinov2' :]
+        weights['embeddings.mask_token'] = torch.zeros(shape)
+    return Package(SAFETENSORS, weights, config, load, extra=extra)
 
 
 def torchvision(b: Backbone) -> Package:

@@ -270,7 +270,8 @@ def read_layers(backbone: nn.Module, x: Tensor, kinds: Sequence[str]) -> Dict[st
 
 def _of_tokens(backbone: nn.Module, blocks: List[Tensor], wanted) -> Dict[str, Tensor]:
     norm = backbone.ln1 if getattr(backbone, 'final_norm', False) else nn.Identity()
-    extra = extra_tokens(backbone)
+    # inside the network registers stand between class token and patches
+    extra = extra_tokens(backbone) + getattr(backbone, 'registers', 0)
     found = {}
     for kind in wanted:
         if kind == 'avg':

@@ -1,6 +1,8 @@
-"""DINOv2's weights in timm's, Hugging Face's and its own form; what is refused, and how."""
+"""DINOv2's weights in timm's, Hugging Face's and its own form; DINOv3's in Hugging Face's."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,76 +86,83 @@ def test_its_own_form_is_timms(small, tmp_path):
 HF = """
 import sys, torch
 from transformers import Dinov2Config, Dinov2ForImageClassification, Dinov2Model
+from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersForImageClassification
+from transformers import Dinov2WithRegistersModel, DINOv3ViTConfig, DINOv3ViTModel
 folder = sys.argv[1]
 torch.manual_seed(0)
-config = Dinov2Config(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, mlp_ratio=3,
-                      image_size=56, patch_size=14)
-net = Dinov2Model(config).eval()
-for p in net.parameters():
-    p.data += 0.1 * torch.randn_like(p)
-net.save_pretrained(folder + '/body')
-whole = Dinov2ForImageClassification(config)
-whole.dinov2.load_state_dict(net.state_dict())
-whole.save_pretrained(folder + '/classifier')
-cases = []
-for size in ((56, 56), (84, 56), (28, 70)):
-    x = torch.randn(2, 3, *size)
-    with torch.no_grad():
-        cases.append((x, net(x).last_hidden_state))
-torch.save(cases, folder + '/cases.pt')
+
+def save(name, net, whole=None, part=None):
+    for p in net.parameters():
+        p.data += 0.1 * torch.randn_like(p)
+    net.eval().save_pretrained(f'{folder}/{name}')
+    if whole is not None:
+        getattr(whole, part).load_state_dict(net.state_dict())
+        whole.save_pretrained(f'{folder}/{name}-classifier')
+    cases, patch = [], net.config.patch_size
+    for rows, columns in ((4, 4), (6, 4), (2, 5)):
+        x = torch.randn(2, 3, patch * rows, patch * columns)
+        with torch.no_grad():
+            cases.append((x, net(x).last_hidden_state))
+    torch.save(cases, f'{folder}/{name}.pt')
+
+sizes = dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=56)
+for gated in (False, True):
+    args = dict(sizes, mlp_ratio=3, patch_size=14, use_swiglu_ffn=gated)
+    config = Dinov2Config(**args)
+    save(f'dinov2-{gated}', Dinov2Model(config), Dinov2ForImageClassification(config), 'dinov2')
+    config = Dinov2WithRegistersConfig(**args, num_register_tokens=3)
+    save(f'registers-{gated}', Dinov2WithRegistersModel(config),
+         Dinov2WithRegistersForImageClassification(config), 'dinov2_with_registers')
+    config = DINOv3ViTConfig(**dict(sizes, image_size=64), intermediate_size=88, patch_size=16,
+                             use_gated_mlp=gated, hidden_act='silu' if gated else 'gelu',
+                             num_register_tokens=4, rope_theta=80.0, key_bias=gated)
+    save(f'dinov3-{gated}', DINOv3ViTModel(config))
 """
 
 
-def test_hugging_faces_dinov2(tmp_path):
-    """In a process of its own: transformers 5 does not go with mmpretrain."""
+@pytest.fixture(scope='module')
+def hugging_face(tmp_path_factory):
+    """Made in a process of its own: transformers 5 does not go with mmpretrain."""
     python = Path(sys.prefix) / 'hf/bin/python'
     if not python.exists():
         pytest.skip(f'no {python}: tools/test.sh makes this environment for transformers')
+    folder = tmp_path_factory.mktemp('hf')
     done = subprocess.run(
-        [str(python), '-c', HF, str(tmp_path)],
+        [str(python), '-c', HF, str(folder)],
         text=True,
         capture_output=True,
         env={**os.environ, 'PYTHONPATH': ''},
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize('gated', [False, True], ids=['mlp', 'swiglu'])
+@pytest.mark.parametrize(
+    'name',
+    ['dinov2', 'dinov2-classifier', 'registers', 'registers-classifier', 'dinov3'],
+)
+@torch.no_grad()
+def test_hugging_faces_forms(hugging_face, name, gated):
+    """Features at the weights' own and at other sizes."""
+    kind, *rest = name.split('-')
     init_default_scope('mmpretrain')
-    for name in ('body', 'classifier'):
-        backbone = FrozenBackbone(str(tmp_path / name)).model.backbone
-        backbone.eval()
-        for x, wanted in torch.load(tmp_path / 'cases.pt', weights_only=True):
-            with torch.no_grad():
-                found = read_layers(backbone, x, ['cls', 'patches'])
-            close(found['cls'], wanted[:, 0])
-            close(found['patches'].view(*wanted[:, 1:].shape), wanted[:, 1:])
+    folder = hugging_face / '-'.join([kind, str(gated), *rest])
+    backbone = FrozenBackbone(str(folder)).model.backbone
+    backbone.eval()
+    registers = dict(dinov2=0, registers=3, dinov3=4)[kind]
+    for x, wanted in torch.load(hugging_face / f'{kind}-{gated}.pt', weights_only=True):
+        if kind == 'dinov2' and gated and x.shape[2:] != (56, 56):
+            backbone.antialias = False  # as its class, ours smooths by default
+        found = read_layers(backbone, x, ['cls', 'patches'])
+        close(found['cls'], wanted[:, 0])
+        patches = wanted[:, 1 + registers :]
+        close(found['patches'].view(*patches.shape), patches)
 
 
-@pytest.mark.parametrize(
-    'name, words',
-    [
-        ('vit_small_patch14_reg4_dinov2', r'register tokens \(reg_token\).*without registers'),
-        ('vit_small_patch16_dinov3', r'register tokens .* and rotary position .*DINOv2 instead'),
-    ],
-)
-def test_newer_parts_are_named(name, words, tmp_path):
-    with torch.device('cpu'):
-        net = timm.create_model(name, img_size=32 if 'v3' in name else 28, num_classes=0)
-    torch.save(net.state_dict(), tmp_path / 'newer.pth')
-    with pytest.raises(ValueError, match=words):
-        read(tmp_path / 'newer.pth')
-
-
-@pytest.mark.parametrize(
-    'key, words',
-    [
-        ('blocks.0.mlp.w12.weight', 'SwiGLU MLP .*small, base or large'),
-        ('encoder.layer.0.mlp.weights_in.weight', 'SwiGLU'),
-        ('embeddings.register_tokens', 'register tokens'),
-        ('model.layer.0.attention.q_proj.weight', 'RoPE'),
-    ],
-)
-def test_other_forms_are_named_too(small, tmp_path, key, words):
-    state = dict(small[0].state_dict())
-    state[key] = torch.ones(4)
-    torch.save(state, tmp_path / 'newer.pth')
-    with pytest.raises(ValueError, match=words):
-        read(tmp_path / 'newer.pth')
+def test_a_gated_mlp_of_another_activation_is_refused(hugging_face, tmp_path):
+    folder = shutil.copytree(hugging_face / 'dinov3-True', tmp_path / 'gelu')
+    config = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps(dict(config, hidden_act='gelu')))
+    with pytest.raises(ValueError, match='gated MLP has the activation gelu, only silu'):
+        read(folder)

@@ -9,6 +9,8 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
+from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
+
 pytest.importorskip('mmdet', reason='needs mmdet: the extra [dense]')
 pytest.importorskip('mmseg', reason='needs mmseg: the extra [dense]')
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
@@ -374,3 +376,70 @@ def test_the_linear_head_is_dinov2s(path, monkeypatch):
     assert cfg.train_dataloader.batch_size == 2 and cfg.auto_scale_lr.base_batch_size == 16
     assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
     assert len(LINEAR) == 9
+
+
+# --------------------------------------------------- from DINOv2 and DINOv3
+SMALL = dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384)
+NEWER = [p for p in PATHS if '-dinov' in p.stem]
+
+
+@pytest.mark.parametrize('path', NEWER, ids=lambda p: p.stem)
+def test_fine_tuning_starts_from_their_weights(path, tmp_path):
+    """A step of the config's model, small, from weights as timm saves them."""
+    timm = pytest.importorskip('timm')
+    cfg = Config.fromfile(path)
+    version, args = ('dinov3_qkvb', {}) if 'dinov3' in path.stem else ('reg4_dinov2', {})
+    name = f'vit_small_patch{cfg.model.backbone.patch_size if version[0] == "r" else 16}_{version}'
+    net = timm.create_model(name, embed_dim=96, depth=4, num_heads=3, img_size=112, **args)
+    torch.save(net.state_dict(), tmp_path / 'weights.pth')
+    model = cfg.model
+    model.backbone.arch, model.neck['in_channels' if model.type == 'MaskRCNN' else 'embed_dim'] = (
+        SMALL,
+        96,
+    )
+    torch.manual_seed(0)
+    if model.type == 'MaskRCNN':
+        from mmdet.testing import demo_mm_inputs
+
+        model.data_preprocessor.pop('batch_augments')
+        model.backbone.global_blocks = 1
+        data = demo_mm_inputs(
+            2, image_shapes=[[3, 96, 128]] * 2, num_items=[2, 2], num_classes=80, with_mask=True
+        )
+    else:
+        from mmengine.structures import PixelData
+        from mmseg.structures import SegDataSample
+
+        model.backbone.out_indices = [0, 1, 2, 3]
+        model.decode_head.update(in_channels=[96] * 4, channels=32)
+        model.auxiliary_head.update(in_channels=96, channels=32)
+        for part in (model.neck, model.decode_head, model.auxiliary_head):
+            part.norm_cfg = dict(type='BN')
+        model.data_preprocessor.size = None
+        samples = [SegDataSample(metainfo=dict(img_shape=(96, 128))) for _ in range(2)]
+        for sample in samples:
+            sample.gt_sem_seg = PixelData(data=torch.randint(0, 150, (1, 96, 128)))
+        model.data_preprocessor.update(size_divisor=1)
+        data = dict(inputs=[torch.randint(0, 256, (3, 96, 128))] * 2, data_samples=samples)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        whole = MODELS.build(model)
+        whole.init_weights()
+        report = load_pretrained(whole, tmp_path / 'weights.pth')
+        assert all(k.endswith(('rel_pos_h', 'rel_pos_w', 'rope.periods')) for k in report.missing)
+        assert torch.equal(
+            whole.backbone.layers[3].attn.proj.weight, net.blocks[3].attn.proj.weight
+        )
+        whole.train()
+        losses = whole(**whole.data_preprocessor(data, True), mode='loss')
+        loss, _ = whole.parse_losses(losses)
+        loss.backward()
+    moved = {n for n, p in whole.backbone.named_parameters() if p.grad is not None and p.grad.any()}
+    expected = {
+        'layers.0.attn.qkv.weight',
+        'layers.0.attn.gamma1.weight',
+        'patch_embed.projection.weight',
+    }
+    assert expected <= moved and torch.isfinite(loss)
+    if model.type != 'MaskRCNN':
+        assert 'register_tokens' in moved
+    assert len(NEWER) == 4

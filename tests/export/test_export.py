@@ -46,6 +46,9 @@ def resnet(kind='mmpretrain.ResNet', depth=18, **kwargs):
 
 ALL = tuple(TARGETS)
 OPENMMLAB = ('mmpretrain', 'mmdet', 'mmseg')
+NEWER = {'mmpretrain', 'mmdet', 'timm', 'hf'}
+SWIGLU = dict(layer_scale_init_value=0.1, layer_cfgs=dict(ffn_type='swiglu'))
+ROPE = dict(layer_scale_init_value=0.1, rope=dict(base=50.0), norm_cfg=dict(type='LN', eps=1e-5))
 SPLIT = dict(norm_cfg=dict(type='mssl_plugins.SplitBN', num_splits=2))
 # name: (backbone, side of the images in px, targets that have it)
 CASES = dict(
@@ -63,7 +66,14 @@ CASES = dict(
         32,
         {*OPENMMLAB, 'timm', 'detectron2'},
     ),
-    vit_scaled=(vit(layer_scale_init_value=0.1), 32, {'mmpretrain', 'mmdet', 'timm'}),
+    vit_scaled=(vit(layer_scale_init_value=0.1), 32, NEWER),
+    dinov2=(vit(registers=4, layer_scale_init_value=0.1), 32, NEWER),
+    dinov2_giant=(vit(hidden=64, registers=2, **SWIGLU), 32, NEWER),
+    swiglu=(vit(hidden=64, **SWIGLU), 32, NEWER),
+    swiglu_odd=(vit(hidden=61, **SWIGLU), 32, {'mmpretrain', 'mmdet', 'timm'}),
+    dinov3=(vit(registers=4, qkv_bias=False, **ROPE), 32, NEWER),
+    dinov3_plus=(vit(hidden=61, registers=4, qkv_bias=False, **{**ROPE, **SWIGLU}), 32, NEWER),
+    dinov3_biased=(vit(registers=4, **ROPE), 32, {'mmpretrain', 'mmdet', 'hf'}),
     vit_normed=(vit(pre_norm=True), 32, {*OPENMMLAB, 'timm'}),
     vit_wide=(dict(vit(), img_size=(32, 48)), (32, 48), {*OPENMMLAB, 'timm', 'hf'}),
     deit_tiny_14=(
@@ -210,7 +220,12 @@ def in_mmseg(out, done, x, wanted):
 def in_timm(out, done, x, wanted):
     net = timm.create_model(f'local-dir:{out}', pretrained=True).eval()
     assert net.pretrained_cfg['mean'] == [v / 255 for v in (100.0, 110.0, 120.0)]
-    close(net.forward_features(x), wanted)
+    found = net.forward_features(x)
+    others = found.shape[1] - wanted.shape[1] if wanted.ndim == 3 else 0  # registers
+    if others:
+        assert others == done['architecture']['registers']
+        found = torch.cat([found[:, :1], found[:, 1 + others :]], 1)
+    close(found, wanted)
     assert net(x).shape == (2, done['model']['num_features'])
 
 
@@ -364,6 +379,9 @@ for folder in sys.argv[1:]:
     assert abs(images.image_mean[2] - 120 / 255) < 1e-6
     with torch.no_grad():
         found = net.eval()(case['x']).last_hidden_state
+    registers = getattr(net.config, 'num_register_tokens', 0)
+    if registers:
+        found = torch.cat([found[:, :1], found[:, 1 + registers:]], 1)
     assert found.shape == case['wanted'].shape
     error = (found - case['wanted']).abs().max() / case['wanted'].abs().max().clamp(min=1)
     print(json.dumps([folder, float(error)]))
@@ -405,6 +423,9 @@ def test_features_survive_in_transformers(made, tmp_path):
         *(('vit', target) for target in TARGETS if target != 'detectron2'),
         ('vit_no_class', 'mmseg'),
         ('vit_wide', 'timm'),
+        *((name, target) for name in ('dinov3', 'dinov3_plus') for target in NEWER),
+        ('dinov2_giant', 'hf'),  # timm adds the class token's position to it
+        ('dinov3_biased', 'hf'),
         *(('resnet18', target) for target in ('timm', 'torchvision', 'detectron2')),
         ('resnet18_narrow', 'mmdet'),
         ('resnet18_narrow', 'hf'),
@@ -450,6 +471,7 @@ PUBLISHED = dict(
             'decoder_blocks.0.norm1.weight': torch.ones(2),
         }
     ),
+    ibot=lambda net: dict(state_dict={**net.state_dict(), 'masked_embed': torch.ones(1, 2)}),
     moco=lambda net: dict(
         state_dict={
             f'module.{name}.{k}': v * scale
@@ -463,7 +485,7 @@ PUBLISHED = dict(
 @pytest.mark.parametrize(
     'kind, layout',
     [
-        *(('vit_tiny_patch16_224', name) for name in ('timm', 'dino_full', 'mae')),
+        *(('vit_tiny_patch16_224', name) for name in ('timm', 'dino_full', 'mae', 'ibot')),
         *(('resnet18', name) for name in ('timm', 'moco')),
     ],
 )

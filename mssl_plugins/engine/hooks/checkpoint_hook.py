@@ -20,7 +20,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import EpochBasedTrainLoop
 
-from mssl_plugins.checkpoints.compare import compare
+from mssl_plugins.checkpoints.compare import compare, part_amiss
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.checkpoints.reader import for_model
 from mssl_plugins.engine.epoch_position import skip_seen
@@ -272,6 +272,14 @@ class AtomicCheckpointHook(CheckpointHook):
         }
         backbone = {k: v for k, v in own.items() if k.startswith('backbone.')}
         part = own if resuming else backbone or own
+        if not resuming:
+            bare = [
+                {k[9:]: v for k, v in keys.items() if k.startswith('backbone.')}
+                for keys in (own, given)
+            ]
+            amiss = part_amiss(*bare)
+            if amiss:
+                raise ValueError(f"the checkpoint does not fit this model's backbone: {amiss}")
         report = compare(part, given)
         bad = len(report.missing) + len(report.reshaped)
         if bad > (0 if resuming else len(part) // 2):

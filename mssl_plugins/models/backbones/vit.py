@@ -3,7 +3,9 @@
 ViT (arXiv 2010.11929) as mmpretrain builds it, with tokens that can be masked
 (MST section 11: after the patch projection, before the position embeddings),
 dropped (MAE section 3) and related by a bias (mask-guided attention), and with
-the class token's attention in the last block (DINO, MST section 12).
+the class token's attention in the last block (DINO, MST section 12).  Registers
+(arXiv 2309.16588) and rotary positions (DINOv3, arXiv 2508.10104) are those of
+DINOv2's and DINOv3's weights.
 """
 
 from typing import Callable, List, Optional, Sequence, Tuple, Union
@@ -12,63 +14,15 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import ModuleList
 from mmengine.model.weight_init import trunc_normal_
-from mmpretrain.models.backbones.vision_transformer import (
-    TransformerEncoderLayer,
-    VisionTransformer,
-)
+from mmpretrain.models.backbones.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mssl_plugins.errors import unknown
-from mssl_plugins.models.layers.attention import FusedAttention, LowRankBias
+from mssl_plugins.models.layers.block import Block
 from mssl_plugins.models.layers.mask_bias import OPTIONS, MaskBias
+from mssl_plugins.models.layers.pos_embed import resize_table
+from mssl_plugins.models.layers.rope import ROPE_OPTIONS, RotaryPositions
 from mssl_plugins.registry import MODELS
-
-
-class Block(TransformerEncoderLayer):
-    """mmpretrain's encoder layer that passes a bias to its attention.
-
-    Args:
-        embed_dims (int): Width of the tokens.
-        num_heads (int): Heads of the attention.
-        feedforward_channels (int): Hidden width of the MLP.
-        attention (Callable): Makes the attention from the arguments of
-            mmpretrain's ``MultiheadAttention``. Defaults to
-            :class:`FusedAttention`.
-        **kwargs: Further arguments of ``TransformerEncoderLayer``.
-    """
-
-    def __init__(
-        self,
-        embed_dims: int,
-        num_heads: int,
-        feedforward_channels: int,
-        attention: Callable[..., nn.Module] = FusedAttention,
-        **kwargs,
-    ) -> None:
-        super().__init__(embed_dims, num_heads, feedforward_channels, **kwargs)
-        self.attn = attention(
-            embed_dims=embed_dims,
-            num_heads=num_heads,
-            attn_drop=kwargs.get('attn_drop_rate', 0.0),
-            proj_drop=kwargs.get('drop_rate', 0.0),
-            dropout_layer=dict(type='DropPath', drop_prob=kwargs.get('drop_path_rate', 0.0)),
-            qkv_bias=kwargs.get('qkv_bias', True),
-            layer_scale_init_value=kwargs.get('layer_scale_init_value', 0.0),
-        )
-
-    def forward(
-        self,
-        x: Tensor,
-        bias: Optional[LowRankBias] = None,
-        relation: Optional[Tensor] = None,
-        return_attention: bool = False,
-    ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
-        """Tokens (B, N, C) -> (B, N, C); arguments of :class:`FusedAttention`."""
-        y = self.attn(self.ln1(x), bias, relation, return_attention)
-        y, attention = y if return_attention else (y, None)
-        x = x + y
-        x = self.ffn(self.ln2(x), identity=x)
-        return (x, attention) if return_attention else x
 
 
 @MODELS.register_module()
@@ -100,14 +54,22 @@ class ViT(VisionTransformer):
             ``'mmpretrain'``.
         **kwargs: ``out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
             layer_scale_init_value, layer_cfgs, frozen_stages`` and others as in
-            mmpretrain, for example ``patch_size=16``, ``img_size=224``.
+            mmpretrain, for example ``patch_size=16``, ``img_size=224``. The
+            MLP of DINOv2's giant network and DINOv3's plus ones is
+            ``layer_cfgs=dict(ffn_type='swiglu')``.
 
     Raises:
         ValueError: If the arch or ``weight_init`` is unknown, an out index
-            does not exist, or patches are not square.
+            does not exist, patches are not square, or heads cannot be rotated.
     """
 
-    config_parts = dict(arch=dict.fromkeys(VisionTransformer.arch_zoo['b'], int), mask_bias=OPTIONS)
+    config_parts = dict(
+        arch=dict.fromkeys(VisionTransformer.arch_zoo['b'], int),
+        mask_bias=OPTIONS,
+        rope=ROPE_OPTIONS,
+    )
+    # Of these DINOv3's weights have none in other libraries' forms.
+    optional_keys: Tuple[str, ...] = ('rope.periods',)
     WEIGHT_INITS = ('mmpretrain', 'dino')
 
     def __init__(
@@ -124,6 +86,8 @@ class ViT(VisionTransformer):
         frozen_stages: int = -1,
         mask_token: bool = False,
         mask_bias: Optional[dict] = None,
+        registers: int = 0,
+        rope: Optional[dict] = None,
         antialias: bool = True,
         interpolate_offset: float = 0.0,
         weight_init: str = 'mmpretrain',
@@ -175,9 +139,21 @@ class ViT(VisionTransformer):
                 ]
             )
         )
+        if registers < 0:
+            raise ValueError(f'registers must be 0 or more, got {registers}')
+        self.registers = registers
+        self.register_tokens = (
+            nn.Parameter(torch.zeros(1, registers, self.embed_dims)) if registers else None
+        )
+        self.rope = None
+        if rope is not None:
+            self.rope = RotaryPositions(self.embed_dims // arch['num_heads'], **rope)
+            self.pos_embed = None
         self.frozen_stages = frozen_stages
         if frozen_stages > 0:
             self._freeze_stages()
+            if registers:
+                self.register_tokens.requires_grad_(False)
         self.antialias, self.interpolate_offset = antialias, interpolate_offset
         self.weight_init = weight_init
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if mask_token else None
@@ -194,13 +170,19 @@ class ViT(VisionTransformer):
         """Side of a patch in px."""
         return self.patch_embed.projection.kernel_size[0]
 
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens in front of the patches inside the network: class token and registers."""
+        return self.num_extra_tokens + self.registers
+
     def init_weights(self) -> None:
-        """Initializes by ``weight_init``; mask token and position embeddings alike."""
+        """Initializes by ``weight_init``; mask token, registers and positions alike."""
         super().init_weights()
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             return
-        if self.mask_token is not None:
-            trunc_normal_(self.mask_token, std=0.02)
+        for token in (self.mask_token, self.register_tokens):
+            if token is not None:
+                trunc_normal_(token, std=0.02)
         if self.weight_init == 'dino':
             if self.cls_token is not None:
                 trunc_normal_(self.cls_token, std=0.02)
@@ -211,9 +193,9 @@ class ViT(VisionTransformer):
                         nn.init.zeros_(module.bias)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
-        """Layer of a parameter, as in mmpretrain; mask token and biases included."""
+        """Layer of a parameter, as in mmpretrain; mask token, registers, biases included."""
         name = param_name[len(prefix) :] if param_name.startswith(prefix) else ''
-        if name == 'mask_token':
+        if name in ('mask_token', 'register_tokens'):
             return 0, self.num_layers + 2
         if name.startswith('mask_bias.'):
             return int(name.split('.')[-1]) + 1, self.num_layers + 2
@@ -224,30 +206,39 @@ class ViT(VisionTransformer):
         if tuple(grid) == tuple(self.patch_resolution):
             return self.pos_embed
         extra = self.num_extra_tokens
-        table = self.pos_embed[:, extra:].unflatten(1, tuple(self.patch_resolution))
-        size = dict(size=tuple(grid))
-        if self.interpolate_offset:
-            size = dict(
-                scale_factor=tuple(
-                    (new + self.interpolate_offset) / old
-                    for new, old in zip(grid, self.patch_resolution)
-                )
-            )
-        table = F.interpolate(
-            table.permute(0, 3, 1, 2).float(),
-            mode=self.interpolate_mode,
-            antialias=self.antialias,
-            align_corners=False,
-            **size,
-        )  # (1, C, rows, columns)
-        table = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
+        table = resize_table(
+            self.pos_embed[:, extra:],
+            tuple(self.patch_resolution),
+            grid,
+            self.interpolate_mode,
+            self.antialias,
+            self.interpolate_offset,
+        )
         return torch.cat([self.pos_embed[:, :extra], table], 1)
 
+    def _prepare_pos_embed(self, *args, **kwargs) -> None:
+        """Before loading: mmpretrain's resizing, where there are position embeddings."""
+        if self.pos_embed is not None:
+            super()._prepare_pos_embed(*args, **kwargs)
+
     def _embed(self, patches: Tensor, grid: Tuple[int, int]) -> Tensor:
-        """Patch tokens (B, L, C) -> with class token and position embeddings."""
+        """Patch tokens (B, L, C) -> with class token, registers and position embeddings."""
+        x, extra = patches, self.num_extra_tokens
         if self.cls_token is not None:
-            patches = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], 1)
-        return self.drop_after_pos(patches + self.resized_pos_embed(grid))
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1)
+        if self.pos_embed is not None:
+            x = x + self.resized_pos_embed(grid)
+        if self.registers:
+            x = torch.cat(
+                [x[:, :extra], self.register_tokens.expand(len(x), -1, -1), x[:, extra:]], 1
+            )
+        return self.drop_after_pos(x)
+
+    def _without_registers(self, x: Tensor) -> Tensor:
+        """Tokens (B, [1 +] R + L, C) -> (B, [1 +] L, C)."""
+        if not self.registers:
+            return x
+        return torch.cat([x[:, : self.num_extra_tokens], x[:, self.prefix_tokens :]], 1)
 
     def forward(self, x: Tensor, coverage: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
         """Mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``.
@@ -258,14 +249,15 @@ class ViT(VisionTransformer):
         biases = (None,) * self.num_layers
         if coverage is not None:
             self._check_coverage(coverage, patches)
-            biases = self.mask_bias(F.pad(coverage, (0, 0, self.num_extra_tokens, 0)))
+            biases = self.mask_bias(F.pad(coverage, (0, 0, self.prefix_tokens, 0)))
+        rotation = None if self.rope is None else self.rope(grid)
         x, outs = self.pre_norm(self._embed(patches, grid)), []
         for i, (layer, bias) in enumerate(zip(self.layers, biases)):
-            x = layer(x, bias)
+            x = layer(x, bias, rotation=rotation)
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:
-                outs.append(self._format_output(x, grid))
+                outs.append(self._format_output(self._without_registers(x), grid))
         return tuple(outs)
 
     def forward_tokens(
@@ -278,7 +270,7 @@ class ViT(VisionTransformer):
         replacement: Union[str, Tensor, Callable] = 'mask_token',
         return_attention: bool = False,
     ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
-        """All tokens after the last block and the final norm.
+        """All tokens but the registers after the last block and the final norm.
 
         Args:
             x (Tensor): Images (B, 3, H, W), H and W multiples of the patch.
@@ -293,7 +285,7 @@ class ViT(VisionTransformer):
                 None is the plain network.
             relation (Tensor, optional): (B or 1, heads or 1, N, N) added to
                 the logits of every layer; N counts the tokens that go through
-                the blocks, the class token first.
+                the blocks, class token and registers first.
             replacement (str | Tensor | Callable): What takes the place of
                 masked tokens: ``'mask_token'``, a tensor that broadcasts to
                 (B, L, C), or a function of the projected patches (B, L, C)
@@ -315,7 +307,8 @@ class ViT(VisionTransformer):
         if mask is not None:
             patches = self._replace(patches, mask, replacement)
         tokens = self._embed(patches, grid)
-        extra = self.num_extra_tokens
+        extra = self.prefix_tokens
+        rotation = None if self.rope is None else self.rope(grid)
         biases = (None,) * self.num_layers
         if coverage is not None:
             self._check_coverage(coverage, patches)
@@ -324,6 +317,8 @@ class ViT(VisionTransformer):
             index = keep[..., None]
             kept = tokens[:, extra:].gather(1, index.expand(-1, -1, tokens.shape[-1]))
             tokens = torch.cat([tokens[:, :extra], kept], 1)
+            if rotation is not None:
+                rotation = rotation[:, keep]  # (2, B, Lk, d)
             if coverage is not None:
                 coverage = coverage.gather(1, index.expand(-1, -1, coverage.shape[-1]))
         if coverage is not None:
@@ -335,12 +330,13 @@ class ViT(VisionTransformer):
 
         tokens = self.pre_norm(tokens)
         for layer, bias in zip(self.layers[:-1], biases):
-            tokens = layer(tokens, bias, relation)
-        tokens = self.layers[-1](tokens, biases[-1], relation, return_attention)
+            tokens = layer(tokens, bias, relation, rotation=rotation)
+        tokens = self.layers[-1](tokens, biases[-1], relation, return_attention, rotation)
         tokens, attention = tokens if return_attention else (tokens, None)
+        tokens = self._without_registers(tokens)
         if self.final_norm:
             tokens = self.ln1(tokens)
-        return (tokens, attention) if return_attention else tokens
+        return (tokens, attention[..., self.registers :]) if return_attention else tokens
 
     def _replace(self, patches: Tensor, mask: Tensor, replacement) -> Tensor:
         if mask.dtype != torch.bool or mask.shape != patches.shape[:2]:
@@ -393,6 +389,6 @@ class ViT(VisionTransformer):
             or relation.shape[2:] != (n, n)
         ):
             raise ValueError(
-                f'relation must have shape ({b} or 1, {heads} or 1, {n}, {n}), class token '
-                f'and kept tokens counted, got {tuple(relation.shape)}'
+                f'relation must have shape ({b} or 1, {heads} or 1, {n}, {n}), class token, '
+                f'registers and kept tokens counted, got {tuple(relation.shape)}'
             )

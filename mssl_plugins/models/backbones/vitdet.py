@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mssl_plugins.models.backbones.vit import Block, ViT
+from mssl_plugins.models.backbones.vit import ViT
 from mssl_plugins.models.layers.attention import FusedAttention
+from mssl_plugins.models.layers.block import Block
+from mssl_plugins.models.layers.pos_embed import resize_table
+from mssl_plugins.models.layers.rope import rotate
 from mssl_plugins.registry import MODELS
 
 # Added to the logits of padding: its weight is exp(-1000) = 0, and within fp16.
@@ -64,21 +67,31 @@ class WindowAttention(FusedAttention):
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * rel_size - 1, self.head_dims))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * rel_size - 1, self.head_dims))
 
-    def forward(self, x: Tensor, grid: Tuple[int, int]) -> Tensor:
-        """Tokens (B, H W, C) of a map of ``grid`` = (H, W) -> (B, H W, C)."""
+    def forward(
+        self, x: Tensor, grid: Tuple[int, int], rotation: Optional[Tensor] = None
+    ) -> Tensor:
+        """Tokens (B, H W, C) of a map of ``grid`` = (H, W) -> (B, H W, C).
+
+        ``rotation`` (2, H W, d) is that of the tokens' places in the whole map.
+        """
         (b, _, c), (rows, columns) = x.shape, grid
         side = [min(self.window, n) if self.window else n for n in grid]
         count = [-(-n // s) for n, s in zip(grid, side)]  # windows along each side
         full = [n * s for n, s in zip(count, side)]
-        x = F.pad(x.unflatten(1, grid), (0, 0, 0, full[1] - columns, 0, full[0] - rows))
-        x = (
-            x.view(b, count[0], side[0], count[1], side[1], c)
-            .transpose(2, 3)
-            .reshape(-1, side[0] * side[1], c)
-        )  # (B windows, tokens of one, C)
 
-        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
+        def cut(tokens: Tensor) -> Tensor:
+            """(n, H W, C) -> (n windows, tokens of one, C)."""
+            tokens = F.pad(
+                tokens.unflatten(1, grid), (0, 0, 0, full[1] - columns, 0, full[0] - rows)
+            )
+            tokens = tokens.reshape(-1, count[0], side[0], count[1], side[1], tokens.shape[-1])
+            return tokens.transpose(2, 3).reshape(-1, side[0] * side[1], tokens.shape[-1])
+
+        qkv = self.qkv(cut(x)).unflatten(2, (3, self.num_heads, self.head_dims))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B windows, heads, tokens, d)
+        if rotation is not None:
+            turns = torch.stack([cut(part[None]).repeat(b, 1, 1) for part in rotation])
+            q, k = rotate(q, turns), rotate(k, turns)
         hidden = None
         if full != [rows, columns]:
             padding = torch.ones(full, device=x.device)
@@ -130,9 +143,11 @@ class WindowAttention(FusedAttention):
 class MapBlock(Block):
     """mmpretrain's encoder layer over a map of tokens."""
 
-    def forward(self, x: Tensor, grid: Tuple[int, int]) -> Tensor:
+    def forward(
+        self, x: Tensor, grid: Tuple[int, int], rotation: Optional[Tensor] = None
+    ) -> Tensor:
         """Tokens (B, H W, C) -> (B, H W, C)."""
-        x = x + self.attn(self.ln1(x), grid)
+        x = x + self.attn(self.ln1(x), grid, rotation)
         return self.ffn(self.ln2(x), identity=x)
 
 
@@ -142,7 +157,7 @@ class ViTDet(ViT):
 
     Loads the backbone of any plain ViT checkpoint of this library, of
     mmpretrain or (through the export tools) of timm: position embeddings
-    of another grid are resized, those of class tokens left out, and relative
+    of another grid are resized, class tokens and registers left out, and relative
     positions that the checkpoint lacks start at zero, which changes nothing.
 
     Args:
@@ -158,7 +173,8 @@ class ViTDet(ViT):
             Defaults to None, the side at ``img_size``.
         **kwargs: Arguments of :class:`ViT`; ``img_size`` is the one of
             pre-training, ``out_indices`` defaults to the last block,
-            ``final_norm`` to False. There is no class token.
+            ``final_norm`` to False. There is no class token and no register:
+            windows have no place for them.
 
     Note:
         Where a window reaches over the edge of the map, the padding is kept
@@ -170,7 +186,7 @@ class ViTDet(ViT):
     """
 
     # Of these a plain ViT's checkpoint has none, and zero is right.
-    optional_keys = ('rel_pos_h', 'rel_pos_w')
+    optional_keys = (*ViT.optional_keys, 'rel_pos_h', 'rel_pos_w')
 
     def __init__(
         self,
@@ -183,7 +199,7 @@ class ViTDet(ViT):
         final_norm: bool = False,
         **kwargs,
     ) -> None:
-        fixed = dict(with_cls_token=False, out_type='featmap')
+        fixed = dict(with_cls_token=False, out_type='featmap', registers=0)
         for key, value in fixed.items():
             if kwargs.get(key, value) != value:
                 raise ValueError(f'ViTDet has {key}={value!r}, got {kwargs[key]!r}')
@@ -232,9 +248,10 @@ class ViTDet(ViT):
         """
         x = F.pad(x, (0, -x.shape[3] % self.patch_size, 0, -x.shape[2] % self.patch_size))
         patches, grid = self.patch_embed(x)
+        rotation = None if self.rope is None else self.rope(grid)
         x, outs = self.pre_norm(self._embed(patches, grid)), []
         for i, layer in enumerate(self.layers):
-            x = layer(x, grid)
+            x = layer(x, grid, rotation)
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:
@@ -244,21 +261,21 @@ class ViTDet(ViT):
     def _prepare_pos_embed(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Before loading: brings tables of another size to this network's."""
         table = state_dict.get(prefix + 'pos_embed')
-        if table is not None and table.shape != self.pos_embed.shape:
+        fits = table is None or self.pos_embed is None or table.shape == self.pos_embed.shape
+        if not fits:
             side = int(table.shape[1] ** 0.5)
             table = table[:, table.shape[1] - side**2 :]  # class tokens stand first
             if table.shape != self.pos_embed.shape:
-                table = F.interpolate(
-                    table.unflatten(1, (side, side)).permute(0, 3, 1, 2).float(),
-                    size=tuple(self.patch_resolution),
-                    mode=self.interpolate_mode,
-                    antialias=self.antialias,
-                    align_corners=False,
+                table = resize_table(
+                    table,
+                    (side, side),
+                    tuple(self.patch_resolution),
+                    self.interpolate_mode,
+                    self.antialias,
                 )
-                table = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
             state_dict[prefix + 'pos_embed'] = table
         for name, own in self.named_parameters():
-            if name.endswith(self.optional_keys):
+            if name.endswith(('rel_pos_h', 'rel_pos_w')):
                 given = state_dict.get(prefix + name)
                 if given is None:
                     state_dict[prefix + name] = torch.zeros_like(own)

@@ -14,6 +14,7 @@ from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 
 from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.layers.rope import rotate
 
 
 class LowRankBias(NamedTuple):
@@ -146,6 +147,7 @@ class FusedAttention(MultiheadAttention):
         bias: Optional[LowRankBias] = None,
         relation: Optional[Tensor] = None,
         return_attention: bool = False,
+        rotation: Optional[Tensor] = None,
     ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
         """Self-attention of ``x``.
 
@@ -154,12 +156,16 @@ class FusedAttention(MultiheadAttention):
             bias (LowRankBias, optional): As in :func:`attend`.
             relation (Tensor, optional): As in :func:`attend`.
             return_attention (bool): Also return :func:`class_attention`.
+            rotation (Tensor, optional): Of the last tokens' queries and keys,
+                see :func:`~mssl_plugins.models.layers.rope.rotate`.
 
         Returns:
             Tensor: (B, N, C), or the pair with (B, heads, N - 1).
         """
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
         out = attend(q, k, v, bias, relation, self.attn_drop if self.training else 0.0)
         out = self.out_drop(self.gamma1(self.proj_drop(self.proj(out))))
         return (out, class_attention(q, k, bias, relation)) if return_attention else out

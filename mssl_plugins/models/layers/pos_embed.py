@@ -1,8 +1,12 @@
-"""Fixed 2-D sine-cosine position embeddings (MAE, arXiv 2111.06377, section 3)."""
+"""Tables of position embeddings: fixed sines and cosines, and tables of another grid.
+
+The sines and cosines are MAE's (arXiv 2111.06377, section 3).
+"""
 
 from typing import Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -44,3 +48,38 @@ def sincos_pos_embed(grid: Tuple[int, int], dim: int, cls_token: bool = False) -
     if cls_token:
         table = torch.cat([table.new_zeros(1, dim), table])
     return table[None]
+
+
+def resize_table(
+    table: Tensor,
+    old: Tuple[int, int],
+    new: Tuple[int, int],
+    mode: str = 'bicubic',
+    antialias: bool = True,
+    offset: float = 0.0,
+) -> Tensor:
+    """A table of position embeddings for another grid.
+
+    Args:
+        table (Tensor): (1, h * w, dim), row by row.
+        old (Tuple[int, int]): Its rows h and columns w.
+        new (Tuple[int, int]): Rows and columns asked for.
+        mode (str): Of ``interpolate``. Defaults to ``'bicubic'``.
+        antialias (bool): Of ``interpolate``. Defaults to True.
+        offset (float): Added to the new rows and columns in the factors that are
+            interpolated by, 0.1 in DINO. Defaults to 0, the ratio of the sizes.
+
+    Returns:
+        Tensor: (1, rows * columns, dim).
+    """
+    size = dict(size=tuple(new))
+    if offset:
+        size = dict(scale_factor=tuple((n + offset) / o for n, o in zip(new, old)))
+    resized = F.interpolate(
+        table.unflatten(1, tuple(old)).permute(0, 3, 1, 2).float(),
+        mode=mode,
+        antialias=antialias,
+        align_corners=False,
+        **size,
+    )  # (1, dim, rows, columns)
+    return resized.flatten(2).transpose(1, 2).to(table.dtype)

@@ -29,8 +29,8 @@ class MAE(SelfSupervisor):
 
     Args:
         backbone (dict): Config of ``mssl_plugins.ViT``, square or with
-            ``img_size=(H, W)``. Its position embeddings become fixed sines
-            and cosines.
+            ``img_size=(H, W)``. Its position embeddings, if it has any, become
+            fixed sines and cosines.
         neck (dict): Config of ``mssl_plugins.MAEDecoder``.
         mask_ratio (float): Fraction of masked patches. Defaults to 0.75, the
             paper's.
@@ -74,7 +74,8 @@ class MAE(SelfSupervisor):
         self.mask_ratio, self.mask_unit, self.norm_pix = mask_ratio, mask_unit, norm_pix
         self.check_neck()
         random_keep(1, self.grid, mask_ratio, mask_unit)  # refuse now what cannot work
-        self.backbone.pos_embed.requires_grad_(False)
+        if self.backbone.pos_embed is not None:  # None: its positions are rotary
+            self.backbone.pos_embed.requires_grad_(False)
 
     def check_neck(self) -> None:
         """Refuses a decoder whose patches differ from the backbone's."""
@@ -105,9 +106,10 @@ class MAE(SelfSupervisor):
             if isinstance(module.init_cfg, dict) and module.init_cfg['type'] == 'Pretrained':
                 return
         backbone = self.backbone
-        backbone.pos_embed.data.copy_(
-            sincos_pos_embed(self.grid, backbone.embed_dims, cls_token=True)
-        )
+        if backbone.pos_embed is not None:
+            backbone.pos_embed.data.copy_(
+                sincos_pos_embed(self.grid, backbone.embed_dims, cls_token=True)
+            )
         # patches as rows of a linear layer
         nn.init.xavier_uniform_(backbone.patch_embed.projection.weight.data.flatten(1))
         nn.init.normal_(backbone.cls_token, std=0.02)

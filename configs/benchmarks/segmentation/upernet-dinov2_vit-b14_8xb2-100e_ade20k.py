@@ -1,0 +1,33 @@
+# ADE20K semantic segmentation: UperNet from DINOv2's ViT-B/14 with registers, 512 x 512
+# Command: python tools/train.py configs/benchmarks/segmentation/upernet-dinov2_vit-b14_8xb2-100e_ade20k.py
+#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
+_base_ = [
+    '../../_base_/dense/upernet_vit.py',
+    '../../_base_/dense/ade20k.py',
+    '../../_base_/dense/runtime_mmseg.py',
+]
+catalogue = dict(
+    method='segmentation',
+    base='upernet',
+    data='ade20k',
+    epochs=100,
+    paper="the segmentor of upernet_vit-b16_8xb2-100e_ade20k on DINOv2's network: our choice",
+    expected='not run here',
+    cost='8 GPUs, 2 images each; not run here',
+)
+
+# registers=0 takes the weights without registers
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mssl_plugins.ViT',
+        arch='base',
+        img_size=518,
+        patch_size=14,
+        registers=4,
+        layer_scale_init_value=1e-5,
+        out_type='featmap',
+        out_indices=[3, 5, 7, 11],
+        drop_path_rate=0.1,
+    )
+)
