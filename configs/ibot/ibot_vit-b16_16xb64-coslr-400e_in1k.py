@@ -6,13 +6,24 @@ catalogue = dict(
     base='ibot',
     data='imagenet',
     epochs=400,
-    paper="iBOT (arXiv 2111.07832), its README; ViT-S/16's numbers, see the page",
+    paper="iBOT (arXiv 2111.07832), its README; arguments as SERE's iBOT with ViT-B/16, see the page",
     expected='k-NN 77.1, linear 79.5, fine-tuned 83.8 (its README)',
     cost='not run here',
 )
 
-epochs = 400
+epochs, lr = 400, 7.5e-4 * 1024 / 256
 model = dict(backbone=dict(arch='base'), head=dict(in_channels=768, norm_last_layer=True))
+large, small = _base_.views[:2], _base_.views[2]
+views = [dict(view, scale=(0.32, 1.0)) for view in large] + [dict(small, scale=(0.05, 0.32))]
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mssl_plugins.Views', views=views),
+            dict(type='mssl_plugins.PackViews'),
+        ]
+    )
+)
+optim_wrapper = dict(optimizer=dict(lr=lr))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, end=10, convert_to_iter_based=True),
     dict(
@@ -20,8 +31,19 @@ param_scheduler = [
         T_max=epochs - 10,
         begin=10,
         end=epochs,
-        eta_min=1e-6,
+        eta_min=2e-6,
         convert_to_iter_based=True,
     ),
 ]
 train_cfg = dict(max_epochs=epochs)
+warm = dict(start=0.04, end=0.07, curve='linear', length=50, per_epoch=True, inclusive=True)
+default_hooks = dict(
+    temperature=dict(
+        schedules=[
+            dict(warm, target='criterion.teacher_temp'),
+            dict(warm, target='patch_criterion.teacher_temp'),
+        ]
+    ),
+    last_layer=dict(length=3),
+    clip=dict(max_norm=0.3),
+)

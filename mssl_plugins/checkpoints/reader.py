@@ -20,7 +20,7 @@ WEIGHTS = ('model.safetensors', 'backbone.pth')
 BRANCHES = ('student', 'teacher')
 # Whose teacher is what their papers evaluate; of all other methods it is the
 # network that learns (MoCo's and MaskCo's query encoder, BYOL's online network).
-TEACHERS = ('DINO', 'IBOT', 'MST', 'MaskGuidedDINO', 'MaskGuidedMST')
+TEACHERS = ('DINO', 'IBOT', 'MST', 'MaskGuidedDINO', 'MaskGuidedIBOT', 'MaskGuidedMST')
 STEPS = ('teacher.steps', 'encoder_k.steps', 'target_net.steps')
 
 

@@ -97,3 +97,15 @@ def with_bias(b: Backbone) -> Dict[str, Tensor]:
         if key.endswith('.attn.qkv.weight'):
             weights.setdefault(key[:-6] + 'bias', value.new_zeros(len(value)))
     return weights
+
+
+def timm_sizes(b: Backbone) -> dict:
+    """A ViT's sizes as the arguments of timm's classes."""
+    arch = b.config['arch']
+    return dict(
+        img_size=list(b.size),
+        patch_size=pair(b.config['patch_size'])[0],
+        embed_dim=arch['embed_dims'],
+        depth=arch['num_layers'],
+        num_heads=arch['num_heads'],
+    )

@@ -4,7 +4,7 @@ from typing import Tuple
 
 from mssl_plugins.checkpoints.architecture import rope_base
 from mssl_plugins.checkpoints.reader import Backbone
-from mssl_plugins.export.checks import check_vit, no_such_network, norm_eps, pair
+from mssl_plugins.export.checks import check_vit, no_such_network, norm_eps, pair, timm_sizes
 
 
 def mmpretrain_config(b: Backbone) -> dict:
@@ -62,11 +62,7 @@ def dinov3_in_timm(b: Backbone) -> Tuple[str, dict]:
     ratio = hidden / dim if int(dim * (hidden / dim)) == hidden else (hidden + 0.5) / dim
     name = 'vit_small_plus_patch16_dinov3' if swiglu(b) else 'vit_small_patch16_dinov3'
     args = dict(
-        img_size=list(b.size),
-        patch_size=pair(c['patch_size'])[0],
-        embed_dim=dim,
-        depth=arch['num_layers'],
-        num_heads=arch['num_heads'],
+        timm_sizes(b),
         mlp_ratio=ratio,
         qkv_bias=query,
         num_reg_tokens=c['registers'],

@@ -19,6 +19,7 @@ from mssl_plugins.export.checks import (
     no_such_network,
     norm_eps,
     pair,
+    timm_sizes,
     with_bias,
 )
 
@@ -160,11 +161,7 @@ def timm(b: Backbone) -> Package:
         if newer.swiglu(b):
             name, ratio = newer.timm_swiglu(b)
         args = dict(
-            img_size=list(b.size),
-            patch_size=pair(c['patch_size'])[0],
-            embed_dim=dim,
-            depth=arch['num_layers'],
-            num_heads=arch['num_heads'],
+            timm_sizes(b),
             mlp_ratio=ratio,
             class_token=cls,
             global_pool='token' if cls and not pooled else 'avg',

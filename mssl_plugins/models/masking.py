@@ -186,6 +186,39 @@ def random_keep(
     return token_indices(~mask, kept * unit**2), mask
 
 
+def ranked_keep(
+    strategy: str,
+    ratio: float,
+    grid: Tuple[int, int],
+    batch: int,
+    attention: Optional[Tensor] = None,
+) -> Tuple[Tensor, Tensor]:
+    """Masks of MAE by blocks or by attention, the same number of tokens in each image.
+
+    Args:
+        strategy (str): ``'block'`` (BEiT's rectangles; what they leave of the
+            number is drawn at random), ``'attention_low'`` or
+            ``'attention_high'`` (MST's order).
+        ratio (float): Fraction of masked patches.
+        grid (tuple[int, int]): Rows and columns of patches, L in all.
+        batch (int): Number of images B.
+        attention (Tensor, optional): (B, L), for those two.
+
+    Returns:
+        Tuple[Tensor, Tensor]: As :func:`random_keep`.
+    """
+    cells = grid[0] * grid[1]
+    kept = round(cells * (1 - ratio))
+    if strategy == 'block':
+        blocks = mim_mask('block', [ratio] * batch, grid)
+        order = (blocks + torch.rand(batch, cells) * 0.5).argsort(1, descending=True)
+    else:
+        order = attention.argsort(dim=1, descending=strategy == 'attention_high', stable=True)
+    mask = torch.ones(batch, cells, dtype=torch.bool, device=order.device)
+    mask.scatter_(1, order[:, cells - kept :], False)
+    return token_indices(~mask, kept), mask
+
+
 def token_indices(chosen: Tensor, count: int) -> Tensor:
     """Positions at which a (B, L) bool is ``True``, ``count`` of them in every row.
 
@@ -240,7 +273,7 @@ def mim_mask(
     return torch.zeros_like(order, dtype=torch.bool).scatter_(1, order, ranks < counts[:, None])
 
 
-STRATEGIES = ('attention_low', 'attention_high', 'random', 'none')
+STRATEGIES = ('attention_low', 'attention_high', 'random', 'block', 'none')
 
 
 def check_strategy(strategy: str, q: float, p: float) -> None:
@@ -262,6 +295,7 @@ def token_mask(
     q: float = 1 / 8,
     p: float = 1.0,
     generator: Optional[torch.Generator] = None,
+    grid: Optional[Tuple[int, int]] = None,
 ) -> Tensor:
     """Token masks of MST: by rank of attention, thinned out at random.
 
@@ -272,7 +306,8 @@ def token_mask(
     Args:
         strategy (str): ``'attention_low'`` (the paper), ``'attention_high'``
             (the highest instead), ``'random'`` (all are eligible, whatever
-            q) or ``'none'``.
+            q), ``'block'`` (BEiT's rectangles, up to q of the patches, see
+            :func:`mim_mask`) or ``'none'``.
         attention (Tensor): Of [CLS] to the L patches, (B, L); only its shape
             matters to ``'random'`` and ``'none'``.
         q (float): Fraction of eligible patches. Defaults to 1 / 8.
@@ -281,6 +316,8 @@ def token_mask(
         generator (torch.Generator, optional): Of the CPU, where u is drawn,
             so that a mask does not depend on the device. Defaults to None,
             torch's own.
+        grid (tuple[int, int], optional): Rows and columns of patches, for
+            ``'block'``.
 
     Returns:
         Tensor: (B, L) bool, ``True`` = masked. [CLS] is not among the L.
@@ -288,7 +325,9 @@ def token_mask(
     check_strategy(strategy, q, p)
     batch, length = attention.shape
     eligible = torch.full_like(attention, strategy == 'random', dtype=torch.bool)
-    if strategy.startswith('attention'):
+    if strategy == 'block':
+        eligible = mim_mask('block', [q] * batch, grid).to(attention.device)
+    elif strategy.startswith('attention'):
         # floor(q L), unharmed by 0.29 * 100 = 28.999999999999996
         count = math.floor(q * length + 1e-9)
         order = attention.argsort(dim=1, descending=strategy == 'attention_high', stable=True)

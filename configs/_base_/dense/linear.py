@@ -1,6 +1,7 @@
 # DINOv2's linear head (arXiv 2304.07193, section 7.4) on a frozen backbone: BatchNorm and a 1 x 1
 # convolution on the last map. AdamW, lr 1e-3, weight decay 1e-4, batch 16, 40,000 iterations, linear
-# decay after 1,500 of warm-up: the configs of its released heads.
+# decay after 1,500 of warm-up: the config dinov2_vitb14_voc2012_linear of its released heads, as
+# github.com/Jiawei-Yang/Denoising-ViT keeps it (evaluation/configs/vitb_voc2012_linear_config.py).
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 crop_size = (512, 512)
 model = dict(

@@ -139,16 +139,7 @@ class ViT(VisionTransformer):
                 ]
             )
         )
-        if registers < 0:
-            raise ValueError(f'registers must be 0 or more, got {registers}')
-        self.registers = registers
-        self.register_tokens = (
-            nn.Parameter(torch.zeros(1, registers, self.embed_dims)) if registers else None
-        )
-        self.rope = None
-        if rope is not None:
-            self.rope = RotaryPositions(self.embed_dims // arch['num_heads'], **rope)
-            self.pos_embed = None
+        self._add_newer_parts(registers, rope, arch['num_heads'])
         self.frozen_stages = frozen_stages
         if frozen_stages > 0:
             self._freeze_stages()
@@ -160,6 +151,19 @@ class ViT(VisionTransformer):
         self.mask_bias = (
             None if mask_bias is None else MaskBias(self.num_layers, arch['num_heads'], **mask_bias)
         )
+
+    def _add_newer_parts(self, registers: int, rope: Optional[dict], num_heads: int) -> None:
+        """Registers, and rotary positions in the place of position embeddings."""
+        if registers < 0:
+            raise ValueError(f'registers must be 0 or more, got {registers}')
+        self.registers = registers
+        self.register_tokens = (
+            nn.Parameter(torch.zeros(1, registers, self.embed_dims)) if registers else None
+        )
+        self.rope = None
+        if rope is not None:
+            self.rope = RotaryPositions(self.embed_dims // num_heads, **rope)
+            self.pos_embed = None
 
     def make_blocks(self, cfgs: Sequence[dict]) -> List[nn.Module]:
         """The blocks, each from its arguments; networks with other blocks override it."""

@@ -5,7 +5,13 @@ from mssl_plugins.models.selfsup.byol import BYOL
 from mssl_plugins.models.selfsup.dino import DINO
 from mssl_plugins.models.selfsup.ibot import IBOT
 from mssl_plugins.models.selfsup.mae import MAE
-from mssl_plugins.models.selfsup.mask_guided import MaskGuidedDINO, MaskGuidedMAE, MaskGuidedMST
+from mssl_plugins.models.selfsup.mask_guided import (
+    MaskGuidedASL,
+    MaskGuidedDINO,
+    MaskGuidedIBOT,
+    MaskGuidedMAE,
+    MaskGuidedMST,
+)
 from mssl_plugins.models.selfsup.mask_guided_distill import (
     MaskGuidedDINODistill,
     MaskGuidedMAEDistill,
@@ -25,8 +31,10 @@ __all__ = [
     'MAE',
     'MST',
     'MaskCo',
+    'MaskGuidedASL',
     'MaskGuidedDINO',
     'MaskGuidedDINODistill',
+    'MaskGuidedIBOT',
     'MaskGuidedMAE',
     'MaskGuidedMAEDistill',
     'MaskGuidedMST',

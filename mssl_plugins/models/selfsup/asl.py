@@ -100,7 +100,7 @@ class ASL(MAE):
             already weighted and absent at w = 0 without T.
         """
         images = self.single_view(inputs)  # (B, 3, H, W)
-        keep, masked = self.sample_mask(images)  # (B, Lk), (B, Lm)
+        keep, masked = self.sample_mask(images, data_samples)  # (B, Lk), (B, Lm)
         target = self.target(images, masked)  # (B, Lm, p * p * 3)
         f = self.encode(images, keep, data_samples)  # (B, 1 + Lk, C)
         if self.layer is None:

@@ -14,11 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mssl_plugins.errors import FieldError
+from mssl_plugins.errors import FieldError, unknown
 from mssl_plugins.models.layers.patches import patchify, take, unpatchify
 from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
 from mssl_plugins.models.layers.precision import upcast
-from mssl_plugins.models.masking import random_keep, token_indices
+from mssl_plugins.models.masking import (
+    MIM_STRATEGIES,
+    random_keep,
+    ranked_keep,
+    token_indices,
+)
 from mssl_plugins.models.selfsup.base import SelfSupervisor
 from mssl_plugins.registry import MODELS
 
@@ -36,6 +41,10 @@ class MAE(SelfSupervisor):
             paper's.
         mask_unit (int): Side of a mask cell in tokens; 2 for ViT/8. Defaults
             to 1.
+        strategy (str): ``'random'`` (the paper), ``'block'``,
+            ``'attention_low'`` or ``'attention_high'``: MST's order, by the
+            attention of the encoder's own class token to the whole image
+            (ours). Defaults to ``'random'``.
         norm_pix (bool): Normalize the pixels of each target patch by its own
             mean and deviation. Defaults to True.
         init_cfg (dict | list, optional): Defaults to None, the paper's:
@@ -61,6 +70,7 @@ class MAE(SelfSupervisor):
         mask_ratio: float = 0.75,
         mask_unit: int = 1,
         norm_pix: bool = True,
+        strategy: str = 'random',
         init_cfg: Union[dict, List[dict], None] = None,
         **kwargs,
     ) -> None:
@@ -74,6 +84,11 @@ class MAE(SelfSupervisor):
         self.mask_ratio, self.mask_unit, self.norm_pix = mask_ratio, mask_unit, norm_pix
         self.check_neck()
         random_keep(1, self.grid, mask_ratio, mask_unit)  # refuse now what cannot work
+        if strategy not in MIM_STRATEGIES:
+            raise unknown(strategy, MIM_STRATEGIES, 'mask strategy')
+        if strategy != 'random' and mask_unit != 1:
+            raise ValueError(f'mask_unit={mask_unit} is for random masks, not for {strategy}')
+        self.strategy = strategy
         if self.backbone.pos_embed is not None:  # None: its positions are rotary
             self.backbone.pos_embed.requires_grad_(False)
 
@@ -132,17 +147,35 @@ class MAE(SelfSupervisor):
                 size.
         """
         images = self.single_view(inputs)  # (B, 3, H, W)
-        keep, masked = self.sample_mask(images)  # (B, Lk), (B, Lm)
+        keep, masked = self.sample_mask(images, data_samples)  # (B, Lk), (B, Lm)
         tokens = self.encode(images, keep, data_samples)  # (B, 1 + Lk, C)
         prediction = self.neck(tokens, keep, masked)  # (B, Lm, p * p * 3)
         return dict(loss_mae=self.mse(prediction, self.target(images, masked)))
 
-    def sample_mask(self, images: Tensor) -> Tuple[Tensor, Tensor]:
+    def sample_mask(
+        self, images: Tensor, data_samples: Optional[list] = None
+    ) -> Tuple[Tensor, Tensor]:
         """Positions of kept (B, Lk) and masked (B, Lm) patches, ascending."""
-        keep, mask = random_keep(
-            len(images), self.grid, self.mask_ratio, self.mask_unit, images.device
-        )
+        if self.strategy == 'random':
+            keep, mask = random_keep(
+                len(images), self.grid, self.mask_ratio, self.mask_unit, images.device
+            )
+        else:
+            attention = None
+            if self.strategy.startswith('attention'):
+                attention = self.attention(images, data_samples)
+            keep, mask = ranked_keep(
+                self.strategy, self.mask_ratio, self.grid, len(images), attention
+            )
+            keep, mask = keep.to(images.device), mask.to(images.device)
         return keep, token_indices(mask, mask.shape[1] - keep.shape[1])
+
+    @torch.no_grad()
+    def attention(self, images: Tensor, data_samples: Optional[list] = None) -> Tensor:
+        """Of the class token to the patches of whole images, mean over heads, (B, L)."""
+        extra = self.backbone_kwargs(data_samples, 0)
+        maps = self.backbone.forward_tokens(images, return_attention=True, **extra)[1]
+        return upcast(maps).mean(1)
 
     def encode(self, images: Tensor, keep: Tensor, data_samples: Optional[list]) -> Tensor:
         """Normed [CLS] and kept tokens, (B, 1 + Lk, C)."""
@@ -211,7 +244,7 @@ class MAE(SelfSupervisor):
             not masked; (B, 1, H, W) bool, ``True`` = masked and predicted.
         """
         images = self.single_view(inputs)
-        keep, masked = self.sample_mask(images)
+        keep, masked = self.sample_mask(images, data_samples)
         pixels = self.neck(self.encode(images, keep, data_samples), keep, masked)
         patches = upcast(patchify(images, self.patch))  # (B, L, p * p * 3)
         if self.norm_pix and restore:

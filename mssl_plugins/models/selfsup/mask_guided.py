@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from mssl_plugins.models.layers.mask_bias import segment_coverage
+from mssl_plugins.models.selfsup.asl import ASL
 from mssl_plugins.models.selfsup.dino import DINO
+from mssl_plugins.models.selfsup.ibot import IBOT
 from mssl_plugins.models.selfsup.mae import MAE
 from mssl_plugins.models.selfsup.mst import MST
 from mssl_plugins.registry import MODELS
@@ -135,6 +137,16 @@ class MaskGuidedDINO(MaskGuided, DINO):
 @MODELS.register_module()
 class MaskGuidedMST(MaskGuided, MST):
     """MST with the bias; ours, not the paper's. Takes the arguments of both."""
+
+
+@MODELS.register_module()
+class MaskGuidedIBOT(MaskGuided, IBOT):
+    """iBOT with the bias; not of the paper, arguments of both."""
+
+
+@MODELS.register_module()
+class MaskGuidedASL(MaskGuided, ASL):
+    """ASL with the bias; not of the paper, arguments of both."""
 
 
 @MODELS.register_module()

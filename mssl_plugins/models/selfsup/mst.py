@@ -42,8 +42,8 @@ class MST(DINO):
         neck (dict, optional): Config of ``mssl_plugins.PixelDecoder``; not
             needed at lambda2 = 0. Defaults to None.
         strategy (str): ``'attention_low'`` (the paper),
-            ``'attention_high'``, ``'random'`` or ``'none'``. Defaults to
-            ``'attention_low'``.
+            ``'attention_high'``, ``'random'``, ``'block'`` or ``'none'``.
+            Defaults to ``'attention_low'``.
         q (float): Fraction of eligible patches, see
             :func:`~mssl_plugins.models.masking.token_mask`. Defaults to 1 / 8
             (our choice).
@@ -224,7 +224,7 @@ class MST(DINO):
                 )
         else:
             attention = views[0].new_zeros(len(views) * len(views[0]), h * w)
-        return teacher, token_mask(self.strategy, attention, self.q, self.p)
+        return teacher, token_mask(self.strategy, attention, self.q, self.p, grid=(h, w))
 
     def masked(self, extras: Sequence[dict], mask: Tensor) -> List[dict]:
         """Adds their masks (n * B, L) and the replacement to the n views' arguments."""
