@@ -387,7 +387,7 @@ NEWER = [p for p in PATHS if '-dinov' in p.stem]
 def test_fine_tuning_starts_from_their_weights(path, tmp_path):
     """A step of the config's model, small, from weights as timm saves them."""
     timm = pytest.importorskip('timm')
-    cfg = Config.fromfile(path)
+    cfg = resolved(path)
     version, args = ('dinov3_qkvb', {}) if 'dinov3' in path.stem else ('reg4_dinov2', {})
     name = f'vit_small_patch{cfg.model.backbone.patch_size if version[0] == "r" else 16}_{version}'
     net = timm.create_model(name, embed_dim=96, depth=4, num_heads=3, img_size=112, **args)
