@@ -73,12 +73,14 @@ class ConsoleHook(Hook):
     """A progress bar for the epoch, and one line after it.
 
     Args:
+        name (str): Of the run, to be shown.
         stream: Where to write. Defaults to None, stdout.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, stream=None) -> None:
+    def __init__(self, name: str, stream=None) -> None:
+        self.name = name
         self.stream = stream or sys.stdout
         self.live = self.stream.isatty()
         self.shown = True
@@ -95,8 +97,7 @@ class ConsoleHook(Hook):
             else f'{runner.max_iters} steps'
         )
         self._line(
-            f'training {runner.cfg.get("experiment_name")}{begun}: {length}; '
-            f'log and checkpoints in {runner.work_dir}'
+            f'training {self.name}{begun}: {length}; log and checkpoints in {runner.work_dir}'
         )
 
     def before_train_epoch(self, runner) -> None:

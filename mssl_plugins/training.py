@@ -10,9 +10,9 @@ In addition to what OpenMMLab's ``train.py`` does:
 """
 
 import gc
+import itertools
 import os
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Optional, Sequence, Tuple
@@ -42,21 +42,26 @@ from mssl_plugins.run_config import build_run_config
 from mssl_plugins.work_dir import WorkDir, last_checkpoint
 
 LONG = 2 * 3600  # s, of a run whose length a person may not expect
-#: how many runs of a name this process has made
-RUNS: Counter = Counter()
+#: numbers the runs of this process
+RUNS = itertools.count(1)
 
 
-def _name_apart(cfg: Config) -> None:
-    """Gives a run a name that no earlier one of this process has.
+def _name_apart(cfg: Config) -> str:
+    """Gives a run names that no earlier one of this process has.
 
-    MMEngine keeps logger, message hub and visualizer of every run under its
-    name and its second: two short runs would share them, and what the second
-    one logs would go into the first one's folder.
+    MMEngine keeps logger and message hub under a run's name and its second, and
+    the visualizer under the name in its config: a second run would share them,
+    and what it logs would go into the first one's folder.
+
+    Returns:
+        str: The run's name as it was.
     """
-    name = cfg.get('experiment_name') or 'run'
-    RUNS[name] += 1
-    if RUNS[name] > 1:
-        cfg.experiment_name = f'{name}-{RUNS[name]}'
+    name, number = cfg.get('experiment_name') or 'run', next(RUNS)
+    if number > 1:
+        cfg.experiment_name = f'{name}-{number}'
+        if (cfg.get('visualizer') or {}).get('name'):
+            cfg.visualizer.name = f'{cfg.visualizer.name}-{number}'
+    return name
 
 
 def _close_logs() -> None:
@@ -355,13 +360,13 @@ class TrainingRun:
         if self.cfg.launcher != 'none':
             open_process_group(self.cfg.launcher)
         mark(self.cfg)
-        _name_apart(self.cfg)
+        name = _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old:
             runner.register_hook(_Overwrite(self.place), priority='VERY_HIGH')
-        shown = [] if self.verbose else [ConsoleHook()]
+        shown = [] if self.verbose else [ConsoleHook(name)]
         for hook in (
             *self.hooks,
             *shown,
