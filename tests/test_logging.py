@@ -23,6 +23,15 @@ def override(kind: str) -> str:
     return found[0]
 
 
+def train(run_python, config, options, **env):
+    """The folder of a run of one epoch."""
+    run = config.parent / 'run'
+    argv = ['-m', 'mssl_plugins', 'train', config, '--work-dir', run, '--epochs', 1]
+    done = run_python(*argv, '--cfg-options', *options, env=env)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    return run
+
+
 def logged(work_dir):
     """What the run's own file holds: (loss, learning rate) of its steps."""
     (file,) = work_dir.glob('*/vis_data/scalars.json')
@@ -37,19 +46,15 @@ def test_the_shipped_configs_have_the_back_end_that_is_replaced():
         assert [b.type for b in backends] == ['LocalVisBackend', 'TensorboardVisBackend']
 
 
-def test_mlflow(tiny_config, tmp_path, train, monkeypatch):
+def test_mlflow(tiny_config, tmp_path, run_python, monkeypatch):
     """Into a local store, read back by MLflow itself."""
     pytest.importorskip('mlflow', reason='needs mlflow')
     from mlflow.tracking import MlflowClient
 
     assert 'export MLFLOW_ALLOW_FILE_STORE=true' in (ROOT / 'docs/logging.md').read_text()
-    monkeypatch.setenv('MLFLOW_ALLOW_FILE_STORE', 'true')
+    monkeypatch.setenv('MLFLOW_ALLOW_FILE_STORE', 'true')  # to read it here, too
     options = [override('MLflowVisBackend'), 'visualizer.vis_backends.1.exp_name=backbones']
-    run = tmp_path / 'run'
-    done = train(
-        tiny_config(VISUALIZER), '--work-dir', run, '--epochs', 1, '--cfg-options', *options
-    )
-    assert done.status == 0, done.text[-3000:]
+    run = train(run_python, tiny_config(VISUALIZER), options)
     (store,) = run.glob('*/vis_data')
     client = MlflowClient(tracking_uri=store.as_uri())
     experiment = client.get_experiment_by_name('backbones')
@@ -75,18 +80,13 @@ def records(data: bytes):
         at += 7 + length
 
 
-def test_wandb_offline(tiny_config, tmp_path, train, monkeypatch):
+def test_wandb_offline(tiny_config, tmp_path, run_python):
     """Onto the disk, read back from the file that ``wandb sync`` would send."""
     pytest.importorskip('wandb', reason='needs wandb')
     from wandb.proto import wandb_internal_pb2
 
-    monkeypatch.setenv('WANDB_MODE', 'offline')
     options = [override('WandbVisBackend'), 'visualizer.vis_backends.1.init_kwargs.project=mine']
-    run = tmp_path / 'run'
-    done = train(
-        tiny_config(VISUALIZER), '--work-dir', run, '--epochs', 1, '--cfg-options', *options
-    )
-    assert done.status == 0, done.text[-3000:]
+    run = train(run_python, tiny_config(VISUALIZER), options, WANDB_MODE='offline')
     (file,) = run.glob('*/vis_data/wandb/offline-run-*/*.wandb')
     losses, project = [], None
     for data in records(file.read_bytes()):
