@@ -94,7 +94,8 @@ def located(error: Exception, cfg: dict, start: Optional[str] = None) -> UserErr
         text = text if file in text else f'{file}: {text}'
         return UserError(text) if start else ConfigError('load_from', text)
     node, key = find(error, cfg)
-    if memory_refused(error) and not (key and _odd(node.value.get(key), '')):
+    value = node.value.get(key) if key else None
+    if memory_refused(error) and not (isinstance(value, (int, float)) and _odd(value, '')):
         loader = cfg.get('train_dataloader') or {}
         node, key = Node('train_dataloader', loader, None, None), 'batch_size'
     if not node.path and key is None:
