@@ -72,6 +72,8 @@ def test_all_shipped_lines_are_listed(bench, capsys):
         'SimCLR step',
         'BYOL step',
         'SimSiam step',
+        'iBOT step',
+        'our iBOT step',
         'k-NN',
     ):
         assert words in shown
@@ -97,3 +99,32 @@ def test_steps_of_the_lines_learn(monkeypatch):
             assert (
                 model.backbone.conv1.weight != before
             ).any() and model.backbone.conv1.weight.isfinite().all()
+
+
+def test_the_ibot_line_is_a_step_of_its_config(monkeypatch):
+    """The shipped config but for its size: a step moves student and teacher."""
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    for name in [m for m in sys.modules if m == 'benchmark' or m.startswith('benchmarks')]:
+        monkeypatch.delitem(sys.modules, name)
+    from benchmarks import transformers
+
+    shipped, made = transformers.config, []
+
+    def small(name):
+        model = shipped(name)
+        model.backbone.update(
+            arch=dict(embed_dims=768, num_layers=1, num_heads=12, feedforward_channels=8),
+            img_size=32,
+        )
+        return model
+
+    monkeypatch.setattr(transformers, 'config', small)
+    draw, sides = transformers.images, {224: 32, 96: 16}
+    monkeypatch.setattr(transformers, 'images', lambda sizes, n: draw([sides[s] for s in sizes], n))
+    step = transformers.step
+    monkeypatch.setattr(transformers, 'step', lambda model, x: made.append(model) or step(model, x))
+    call = transformers.our_ibot(4)
+    (model,) = made
+    before = model.backbone.mask_token.clone()
+    call()
+    assert (model.backbone.mask_token != before).any() and model.ratios == [0.0, 0.3]

@@ -1,4 +1,4 @@
-"""Training steps of DINO, MST, the segment bias, MAE and ASL."""
+"""Training steps of DINO, MST, the segment bias, MAE, ASL and iBOT."""
 
 from pathlib import Path
 
@@ -224,6 +224,12 @@ def lightly_ibot(batch):
     return trained(loss, [*backbone.parameters(), *head.parameters()], move, clip=True)
 
 
+def our_ibot(batch):
+    """A training step of iBOT's ViT-B config, its crops and masks."""
+    model = MODELS.build(config('ibot/ibot_vit-b16_16xb64-coslr-400e_in1k.py'))
+    return step(model, images([224] * 2 + [96] * 10, batch))
+
+
 CROPS = 'ViT-S/16, 2 x 224 + 8 x 96 px, batch 4'
 ASL = 'asl/asl_vit-b16_8xb512-coslr-800e_in1k.py'
 LINES = [
@@ -290,6 +296,20 @@ LINES = [
         "iBOT of lightly's parts, 2 x 224 + 10 x 96 px, batch 8",
         8.0,
         lambda: (our_mae(8, ASL), lightly_ibot(8)),
+        rounds=3,
+    ),
+    Line(
+        'iBOT step, ViT-B/16, 2 x 224 + 10 x 96 px, batch 8, float32',
+        "lightly's parts assembled, float32",
+        1.0,
+        lambda: (our_ibot(8), lightly_ibot(8)),
+        rounds=3,
+    ),
+    Line(
+        'ASL step, ViT-B/16, 224 px, batch 8',
+        'our iBOT step, 2 x 224 + 10 x 96 px, batch 8',
+        8.0,
+        lambda: (our_mae(8, ASL), our_ibot(8)),
         rounds=3,
     ),
     Line(
