@@ -36,7 +36,9 @@ PAIR = 'mixmask_moco_resnet18_1xb64-coslr-8e_cifar10'  # gathers keys, trains a 
 TEXT = (
     "Each method's smallest shipped recipe, 4 images a step (MoCo 16), checkpoints and logs on. "
     'The resident memory is read at every iteration; a run has 20 stretches, of each the peak '
-    'counts, and the slope is the median of those between any two after the first quarter.'
+    'counts, and the slope is the median of those between any two after the first quarter. Pages '
+    'of files, which the kernel may take back at any time, count as well: a slope below 0 is no '
+    'measure of growth.'
 )
 # MaskCo at 64 px: an eighth of the width, so that a step takes as long as the others'.
 SMALL = """
