@@ -423,7 +423,7 @@ def test_features_survive_in_transformers(made, tmp_path):
         *(('vit', target) for target in TARGETS if target != 'detectron2'),
         ('vit_no_class', 'mmseg'),
         ('vit_wide', 'timm'),
-        *((name, target) for name in ('dinov3', 'dinov3_plus') for target in NEWER),
+        *((name, target) for name in ('dinov3', 'dinov3_plus') for target in sorted(NEWER)),
         ('dinov2_giant', 'hf'),  # timm adds the class token's position to it
         ('dinov3_biased', 'hf'),
         *(('resnet18', target) for target in ('timm', 'torchvision', 'detectron2')),
