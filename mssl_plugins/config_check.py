@@ -52,6 +52,7 @@ SETTING_TYPES = dict(
     work_dir=Optional[str],
     log_level=typing.Union[int, str],
     auto_scale_lr=Optional[dict],
+    param_scheduler=typing.Union[list, dict, None],
     **dict.fromkeys(
         ('val_dataloader', 'test_dataloader', 'val_cfg', 'test_cfg', 'visualizer'), Optional[dict]
     ),
@@ -115,6 +116,7 @@ PLAIN = {
     'auto_scale_lr': dict(enable=bool, base_batch_size=int),
     'custom_imports': dict(imports=typing.Union[str, list], allow_failed_imports=bool),
 }
+CUSTOM_KEYS = 'optim_wrapper.paramwise_cfg.custom_keys'
 # As PLAIN, but other keys than these may be meant for others.
 OPEN = {
     'optim_wrapper.paramwise_cfg': dict(
@@ -133,7 +135,7 @@ OPEN = {
             Optional[float],
         ),
     ),
-    'optim_wrapper.paramwise_cfg.custom_keys.': dict(lr_mult=float, decay_mult=float),
+    CUSTOM_KEYS: dict(lr_mult=float, decay_mult=float),
 }
 MOST_WORKERS, MOST_STEPS = 1024, 10**9
 
@@ -202,14 +204,17 @@ def _check_node(node: Node) -> None:
             _check_type(path, value, Optional[dict], strict=True)
         if key == 'pipeline':
             _check_dicts(path, value)
-    if node.path in LOADERS or (
+    if node.path == CUSTOM_KEYS:
+        for key, value in node.value.items():
+            _check_type(f'{node.path}.{key}', value, dict, strict=True)
+    elif node.path in LOADERS or (
         node.registry is mm.HOOKS and node.keys[-1] in ('bank', 'test') and 'dataset' in node.value
     ):
         _check_loader(node)
     elif node.path in PLAIN:
         _check_fields(node, PLAIN[node.path], node.path)
-    elif node.path in OPEN or node.path.startswith('optim_wrapper.paramwise_cfg.custom_keys.'):
-        known = OPEN.get(node.path, OPEN['optim_wrapper.paramwise_cfg.custom_keys.'])
+    elif node.path in OPEN or node.path.startswith(f'{CUSTOM_KEYS}.'):
+        known = OPEN.get(node.path, OPEN[CUSTOM_KEYS])
         _check_fields(node, known, node.path, strict=False)
         for key, value in node.value.items() if node.path not in OPEN else ():
             if isinstance(value, dict):

@@ -8,6 +8,7 @@ that was built.  Which field of that dict is meant follows from the names,
 values and types in the message and in the line that failed.
 """
 
+import difflib
 import errno
 import inspect
 import linecache
@@ -16,8 +17,9 @@ from traceback import walk_tb
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import torch
+from torch import nn
 
-from mssl_plugins.config_check import resolve
+from mssl_plugins.config_check import CUSTOM_KEYS, resolve
 from mssl_plugins.config_tree import ALWAYS, Node, TypeName, nodes, settings
 from mssl_plugins.errors import (
     ConfigError,
@@ -49,6 +51,28 @@ NETWORK = getattr(torch.distributed, 'DistError', ())  # an older torch raises R
 LEAST = 2  # the score of a field that an error is laid at
 HUGE = 10**6
 OUT_OF_RANGE = ('memory', 'overflow', 'negative', 'positive')  # what libraries say of odd numbers
+
+
+def check_custom_keys(cfg: dict, model: nn.Module) -> None:
+    """Refuses a key of ``custom_keys`` that names no parameter but nearly does.
+
+    One that is far from all may be meant for other networks of the same base.
+
+    Args:
+        cfg (mmengine.Config): Checked by :func:`mssl_plugins.config_check.check_config`.
+        model (nn.Module): As built from it.
+
+    Raises:
+        ConfigError: With the key.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    parts = {part for name in names for part in name.split('.')}
+    for key in (cfg['optim_wrapper'].get('paramwise_cfg') or {}).get('custom_keys') or ():
+        near = difflib.get_close_matches(key, parts, n=1, cutoff=0.8)
+        if near and not any(key in name for name in names):
+            raise ConfigError(
+                f'{CUSTOM_KEYS}.{key}', f"is in no parameter's name; did you mean '{near[0]}'?"
+            )
 
 
 class Evidence(NamedTuple):

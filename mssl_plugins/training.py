@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.config import knn_hook
-from mssl_plugins.config_errors import located
+from mssl_plugins.config_errors import check_custom_keys, located
 from mssl_plugins.config_tree import mark
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import first_process, open_process_group
@@ -363,6 +363,7 @@ class TrainingRun:
         name = _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
+        check_custom_keys(self.cfg, runner.model)
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old:
             runner.register_hook(_Overwrite(self.place), priority='VERY_HIGH')

@@ -32,7 +32,18 @@ MISTAKES = [
         'optim_wrapper.paramwise_cfg.custom_keys.bias.bias',
         'must be a number',
     ),
+    (
+        "optim_wrapper['paramwise_cfg'] = dict(custom_keys=dict(bias=5))",
+        'optim_wrapper.paramwise_cfg.custom_keys.bias = 5',
+        'must be dict',
+    ),
+    ("param_scheduler = ''", "param_scheduler = ''", 'must be a list or dict or None'),
     # these are seen by what is built only
+    (
+        "optim_wrapper['paramwise_cfg'] = dict(custom_keys=dict(bis=dict(lr_mult=2.)))",
+        'optim_wrapper.paramwise_cfg.custom_keys.bis',
+        "did you mean 'bias'",
+    ),
     ("model['backbone']['depth'] = 19", 'model.backbone.depth = 19', '19'),
     ("model['neck']['in_channels'] = 33", 'model.neck.in_channels = 33', '33'),
     ("model['mixing']['pattern'] = 'blok'", "model.mixing.pattern = 'blok'", "mean 'block'"),
