@@ -90,10 +90,11 @@ PARSERS = {
     'dense_evidence': ['tools/dense_evidence.py'],
     'benchmark': ['tools/benchmark.py'],
     'scale': ['tools/scale.py'],
+    'photo_evidence': ['tools/photo_evidence.py'],
     'dense_data': ['tools/dense_data.py'],
     **{
         name: [f'tools/reliability/{name}.py', 'tools/reliability/report.py']
-        for name in ('attacks', 'configs', 'files', 'kills')
+        for name in ('attacks', 'configs', 'files', 'kills', 'memory', 'resources')
     },
     'slurm_train': ['mssl_plugins/commands/train.py'],
     'dist_train': ['mssl_plugins/commands/train.py'],
