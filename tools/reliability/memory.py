@@ -2,9 +2,9 @@
 
 Every method for 2,000 iterations of a small network on embedded images, with
 checkpoints and logs, and one run of 500 iterations in two processes.  The
-resident memory is read at every iteration; of each stretch of iterations the
-peak counts, and the slope of these peaks after the first quarter is held
-against a bound.  What a run gave is kept in work_dirs/reliability: the same
+resident memory, pages of files left out, is read at every iteration; of each
+stretch of iterations the peak counts, and the slope of these peaks after the
+first quarter is held against a bound.  What a run gave is kept in work_dirs/reliability: the same
 command goes on where it was stopped.
 """
 
@@ -35,10 +35,9 @@ PAIR = 'mixmask_moco_resnet18_1xb64-coslr-8e_cifar10'  # gathers keys, trains a 
 
 TEXT = (
     "Each method's smallest shipped recipe, 4 images a step (MoCo 16), checkpoints and logs on. "
-    'The resident memory is read at every iteration; a run has 20 stretches, of each the peak '
-    'counts, and the slope is the median of those between any two after the first quarter. Pages '
-    'of files, which the kernel may take back at any time, count as well: a slope below 0 is no '
-    'measure of growth.'
+    'The resident memory without pages of files is read at every iteration; a run has 20 '
+    'stretches, of each the peak counts, and the slope is the median of those between any two '
+    'after the first quarter.'
 )
 # MaskCo at 64 px: an eighth of the width, so that a step takes as long as the others'.
 SMALL = """
@@ -67,9 +66,10 @@ class Watch(Hook):
         self.file, self.seen = file, []
 
     def after_train_iter(self, *_, **__) -> None:
-        """Reads it."""
+        """Reads it, without pages of files, which come and go with what else the machine does."""
         with open('/proc/self/statm') as state:
-            self.seen.append(int(state.read().split()[1]) * PAGE)
+            _, resident, shared = map(int, state.read().split()[:3])
+        self.seen.append((resident - shared) * PAGE)
 
     def after_train(self, runner) -> None:
         """Writes them."""
