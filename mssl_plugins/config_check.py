@@ -225,7 +225,12 @@ def _check_node(node: Node) -> None:
             _check_call(node, built, str(node.type))
     elif (
         node.keys[-1] in TYPED or node.path == 'train_cfg' or node.keys[:-1] == ['default_hooks']
-    ) and (node.path != 'default_hooks.param_scheduler' or 'type' not in node.value):
+    ) and not (
+        node.path == 'default_hooks.param_scheduler'
+        and 'type' in node.value
+        # phase 2's teacher has the types of the student's parts
+        or node.path in ('model.teacher.backbone', 'model.teacher.head')
+    ):
         raise ConfigError(
             f'{node.path}.type',
             'is missing: it names what is built from '
@@ -256,8 +261,6 @@ def _check_loader(node: Node) -> None:
     workers, batch = node.value.get('num_workers', 0), node.value.get('batch_size')
     if not 0 <= workers <= MOST_WORKERS:
         raise ConfigError(f'{node.path}.num_workers', f'must lie in [0, {MOST_WORKERS}]', workers)
-    if node.path == 'train_dataloader' and not {'batch_size', 'batch_sampler'} & set(node.value):
-        raise ConfigError(f'{node.path}.batch_size', 'is missing: images a process and step')
     if batch is not None and batch < 1:
         raise ConfigError(f'{node.path}.batch_size', 'must be 1 or more', batch)
 

@@ -83,6 +83,8 @@ def build_run_config(
             raise ConfigError(key, f'is missing: {path} describes no training without it')
     if 'type' not in cfg.model:
         raise ConfigError('model.type', 'is missing: it names the method')
+    if not {'batch_size', 'batch_sampler'} & set(cfg.train_dataloader):
+        raise ConfigError('train_dataloader.batch_size', 'is missing: images a process and step')
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         drop_evaluation(cfg)

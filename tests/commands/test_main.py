@@ -66,17 +66,17 @@ def test_without_openmmlab_one_line_says_what_to_install(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'argv, said',
+    'argv, status, said',
     [
-        (['trian'], "did you mean 'train'"),
-        (['list', '--method', 'mixmsk'], "did you mean 'mixmask'"),
-        (['train', 'no_such_config'], "no config 'no_such_config'"),
+        (['trian'], 2, "did you mean 'train'"),
+        (['list', '--method', 'mixmsk'], 1, "did you mean 'mixmask'"),
+        (['train', 'no_such_config'], 1, "no config 'no_such_config'"),
     ],
 )
-def test_mistakes_are_one_line(argv, said, capsys):
+def test_mistakes_are_one_line(argv, status, said, capsys):
     from mssl_plugins.commands.main import main
 
-    assert main(argv) == 1
+    assert main(argv) == status
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith('error: ')
     assert said in lines[0]

@@ -99,8 +99,8 @@ def test_keys_with_layer_scale_norms_and_average_pooling():
 
 
 def test_keys_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match='reg_token'):
-        to_ours({'blocks.0.attn.qkv.weight': torch.zeros(1), 'reg_token': torch.zeros(1)})
+    with pytest.raises(ValueError, match='dist_token'):
+        to_ours({'blocks.0.attn.qkv.weight': torch.zeros(1), 'dist_token': torch.zeros(1)})
     with pytest.raises(ValueError, match='mask_bias.a.0'):
         from_ours(tiny(mask_bias=dict()).state_dict(), 'vit', 'timm')
 

@@ -279,14 +279,14 @@ def test_reconstruction_shows_the_image_where_it_was_seen():
 
 
 def test_picture_of_a_reconstruction():
-    from mssl_plugins.visualization.reconstruction import picture
+    from mssl_plugins.visualization.reconstruction import figure
 
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 2, SIZE, SIZE, 3), dtype=np.uint8)
     mask = np.zeros((2, SIZE, SIZE), bool)
     mask[:, :PATCH] = True
     tile, gap, head = 5 * SIZE, 6, 22
-    sheet = picture(a, mask, b, tile=tile)
+    sheet = figure(a, mask, b, tile=tile)
     assert sheet.dtype == np.uint8
     assert sheet.shape == (head + 2 * (tile + gap) + gap, 4 * (tile + gap) + gap, 3)
 
@@ -302,4 +302,4 @@ def test_picture_of_a_reconstruction():
         assert (cell(row, 2) == b[row]).all()
         assert (cell(row, 3) == np.where(mask[row, ..., None], b[row], a[row])).all()
     with pytest.raises(ValueError, match='one shape'):
-        picture(a, mask, b[:1])
+        figure(a, mask, b[:1])
