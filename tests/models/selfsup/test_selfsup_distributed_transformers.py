@@ -120,7 +120,7 @@ def optimize(name, model, wrapped, rows):
         if isinstance(model, MAE):  # every process takes its rows of the one mask
             torch.manual_seed(step)
             kept, masked = MAE.sample_mask(model, torch.empty(GLOBAL, 0))
-            model.sample_mask = lambda images: (kept[rows], masked[rows])
+            model.sample_mask = lambda images, samples: (kept[rows], masked[rows])
         if isinstance(model, IBOT):
             whole = torch.rand(2, GLOBAL, 16, generator=torch.Generator().manual_seed(step)) < 0.3
             model.sample_mask = lambda views, teacher: whole[:, rows].flatten(0, 1)
