@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 from PIL import Image
 
 MOST = 24  # figures on a page
-SIDE = 1000  # px, the longer side at most
+SIDE = 800  # px, the longer side at most
 BYTES = 60_000  # of a PNG that is taken as it is
 
 
@@ -102,7 +102,7 @@ def _figure(path: Path, title: str, name: str) -> Figure:
             image.thumbnail((SIDE, SIDE))
             width, height = image.size
             smaller = io.BytesIO()
-            image.save(smaller, 'JPEG', quality=80, optimize=True)
+            image.save(smaller, 'JPEG', quality=75, optimize=True)
             raw, kind = smaller.getvalue(), 'jpeg'
     data = f'data:image/{kind};base64,{base64.b64encode(raw).decode()}'
     return Figure(title, name, data, width, height)

@@ -109,7 +109,7 @@ def test_figures_are_small_and_those_of_the_folder(folder):
     shown, count = figures(folder)
     assert count == 3 and [f.title for f in shown][:2] == ['a figure, epoch 0', 'a figure, epoch 3']
     large = shown[2]
-    assert (large.width, large.height) == (1000, 643) and large.data.startswith('data:image/jpeg')
+    assert (large.width, large.height) == (800, 514) and large.data.startswith('data:image/jpeg')
     few, count = figures(folder, most=2)
     assert count == 3 and [f.file for f in few] == [shown[0].file, shown[2].file]
     (folder / 'figures/pca_0.png').write_bytes(b'no image')
