@@ -104,8 +104,8 @@ class ImageFolder(DecodingDataset):
         found = listing.kept(key)
         if found is None:
             began, stamps = time.time(), {}
-            if self.ann_file:
-                stamps[self.ann_file] = listing.stamp(self.ann_file)
+            if os.path.isfile(self.ann_file):
+                stamps[self.ann_file] = listing.stamp(os.stat(self.ann_file))
             paths, labels = self.find(stamps)
             found = listing.pack(paths, labels, self._metainfo.get('classes'))
             listing.keep(key, stamps, found, began)
@@ -252,7 +252,7 @@ def scan(
         try:
             here = os.stat(place)
             if stamps is not None:
-                stamps[place] = listing.stamp(place)
+                stamps[place] = listing.stamp(here)
             entries = sorted(os.scandir(place), key=lambda entry: entry.name)
         except OSError:
             if not below:

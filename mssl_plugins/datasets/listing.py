@@ -65,12 +65,8 @@ def unpack(record: bytes) -> Tuple[str, Optional[int]]:
     return path, None if label == UNLABELED else label
 
 
-def stamp(path: str) -> Optional[list]:
-    """What changes when entries are added to a folder or a file is written; None: not there."""
-    try:
-        info = os.stat(path)
-    except OSError:
-        return None
+def stamp(info: os.stat_result) -> list:
+    """What changes when entries are added to a folder or a file is written."""
     return [info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size]
 
 
@@ -132,7 +128,7 @@ def kept(key: dict) -> Optional[Listing]:
         images, count = facts['images'], facts['bytes']
         if facts['key'] != key or os.stat(file).st_size != first + 8 * images + count:
             return None
-        if any(stamp(path) != was for path, was in facts['stamps'].items()):
+        if any(stamp(os.stat(path)) != was for path, was in facts['stamps'].items()):
             return None
         # Slices of one map; as plain arrays, for a memmap's views are slow to make.
         whole = np.memmap(file, np.uint8, 'r').view(np.ndarray)

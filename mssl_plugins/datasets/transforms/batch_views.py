@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.datasets.transforms.geometry import carry, height_width
+from mssl_plugins.datasets.transforms.pack import tensors
 from mssl_plugins.datasets.transforms.photometric import LUMA, Photometric
 from mssl_plugins.datasets.transforms.views import ViewGroup, Views
 
@@ -356,6 +357,4 @@ class BatchViews:
         given = set(results)
         carry(results, height, width, boxes, flips, [group.size for group in self.groups])
         for key in set(results) - given:
-            value = results[key]
-            tensors = [torch.as_tensor(v) for v in value] if isinstance(value, list) else value
-            sample.set_field(torch.as_tensor(value) if tensors is value else tensors, key)
+            sample.set_field(tensors(results[key]), key)

@@ -86,7 +86,7 @@ class PackViews(BaseTransform):
         sample = ViewSample(metainfo={k: results[k] for k in self.meta_keys if k in results})
         fields = [key for key in self.FIELDS if key in results]
         for key in (*fields, *self.keys):
-            sample.set_field(_tensors(results[key]), key)
+            sample.set_field(tensors(results[key]), key)
         if results.get('gt_label') is not None:
             sample.set_gt_label(results['gt_label'])
         if isinstance(img, (list, tuple)):
@@ -106,9 +106,10 @@ def chw_tensor(img: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(planes)
 
 
-def _tensors(value):
+def tensors(value):
+    """Arrays and numbers, in lists too, as tensors of a type that torch has everywhere."""
     if isinstance(value, (list, tuple)):
-        return [_tensors(item) for item in value]
+        return [tensors(item) for item in value]
     array = np.asarray(value)
     if array.dtype in (np.uint16, np.uint32, np.uint64):
         # which torch has everywhere
