@@ -126,7 +126,7 @@ def get_model(
             this library, MMPretrain, timm, DINO, MAE, MoCo or torchvision;
             read without running code. Defaults to None: random weights.
         branch (str, optional): 'student' or 'teacher' of the checkpoint.
-            Defaults to None: the teacher of DINO and MST, else the student.
+            Defaults to None: the teacher of DINO, iBOT and MST, else the student.
         seed (int): Seed of random weights. Defaults to 0.
 
     Returns:

@@ -281,8 +281,9 @@ def split(
 ) -> Dict[str, List[str]]:
     """Splits images into training and held-out images.
 
-    Whether an image is held out depends on its path alone, so it stays the same
-    when images are added.
+    The images are sorted by a hash of their paths, and the first ones are held
+    out: the same folder is always split alike. When images are added, others
+    may come before them.
 
     Args:
         paths (Iterable[str]): Paths of all images.

@@ -79,7 +79,7 @@ def sha256(path: Path) -> str:
 
 
 def default_branch(checkpoint: dict, method: Optional[str] = None) -> str:
-    """'teacher' for DINO and MST, whose papers evaluate it, else 'student'.
+    """'teacher' for DINO, iBOT and MST, whose papers evaluate it, else 'student'.
 
     Args:
         checkpoint (dict): A checkpoint; those that DINO's authors published are
@@ -132,7 +132,7 @@ def read(
     state = checkpoint.get('state_dict', checkpoint)
     moved = [int(state[k]) for k in STEPS if k in state]
     if branch == 'teacher' and moved == [0]:
-        raise ValueError(f'the teacher in {path} never moved: take --branch student')
+        raise ValueError(f'the teacher in {path} was never updated: take --branch student')
     weights = find_backbone(checkpoint, 'student' if exported else branch)
     check_numbers(weights, path)
     bias = [k for k in weights if k.startswith('mask_bias.')]

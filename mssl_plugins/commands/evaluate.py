@@ -74,7 +74,7 @@ def _add_images_and_network(add) -> None:
     add(
         '--branch',
         choices=['student', 'teacher'],
-        help='which backbone; default: the teacher of DINO and MST, else the student',
+        help='which backbone; default: the teacher of DINO, iBOT and MST, else the student',
     )
     add(
         '--size',

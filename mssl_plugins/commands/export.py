@@ -24,7 +24,7 @@ def main(argv=None) -> None:
     parser.add_argument(
         '--branch',
         metavar='BRANCH',
-        help='student or teacher; default: the teacher for DINO and MST, else the student',
+        help='student or teacher; default: the teacher for DINO, iBOT and MST, else the student',
     )
     parser.add_argument(
         '--config',

@@ -35,7 +35,7 @@ class FrozenBackbone:
         checkpoint (str): See :func:`mssl_plugins.checkpoints.reader.read`; or
             'random' for the untrained backbone of ``config``.
         branch (str, optional): 'student' or 'teacher'. Defaults to None: the
-            teacher of DINO and MST, else the student.
+            teacher of DINO, iBOT and MST, else the student.
         config (str, optional): Config of the architecture, for weights that do
             not describe it. Defaults to None: the one in the checkpoint.
         seed (int): Seed of random weights. Defaults to 0.

@@ -292,7 +292,7 @@ def add_arguments(parser) -> None:
         '--branch',
         choices=BRANCHES,
         help='which backbone of the checkpoint; default: the '
-        'teacher of DINO and MST, else the student',
+        'teacher of DINO, iBOT and MST, else the student',
     )
     add(
         '--pool',

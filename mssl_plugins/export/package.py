@@ -37,7 +37,7 @@ def export(
             detectron2.
         out (str | Path): A new folder.
         branch (str, optional): 'student' or 'teacher'. Defaults to None: the
-            teacher for DINO and MST, else the student.
+            teacher for DINO, iBOT and MST, else the student.
         config (str, optional): A config, by path or name, of the architecture;
             needed if neither the weights nor the checkpoint describe it.
             Defaults to None.

@@ -64,7 +64,7 @@ def add_look_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--branch',
         choices=['student', 'teacher'],
-        help='which backbone; default: the teacher of DINO and MST, else the student',
+        help='which backbone; default: the teacher of DINO, iBOT and MST, else the student',
     )
     parser.add_argument(
         '--size',

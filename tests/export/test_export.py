@@ -661,7 +661,7 @@ def test_default_branches():
 def test_a_teacher_that_never_moved_is_refused(tmp_path):
     model = MODELS.build(DINO)
     path = save(tmp_path / 'new.pth', DINO, model.state_dict())
-    with pytest.raises(ValueError, match='never moved: take --branch student'):
+    with pytest.raises(ValueError, match='was never updated: take --branch student'):
         export(path, 'timm', tmp_path / 'out')
     export(path, 'timm', tmp_path / 'out', 'student')
 
