@@ -19,6 +19,7 @@ from mssl_plugins.config import each_dict, first_part, knn_hook
 from mssl_plugins.datasets.folder import scan
 from mssl_plugins.distributed import first_does
 from mssl_plugins.errors import UserError
+from mssl_plugins.recipe_fit import fit_to_images
 from mssl_plugins.segments.build import make
 from mssl_plugins.segments.image_set import find_images
 
@@ -75,7 +76,7 @@ def apply_wishes(cfg: Config, wishes: Wishes, images: Optional[int] = None) -> L
     length, batch, processes = wishes.epochs, wishes.batch_size, wishes.processes
     if images is not None:
         limit = GPU_BATCH if torch.cuda.is_available() else CPU_BATCH
-        said += recipes.fit_to_images(cfg, images, limit, processes, length, batch)
+        said += fit_to_images(cfg, images, limit, processes, length, batch)
     else:
         said += [] if length is None else recipes.set_epochs(cfg, length)
         said += [] if batch is None else recipes.set_batch(cfg, batch, processes)

@@ -1,4 +1,4 @@
-"""Fits a recipe to another length, batch, image size or number of images.
+"""Fits a recipe to another length, batch, learning rate or image size.
 
 Each function changes a config in place and returns lines that say what changed,
 for the log.  Whatever a recipe counts in epochs is scaled with its length; the
@@ -8,7 +8,7 @@ learning rate is scaled with the batch (linear rule, Goyal et al., arXiv
 
 import copy
 import math
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List
 
 import numpy as np
 
@@ -291,95 +291,3 @@ def _fields(cfg) -> Dict[str, object]:
     walk(cfg._cfg_dict.to_dict(), '')
     found['views.size'] = max(_view_sizes(cfg.get('train_dataloader')), default=None)
     return found
-
-
-# --------------------------------------------------------------------- folder
-class Fit(NamedTuple):
-    """Settings for a number of images; every rule is ours.
-
-    Attributes:
-        epochs (int): See :func:`fitting_epochs`.
-        batch (int): Batch of all processes together.
-        queue (int): Length of MoCo's queue: at most a quarter of the images,
-            because an image in the queue is a negative of itself.
-    """
-
-    epochs: int
-    batch: int
-    queue: int
-
-
-def fitting_epochs(images: int, reference: int = 10_000, epochs: int = 200) -> int:
-    """Epochs for a number of images: 200 for 10,000, more for fewer, 20 to 800.
-
-    They shrink with the square root of the number, so that four times the
-    images get twice the steps.
-    """
-    return round(min(max(epochs * math.sqrt(reference / images), 20), 800))
-
-
-def _power_of_two(value: float) -> int:
-    return 1 << max(int(value).bit_length() - 1, 0)
-
-
-def fit(images: int, limit: int) -> Fit:
-    """Length, batch and queue for a number of images.
-
-    Args:
-        images (int): At least 8.
-        limit (int): Largest batch that the machine takes.
-
-    Returns:
-        Fit: Its batch is at most an eighth of the images, so that an epoch has
-        at least eight steps.
-
-    Raises:
-        UserError: For fewer than 8 images.
-    """
-    if images < 8:
-        raise UserError(
-            f'{images} images are too few to learn from: 8 are the least, some '
-            'hundred a sensible beginning'
-        )
-    batch = max(4, min(limit, _power_of_two(images / 8)))
-    return Fit(fitting_epochs(images), batch, max(batch, min(65536, _power_of_two(images / 4))))
-
-
-def fit_to_images(
-    cfg,
-    images: int,
-    limit: int,
-    processes: int = 1,
-    epochs: Optional[int] = None,
-    batch: Optional[int] = None,
-) -> List[str]:
-    """Fits a photo recipe to a folder and a machine.
-
-    Args:
-        cfg (mmengine.Config): A config of ``configs/photos``; changed in place.
-        images (int): Number of training images.
-        limit (int): Largest batch of all processes together.
-        processes (int): Number of processes. Defaults to 1.
-        epochs (int, optional): The user's choice. Defaults to None: fitted.
-        batch (int, optional): The user's choice, for one process. Defaults to
-            None: fitted.
-
-    Returns:
-        list[str]: Lines that say what was chosen, and why.
-    """
-    chosen = fit(images, limit)
-    said = set_epochs(cfg, chosen.epochs if epochs is None else epochs)
-    each = max(2, chosen.batch // processes) if batch is None else batch
-    said += set_batch(cfg, each, processes)
-    queue = cfg.model.get('queue_len')
-    if queue is not None:
-        total = cfg.train_dataloader['batch_size'] * processes
-        cfg.model['queue_len'] = length = max(min(queue, chosen.queue), total)
-        if length < 4096:
-            cfg.model['momentum'] = min(cfg.model.get('momentum', 0.999), 0.99)
-        if length != queue:
-            said.append(
-                f'queue of {length} keys instead of {queue}: at most a quarter of the '
-                f"images; the key encoder's momentum is {cfg.model['momentum']}"
-            )
-    return said

@@ -19,7 +19,7 @@ FLOORS = [
     ['mssl_plugins', 'errors', 'registry', 'signatures'],
     ['catalogue', 'files', 'distributed', 'work_dir'],
     ['config', 'config_check', 'config_errors', 'config_tree'],
-    ['checkpoints', 'recipes'],
+    ['checkpoints', 'recipe_fit', 'recipes'],
     ['datasets'],
     ['datasets.transforms'],
     ['preflight', 'segments', 'models.layers', 'models.losses', 'models'],

@@ -165,30 +165,3 @@ def test_views_positions_and_decoder_follow_the_size():
         recipes.set_size(cfg, 100)
     with pytest.raises(UserError, match='32 px or more'):
         recipes.set_size(cfg, 16)
-
-
-@pytest.mark.parametrize(
-    'images, expected',
-    [
-        (8, (800, 4, 4)),
-        (295, (800, 32, 64)),
-        (1000, (632, 64, 128)),
-        (10_000, (200, 64, 2048)),
-        (1_281_167, (20, 64, 65536)),
-    ],
-)
-def test_fit(images, expected):
-    fit = recipes.fit(images, limit=64)
-    assert (fit.epochs, fit.batch) == expected[:2]
-    assert max(fit.batch, fit.queue) == max(expected[1:])
-    assert fit.batch * 8 <= images or fit.batch == 4
-
-
-def test_small_folder_gets_a_small_queue():
-    cfg = config(MOCO)
-    said = recipes.fit_to_images(cfg, 1000, limit=64)
-    assert cfg.model.queue_len == 128 and cfg.model.momentum == 0.99
-    assert cfg.train_dataloader.batch_size == 64 and cfg.train_cfg.max_epochs == 632
-    assert any('queue of 128' in line for line in said)
-    with pytest.raises(UserError, match='7 images are too few'):
-        recipes.fit_to_images(copy.deepcopy(cfg), 7, limit=64)
