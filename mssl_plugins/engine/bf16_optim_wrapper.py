@@ -13,17 +13,8 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 
+from mssl_plugins.models.layers.precision import computes_bfloat16
 from mssl_plugins.registry import OPTIM_WRAPPERS
-
-
-def computes_bfloat16(device: str) -> bool:
-    """Whether a device has bfloat16 arithmetic; a processor may emulate it.
-
-    Args:
-        device (str): Its type, such as 'cpu'.
-    """
-    # of oneDNN, which a build of torch may lack
-    return device != 'cpu' or getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)()
 
 
 @OPTIM_WRAPPERS.register_module()

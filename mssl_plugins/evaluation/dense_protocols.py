@@ -16,7 +16,7 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from mssl_plugins.evaluation.knn import SIMILARITIES, nearest
+from mssl_plugins.evaluation.knn_search import SIMILARITIES, nearest
 
 NEIGHBORS, TEMPERATURE = 30, 0.02  # hummingbird's
 KS, KNN_TEMPERATURE = (1, 5, 20), 0.07  # of patch-knn

@@ -6,31 +6,21 @@ instance discrimination" (CVPR 2018, section 3.4), as DINO (ICCV 2021) and MST
 each of the k most similar keys votes for its class with the weight
 exp(similarity / T).
 
-Why it is fast and exact: similarities are computed in blocks of one matrix
-product.  Consecutive keys form groups; for each query the maximum of every group
-is taken (one vectorized pass), and only the k groups with the largest maxima are
-searched.  They hold all of the k nearest keys: if the group of such a key were
-left out, each of the k groups chosen instead would hold a key that is nearer.
-
 Ties: of equally similar keys the earlier one is nearer, of classes with equal
 votes the lower label wins.
 """
 
-from typing import Dict, Iterator, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence
 
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
-from torch.nn import functional as F
 
 from mssl_plugins.distributed import share
 from mssl_plugins.errors import unknown
+from mssl_plugins.evaluation.knn_search import nearest
 
 WEIGHTINGS = ('exp', 'uniform')
-# Similarities held at once: 2^26 float32 = 256 MiB.  Keys beyond one block are
-# searched block by block and merged.
-SIMILARITIES = 2**26
-KEY_BLOCK = 2**16
 
 
 def _check(
@@ -65,130 +55,6 @@ def _check(
         raise unknown(weighting, WEIGHTINGS, 'k-NN weighting')
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')
-
-
-def _rank(sim: Tensor, index: Tensor) -> Tensor:
-    """Distinct int64 ranks that sort by similarity, then by the earlier index.
-
-    Overwrites ``sim``.
-    """
-    # Adding 0 turns -0.0 into 0.0; the xor makes the bits of negative floats
-    # ascend with their value.
-    bits = sim.add_(0.0).view(torch.int32)
-    bits ^= (bits >> 31).bitwise_and_(0x7FFFFFFF)
-    rank = bits.long()
-    rank <<= 32
-    rank -= index
-    return rank
-
-
-def _unrank(rank: Tensor) -> Tuple[Tensor, Tensor]:
-    bits = (rank + 0xFFFFFFFF) >> 32  # index is below 2^32: rounds up to bits
-    index = (bits << 32) - rank
-    bits = bits.int()
-    bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return bits.view(torch.float32), index
-
-
-def _first(sim: Tensor, index: Tensor, k: int) -> Tuple[Tensor, Tensor]:
-    """The k most similar of each row; of equal ones the smaller index first."""
-    top, at = sim.topk(min(k + 1, sim.size(1)))
-    # Few rows hold equal values, and only they need the dearer sort.
-    tied = (top[:, 1:] == top[:, :-1]).any(1).nonzero().flatten()
-    top, at = top[:, :k], index.gather(1, at[:, :k])
-    if len(tied):
-        rank = _rank(sim[tied], index[tied]).topk(k).values
-        top[tied], at[tied] = _unrank(rank)
-    return top, at
-
-
-class _Bank:
-    """Keys in search order: blocks of groups of ``size`` consecutive keys."""
-
-    def __init__(self, keys: Tensor, k: int, normalize: bool) -> None:
-        self.k = k
-        norms = keys.new_ones(len(keys), 1)
-        if normalize:
-            norms = keys.norm(dim=1, keepdim=True).clamp_min_(1e-12)
-        self.blocks = []
-        for begin in range(0, len(keys), KEY_BLOCK):
-            block = keys[begin : begin + KEY_BLOCK]
-            # n / size maxima and k * size candidates: balanced at the root.
-            size = 1
-            while size < 32 and 2 * size**2 * k <= len(block):
-                size *= 2
-            # A whole number of cache lines: their maxima take half the time.
-            groups = -(-len(block) // (16 * size)) * 16
-            # Stored member by member, so that the maximum over a group runs
-            # over whole rows: position m * groups + j is key j * size + m.
-            # Padding stays as it is: search() overwrites its similarities.
-            members = block.new_empty(size, groups, block.size(1))
-            norm = norms[begin : begin + KEY_BLOCK]
-            for m in range(size):
-                part = block[m::size]
-                torch.div(part, norm[m::size], out=members[m, : len(part)])
-            self.blocks.append((begin, len(block), members.flatten(0, 1), size))
-        self.widest = max(len(keys) for _, _, keys, _ in self.blocks)
-        self.buffer = None
-
-    def _similarities(self, queries: Tensor, keys: Tensor) -> Tensor:
-        # Into memory that is there: fresh pages cost a quarter of the product.
-        size = len(queries) * self.widest
-        if self.buffer is None or len(self.buffer) < size:
-            self.buffer = keys.new_empty(size)
-        out = self.buffer[: len(queries) * len(keys)]
-        return torch.mm(queries, keys.t(), out=out.view(len(queries), -1))
-
-    @torch.no_grad()
-    def search(self, queries: Tensor) -> Tuple[Tensor, Tensor]:
-        """Similarity and index of the k nearest keys, the nearest first."""
-        best = None
-        for begin, count, keys, size in self.blocks:
-            sim = self._similarities(queries, keys)
-            groups = len(keys) // size
-            sim = sim.view(-1, size, groups)
-            full, rest = divmod(count, size)  # groups without padding, keys of the next
-            sim[:, rest:, full : full + 1] = -torch.inf
-            sim[:, :, full + 1 :] = -torch.inf
-            index = torch.arange(groups, device=sim.device)
-            index = index.expand(len(sim), -1)
-            if size > 1 and groups > self.k:
-                index = _first(sim.amax(1), index, self.k)[1]
-                sim = sim.gather(2, index[:, None].expand(-1, size, -1))
-            member = torch.arange(size, device=sim.device)[:, None]
-            index = begin + index[:, None] * size + member
-            sim, index = sim.flatten(1), index.flatten(1)
-            if best is not None:
-                sim, index = torch.cat([best[0], sim], 1), torch.cat([best[1], index], 1)
-            best = _first(sim, index, min(self.k, sim.size(1)))
-        return best
-
-
-def nearest(
-    queries: Tensor, keys: Tensor, k: int, normalize: bool = True, chunk: Optional[int] = None
-) -> Iterator[Tuple[Tensor, Tensor]]:
-    """The k nearest keys of every query, chunk by chunk.
-
-    Args:
-        queries (Tensor): (Q, D) features.
-        keys (Tensor): (K, D) features, on the same device.
-        k (int): Number of neighbors, at most K.
-        normalize (bool): Whether to L2-normalize both, so that the dot product
-            is the cosine. Defaults to True.
-        chunk (int, optional): Queries a step. Defaults to None: as many as
-            keep the similarities below 256 MiB.
-
-    Yields:
-        tuple[Tensor, Tensor]: (c, k) float32 similarities in descending order,
-        and (c, k) int64 indices of the keys.
-    """
-    keys = keys.detach().float()
-    bank = _Bank(keys, k, normalize)
-    del keys
-    chunk = chunk or max(1, SIMILARITIES // bank.widest)
-    for part in queries.split(chunk):
-        part = part.detach().float()
-        yield bank.search(F.normalize(part, dim=1) if normalize else part)
 
 
 def _votes(

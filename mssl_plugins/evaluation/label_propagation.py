@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from mssl_plugins.evaluation.knn import SIMILARITIES
+from mssl_plugins.evaluation.knn_search import SIMILARITIES
 
 FRAMES, RADIUS, TOP, TEMPERATURE = 7, 12, 5, 0.1
 SHORT, UNIT = 480, 64  # px: short side, and what the long one is a multiple of

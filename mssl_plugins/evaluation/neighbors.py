@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mssl_plugins.evaluation.knn import nearest
+from mssl_plugins.evaluation.knn_search import nearest
 
 
 class Patch(NamedTuple):

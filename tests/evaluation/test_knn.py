@@ -8,8 +8,9 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from helpers.processes import in_two_processes
-from mssl_plugins.evaluation import knn
-from mssl_plugins.evaluation.knn import knn_accuracy, knn_predict, knn_scores, nearest
+from mssl_plugins.evaluation import knn_search
+from mssl_plugins.evaluation.knn import knn_accuracy, knn_predict, knn_scores
+from mssl_plugins.evaluation.knn_search import nearest
 
 
 def data(queries=60, keys=700, dims=16, classes=7, seed=0):
@@ -74,7 +75,7 @@ def test_equals_the_loop(k, temperature, weighting):
 @pytest.mark.parametrize('keys', [41, 300, 1000])
 def test_ties_take_the_earlier_key_and_the_lower_label(k, keys, monkeypatch):
     """Small integers: similarities are exact, and most of them tie."""
-    monkeypatch.setattr(knn, 'KEY_BLOCK', 256)  # groups, and several blocks
+    monkeypatch.setattr(knn_search, 'KEY_BLOCK', 256)  # groups, and several blocks
     rng = torch.Generator().manual_seed(k + keys)
     queries = torch.randint(-1, 2, (30, 4), generator=rng).float()
     bank = torch.randint(-1, 2, (keys, 4), generator=rng).float()
@@ -97,7 +98,7 @@ def test_search_in_blocks_and_chunks_equals_one_sort(monkeypatch):
     exact = queries.double() @ keys.double().T
     expected = exact.sort(1, descending=True).values[:, :100]
     for block, chunk in ((2**16, None), (2**16, 7), (1000, 16), (64, None)):
-        monkeypatch.setattr(knn, 'KEY_BLOCK', block)
+        monkeypatch.setattr(knn_search, 'KEY_BLOCK', block)
         found = list(nearest(queries, keys, 100, chunk=chunk))
         sim, index = (torch.cat(part) for part in zip(*found))
         # By value: where two differ by less than float32 shows, either may

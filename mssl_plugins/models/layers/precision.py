@@ -1,4 +1,4 @@
-"""Losses run in float32 whatever the network ran in."""
+"""Which precision computes what: where bfloat16 pays, and losses in float32."""
 
 import torch
 from torch import Tensor
@@ -7,3 +7,13 @@ from torch import Tensor
 def upcast(x: Tensor) -> Tensor:
     """bfloat16 and float16 become float32; float32 and float64 stay."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether a device has bfloat16 arithmetic; a processor may emulate it.
+
+    Args:
+        device (str): Its type, such as 'cpu'.
+    """
+    # of oneDNN, which a build of torch may lack
+    return device != 'cpu' or getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)()
