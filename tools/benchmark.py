@@ -19,7 +19,7 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple, Union
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
@@ -47,23 +47,27 @@ class Line(NamedTuple):
     Attributes:
         what (str): What of ours is measured, with sizes.
         beside (str): What it is measured against.
-        goal (float): The ratio to reach. At least that many times faster
-            (ratio = theirs / ours), or with ``at_most`` at most that many
-            times the cost (ratio = ours / theirs).
+        goal (float | Callable): The ratio to reach, or what measures it in the
+            same run. At least that many times faster (ratio = theirs / ours),
+            or with ``at_most`` at most that many times the cost (ratio = ours
+            / theirs).
         make (Callable): Returns both sides, ready to be called and timed.
         at_most (bool): Which of the two. Defaults to False.
         rounds (int): Counted calls of each side. Defaults to 5.
         threads (int, optional): torch threads, where the line sets them, as 1
             in a loader's worker. Defaults to None, those of ``--threads``.
+        bf16 (bool): Whether it is measured only where the processor computes
+            bfloat16. Defaults to False.
     """
 
     what: str
     beside: str
-    goal: float
+    goal: Union[float, Callable[[], float]]
     make: Callable[[], Tuple[Callable, Callable]]
     at_most: bool = False
     rounds: int = 5
     threads: Optional[int] = None
+    bf16: bool = False
 
 
 def versions(beside: str) -> str:
@@ -87,6 +91,7 @@ def timed(call: Callable) -> float:
 
 def measure(line: Line) -> dict:
     """Time both sides in turn after two calls of each: memory has settled then."""
+    goal = line.goal() if callable(line.goal) else line.goal
     ours, theirs = line.make()
     for _ in range(2):
         ours(), theirs()
@@ -95,7 +100,7 @@ def measure(line: Line) -> dict:
     # pair by pair: what slows the machine slows both
     ratios = sorted(x / y if line.at_most else y / x for x, y in pairs)
     ratio = statistics.median(ratios)
-    met = ratio <= line.goal if line.at_most else ratio >= line.goal
+    met = ratio <= goal if line.at_most else ratio >= goal
     return dict(
         what=line.what,
         ours=statistics.median(a),
@@ -103,7 +108,7 @@ def measure(line: Line) -> dict:
         theirs=statistics.median(b),
         ratio=ratio,
         spread=[ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
-        goal=f'{"at most" if line.at_most else "at least"} {line.goal:g} x',
+        goal=f'{"at most" if line.at_most else "at least"} {goal:.3g} x',
         met=met,
     )
 
@@ -167,6 +172,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     import torch
 
     from evidence_tool.pieces import machine
+    from mssl_plugins.models.layers.precision import computes_bfloat16
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -191,6 +197,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     logging.disable(logging.INFO)  # a page of text for each model built
     rows = []
     for line in lines:
+        if line.bf16 and not computes_bfloat16('cpu'):
+            print(f'{line.what}: not on this processor, which only emulates bfloat16', flush=True)
+            continue
         threads = line.threads or args.threads
         torch.set_num_threads(threads)
         row = dict(
