@@ -308,6 +308,7 @@ def train(
     resume: Union[bool, PathLike] = False,
     overwrite: bool = False,
     amp: bool = False,
+    compile: bool = False,
     validate: bool = True,
     seed: Optional[int] = None,
     options: Optional[dict] = None,
@@ -340,6 +341,8 @@ def train(
         overwrite (bool): Delete the run in the work dir once this one has
             made a step. Defaults to False.
         amp (bool): Train in bfloat16. Defaults to False.
+        compile (bool): Compile the networks' blocks with torch.compile.
+            Defaults to False.
         validate (bool): Measure while training. Defaults to True.
         seed (int, optional): Seed of the run. Defaults to None, the config's.
         options (dict, optional): Config fields to override, by dotted keys.
@@ -367,7 +370,9 @@ def train(
     segments = segments if segments is None else os.fspath(segments)
     wishes = Wishes(epochs, batch_size, size, lr, segments, max_bad, min_size, 1, validate)
     going_on = 'auto' if resume is True else os.fspath(resume) if resume else None
-    given = dict(resume=going_on, amp=amp, validate=validate, seed=seed, options=options)
+    given = dict(
+        resume=going_on, amp=amp, compile=compile, validate=validate, seed=seed, options=options
+    )
     run = TrainingRun.prepare(hooks, False, verbose, overwrite, wishes=wishes, **files, **given)
     run.train()
     folder = Path(run.cfg.work_dir).absolute()

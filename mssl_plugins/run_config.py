@@ -8,6 +8,7 @@ from typing import Optional
 
 import torch
 from mmengine.config import Config
+from mmengine.utils import digit_version
 
 from mssl_plugins import photos, preflight, recipes
 from mssl_plugins.catalogue import find
@@ -23,6 +24,9 @@ from mssl_plugins.work_dir import last_checkpoint
 #: hooks that evaluate while training
 EVALUATION_HOOKS = ('mssl_plugins.KNNHook',)
 
+#: optimizers whose step torch makes in one kernel, three to four times as fast on a CPU
+FUSED = ('Adam', 'AdamW', 'SGD')
+
 
 def build_run_config(
     config: str,
@@ -33,6 +37,7 @@ def build_run_config(
     load_from: Optional[str] = None,
     allow_missing: bool = False,
     amp: bool = False,
+    compile: bool = False,
     validate: bool = True,
     auto_scale_lr: bool = False,
     pin_memory: bool = True,
@@ -58,6 +63,7 @@ def build_run_config(
             timm, DINO, MAE, torchvision or Hugging Face. Defaults to None.
         allow_missing (bool): Train although some images have no segments.
         amp (bool): Train in bfloat16.
+        compile (bool): Compile the networks' blocks.
         validate (bool): Evaluate while training. Defaults to True.
         auto_scale_lr (bool): Scale the learning rate with the real batch.
         pin_memory (bool): Let loaders pin memory. Defaults to True.
@@ -99,6 +105,8 @@ def build_run_config(
         _allow_missing_segments(cfg, path)
     if amp:
         _use_bfloat16(cfg)
+    if compile:
+        _compile(cfg)
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise UserError(
@@ -188,6 +196,13 @@ def _use_bfloat16(cfg: Config) -> None:
         cfg.optim_wrapper.insist = True  # also where the processor only emulates it
 
 
+def _compile(cfg: Config) -> None:
+    ours = 'mssl_plugins.CompileHook'
+    hooks = cfg.get('custom_hooks') or []
+    if not any(hook['type'] == ours for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type=ours)]
+
+
 def _check_options(cfg: Config, options: dict) -> None:
     """Refuses overrides of settings that do not exist."""
     allowed = {*cfg, *settings()}
@@ -228,7 +243,7 @@ def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) ->
 
 
 def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: bool) -> None:
-    """Adapts loaders, checkpoints and the data-parallel wrapper to this machine."""
+    """Adapts loaders, optimizer, checkpoints and the data-parallel wrapper to this machine."""
     on_gpu = torch.cuda.is_available()
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
@@ -240,6 +255,10 @@ def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: 
         loader.setdefault('persistent_workers', True)
         loader.pin_memory &= on_gpu and pin_memory
         loader.persistent_workers &= loader.get('num_workers', 0) > 0 and persistent_workers
+    optimizer = cfg.optim_wrapper.get('optimizer') or {}
+    new = digit_version(torch.__version__) >= digit_version('2.5')  # before it on GPUs alone
+    if new and optimizer.get('type') in FUSED and 'foreach' not in optimizer:
+        optimizer.setdefault('fused', True)
     hooks = cfg.get('default_hooks') or {}
     for name in [name for name, hook in hooks.items() if hook is None and name not in HOOKS]:
         hooks.pop(name)  # MMEngine takes None for its own default hooks alone

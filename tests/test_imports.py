@@ -59,6 +59,8 @@ LATE = {
     },
     'visualization': HEAVY,
     'visualization.embedding': {PACKAGE, 'sklearn', 'umap'},  # seconds, and optional
+    # the compiler, seconds for those who use it alone
+    'engine.hooks.compile_hook': {'torch'},
     # optional packages
     'datasets.dense_layouts': {'pycocotools'},
     'segments.generators': {'pycocotools'},

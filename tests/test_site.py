@@ -226,7 +226,14 @@ def test_every_message_on_the_page_stands_in_the_code():
 @pytest.mark.parametrize(
     'module',
     ['config', 'config_check', 'run_config', 'preflight', 'recipes', 'photos', 'training']
-    + ['work_dir', 'catalogue', 'distributed', 'segments/transform', 'checkpoints/reader']
+    + [
+        'work_dir',
+        'catalogue',
+        'distributed',
+        'recipe_fit',
+        'segments/transform',
+        'checkpoints/reader',
+    ]
     + ['checkpoints/loading', 'checkpoints/architecture', 'checkpoints/naming'],
 )
 def test_every_message_of_the_start_is_on_the_page(module):

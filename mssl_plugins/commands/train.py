@@ -129,6 +129,12 @@ def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
         action='store_true',
         help='train in bfloat16, on CPU or GPU, also where the processor only emulates it',
     )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help="compile the networks' blocks with torch.compile: the first steps take up to a "
+        'minute, the others less time',
+    )
     parser.add_argument('--no-validate', action='store_true', help='no evaluation while training')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the real batch'

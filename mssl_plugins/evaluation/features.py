@@ -6,7 +6,8 @@ and train/eval flags; and none of the caller's random numbers is consumed.
 """
 
 import random
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Iterator, Optional, Sequence, Tuple, Union
 
@@ -59,12 +60,15 @@ def preserved_rng() -> Iterator[None]:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; each module's flag is restored."""
+    """Evaluation mode without gradients, compiled for nothing; each module's flag is restored."""
     flags = [(m, m.training) for m in model.modules()]
     model.eval()
+    # Blocks that training compiled (CompileHook) are not compiled again for these sizes.
+    compiled = 'torch._dynamo' in sys.modules and hasattr(torch.compiler, 'set_stance')
     try:
         with torch.no_grad():
-            yield
+            with torch.compiler.set_stance('force_eager') if compiled else nullcontext():
+                yield
     finally:
         for module, training in flags:
             module.training = training

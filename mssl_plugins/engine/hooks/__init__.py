@@ -2,6 +2,7 @@
 
 from mssl_plugins.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from mssl_plugins.engine.hooks.clip_hook import ClipEachHook
+from mssl_plugins.engine.hooks.compile_hook import CompileHook
 from mssl_plugins.engine.hooks.freeze_hook import FreezeHook
 from mssl_plugins.engine.hooks.knn_hook import KNNHook
 from mssl_plugins.engine.hooks.load_backbone_hook import LoadBackboneHook
@@ -15,6 +16,7 @@ from mssl_plugins.engine.hooks.teacher_hook import TeacherHook
 __all__ = [
     'AtomicCheckpointHook',
     'ClipEachHook',
+    'CompileHook',
     'FreezeHook',
     'KNNHook',
     'LoadBackboneHook',

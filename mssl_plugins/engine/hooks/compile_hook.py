@@ -1,0 +1,159 @@
+"""torch.compile for the blocks of a network.
+
+A whole training step takes minutes to compile, and methods do between their
+networks what stops the compiler.  A network is a few blocks many times over: one
+compiled block serves all that are like it (regional compilation), and state
+dicts keep their keys.
+"""
+
+import os
+from typing import Optional, Sequence
+
+import torch
+from mmengine.hooks import Hook
+from torch import nn
+
+from mssl_plugins.errors import UserError, unknown
+from mssl_plugins.models.unwrap import unwrap
+from mssl_plugins.registry import HOOKS
+
+# Classes by name, because other packages have them too.
+REGIONS = (
+    'Block',
+    'TransformerEncoderLayer',
+    'BasicBlock',
+    'Bottleneck',
+    'SwinBlock',
+    'ConvNeXtBlock',
+)
+LIMIT = 64  # graphs of one class: sizes of views, students and teachers, stages of a ResNet
+
+
+def compiled_graphs() -> int:
+    """Graphs that this process has compiled."""
+    return torch._dynamo.utils.counters['stats']['unique_graphs']
+
+
+def graph_breaks() -> int:
+    """Places where a graph had to end before the block did."""
+    return sum(torch._dynamo.utils.counters['graph_break'].values())
+
+
+def why_not(folder: str = os.path.dirname(torch.__file__)) -> Optional[str]:
+    """What stops torch.compile on a CPU of this machine, or None.
+
+    Args:
+        folder (str): Where torch is installed.
+    """
+    if not hasattr(torch.compiler, 'set_stance'):
+        return f'torch {torch.__version__} is too old: 2.6 or later is needed'
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return 'there is no C++ compiler: install g++, or name one with the variable CXX'
+    if ' ' in folder:  # inductor gives it to the linker without quotes
+        return f'torch is in a path with a space, which its compiler cannot take: {folder}'
+    return None
+
+
+def compile_blocks(
+    model: nn.Module,
+    regions: Sequence[str] = REGIONS,
+    backend: str = 'inductor',
+    mode: Optional[str] = None,
+) -> int:
+    """Marks blocks, each of which is compiled as it first runs.
+
+    Args:
+        model (nn.Module): Any.
+        regions (Sequence[str]): Names of the classes of blocks.
+        backend (str): Of ``torch.compile``. Defaults to ``'inductor'``.
+        mode (str, optional): Of inductor. Defaults to None.
+
+    Returns:
+        int: Number of blocks.
+    """
+    torch._inductor.config.fallback_random = True  # random numbers as torch draws them
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, LIMIT)
+    found = [m for m in model.modules() if type(m).__name__ in regions]
+    for block in found:
+        block.compile(backend=backend, mode=mode)
+    return len(found)
+
+
+@HOOKS.register_module()
+class CompileHook(Hook):
+    """Compiles the blocks of every network of the model, each as it first runs.
+
+    Losses are those of the plain run up to rounding: random numbers are drawn
+    as torch draws them.  What is measured while training (k-NN, figures) runs
+    uncompiled, so that its sizes compile nothing.  After the first epoch a line
+    tells how many graphs there are; a later recompilation is warned of.
+
+    Args:
+        regions (Sequence[str], optional): Names of the classes to compile.
+            Defaults to None: blocks of ViTs and decoders (``Block``,
+            ``TransformerEncoderLayer``), of ResNets (``BasicBlock``,
+            ``Bottleneck``), Swin and ConvNeXt.
+        backend (str): Of ``torch.compile``. Defaults to ``'inductor'``.
+        mode (str, optional): Of inductor. Defaults to None.
+
+    Raises:
+        UserError: If this machine cannot compile, or the model has no such block.
+        ValueError: For an unknown backend or mode.
+    """
+
+    priority = 'VERY_LOW'  # after weights are loaded
+
+    def __init__(
+        self,
+        regions: Optional[Sequence[str]] = None,
+        backend: str = 'inductor',
+        mode: Optional[str] = None,
+    ) -> None:
+        backends = torch.compiler.list_backends(exclude_tags=())
+        if backend not in backends:
+            raise unknown(backend, backends, 'backend of torch.compile')
+        modes = [*torch._inductor.list_mode_options()]
+        if mode not in (None, *modes):
+            raise unknown(mode, modes, 'mode of torch.compile')
+        self.regions, self.mode, self.backend = tuple(regions or REGIONS), mode, backend
+        self.graphs: Optional[int] = None  # once the first epoch is over
+
+    def before_train(self, runner) -> None:
+        """Marks the blocks."""
+        model = unwrap(runner.model)
+        on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
+        reason = why_not() if on_cpu and self.backend == 'inductor' else None
+        if reason is not None:
+            raise UserError(f'--compile: {reason}')
+        count = compile_blocks(model, self.regions, self.backend, self.mode)
+        if not count:
+            raise UserError(
+                f'--compile: the model has none of the blocks {", ".join(self.regions)}; name '
+                "its own by custom_hooks=[dict(type='mssl_plugins.CompileHook', regions=[...])]"
+            )
+        runner.logger.info(f'{count} blocks are compiled as they first run')
+
+    def after_train_epoch(self, runner) -> None:
+        """Says how many graphs the first epoch compiled, and warns if there are more now."""
+        graphs, before = compiled_graphs(), self.graphs
+        if before is None:
+            runner.logger.info(f'{graphs} graphs compiled, {graph_breaks()} graph breaks')
+        elif graphs > before:
+            runner.logger.warning(
+                f'{graphs - before} graphs were compiled in epoch {runner.epoch + 1}: shapes that '
+                'change while training make --compile slow'
+            )
+        self.graphs = graphs
+
+    def before_val(self, runner) -> None:
+        """Lets validation run uncompiled: its sizes and its last batch differ."""
+        torch.compiler.set_stance('force_eager')
+
+    def after_val(self, runner) -> None:
+        """Goes on compiled."""
+        torch.compiler.set_stance('default')

@@ -1,0 +1,104 @@
+"""Compiled blocks: which, what they compute, and when nothing is compiled."""
+
+import copy
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mssl_plugins.engine.hooks import compile_hook
+from mssl_plugins.errors import UserError
+from mssl_plugins.evaluation.features import frozen
+from mssl_plugins.models.backbones.vit import ViT
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+def vit(layers=3):
+    torch.manual_seed(0)
+    return ViT(
+        arch=dict(embed_dims=16, num_layers=layers, num_heads=2, feedforward_channels=32),
+        img_size=16,
+        patch_size=8,
+    )
+
+
+def runner(model):
+    return SimpleNamespace(model=model, epoch=0, logger=logging.getLogger('compile'))
+
+
+def test_blocks_share_one_graph_and_keep_values_gradients_and_keys():
+    plain = vit()
+    model = copy.deepcopy(plain)
+    keys = list(model.state_dict())
+    compile_hook.CompileHook(backend='aot_eager').before_train(runner(model))
+    images = torch.randn(2, 3, 16, 16)
+    for network in (plain, model):
+        network(images)[0].square().sum().backward()
+    assert list(model.state_dict()) == keys
+    for (name, a), b in zip(plain.named_parameters(), model.parameters()):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-6, msg=name)
+    assert compile_hook.compiled_graphs() == 1 and compile_hook.graph_breaks() == 0
+
+
+def test_inductor_compiles_the_same_function():
+    plain = vit(layers=1)
+    model = copy.deepcopy(plain)
+    compile_hook.CompileHook().before_train(runner(model))
+    images = torch.randn(2, 3, 16, 16)
+    plain.requires_grad_(False), model.requires_grad_(False)  # a graph without its backward
+    torch.testing.assert_close(model(images)[0], plain(images)[0], rtol=1e-5, atol=1e-6)
+    assert compile_hook.compiled_graphs() == 1
+
+
+def test_nothing_is_compiled_for_what_is_measured():
+    model = vit()
+    hook = compile_hook.CompileHook(backend='aot_eager')
+    hook.before_train(runner(model))
+    with frozen(model):
+        model(torch.randn(5, 3, 16, 16))
+    hook.before_val(None)
+    model(torch.randn(3, 3, 16, 16))
+    hook.after_val(None)
+    assert compile_hook.compiled_graphs() == 0
+    model(torch.randn(2, 3, 16, 16))
+    assert compile_hook.compiled_graphs() == 1
+
+
+def test_an_epoch_that_compiles_again_is_warned_of(caplog):
+    model = vit()
+    hook, run = compile_hook.CompileHook(backend='aot_eager'), runner(model)
+    caplog.set_level(logging.INFO, 'compile')
+    hook.before_train(run)
+    assert '3 blocks are compiled' in caplog.text
+    model(torch.randn(2, 3, 16, 16))
+    hook.after_train_epoch(run)
+    assert '1 graphs compiled, 0 graph breaks' in caplog.text
+    hook.after_train_epoch(run)
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    run.epoch = 2
+    model(torch.randn(3, 3, 16, 16))
+    hook.after_train_epoch(run)
+    assert '1 graphs were compiled in epoch 3' in caplog.text
+
+
+def test_what_cannot_be_compiled_is_said(monkeypatch):
+    with pytest.raises(UserError, match='none of the blocks Block, .*custom_hooks'):
+        compile_hook.CompileHook(backend='aot_eager').before_train(runner(nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match="'inductr'.*did you mean 'inductor'"):
+        compile_hook.CompileHook(backend='inductr')
+    with pytest.raises(ValueError, match="mode of torch.compile 'max'"):
+        compile_hook.CompileHook(mode='max')
+    assert compile_hook.why_not() is None
+    assert 'path with a space' in compile_hook.why_not('/home/my models/torch')
+    monkeypatch.setattr(torch._inductor.config.cpp, 'cxx', ('/no/such/compiler',))
+    with pytest.raises(UserError, match='no C.. compiler'):
+        compile_hook.CompileHook().before_train(runner(vit()))
