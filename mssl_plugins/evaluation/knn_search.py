@@ -172,7 +172,7 @@ class _Bank:
 
     def _wanted_groups(self) -> int:
         """Groups that the first pass in bfloat16 looks into."""
-        return 2 * self.k + 16
+        return 3 * self.k + 24
 
     def _similarities(self, queries: Tensor, keys: Tensor) -> Tensor:
         # Into memory that is there: fresh pages cost a quarter of the product.
