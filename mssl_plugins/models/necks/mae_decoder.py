@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from mmpretrain.models import MAEPretrainDecoder
 from torch import Tensor, nn
 
+from mssl_plugins.models.layers.attention import softmax_attention
 from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
 from mssl_plugins.registry import MODELS
 
@@ -47,6 +48,8 @@ class MAEDecoder(MAEPretrainDecoder):
         self.grid = tuple(num_patches)
         if not len(self.decoder_blocks):
             raise ValueError('decoder_depth must be at least 1, got 0')
+        for block in self.decoder_blocks:
+            block.attn.scaled_dot_product_attention = softmax_attention
 
     def init_weights(self) -> None:
         """Initializes as in mmpretrain, with position embeddings of this grid, square or not."""
@@ -87,6 +90,6 @@ class MAEDecoder(MAEPretrainDecoder):
         q = F.linear(h[:, first:], weight[:dim], bias[:dim])
         k, v = F.linear(h, weight[dim:], bias[dim:]).chunk(2, -1)
         q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
-        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        h = softmax_attention(q, k, v).transpose(1, 2).flatten(2)
         x = x[:, first:] + attention.proj(h)
         return block.ffn(block.ln2(x), identity=x)
