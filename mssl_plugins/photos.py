@@ -4,10 +4,11 @@ folder -> survey (preflight) -> lists in the work dir -> training set, held-out
 set -> recipe fitted to their number -> hooks that say whether it learns.
 """
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -15,11 +16,16 @@ from mmengine.config import Config
 
 from mssl_plugins import preflight, recipes
 from mssl_plugins.catalogue import find
+from mssl_plugins.channels import set_channels
 from mssl_plugins.config import each_dict, first_part, knn_hook
+from mssl_plugins.datasets.channel_statistics import measure
 from mssl_plugins.datasets.folder import scan
+from mssl_plugins.datasets.look import set_at, source_of
 from mssl_plugins.distributed import first_does
 from mssl_plugins.errors import UserError
+from mssl_plugins.files import write_atomically
 from mssl_plugins.recipe_fit import fit_to_images
+from mssl_plugins.registry import DATASETS
 from mssl_plugins.segments.build import make
 from mssl_plugins.segments.image_set import find_images
 
@@ -44,6 +50,9 @@ class Wishes(NamedTuple):
         processes (int): Number of processes.
         validate (bool): Whether to measure while training.
         check (bool): Whether the run ends before it keeps anything.
+        channels (int, optional): Channels of the images, kept as they are; None:
+            images become 8-bit RGB.
+        bits (int): Bits of these channels, 8 or 16.
     """
 
     epochs: Optional[int] = None
@@ -56,6 +65,8 @@ class Wishes(NamedTuple):
     processes: int = 1
     validate: bool = True
     check: bool = False
+    channels: Optional[int] = None
+    bits: int = 8
 
 
 def is_photo_recipe(cfg: Config) -> bool:
@@ -90,14 +101,15 @@ def use_folder(
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> Optional[preflight.Survey]:
-    """Trains a config on a folder of images.
+    """Trains a config on a folder of images, or on shards.
 
     Args:
         cfg (mmengine.Config): A pre-training config; changed.
         folder (str): Images in any sub-folders. If there are ``train/`` and
             ``val/`` (or ``test/``), the first is trained on. If these have one
             sub-folder for each class, k-NN is measured besides the label-free
-            measures.
+            measures. Or a shard, or a folder of them, see
+            :func:`mssl_plugins.datasets.look.set_at`.
         wishes (Wishes): What the user asked for.
         resume (bool): Whether to reuse the lists in the work dir.
         say (Callable): Called with each line for the user.
@@ -113,6 +125,7 @@ def use_folder(
     root = Path(folder).expanduser()
     if (root / 'train').is_dir():
         root = root / 'train'
+    spec = set_at(str(root), wishes.channels, wishes.bits)
     lists = Path(cfg.work_dir).absolute() / LISTS
     kept = {name: lists / f'{name}.txt' for name in ('train', 'held_out')}
     looked: List[preflight.Survey] = []
@@ -122,7 +135,10 @@ def use_folder(
             say(f'images as listed in {lists}')
             with open(kept['train'], errors='surrogateescape') as listed:
                 return sum(1 for _ in listed)
-        survey = preflight.survey(str(root), wishes.min_size, shown=True)
+        source = source_of(spec)
+        survey = preflight.survey(str(root), wishes.min_size, shown=True, source=source)
+        if 'shards' in spec:
+            say(f'of the shards of {root} those called {spec["shards"]} are taken')
         for line in survey.lines():
             say(line)
         for line in survey.faults():
@@ -132,6 +148,7 @@ def use_folder(
         preflight.write_lists(survey, lists)
         if survey.faulty and not wishes.check:
             say(f'all names and reasons: {lists / "not_used.txt"}')
+        (lists / 'channels.json').unlink(missing_ok=True)
         looked.append(survey)
         count = len(preflight.split(item.path for item in survey.used)['train'])
         starts = cfg.get('load_from') or cfg.model.get('teacher')
@@ -142,7 +159,10 @@ def use_folder(
     count = first_does('survey', look)
     for line in apply_wishes(cfg, wishes, count if is_photo_recipe(cfg) else None):
         say(line)
-    _put_images(cfg, root, kept, wishes, say)
+    if wishes.channels is not None:
+        train = dict(spec, list_file=str(kept['train']))
+        _keep_channels(cfg, train, lists / 'channels.json', say)
+    _put_images(cfg, spec, kept, wishes, say)
     return looked[0] if looked else None
 
 
@@ -170,16 +190,16 @@ def _photo_recipe(cfg: Config) -> str:
 
 
 def _put_images(
-    cfg: Config, root: Path, lists: Dict[str, Path], wishes: Wishes, say: Callable[[str], None]
+    cfg: Config, spec: dict, lists: Dict[str, Path], wishes: Wishes, say: Callable[[str], None]
 ) -> None:
-    """Puts the folder's images into the config."""
+    """Puts the images into the config."""
     pipeline = first_part(cfg.train_dataloader.dataset).pipeline
+    spec, pipeline = _use_segments(pipeline, spec, Path(cfg.work_dir), wishes, say)
 
     def images(name: str, pipeline: list, **more) -> dict:
         return dict(
             dict(
-                type='mssl_plugins.ImageFolder',
-                data_root=str(root.absolute()),
+                spec,
                 list_file=str(lists[name]),
                 labels=False,
                 max_bad=wishes.max_bad,
@@ -188,7 +208,6 @@ def _put_images(
             **more,
         )
 
-    pipeline = _use_segments(pipeline, root, Path(cfg.work_dir), wishes.segments, say)
     cfg.train_dataloader.dataset = images('train', pipeline)
     size = recipes.image_size(cfg)
     load = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
@@ -198,7 +217,7 @@ def _put_images(
         dict(type='mssl_plugins.CenterView', size=size, resize=resize),
         dict(type='mssl_plugins.PackViews'),
     ]
-    _set_knn(cfg, root, center, wishes, say)
+    _set_knn(cfg, spec, center, wishes, say)
     if not wishes.validate:
         say('nothing is measured while training (--no-validate)')
         return
@@ -229,10 +248,10 @@ def _put_images(
 
 
 def _set_knn(
-    cfg: Config, root: Path, center: list, wishes: Wishes, say: Callable[[str], None]
+    cfg: Config, spec: dict, center: list, wishes: Wishes, say: Callable[[str], None]
 ) -> None:
     """Sets up k-NN if sub-folders are classes; otherwise removes its hook and says so."""
-    hook = knn_hook(cfg)
+    hook, root = knn_hook(cfg), Path(spec['data_root'])
     test = next(
         (
             root.parent / name
@@ -258,7 +277,7 @@ def _set_knn(
                 name: dict(
                     batch,
                     dataset=dict(
-                        type='mssl_plugins.ImageFolder',
+                        spec,
                         data_root=str(place.absolute()),
                         labels=True,
                         pipeline=center,
@@ -278,16 +297,27 @@ def _set_knn(
 
 
 def _use_segments(
-    pipeline: list, root: Path, work_dir: Path, given: Optional[str], say: Callable[[str], None]
-) -> list:
-    """Puts the folder's segment store into the pipeline; makes it if there is none."""
+    pipeline: list, spec: dict, work_dir: Path, wishes: Wishes, say: Callable[[str], None]
+) -> Tuple[dict, list]:
+    """The set and its pipeline with segments: those beside the images, given ones, or made ones."""
     loading = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
+    given = wishes.segments
     if not loading:
         if given:
             raise UserError('--segments: this method takes no segments')
-        return pipeline
+        return spec, pipeline
     if not given and Path(loading[0]['segments']).exists():
-        return pipeline  # the config names a store of its own
+        return spec, pipeline  # the config names a store of its own
+    sharded = spec['type'] == 'mssl_plugins.ImageShards'
+    if sharded and not given and first_does('segments beside', lambda: _segments_beside(spec)):
+        say('segments: those that lie beside the images (--segments STORE takes others)')
+        kept = [step for step in pipeline if step not in loading]
+        return dict(spec, segments=True), kept
+    if wishes.channels is not None and not given:
+        raise UserError(
+            '--channels: segments are made of 8-bit RGB images; make them of such images under '
+            'the same names (make_segments), and name them with --segments'
+        )
     store = Path(given).expanduser() if given else work_dir / 'segments'
 
     def make_segments() -> None:
@@ -295,13 +325,33 @@ def _use_segments(
             f'segments: made by felzenszwalb in {store} (--segments STORE takes others, '
             'as of `make_segments`)'
         )
-        make(find_images(str(root)), str(store), 'felzenszwalb', {}, len(os.sched_getaffinity(0)))
+        images = find_images(spec['data_root'])
+        make(images, str(store), 'felzenszwalb', {}, len(os.sched_getaffinity(0)))
 
     if not given:
         first_does('segments', make_segments)
-    return [
+    return spec, [
         dict(step, segments=str(store), allow_missing=step.get('allow_missing', not given))
-        if step['type'] == 'mssl_plugins.LoadSegments'
+        if step in loading
         else step
         for step in pipeline
     ]
+
+
+def _segments_beside(spec: dict) -> int:
+    """Whether the first image of shards has segments beside it."""
+    return int('segments_at' in DATASETS.build(dict(spec, pipeline=[])).get_data_info(0))
+
+
+def _keep_channels(cfg: Config, spec: dict, kept: Path, say: Callable[[str], None]) -> None:
+    """Fits the network to the channels, by the statistics of the training images."""
+
+    def measure_channels() -> None:
+        if not kept.is_file():
+            found = measure(DATASETS.build(dict(spec, labels=False, pipeline=[])))
+            write_atomically(json.dumps(found._asdict()).encode(), kept)
+
+    first_does('channels', measure_channels)
+    found = json.loads(kept.read_text())
+    for line in set_channels(cfg, spec['channels'], spec['bits'], found['mean'], found['std']):
+        say(line)

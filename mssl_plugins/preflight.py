@@ -6,7 +6,6 @@ files is decoded; of the others, head and tail are read.
 """
 
 import hashlib
-import io
 import os
 import shutil
 from collections import Counter
@@ -15,128 +14,17 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from PIL import Image
 
-from mssl_plugins.datasets.folder import other_files, scan
-from mssl_plugins.datasets.image_io import (
-    EXTENSIONS,
-    MAX_PIXELS,
-    decode_checked,
-    is_truncated,
-    printable,
-    read_file,
-)
+from mssl_plugins.datasets.folder import extensions_of, other_files
+from mssl_plugins.datasets.image_io import EXTENSIONS, printable
+from mssl_plugins.datasets.look import Files, Found, hash_of, look
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import progress, write_atomically
 
-KINDS = {
-    '1': 'black and white',
-    'L': '8-bit gray',
-    'LA': '8-bit gray with alpha',
-    'P': 'palette',
-    'RGB': '8-bit RGB',
-    'RGBA': '8-bit RGB with alpha',
-    'CMYK': '8-bit CMYK',
-    'YCbCr': '8-bit YCbCr',
-    'I': '32-bit gray',
-    'F': 'float gray',
-    'I;16': '16-bit gray',
-    'I;16B': '16-bit gray',
-    'PA': 'palette with alpha',
-}
 HELD_OUT_FRACTION, HELD_OUT_LEAST = 0.05, 64
+# what becomes 8-bit RGB loses
+LOST = {'16-bit': '16 bits become 8', 'alpha': 'alpha is dropped'}
 DECODED = 20_000  # ours: at most so many files are decoded, some minutes of photos
-ENDS = 1 << 16  # bytes of head and of tail: headers with a thumbnail fit
-
-
-class Found(NamedTuple):
-    """One file: its path, what it is, or why it is not used.
-
-    Attributes:
-        path (str): Relative to the folder, with ``/``.
-        height, width (int): In px; 0 where the header cannot be read.
-        kind (str): See ``KINDS``.
-        digest (bytes): Digest of its content; equal digests in a
-            :class:`Survey` mean equal files.
-        fault (str): Why it cannot be used; '' for an image that is used.
-    """
-
-    path: str
-    height: int = 0
-    width: int = 0
-    kind: str = ''
-    digest: bytes = b''
-    fault: str = ''
-
-
-def look(folder: Path, path: str, min_size: int = 0, whole: bool = True) -> Found:
-    """Reads one file.
-
-    Args:
-        folder (Path): The folder.
-        path (str): The file, relative to it.
-        min_size (int): Smallest allowed short side in px. Defaults to 0.
-        whole (bool): Whether to decode it, not only its header. A file whose
-            head or tail looks damaged is decoded in any case. Defaults to
-            True.
-    """
-    try:
-        data = read_file(folder / path) if whole else read_ends(folder / path)
-    except OSError as error:
-        return Found(path, fault=f'cannot be read: {error.strerror or error}')
-    if not whole and not _ends_well(data):
-        return look(folder, path, min_size)  # decoding says what is wrong, if anything
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            (width, height), kind = image.size, KINDS.get(image.mode, image.mode)
-    except Exception:  # by format and damage, many types; decoding says which
-        width = height = 0
-        kind = ''
-    odd = not width or kind in (KINDS['I'], KINDS['F']) or height * width > MAX_PIXELS
-    if odd and not whole:
-        return look(folder, path, min_size)
-    found = Found(path, height, width, kind, _hash(_ends(data) if whole else data))
-    try:
-        if whole:
-            decode_checked(data)
-    except ValueError as error:
-        return found._replace(fault=str(error))
-    if min(height, width) < min_size:
-        return found._replace(fault=f'smaller than --min-size {min_size}: {width} x {height} px')
-    return found
-
-
-def read_ends(path: Path) -> bytes:
-    """Reads head, length and tail of a regular file; a small file is read whole.
-
-    Raises:
-        OSError: See :func:`~mssl_plugins.datasets.image_io.read_file`.
-    """
-    size = os.stat(path).st_size
-    if size <= 2 * ENDS:
-        return read_file(path)
-    with open(path, 'rb') as file:
-        head = file.read(ENDS)
-        file.seek(size - ENDS)
-        return head + size.to_bytes(8, 'big') + file.read(ENDS)
-
-
-def _ends(data: bytes) -> bytes:
-    """What :func:`read_ends` gives of a file with this content."""
-    if len(data) <= 2 * ENDS:
-        return data
-    return data[:ENDS] + len(data).to_bytes(8, 'big') + data[-ENDS:]
-
-
-def _ends_well(ends: bytes) -> bool:
-    """Whether a JPEG or PNG file ends as a complete one does; True for other formats."""
-    if len(ends) > 2 * ENDS and ends.startswith(b'\xff\xd8'):
-        return b'\xff\xd9' in ends[-ENDS:]
-    return bool(ends) and not is_truncated(ends)
-
-
-def _hash(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 class Survey(NamedTuple):
@@ -187,6 +75,12 @@ class Survey(NamedTuple):
             said.append(f'short side {low} / {middle} / {high} px (5, 50, 95 %)')
             kinds = Counter(item.kind for item in used).most_common()
             said.append(', '.join(f'{count} {kind}' for kind, count in kinds))
+            lost = [what for what in LOST if any(what in kind for kind, _ in kinds)]
+            if lost:
+                said.append(
+                    f'{" and ".join(LOST[what] for what in lost)}: --channels N, with --bits 16 '
+                    'for 16 bits, keep them'
+                )
         if self.decoded is not None:
             said.append(
                 f'{self.decoded} files were decoded; of the others head and tail were read, and '
@@ -222,8 +116,9 @@ def survey(
     names: Optional[Sequence[str]] = None,
     threads: Optional[int] = None,
     decoded: int = DECODED,
+    source: Optional[Files] = None,
 ) -> Survey:
-    """Looks at every image file of a folder.
+    """Looks at every image file of a folder, or every image of its shards.
 
     Args:
         folder (str): Sub-folders included.
@@ -235,6 +130,8 @@ def survey(
             each core, at most 8.
         decoded (int): If there are more files, only this many, chosen by their
             names, are decoded. Defaults to 20,000.
+        source (Files, optional): Where the images are. Defaults to None: files of
+            ``folder`` that become RGB.
 
     Returns:
         Survey: The survey of all files.
@@ -242,26 +139,30 @@ def survey(
     Raises:
         UserError: If there is no such folder, or no image file in it.
     """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
+    source = source or Files(Path(folder).expanduser())
+    if not source.root.is_dir():
         raise UserError(f'--data: no such folder: {folder}')
-    others = other_files(str(root)) if names is None else {}
-    names = scan(str(root)) if names is None else names
+    others = {}
+    if names is None and type(source) is Files:
+        others = other_files(str(source.root), extensions_of(source.channels))
+    names = source.names() if names is None else names
     if not names:
         raise UserError(f'--data: no image file in {folder}')
     threads = threads or min(8, len(os.sched_getaffinity(0)))
     drawn = set(names if len(names) <= decoded else _by_hash(names)[:decoded])
     with ThreadPoolExecutor(threads) as pool:
-        looked = pool.map(lambda name: look(root, name, min_size, name in drawn), names)
-        found = _tell_apart(root, list(progress(looked, len(names), shown, 'images read')))
-    return Survey(root, found, None if len(drawn) == len(names) else decoded, others)
+        looked = pool.map(lambda name: look(source, name, min_size, name in drawn), names)
+        found = _tell_apart(source, list(progress(looked, len(names), shown, 'images read')))
+    return Survey(
+        Path(folder).expanduser(), found, None if len(drawn) == len(names) else decoded, others
+    )
 
 
-def _tell_apart(root: Path, found: List[Found]) -> List[Found]:
+def _tell_apart(source: Files, found: List[Found]) -> List[Found]:
     """Gives files with equal heads and tails digests of their whole content."""
     count = Counter(item.digest for item in found if not item.fault)
     return [
-        item._replace(digest=_hash(read_file(root / item.path)))
+        item._replace(digest=hash_of(source.read(item.path)))
         if count[item.digest] > 1 and not item.fault
         else item
         for item in found

@@ -15,6 +15,7 @@ from mssl_plugins.catalogue import find
 from mssl_plugins.config import each_dict, read
 from mssl_plugins.config_check import HOOKS, check_config
 from mssl_plugins.config_tree import settings
+from mssl_plugins.datasets.bands import check_channels
 from mssl_plugins.distributed import first_does, first_process
 from mssl_plugins.errors import ConfigError, UserError, nearest
 from mssl_plugins.evaluation.data import use_data
@@ -152,6 +153,15 @@ def _use_data(
         raise UserError(f'--max-bad {wishes.max_bad}: must lie in [0, 1]')
     if wishes.min_size < 0:
         raise UserError(f'--min-size {wishes.min_size}: must be 0 or more')
+    if wishes.channels is None and wishes.bits != 8:
+        raise UserError(f'--bits {wishes.bits}: goes with --channels N')
+    if wishes.channels is not None:
+        if data is None or 'num_classes' in (cfg.model.get('head') or {}):
+            raise UserError('--channels: goes with pre-training on your own images (--data)')
+        try:
+            check_channels(wishes.channels, wishes.bits)
+        except ValueError as error:
+            raise UserError(f'--channels, --bits: {error}') from None
     if data is None:
         if photos.is_photo_recipe(cfg):
             raise UserError(f'{path.stem} is for your own images: name their folder with --data')
@@ -180,8 +190,11 @@ def _allow_missing_segments(cfg: Config, path: Path) -> None:
     loading = [
         node for node in each_dict(cfg._cfg_dict) if node.get('type') == 'mssl_plugins.LoadSegments'
     ]
-    if not loading:
+    beside = [node for node in each_dict(cfg._cfg_dict) if node.get('segments') is True]
+    if not loading + beside:
         raise UserError(f'--allow-missing: {path} loads no segments')
+    for node in beside:  # of shards
+        node['segments'] = 'some'
     for node in loading:
         node['allow_missing'] = True
 

@@ -86,6 +86,8 @@ PARSERS = {
     'export': ['mssl_plugins/commands/export.py'],
     'make_segments': ['mssl_plugins/commands/make_segments.py'],
     'make_subset': ['mssl_plugins/commands/make_subset.py'],
+    'channel_statistics': ['mssl_plugins/commands/channel_statistics.py'],
+    'pack': ['mssl_plugins/commands/pack.py'],
     'evidence': ['tools/evidence_tool/command.py'],
     'dense_evidence': ['tools/dense_evidence.py'],
     'benchmark': ['tools/benchmark.py'],

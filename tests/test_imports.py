@@ -19,7 +19,7 @@ FLOORS = [
     ['mssl_plugins', 'errors', 'registry', 'signatures'],
     ['catalogue', 'files', 'distributed', 'work_dir'],
     ['config', 'config_check', 'config_errors', 'config_tree'],
-    ['checkpoints', 'recipe_fit', 'recipes'],
+    ['channels', 'checkpoints', 'recipe_fit', 'recipes'],
     ['datasets'],
     ['datasets.transforms'],
     ['preflight', 'segments', 'models.layers', 'models.losses', 'models'],
@@ -28,7 +28,7 @@ FLOORS = [
     ['evaluation'],
     ['report', 'visualization'],
     ['console', 'engine'],
-    ['photos', 'export'],
+    ['pack', 'photos', 'export'],
     ['run_config'],
     ['training'],
     ['api'],
@@ -45,12 +45,14 @@ LATE = {
     **{
         f'commands.{name}': HEAVY
         for name in (
+            'channel_statistics',
             'evaluate',
             'export',
             'extract',
             'knn',
             'make_segments',
             'make_subset',
+            'pack',
             'quickstart',
             'report',
             'test',
@@ -62,6 +64,9 @@ LATE = {
     # the compiler, seconds for those who use it alone
     'engine.hooks.compile_hook': {'torch'},
     # optional packages
+    'datasets.tables': {'pyarrow'},
+    'datasets.lmdb_shard': {'lmdb'},
+    'pack': {'pyarrow', 'lmdb'},
     'datasets.dense_layouts': {'pycocotools'},
     'segments.generators': {'pycocotools'},
     'segments.sam': {'segment_anything', 'onnxruntime'},

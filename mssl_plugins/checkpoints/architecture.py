@@ -313,6 +313,7 @@ def _vit(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     usual = 1e-5 if given.get('norm_cfg') or 'rope' in newer and not kind else 1e-6
     eps = (given.get('norm_cfg') or {}).get('eps', usual)
     optional = dict(
+        in_channels=(weights['patch_embed.projection.weight'].shape[1], 3),
         with_cls_token=(with_cls, True),
         qkv_bias=('layers.0.attn.qkv.bias' in weights, True),
         final_norm=(given.get('final_norm', True) if kind else 'ln1.weight' in weights, True),
@@ -361,7 +362,9 @@ def _resnet(weights: Mapping[str, Tensor], given: dict, kind: str) -> dict:
     elif kind == 'SmallImageResNet':
         config.update({k: given[k] for k in ('pool', 'stem_stride') if k in given})
     stem = weights.get('conv1.weight', weights.get('stem.2.conv.weight'))
+    first = weights.get('conv1.weight', weights.get('stem.0.conv.weight'))
     optional = dict(
+        in_channels=(3 if first is None else first.shape[1], 3),
         base_channels=(weights['layer1.0.conv1.weight'].shape[0], 64),
         stem_channels=(None if stem is None else stem.shape[0], 64),
         strides=(list(given.get('strides', (1, 2, 2, 2))), [1, 2, 2, 2]),

@@ -17,6 +17,8 @@ from mssl_plugins.errors import run_cli, unknown
 COMMANDS = dict(
     train='pre-train a config, by path or by name',
     list='list the shipped configs',
+    channel_statistics='measure mean and standard deviation of the channels of images',
+    pack='pack a folder of images into shards',
     quickstart='pre-train on embedded images and measure what was learned',
     evaluate="measure a checkpoint by the papers' protocols",
     export="write a checkpoint's backbone for another library",

@@ -60,10 +60,10 @@ def _add_own_images(own) -> None:
     own.add_argument(
         '--data',
         metavar='DIR',
-        help='train on this folder of images instead of the '
-        "config's data (photos/METHOD are recipes for it); where it has train/ and "
-        'val/ or test/ with a sub-folder a class, k-NN is measured on them; probes '
-        'and fine-tuning need such classes, or CIFAR or Tiny-ImageNet as unpacked',
+        help='train on this folder of images, or shard or folder of shards (.tar, .parquet, '
+        ".arrow, LMDB), instead of the config's data (photos/METHOD are recipes for it); where "
+        'it has train/ and val/ or test/ with a sub-folder a class, k-NN is measured on them; '
+        'probes and fine-tuning need such classes, or CIFAR or Tiny-ImageNet as unpacked',
     )
     own.add_argument(
         '--check', action='store_true', help='look at data and recipe, time a few steps, and stop'
@@ -108,6 +108,16 @@ def _add_own_images(own) -> None:
         default=0,
         metavar='PX',
         help='images with a shorter side are left out',
+    )
+    own.add_argument(
+        '--channels',
+        type=int,
+        metavar='N',
+        help='keep N channels as they are in the files (.npy, TIFF, PNG), 1 to 64, instead of '
+        'making 8-bit RGB',
+    )
+    own.add_argument(
+        '--bits', type=int, default=8, choices=(8, 16), help='of these channels; default: 8'
     )
     own.add_argument(
         '--processes',
@@ -181,6 +191,8 @@ def run_options(args: argparse.Namespace) -> dict:
         processes=processes,
         validate=not args.no_validate,
         check=args.check,
+        channels=args.channels,
+        bits=args.bits,
     )
     for name in (
         'cfg_options',

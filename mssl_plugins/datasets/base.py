@@ -7,7 +7,14 @@ import torch
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
-from mssl_plugins.datasets.image_io import MAX_PIXELS, decode_checked, printable, read_file
+from mssl_plugins.datasets.bands import check_channels, decode_bands
+from mssl_plugins.datasets.image_io import (
+    MAX_PIXELS,
+    decode_checked,
+    printable,
+    read_file,
+    told_loss,
+)
 from mssl_plugins.datasets.sampler import SampleIndex
 
 
@@ -31,6 +38,13 @@ class DecodingDataset(BaseDataset):
             unreadable, before it is decoded. Defaults to 100,000,000.
         min_size (int): Shorter side in px below which an image counts as
             unreadable. Defaults to 1.
+        channels (int, optional): Keep images as they are, with this many channels; others
+            count as unreadable, see
+            :func:`~mssl_plugins.datasets.bands.decode_bands`. Samples then also have
+            ``channels``. Defaults to None: images become 8-bit RGB, see
+            :func:`~mssl_plugins.datasets.image_io.decode_checked`; the first that loses
+            alpha or bits by that is logged.
+        bits (int): With ``channels``, 8 or 16. Defaults to 8.
         **kwargs: Arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
@@ -44,6 +58,8 @@ class DecodingDataset(BaseDataset):
         lazy_init: bool = False,
         max_pixels: int = MAX_PIXELS,
         min_size: int = 1,
+        channels: Optional[int] = None,
+        bits: int = 8,
         **kwargs,
     ):
         if not 0 <= max_bad <= 1:
@@ -51,6 +67,11 @@ class DecodingDataset(BaseDataset):
         for name, value in (('max_pixels', max_pixels), ('min_size', min_size)):
             if value < 1:
                 raise ValueError(f'{name} must be 1 px or more, got {value}')
+        if channels is not None:
+            check_channels(channels, bits)
+        elif bits != 8:
+            raise ValueError(f'bits={bits} goes with channels=, the number of channels to keep')
+        self.channels, self.bits = channels, bits
         self.max_bad, self.max_pixels, self.min_size = max_bad, max_pixels, min_size
         super().__init__(lazy_init=True, **kwargs)
         if not lazy_init:
@@ -76,6 +97,7 @@ class DecodingDataset(BaseDataset):
     def _forget_bad(self):
         # Shared before the loader starts its workers, forked or spawned.
         self._bad = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+        self._told = torch.zeros(1, dtype=torch.bool).share_memory_()
 
     def get_subset(self, indices):
         """A subset with a count of its own; see MMEngine's BaseDataset."""
@@ -89,12 +111,15 @@ class DecodingDataset(BaseDataset):
         self._forget_bad()
 
     def load(self, info: dict) -> Optional[np.ndarray]:
-        """Image of a sample, uint8 (H, W, 3) RGB.
+        """Image of a sample, see :meth:`decode`.
 
         None if it is left out; ``info['unreadable']`` then holds the reason.
         """
         try:
-            img = decode_checked(self.read(info), self.max_pixels)
+            data = self.read(info)
+            img = self.decode(data)
+            if self.channels is None and not self._told:
+                self._tell_loss(info, told_loss(data))
             if min(img.shape[:2]) < self.min_size:
                 raise ValueError(
                     f'{img.shape[0]} x {img.shape[1]} px, less than min_size={self.min_size}'
@@ -103,6 +128,16 @@ class DecodingDataset(BaseDataset):
         except (ValueError, OSError) as error:
             info['unreadable'] = printable(str(error))
             return None
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, or (H, W, channels) of ``bits`` bits.
+
+        Raises:
+            ValueError: If the data are no such image.
+        """
+        if self.channels is None:
+            return decode_checked(data, self.max_pixels)
+        return decode_bands(data, self.channels, self.bits, self.max_pixels)
 
     def read(self, info: dict) -> bytes:
         """The content of a sample's file."""
@@ -121,12 +156,24 @@ class DecodingDataset(BaseDataset):
             position = int(rng.integers(len(self)))
             if isinstance(idx, SampleIndex):
                 position = idx.moved(position)
+        if self.channels is not None:
+            info['channels'] = self.channels
         info.update(img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2])
         return self.pipeline(info)
 
     def unreadable(self) -> torch.Tensor:
         """(N,) bool: images that this process and its workers could not decode so far."""
         return self._bad.clone()
+
+    def _tell_loss(self, info: dict, lost: str) -> None:
+        if lost:
+            self._told[0] = True
+            print_log(
+                f'{printable(info["img_path"])}: {lost}, and so in all such images; channels= '
+                'and bits= (--channels, --bits) keep them',
+                logger='current',
+                level=30,
+            )
 
     def _count_bad(self, info: dict) -> None:
         idx = info['sample_idx']

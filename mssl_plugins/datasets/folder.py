@@ -23,8 +23,10 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 from mmengine.dataset.base_dataset import force_full_init
 
 from mssl_plugins.datasets import listing
+from mssl_plugins.datasets.bands import NPY
 from mssl_plugins.datasets.base import DecodingDataset
 from mssl_plugins.datasets.image_io import EXTENSIONS, printable
+from mssl_plugins.datasets.stores import Store
 from mssl_plugins.errors import unknown
 from mssl_plugins.files import read_lines
 from mssl_plugins.registry import DATASETS
@@ -56,8 +58,12 @@ class ImageFolder(DecodingDataset):
             file with one a line. In a folder, only these sub-folders are
             taken, labeled in this order. Defaults to None: the sub-folders'
             names, sorted.
-        extensions (Sequence[str]): Suffixes of the files to take, in small or
-            capital letters. Defaults to the usual ones.
+        extensions (Sequence[str], optional): Suffixes of the files to take, in small or
+            capital letters. Defaults to None: the usual ones, with ``channels`` also
+            ``.npy``.
+        backend_args (dict, optional): Where the files are if not on this machine, as
+            ``dict(backend='http')``, see :class:`~mssl_plugins.datasets.stores.Store`; then
+            ``list_file`` names them, itself a file here or there. Defaults to None.
         max_bad (float): See :class:`DecodingDataset`. Defaults to 0.01.
         **kwargs: Those of MMPretrain's ``BaseDataset``.
 
@@ -73,12 +79,18 @@ class ImageFolder(DecodingDataset):
         list_file: str = '',
         labels: Union[bool, str] = 'auto',
         classes: Union[str, Sequence[str], None] = None,
-        extensions: Sequence[str] = EXTENSIONS,
+        extensions: Optional[Sequence[str]] = None,
+        backend_args: Optional[dict] = None,
         **kwargs,
     ):
+        if backend_args is not None and not list_file:
+            raise ValueError('backend_args: a store is not searched, name its files by list_file')
+        self.store = None if backend_args is None else Store(backend_args)
         if labels not in (True, False, 'auto'):
             raise ValueError(f"labels must be True, False or 'auto', got {labels!r}")
         self.labels = labels
+        if extensions is None:
+            extensions = extensions_of(kwargs.get('channels'))
         self.extensions = tuple(e.lower() for e in extensions)
         super().__init__(
             data_root=os.path.expanduser(data_root),
@@ -88,12 +100,19 @@ class ImageFolder(DecodingDataset):
             **kwargs,
         )
 
-    def read_annotations(self) -> None:
-        """Map the listing of an earlier start, or make one."""
-        if not self.serialize_data:
-            super().read_annotations()
+    def _join_prefix(self) -> None:
+        """Paths in a store are put together here: not every back end of MMEngine's does it."""
+        if self.store is None:
+            super()._join_prefix()
             return
-        key = dict(
+        root = self.data_root and f'{self.data_root.rstrip("/")}/'
+        if not os.path.isfile(self.ann_file):
+            self.ann_file = f'{root}{self.ann_file}'
+        self.data_prefix = {k: f'{root}{v}' for k, v in self.data_prefix.items()}
+
+    def key(self) -> dict:
+        """All that the listing depends on beside the files, of JSON's types."""
+        return dict(
             kind=type(self).__name__,
             folder=os.path.abspath(self.img_prefix),
             list_file=self.ann_file and os.path.abspath(self.ann_file),
@@ -101,6 +120,17 @@ class ImageFolder(DecodingDataset):
             classes=self.CLASSES and list(self.CLASSES),
             extensions=list(self.extensions),
         )
+
+    def describe(self, record: str) -> dict:
+        """What a path of the listing says of its sample."""
+        return dict(img_path=os.path.join(self.img_prefix, record))
+
+    def read_annotations(self) -> None:
+        """Map the listing of an earlier start, or make one."""
+        if not self.serialize_data:
+            super().read_annotations()
+            return
+        key = self.key()
         found = listing.kept(key)
         if found is None:
             began, stamps = time.time(), {}
@@ -108,7 +138,8 @@ class ImageFolder(DecodingDataset):
                 stamps[self.ann_file] = listing.stamp(os.stat(self.ann_file))
             paths, labels = self.find(stamps)
             found = listing.pack(paths, labels, self._metainfo.get('classes'))
-            listing.keep(key, stamps, found, began)
+            if stamps:  # else it is in a store, which tells no changes
+                listing.keep(key, stamps, found, began)
         elif found.classes:
             self._metainfo.setdefault('classes', found.classes)
         self.data_bytes, self.data_address = found.records, found.ends
@@ -129,13 +160,13 @@ class ImageFolder(DecodingDataset):
         start = self.data_address[idx - 1] if idx else 0
         record = self.data_bytes[start : self.data_address[idx]].tobytes()
         path, label = listing.unpack(record)
-        info = dict(img_path=os.path.join(self.img_prefix, path), sample_idx=idx)
+        info = dict(self.describe(path), sample_idx=idx)
         return info if label is None else dict(info, gt_label=label)
 
     def load_data_list(self) -> List[dict]:
         """Scan the folder or read the list, into one dict an image."""
         paths, labels = self.find({})
-        data = [dict(img_path=os.path.join(self.img_prefix, p)) for p in paths]
+        data = [self.describe(path) for path in paths]
         for info, label in zip(data, labels or ()):
             info['gt_label'] = label
         return data
@@ -150,7 +181,7 @@ class ImageFolder(DecodingDataset):
         Returns:
             tuple: N paths from the images' folder on, and N labels or None.
         """
-        if not os.path.isdir(self.img_prefix):
+        if self.store is None and not os.path.isdir(self.img_prefix):
             raise FileNotFoundError(f'no folder {self.img_prefix}')
         if self.ann_file:
             paths, names = self._read_list()
@@ -176,10 +207,11 @@ class ImageFolder(DecodingDataset):
 
     def _read_list(self):
         """Paths and their label texts (None: no label)."""
-        if not os.path.isfile(self.ann_file):
+        here = os.path.isfile(self.ann_file)
+        if not here and self.store is None:
             raise FileNotFoundError(f'no list {self.ann_file}')
         paths, names = [], []
-        for line in read_lines(self.ann_file):
+        for line in read_lines(self.ann_file) if here else self._lines_there():
             line = line.strip()
             # A path may contain spaces: what ends like an image is all path.
             whole = line.lower().endswith(self.extensions)
@@ -188,6 +220,16 @@ class ImageFolder(DecodingDataset):
                 paths.append(parts[0])
                 names.append(parts[1] if len(parts) == 2 else None)
         return paths, names
+
+    def _lines_there(self) -> List[str]:
+        try:
+            return self.store.get(self.ann_file).decode(errors='surrogateescape').splitlines()
+        except OSError as error:
+            raise FileNotFoundError(f'no list {self.ann_file} ({error})') from None
+
+    def read(self, info: dict) -> bytes:
+        """The content of a sample's file."""
+        return super().read(info) if self.store is None else self.store.get(info['img_path'])
 
     def _number(self, paths, names):
         """Turns names of classes, or numbers in a list, into labels."""
@@ -218,6 +260,11 @@ class ImageFolder(DecodingDataset):
         numbers = self.class_to_idx
         kept = [(p, numbers[n]) for p, n in zip(paths, names) if n in numbers]
         return [p for p, _ in kept], [label for _, label in kept]
+
+
+def extensions_of(channels: Optional[int]) -> Tuple[str, ...]:
+    """Suffixes of images; those that keep their channels can be arrays."""
+    return EXTENSIONS if channels is None else (*EXTENSIONS, NPY)
 
 
 def scan(
@@ -282,7 +329,7 @@ def scan(
     return sorted(path for _, path in found.values())
 
 
-def other_files(folder: str) -> Dict[str, int]:
+def other_files(folder: str, extensions: Tuple[str, ...] = EXTENSIONS) -> Dict[str, int]:
     """How many files are no images by their names, by suffix; hidden ones are left out."""
     found: Counter = Counter()
     for _, below, names in os.walk(folder):
@@ -290,7 +337,7 @@ def other_files(folder: str) -> Dict[str, int]:
         found.update(
             printable(os.path.splitext(name)[1].lower()) or 'without suffix'
             for name in names
-            if name[0] != '.' and not name.lower().endswith(EXTENSIONS)
+            if name[0] != '.' and not name.lower().endswith(extensions)
         )
     return dict(found)
 

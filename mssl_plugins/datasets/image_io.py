@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import struct
-from typing import Optional, Union
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
 MAX_PIXELS = 100_000_000
+KEEP = 'keep them by channels (--channels) ='
 
 
 def is_truncated(data: bytes) -> bool:
@@ -65,6 +66,7 @@ def decode_checked(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Gray, palettes and CMYK become RGB, alpha is dropped, 16 bits a channel
     are scaled to 8 by their whole range (65,535 to 255), and the image is
     turned as its EXIF tag says. Of several frames the first is taken.
+    :func:`~mssl_plugins.datasets.bands.decode_bands` keeps channels and bits.
 
     Args:
         data (bytes): The content.
@@ -76,13 +78,13 @@ def decode_checked(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Raises:
         ValueError: If it is truncated, too large, has floating-point or 32-bit
-            channels, or is no image.
+            channels, channels that are neither color nor alpha, or is no image.
     """
     if not data or is_truncated(data):
         raise ValueError('truncated' if data else 'empty')
     shape, plain = _header(data)
     if shape is not None and plain:
-        _check_size(shape, max_pixels)
+        check_size(shape, max_pixels)
         try:
             img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:
@@ -93,7 +95,26 @@ def decode_checked(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return _decode_any(data, max_pixels)
 
 
-def _check_size(shape, max_pixels: int) -> None:
+def told_loss(data: bytes) -> str:
+    """What :func:`decode_checked` drops of an image, told by its header; '' if nothing."""
+    bits, alpha = 8, False
+    if data.startswith(b'\x89PNG') and len(data) > 25:
+        transparent = data.find(b'tRNS', 0, max(data.find(b'IDAT'), 0)) > 0
+        bits, alpha = data[24], data[25] in (4, 6) or transparent
+    elif data[8:12] == b'WEBP' and len(data) > 24:
+        at = {b'VP8X': 20, b'VP8L': 24}.get(data[12:16])
+        alpha = at is not None and bool(data[at] & 0x10)
+    elif found := re.match(rb'P[56]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(\d+)\s', data[:512]):
+        bits = 16 if int(found[1]) > 255 else 8
+    else:
+        tags, _ = _tiff_tags(data, 4)
+        bits, alpha = tags.get(258, 8), 338 in tags
+    said = ['16 bits become 8'] * (bits == 16) + ['alpha is dropped'] * alpha
+    return ', '.join(said)
+
+
+def check_size(shape: Sequence[int], max_pixels: int) -> None:
+    """Refuses an image whose height times width is more than ``max_pixels``."""
     if shape[0] * shape[1] > max_pixels:
         raise ValueError(f'{shape[0]} x {shape[1]} px, more than max_pixels={max_pixels}')
 
@@ -120,12 +141,51 @@ def _header(data: bytes):
     return None, False
 
 
+def _check_tiff(data: bytes) -> None:
+    """Refuses a TIFF of more channels than RGB and alpha, of which decoders drop some."""
+    first, following = _tiff_tags(data, 4)
+    if not first:  # another format
+        return
+    channels, photometric = first.get(277, 1), first.get(262, 1)
+    if channels > {2: 3, 5: 4, 6: 3, 8: 3}.get(photometric, 1) + (first.get(338) in (1, 2)):
+        raise ValueError(f'{channels} channels, more than color and alpha: {KEEP} {channels}')
+    second, _ = _tiff_tags(data, following)
+    sides = [tags.get(tag) for tags in (first, second) for tag in (256, 257)]
+    if channels == 1 == second.get(277, 1) and sides[:2] == sides[2:] and second.get(254, 0) != 1:
+        raise ValueError(f'several gray pages: {KEEP} N, or keep one page')
+
+
+def _tiff_tags(data: bytes, at: int) -> Tuple[Dict[int, int], int]:
+    """Numbers in a directory of a TIFF by tag, and where the offset of the next one stands.
+
+    Args:
+        data (bytes): The file; of another format there are no tags.
+        at (int): Where the offset of the directory stands; 0: there is none.
+    """
+    order = {b'II*\0': '<', b'MM\0*': '>'}.get(data[:4])
+    try:
+        (start,) = struct.unpack_from(f'{order}I', data, at) if order and at else (0,)
+        (count,) = struct.unpack_from(f'{order}H', data, start) if start else (0,)
+        tags = {}
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, number = struct.unpack_from(f'{order}HHI', data, entry)
+            if kind in (3, 4):  # of several the first, which may lie elsewhere
+                form, place = ('H', entry + 8) if kind == 3 else ('I', entry + 8)
+                if number * struct.calcsize(f'={form}') > 4:
+                    (place,) = struct.unpack_from(f'{order}I', data, place)
+                (tags[tag],) = struct.unpack_from(f'{order}{form}', data, place)
+        return tags, start + 2 + 12 * count if start else 0
+    except struct.error:
+        return {}, 0
+
+
 def _decode_any(data: bytes, max_pixels: int) -> np.ndarray:
     """Decodes with Pillow, which knows depth and channels of every format."""
+    _check_tiff(data)
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is checked
     try:
         with Image.open(io.BytesIO(data)) as image:
-            _check_size((image.height, image.width), max_pixels)
+            check_size((image.height, image.width), max_pixels)
             if image.mode in ('F', 'I') and not data.startswith((b'\x89PNG', b'P5')):
                 raise ValueError(
                     f'{"floating point" if image.mode == "F" else "32 bits"} a channel, '
@@ -144,6 +204,17 @@ def _decode_any(data: bytes, max_pixels: int) -> np.ndarray:
         raise ValueError(f'no image that can be decoded ({reason})') from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+def decode_labels(png: bytes) -> Optional[np.ndarray]:
+    """The label map (h, w) in a PNG, uint8 or uint16; None if it is invalid or too large."""
+    if not png.startswith(b'\x89PNG') or len(png) < 24:
+        return None
+    width, height = struct.unpack('>II', png[16:24])
+    if width * height > MAX_PIXELS:
+        return None
+    labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    return labels if labels is not None and labels.ndim == 2 else None
 
 
 def read_file(path: Union[str, os.PathLike]) -> bytes:
@@ -195,11 +266,12 @@ def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
 
 
 def input_image(results: dict) -> np.ndarray:
-    """The image of a sample as (H, W, 3) uint8 RGB.
+    """The image of a sample as (H, W, 3) uint8 RGB, or with the channels that its set keeps.
 
     Args:
         results (dict): ``'img'``, an array of shape (H, W), (H, W, 1) or
-            (H, W, 3) uint8 RGB, or ``'img_path'``, which is decoded.
+            (H, W, 3) uint8 RGB, or ``'img_path'``, which is decoded. With
+            ``'channels'``, C: (H, W, C) uint8 or uint16.
 
     Returns:
         np.ndarray: The image.
@@ -214,6 +286,14 @@ def input_image(results: dict) -> np.ndarray:
             raise KeyError(f"a sample needs 'img' or 'img_path', got {sorted(results)}")
         return read_rgb(results['img_path'])
     img = results['img']
+    if results.get('channels') is not None:
+        kinds, shape = (np.uint8, np.uint16), np.shape(img)
+        if len(shape) != 3 or shape[2] != results['channels'] or img.dtype not in kinds:
+            raise ValueError(
+                f"'img' must be uint8 or uint16 (H, W, {results['channels']}), got "
+                f'{getattr(img, "dtype", type(img).__name__)} {shape}'
+            )
+        return img
     if getattr(img, 'dtype', None) != np.uint8:
         what = getattr(img, 'dtype', type(img).__name__)
         raise TypeError(f"'img' must be a uint8 array, got {what}")

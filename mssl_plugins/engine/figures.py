@@ -36,7 +36,7 @@ class Looked(NamedTuple):
     Attributes:
         model (nn.Module): A pre-training model, in evaluation mode.
         branch (str): 'student' or 'teacher'.
-        images (Tensor): (B, 3, H, W) uint8.
+        images (Tensor): (B, 3, H, W) uint8, or of the channels that the set keeps.
         inputs (Tensor): The same, as the backbone gets them.
         samples (list, optional): Data samples, of methods that take segments.
         names (List[str]): Names of the images' files; none of images without.
@@ -56,7 +56,11 @@ class Looked(NamedTuple):
 
 
 def as_arrays(images: Tensor) -> np.ndarray:
-    """(B, 3, H, W) -> (B, H, W, 3)."""
+    """(B, 3, H, W) -> (B, H, W, 3); of other images the first channels, from black to white."""
+    if images.shape[1] != 3 or images.dtype != torch.uint8:
+        x = images[:, [min(i, images.shape[1] - 1) for i in range(3)]].float()
+        low, high = x.amin((0, 2, 3), True), x.amax((0, 2, 3), True)
+        images = ((x - low) / (high - low).clamp(min=1) * 255).byte()
     return images.permute(0, 2, 3, 1).contiguous().numpy()
 
 

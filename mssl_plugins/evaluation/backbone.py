@@ -105,8 +105,10 @@ class FrozenBackbone:
 
     def channels(self, size: int) -> int:
         """Dimensions of its default features."""
+        channels = self.config.get('in_channels', 3)
         with frozen(self.model.backbone):
-            x = torch.zeros(1, 3, size, size, device=next(self.model.backbone.parameters()).device)
+            device = next(self.model.backbone.parameters()).device
+            x = torch.zeros(1, channels, size, size, device=device)
             return read_layers(self.model.backbone, x, ['auto'])['auto'].shape[1]
 
 

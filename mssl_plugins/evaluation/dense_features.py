@@ -9,7 +9,7 @@ from mssl_plugins.distributed import share
 from mssl_plugins.evaluation.dense_data import DenseData, patch_distribution
 from mssl_plugins.evaluation.features import frozen
 from mssl_plugins.evaluation.store import FeatureStore
-from mssl_plugins.models.readout import MAPS, dense_kinds, read_layers
+from mssl_plugins.models.readout import MAPS, dense_kinds, image_channels, read_layers
 
 STRIDE = 32  # px between the cells of a ResNet's conv5
 
@@ -48,7 +48,8 @@ def grids(backbone: nn.Module, shape: Tuple[int, int]) -> Dict[str, Tuple[int, i
         for kind, stage in zip(kinds, stages)
     ]
     with frozen(backbone):
-        x = torch.zeros(1, 3, *shape, device=next(backbone.parameters()).device)
+        device = next(backbone.parameters()).device
+        x = torch.zeros(1, image_channels(backbone), *shape, device=device)
         read_layers(backbone, x, kinds)
     for handle in handles:
         handle.remove()

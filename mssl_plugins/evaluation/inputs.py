@@ -19,10 +19,12 @@ from mssl_plugins.checkpoints.loading import (
 )
 from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
 from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, without_pretrained
+from mssl_plugins.datasets.look import set_at
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels, initialize
 from mssl_plugins.evaluation.data import EvaluationData, center_view, input_size
 from mssl_plugins.evaluation.features import extract_features, make_loader
+from mssl_plugins.models.readout import image_channels
 from mssl_plugins.registry import DATASETS, TRANSFORMS
 
 RANDOM, PIXELS = 'random', 'pixels'
@@ -196,7 +198,8 @@ def image_set(
     """The loader config of any images, under the transform of an evaluation.
 
     Args:
-        images (str | os.PathLike | Sequence): A folder, or a list as for
+        images (str | os.PathLike | Sequence): A folder, a shard or a folder of
+            shards, or a list as for
             :class:`mssl_plugins.datasets.given.GivenImages`.
         model (nn.Module): The model; its own input size is the default.
         size (int, optional): See
@@ -210,15 +213,29 @@ def image_set(
         FileNotFoundError: If there is no such folder.
     """
     if isinstance(images, (str, os.PathLike)):
-        if not Path(images).expanduser().is_dir():
+        if not Path(images).expanduser().exists():
             raise FileNotFoundError(f'no such folder: {images}')
-        root = os.fspath(images)
-        spec = dict(type='mssl_plugins.ImageFolder', data_root=root, max_bad=max_bad)
+        spec = dict(set_at(os.fspath(images), **channels_of(model)), max_bad=max_bad)
+        if spec['type'].endswith('ImageFolder'):
+            spec['data_root'] = os.fspath(images)
     else:
         spec = dict(type='mssl_plugins.GivenImages', images=images)
     first = DATASETS.build(dict(spec, pipeline=[]))[0]['img']
     sides = input_size(first, size, resize, native_size(model))
     return dict(dataset=DATASETS.build(dict(spec, pipeline=center_view(*sides))))
+
+
+def channels_of(model: nn.Module) -> dict:
+    """Channels and bits of the images that a model was trained on; {}: they become 8-bit RGB.
+
+    The first layer tells the channels; a mean or standard deviation above 255 is that of
+    16 bits.
+    """
+    channels = image_channels(getattr(model, 'backbone', model))
+    images = getattr(model, 'data_preprocessor', None)
+    values = [float(getattr(images, name, torch.zeros(1)).max()) for name in ('mean', 'std')]
+    bits = 16 if max(values) > 255 else 8
+    return {} if (channels, bits) == (3, 8) else dict(channels=channels, bits=bits)
 
 
 def readable(dataset) -> Tensor:

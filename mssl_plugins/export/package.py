@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 from mssl_plugins import __version__
 from mssl_plugins.checkpoints.reader import METADATA, read
 from mssl_plugins.errors import unknown
+from mssl_plugins.export.checks import no_such_network
 from mssl_plugins.export.targets import TARGETS, Package
 
+CHANNELS = ('mmpretrain', 'timm')  # take networks for images of any number of channels
 # An absolute path in quotes, of which the name is kept: POSIX, home, file://, Windows.
 LOCAL_PATH = re.compile(
     r"""(['"])(?:file:|~[\w.-]*|[A-Za-z]:)?[/\\](?:(?:(?!\1).)*[/\\])?((?:(?!\1)[^/\\\n])+)[/\\]*\1"""
@@ -60,6 +62,9 @@ def export(
     out = Path(out).expanduser()
     _check_free(out, overwrite)
     backbone = read(checkpoint, branch, config)
+    channels = backbone.config.get('in_channels', 3)
+    if channels != 3 and target not in CHANNELS:
+        raise no_such_network(target, f'one for images of {channels} channels')
     package = TARGETS[target](backbone)
     metadata = dict(
         target=target,

@@ -131,8 +131,9 @@ def mmseg(b: Backbone) -> Package:
 
 def timm(b: Backbone) -> Package:
     """A folder for ``timm.create_model('local-dir:OUT', pretrained=True)``."""
+    channels = b.config.get('in_channels', 3)
     pretrained = dict(
-        input_size=[3, *b.size],
+        input_size=[channels, *b.size],
         num_classes=0,
         interpolation=INTERPOLATION,
         crop_pct=crop_fraction(b.size[0]),
@@ -190,8 +191,13 @@ def timm(b: Backbone) -> Package:
         else b.weights['layer4.0.downsample.0.weight'].shape[0],
         pretrained_cfg=pretrained,
     )
+    if b.family == 'vit':
+        config.update(global_pool=args['global_pool'])
+    if channels != 3:
+        args['in_chans'] = channels
+        del pretrained['first_conv']  # which timm would adapt from RGB
     if args:
-        config.update(global_pool=args['global_pool'], model_args=args)
+        config.update(model_args=args)
     return Package(
         SAFETENSORS,
         keys.from_ours(b.weights, b.family, naming),

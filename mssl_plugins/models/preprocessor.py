@@ -12,6 +12,7 @@ from mmpretrain.models import SelfSupDataPreprocessor
 
 from mssl_plugins.datasets.transforms.batch_views import BatchViews
 from mssl_plugins.datasets.transforms.views import ViewGroup
+from mssl_plugins.errors import FieldError
 from mssl_plugins.registry import MODELS
 
 
@@ -26,7 +27,8 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             pipeline then is ``PackViews`` alone. Defaults to None: the batch
             holds views.
         mean (Sequence[float]): Per channel, for pixel values 0-255, in the
-            order of the channels (RGB here). Defaults to ImageNet's.
+            order of the channels (RGB here); of images that keep their channels as
+            many as they have, in the values of their files. Defaults to ImageNet's.
         std (Sequence[float]): As ``mean``. Defaults to ImageNet's.
         channels_last (bool): Whether to give channels_last memory, which
             convolutions are faster on. Defaults to False.
@@ -53,7 +55,21 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
     ) -> None:
         # Whole numbers would make integer tensors, which cannot hold a quotient.
         mean, std = (value and [float(v) for v in value] for value in (mean, std))
-        super().__init__(mean=mean, std=std, non_blocking=non_blocking, **kwargs)
+        few = mean is None or std is None or len(mean) in (1, 3) and len(std) in (1, 3)
+        if not few and len(mean) != len(std):
+            raise FieldError('std', f'{len(std)} values for {len(mean)} channels of mean')
+        # MMEngine's takes one value or three
+        super().__init__(
+            mean=mean if few else mean[:1],
+            std=std if few else std[:1],
+            non_blocking=non_blocking,
+            **kwargs,
+        )
+        if not few:
+            if self._channel_conversion:
+                raise FieldError('to_rgb', f'is for 3 channels, and mean has {len(mean)}')
+            self.mean = torch.tensor(mean).view(-1, 1, 1)
+            self.std = torch.tensor(std).view(-1, 1, 1)
         self.channels_last = channels_last
         self.views = None if views is None else BatchViews(views)
 
@@ -112,4 +128,9 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             view = view.contiguous(memory_format=torch.channels_last)
         if not self._enable_normalize:
             return view.float()
+        if len(self.mean) not in (1, view.shape[1]):
+            raise ValueError(
+                f'images of {view.shape[1]} channels, and mean has {len(self.mean)}: '
+                'channel_statistics measures them, train --channels sets them'
+            )
         return (view - self.mean).div_(self.std)

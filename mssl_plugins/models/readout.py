@@ -102,6 +102,12 @@ def output_type(backbone: nn.Module, pool: str) -> Iterator[None]:
             backbone.out_type = before
 
 
+def image_channels(backbone: nn.Module) -> int:
+    """Channels of the images that a backbone takes, told by its first convolution."""
+    first = next((p for p in backbone.parameters() if p.ndim == 4), None)
+    return 3 if first is None else first.shape[1]
+
+
 def forward_backbone(backbone: nn.Module, x: Tensor, **context):
     """The output of a backbone for whole, unmasked images (B, 3, H, W)."""
     if context:  # what else the model's backbone_kwargs found in the samples

@@ -7,6 +7,8 @@ import numpy as np
 
 from mssl_plugins.config import find_set, read_config
 from mssl_plugins.datasets.image_io import input_image
+from mssl_plugins.datasets.look import set_at
+from mssl_plugins.datasets.shards import is_shard
 from mssl_plugins.registry import DATASETS
 from mssl_plugins.segments.store import names_of
 
@@ -54,7 +56,7 @@ def find_images(data: str, split: str = 'train') -> List[Image]:
     """All images that a command line names, each once.
 
     Args:
-        data (str): A folder of images; packed images (.npz) of
+        data (str): A folder of images; a shard or a folder of shards; packed images (.npz) of
             ``mssl_plugins.PackedImages``; or a config, by path or shipped
             name, whose images are then taken.
         split (str): For a config, 'train' (the training images) or 'test' (the
@@ -67,8 +69,10 @@ def find_images(data: str, split: str = 'train') -> List[Image]:
         FileNotFoundError: If there is no such folder, file or config.
         ValueError: If there is no image in it.
     """
-    if os.path.isdir(data):
-        cfg = dict(type='mssl_plugins.ImageFolder', data_root=data, labels=False)
+    if os.path.isdir(data) or is_shard(data) and os.path.isfile(data):
+        cfg = dict(set_at(data), labels=False)
+        if cfg['type'].endswith('ImageFolder'):
+            cfg['data_root'] = data
     elif data.endswith('.npz'):
         cfg = dict(type='mssl_plugins.PackedImages', ann_file=data)
     else:

@@ -21,12 +21,12 @@ import zipfile
 import zlib
 from hashlib import blake2b
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Iterable, List, NamedTuple, Tuple, Union
 
 import cv2
 import numpy as np
 
-from mssl_plugins.datasets.image_io import MAX_PIXELS, printable
+from mssl_plugins.datasets.image_io import decode_labels, printable
 from mssl_plugins.files import write_atomically
 
 FORMAT = 'mssl_plugins segments 1'
@@ -237,7 +237,7 @@ class SegmentStore:
             png = file.read(size)
         labels = None
         if len(png) == size and zlib.crc32(png) == crc:
-            labels = _decode_labels(png)
+            labels = decode_labels(png)
         if labels is None:
             raise ValueError(
                 f'{shard} was truncated or damaged: remove it and start '
@@ -245,32 +245,23 @@ class SegmentStore:
             )
         return labels
 
-    def is_of(self, at: int, img: np.ndarray) -> bool:
+    def is_of(self, at: int, img: np.ndarray, colors: bool = True) -> bool:
         """Whether position ``at`` holds the segments of this image.
 
         Args:
             at (int): Position.
             img (np.ndarray): (H, W, 3) uint8; it may have been resized since
                 the segments were made, with the same proportions.
+            colors (bool): Whether to compare colors, not only proportions; an image of other
+                channels than RGB has others. Defaults to True.
         """
         (height, width), (h, w) = self._shapes[at].tolist(), img.shape[:2]
         if abs(h * width / (w * height) - 1) > 0.02 + 1 / min(h, w):
             return False
-        return (
+        return not colors or (
             float(np.abs(fingerprint(img).astype(int) - self._fingerprints[at]).mean())
             <= MAX_DISTANCE
         )
-
-
-def _decode_labels(png: bytes) -> Optional[np.ndarray]:
-    """The label map (h, w) in a PNG; None if it is invalid or too large."""
-    if not png.startswith(b'\x89PNG') or len(png) < 24:
-        return None
-    width, height = struct.unpack('>II', png[16:24])
-    if width * height > MAX_PIXELS:
-        return None
-    labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    return labels if labels is not None and labels.ndim == 2 else None
 
 
 def read_index(path: Path) -> dict:

@@ -94,7 +94,7 @@ class LoadSegments(BaseTransform):
                 )
             results['segments'] = np.zeros(img.shape[:2], np.uint8)
             return results
-        if not self.store.is_of(at, img):
+        if not self.store.is_of(at, img, colors='channels' not in results):
             raise ValueError(
                 f'{self.segments} holds segments of other images: what it has for {name} was '
                 'made from another image; make them for these images, and load them before '

@@ -105,8 +105,18 @@ def distinct_names(paths: Sequence[str]) -> List[str]:
 
 
 def denormalize(x: Tensor, preprocessor) -> np.ndarray:
-    """(N, 3, H, W) normalized -> (N, H, W, 3) uint8, by the model's mean and std."""
+    """(N, 3, H, W) normalized -> (N, H, W, 3) uint8, by the model's mean and std.
+
+    Of other images the first three channels, or the only one three times, with two
+    standard deviations around the mean from black to white.
+    """
     x = x.detach().float().cpu()
+    wide = (
+        getattr(preprocessor, '_enable_normalize', False) and float(preprocessor.mean.max()) > 255
+    )
+    if x.shape[1] != 3 or wide:
+        x = x[:, [min(i, x.shape[1] - 1) for i in range(3)]] * 63.75 + 127.5
+        return x.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     if getattr(preprocessor, '_enable_normalize', False):
         x = x * preprocessor.std.cpu() + preprocessor.mean.cpu()
     return x.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()

@@ -170,25 +170,30 @@ def resize(img: np.ndarray, size: Tuple[int, int], interpolation: str) -> np.nda
     filter and four times faster than Pillow.
 
     Args:
-        img (np.ndarray): (H, W, 3) uint8.
+        img (np.ndarray): (H, W, C) uint8 or uint16.
         size (tuple[int, int]): Wanted height and width in px.
         interpolation (str): 'bilinear' or 'bicubic'.
 
     Returns:
-        np.ndarray: (size[0], size[1], 3) uint8, contiguous.
+        np.ndarray: (size[0], size[1], C) of the same type, contiguous.
     """
     if img.shape[:2] == tuple(size):
         return np.ascontiguousarray(img)
     if interpolation == 'bilinear' and img.shape[0] <= size[0] and img.shape[1] <= size[1]:
         # Nothing to antialias: the same filter, three times faster still.
-        return cv2.resize(img, size[::-1], interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(img, size[::-1], interpolation=cv2.INTER_LINEAR).reshape(*size, -1)
     if not img.flags.c_contiguous or not img.flags.writeable:
         img = img.copy()
     # Made a batch by torch, not by numpy, so that the strides say
     # channels_last and the output is interleaved, too.
-    batch = torch.from_numpy(img).unsqueeze(0).permute(0, 3, 1, 2)
+    wide = img.dtype != np.uint8  # for which torch has no kernel
+    batch = torch.from_numpy(img.astype(np.float32) if wide else img)
+    batch = batch.unsqueeze(0).permute(0, 3, 1, 2)
     batch = F.interpolate(batch, size, mode=interpolation, align_corners=False, antialias=True)
-    return np.ascontiguousarray(batch[0].permute(1, 2, 0).numpy())
+    out = batch[0].permute(1, 2, 0).numpy()
+    if wide:  # bicubic overshoots
+        out = out.round().clip(0, np.iinfo(img.dtype).max).astype(img.dtype)
+    return np.ascontiguousarray(out)
 
 
 def carry(

@@ -50,7 +50,8 @@ class PackViews(BaseTransform):
 
     Output: ``{'inputs': ..., 'data_samples': ViewSample}``.  The inputs are a
     list of V contiguous (3, S, S) uint8 tensors if ``img`` is a list of views,
-    or one such tensor if it is a single array.  The data sample gets
+    or one such tensor if it is a single array; of other channels (C, S, S), of 16 bits
+    int32.  The data sample gets
     ``view_boxes`` ((V, 4) float32), ``view_flips`` ((V,) bool),
     ``view_segments`` and ``view_bboxes`` (lists of V tensors) and
     ``gt_label``, where the sample has them, and ``sample_idx``, ``img_path``
@@ -100,8 +101,10 @@ class PackViews(BaseTransform):
 
 
 def chw_tensor(img: np.ndarray) -> torch.Tensor:
-    """A (H, W, 3) uint8 image as a contiguous (3, H, W) tensor."""
-    planes = np.empty((3, *img.shape[:2]), np.uint8)
+    """A (H, W, C) uint8 or uint16 image as a contiguous (C, H, W) uint8 or int32 tensor."""
+    if img.dtype != np.uint8:
+        return tensors(img.transpose(2, 0, 1))
+    planes = np.empty((img.shape[2], *img.shape[:2]), np.uint8)
     cv2.split(img, list(planes))  # into the planes; faster than a transpose
     return torch.from_numpy(planes)
 

@@ -50,7 +50,7 @@ def adjust_brightness(img: np.ndarray, factor: float) -> np.ndarray:
 
 
 def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
-    """Blend with the mean luma of the image, rounded as Pillow does.
+    """Blend with the mean luma of the image, or the mean of its channels, rounded as Pillow does.
 
     Args:
         img (np.ndarray): uint8 RGB image of shape (H, W, 3).
@@ -59,7 +59,10 @@ def adjust_contrast(img: np.ndarray, factor: float) -> np.ndarray:
     Returns:
         np.ndarray: uint8 of the same shape.
     """
-    mean = int(LUMA @ cv2.mean(img)[:3] + 0.5)
+    if img.dtype == np.uint8 and img.shape[2] == 3:
+        mean = int(LUMA @ cv2.mean(img)[:3] + 0.5)
+    else:
+        mean = int(img.mean() + 0.5)
     return _scale(img, factor, (1 - factor) * mean)
 
 
@@ -67,7 +70,7 @@ def _scale(img: np.ndarray, factor: float, shift: float) -> np.ndarray:
     """``factor * img + shift``, clipped."""
     if factor == 1:
         return img
-    return cv2.addWeighted(img, factor, img, 0, shift + TRUNCATE)
+    return cv2.addWeighted(img, factor, img, 0, shift + TRUNCATE).reshape(img.shape)
 
 
 def adjust_saturation(img: np.ndarray, factor: float) -> np.ndarray:
@@ -145,7 +148,8 @@ def blur(img: np.ndarray, sigma: float) -> np.ndarray:
     kernel = blur_kernel(sigma)
     if len(kernel) == 1:
         return img
-    return cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    out = cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    return out.reshape(img.shape)
 
 
 def blur_kernel(sigma: float, passes: int = 3) -> np.ndarray:
@@ -223,6 +227,9 @@ OPTIONS = dict(
 )
 
 
+OFF = 'jitter saturation=0 and hue=0, gray=0, solarize=None'
+
+
 class Photometric:
     """Color jitter, gray, blur and solarize, in this order, each with its probability.
 
@@ -272,6 +279,14 @@ class Photometric:
             )
         self.solarize_p = solarize['p']
         self.threshold = solarize['threshold']
+        used = dict(zip(JITTER, (self.jitter_p and pair for _, pair in self.ranges)))
+        used = dict(
+            saturation=used['saturation'],
+            hue=used['hue'],
+            gray=self.gray_p,
+            solarize=self.solarize_p,
+        )
+        self.color = [name for name, on in used.items() if on]  # is for 8-bit RGB alone
 
     def draw(self, rng: np.random.Generator) -> List[Tuple[Callable, tuple]]:
         """The operations of one view, in order.
@@ -298,7 +313,16 @@ class Photometric:
         return ops
 
     def __call__(self, img: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Augment one uint8 RGB image of shape (H, W, 3)."""
+        """Augment one image: uint8 RGB (H, W, 3), or of other channels and 16 bits.
+
+        Raises:
+            ValueError: If an operation for 8-bit RGB is to be done to another image.
+        """
+        if self.color and (img.dtype != np.uint8 or img.shape[2] != 3):
+            raise ValueError(
+                f'{", ".join(self.color)}: for 8-bit RGB, and this image has {img.shape[2]} '
+                f'channels of {8 * img.dtype.itemsize} bits: set {OFF}'
+            )
         for op, args in self.draw(rng):
             img = op(img, *args)
         return img

@@ -97,16 +97,17 @@ class ViewGroup:
     def render(
         self, img: np.ndarray, box: Sequence[int], flip: bool, rng: np.random.Generator
     ) -> np.ndarray:
-        """Cut, resize, flip and augment: uint8 of the view's size, with 3 channels."""
+        """Cut, resize, flip and augment: the view's size, the image's channels and type."""
         x0, y0, x1, y1 = box
         height, width = img.shape[:2]
         view = img[max(y0, 0) : y1, max(x0, 0) : x1]
         margins = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
         if any(margins):
             view = cv2.copyMakeBorder(view, *margins, cv2.BORDER_CONSTANT)
+            view = view.reshape(*view.shape[:2], -1)
         view = resize(view, height_width(self.size), self.interpolation)
         if flip:
-            view = cv2.flip(view, 1)
+            view = cv2.flip(view, 1).reshape(view.shape)  # which drops a single channel
         return self.photometric(view, rng)
 
 
@@ -115,7 +116,8 @@ class Views(BaseTransform):
     """Several random views of an image, with their geometry.
 
     Required keys: ``img`` ((H, W, 3) uint8 RGB; gray is converted) or
-    ``img_path`` (decoded here, once for all views).  Optional: ``gt_bboxes``
+    ``img_path`` (decoded here, once for all views).  With ``channels``, C, the image is
+    (H, W, C) uint8 or uint16 and stays so.  Optional: ``gt_bboxes``
     ((n, 4), x0, y0, x1, y1 in px), ``segments`` ((H, W) integers, 0 = none),
     ``rng`` (the generator to go on with; otherwise
     :func:`~mssl_plugins.datasets.sampler.sample_rng` gives it).
@@ -268,8 +270,7 @@ class CenterView(BaseTransform):
         top, left = round((h - view_height) / 2), round((w - view_width) / 2)
         scaled = img
         if (h, w) != img.shape[:2]:
-            how = Image.Resampling[self.interpolation.upper()]
-            scaled = np.asarray(Image.fromarray(img).resize((w, h), how))
+            scaled = self._scale(img, h, w)
         results['img'] = np.ascontiguousarray(
             scaled[top : top + view_height, left : left + view_width]
         )
@@ -278,6 +279,12 @@ class CenterView(BaseTransform):
         carry(results, height, width, box, np.zeros(1, bool), [self.size])
         results['ori_shape'] = (height, width)
         return results
+
+    def _scale(self, img: np.ndarray, height: int, width: int) -> np.ndarray:
+        if img.dtype != np.uint8 or img.shape[2] != 3:
+            return resize(img, (height, width), self.interpolation)
+        how = Image.Resampling[self.interpolation.upper()]
+        return np.asarray(Image.fromarray(img).resize((width, height), how))
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size}, resize={self.resize})'

@@ -94,7 +94,8 @@ class MAE(SelfSupervisor):
 
     def check_neck(self) -> None:
         """Refuses a decoder whose patches differ from the backbone's."""
-        fit = (self.grid, 3 * self.patch**2, self.backbone.embed_dims)
+        channels = self.backbone.patch_embed.projection.in_channels
+        fit = (self.grid, channels * self.patch**2, self.backbone.embed_dims)
         given = (
             self.neck.grid,
             self.neck.decoder_pred.out_features,
