@@ -81,8 +81,8 @@ def list_models(pattern: Optional[str] = None) -> List[str]:
         ValueError: If no name matches; the message lists the nearest ones.
 
     Example:
-        >>> list_models('mst_vit-s16_2xb64*')
-        ['mst_vit-s16_2xb64-coslr-100e_in1k']
+        >>> list_models('mst_vit-s16*100e*')
+        ['mst_vit-s16_16xb64-coslr-100e_in1k']
     """
     return [entry['name'] for entry in match(pattern)]
 

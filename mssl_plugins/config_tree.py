@@ -92,7 +92,7 @@ class Node(NamedTuple):
 
     @property
     def type(self) -> Any:
-        """The type that is built, given or by default; None if nothing is."""
+        """The type that is built: the node's own, or the default; None if nothing is built."""
         if self.path == 'train_cfg' and 'type' not in self.value and 'by_epoch' in self.value:
             return f'{"Epoch" if self.value["by_epoch"] else "Iter"}BasedTrainLoop'
         return self.value.get('type', DEFAULTS.get(self.path))

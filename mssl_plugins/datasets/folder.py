@@ -274,7 +274,7 @@ def scan(
 ) -> List[str]:
     """All image files below a folder, in sorted order.
 
-    Only regular files count; pipes and devices are passed over.  A file that
+    Only regular files count; pipes and devices are left out.  A file that
     several links lead to is found once: under its own path, or else under the
     first link.  The same holds for folders; a link to a parent folder is not
     followed.

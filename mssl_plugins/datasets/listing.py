@@ -66,7 +66,7 @@ def unpack(record: bytes) -> Tuple[str, Optional[int]]:
 
 
 def stamp(info: os.stat_result) -> list:
-    """What changes when entries are added to a folder or a file is written."""
+    """Numbers that change when a folder gets or loses an entry, or a file is written."""
     return [info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size]
 
 

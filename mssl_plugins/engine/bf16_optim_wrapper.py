@@ -23,7 +23,7 @@ class BF16OptimWrapper(OptimWrapper):
 
     Weights, gradients and optimizer state stay float32.  On a processor that
     only emulates bfloat16, ten times slower, the forward pass stays float32
-    too, and that is said.
+    too, and the log says so.
 
     Args:
         device_type (str, optional): ``'cpu'``, ``'cuda'``, ... Defaults to

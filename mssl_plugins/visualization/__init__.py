@@ -6,7 +6,9 @@ line in :data:`FIGURES`.
 
 FIGURES = (
     'attention',
+    'bias',
     'boxes',
+    'contrast',
     'curves',
     'embedding',
     'masks',
@@ -18,5 +20,6 @@ FIGURES = (
     'reconstruction',
     'segments',
     'similarity',
+    'tokens',
     'views',
 )

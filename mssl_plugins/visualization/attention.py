@@ -171,12 +171,18 @@ def keep_mass(attention: Tensor, share: float) -> Tensor:
     return torch.zeros_like(kept).scatter(-1, order, kept).view(attention.shape)
 
 
-def heat(attention: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np.ndarray:
-    """A map (rows, columns) in colors, from dark (0) to bright (its maximum).
+def heat(
+    attention: np.ndarray,
+    size: Tuple[int, int],
+    smooth: bool = False,
+    top: Optional[float] = None,
+) -> np.ndarray:
+    """A map (rows, columns) in colors, from dark (0) to bright (``top``, else its maximum).
 
     Returns (size[0], size[1], 3) uint8 RGB.
     """
-    level = (attention / max(float(attention.max()), 1e-12) * 255).round().astype(np.uint8)
+    top = max(float(attention.max()) if top is None else top, 1e-12)
+    level = (attention / top * 255).round().clip(0, 255).astype(np.uint8)
     way = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
     level = cv2.resize(level, size[::-1], interpolation=way)
     return cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -15,6 +15,7 @@ import torch
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
 from mssl_plugins.visualization.images import squares, whole_model
 
+TITLES = ('image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image')
 HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
 
 
@@ -71,6 +72,7 @@ def figure(
     target: np.ndarray,
     tile: int = 160,
     files: Sequence[str] = (),
+    titles: Sequence[str] = TITLES,
 ) -> np.ndarray:
     """One row for each image: the image, masked, similarity, components of both.
 
@@ -81,6 +83,7 @@ def figure(
         target (np.ndarray): (N, C, h, w), features of ``images``.
         tile (int): Longer side of a tile in px. Defaults to 160.
         files (Sequence[str]): Names of the images. Defaults to none.
+        titles (Sequence[str]): Of the columns. Defaults to those of MaskCo.
 
     Returns:
         np.ndarray: One uint8 (H, W, 3) RGB figure.
@@ -90,7 +93,6 @@ def figure(
         cosine = ((similarity_map(ours, theirs) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
         cosine = cv2.cvtColor(cv2.applyColorMap(cosine, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
         rows.append([image, hidden, cosine, *components(ours, theirs)])
-    titles = ['image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image']
     return sheet(rows, titles, tile, names=files)
 
 

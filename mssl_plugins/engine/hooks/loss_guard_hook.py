@@ -14,7 +14,7 @@ class LossGuard(Hook):
     """Raises when a loss is NaN or infinite, before it reaches the weights.
 
     The losses are checked on the device as they leave the model; the result is
-    read just before the optimizer's step, so that the device is not waited for.
+    read just before the optimizer's step, so that nothing waits for the device.
     With several processes all stop, whichever saw it, because they share their
     gradients.  Non-finite parameters are never saved.
 

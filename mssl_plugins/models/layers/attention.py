@@ -140,27 +140,33 @@ def attend(
 
 
 def class_attention(
-    q: Tensor, k: Tensor, bias: Optional[LowRankBias] = None, relation: Optional[Tensor] = None
+    q: Tensor,
+    k: Tensor,
+    bias: Optional[LowRankBias] = None,
+    relation: Optional[Tensor] = None,
+    token: int = 0,
 ) -> Tensor:
-    """Attention of the class token, from its query alone.
+    """Attention of the class token, or of another one, from its query alone.
 
     Args:
         q (Tensor): Queries (B, heads, N, d); token 0 is the class token.
         k (Tensor): Keys, same shape.
         bias (LowRankBias, optional): As in :func:`attend`.
         relation (Tensor, optional): As in :func:`attend`.
+        token (int): Whose attention. Defaults to 0, the class token's.
 
     Returns:
         Tensor: (B, heads, N - 1), float32 or wider: softmax over all N keys
-        without the class token's own weight.
+        without the weight of the class token.
     """
+    here = slice(token, token + 1)
     with torch.autocast(q.device.type, enabled=False):
-        logits = upcast(q[:, :, :1]) @ upcast(k).transpose(-2, -1) * q.shape[-1] ** -0.5
+        logits = upcast(q[:, :, here]) @ upcast(k).transpose(-2, -1) * q.shape[-1] ** -0.5
         if bias is not None:
-            query = bias.coefficients * bias.vectors[:, :1]  # (B, heads, E)
+            query = bias.coefficients * bias.vectors[:, here]  # (B, heads, E)
             logits = logits + (query @ bias.vectors.transpose(1, 2).to(query))[:, :, None]
         if relation is not None:
-            logits = logits + relation[:, :, :1]
+            logits = logits + relation[:, :, here]
         return logits.softmax(-1)[:, :, 0, 1:]
 
 
@@ -169,6 +175,17 @@ class FusedAttention(MultiheadAttention):
 
     Parameters, keys and plain behavior are mmpretrain's.
     """
+
+    def project(
+        self, x: Tensor, rotation: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of ``x`` (B, N, C), each (B, heads, N, d).
+
+        ``rotation`` is that of :meth:`forward`.
+        """
+        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return (q, k, v) if rotation is None else (rotate(q, rotation), rotate(k, rotation), v)
 
     def forward(
         self,
@@ -191,10 +208,7 @@ class FusedAttention(MultiheadAttention):
         Returns:
             Tensor: (B, N, C), or the pair with (B, heads, N - 1).
         """
-        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
-        if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
+        q, k, v = self.project(x, rotation)  # (B, heads, N, d) each
         out = attend(q, k, v, bias, relation, self.attn_drop if self.training else 0.0)
         out = self.out_drop(self.gamma1(self.proj_drop(self.proj(out))))
         return (out, class_attention(q, k, bias, relation)) if return_attention else out

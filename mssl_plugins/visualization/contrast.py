@@ -1,0 +1,121 @@
+"""ASL's contrast of patches (CVPR 2024, supplement section 12, eq. 3).
+
+For one masked patch: how the softmax of the loss divides its prediction, made
+by the second branch, among the pixels of all masked patches of the image.
+"""
+
+import argparse
+from typing import NamedTuple, Optional, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mssl_plugins.errors import UserError
+from mssl_plugins.visualization.attention import heat
+from mssl_plugins.visualization.canvas import enlarge, save_image, sheet
+from mssl_plugins.visualization.images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.similarity import marked
+
+HELP = "image, visible part, and which masked patches a patch's prediction fits (ASL)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
+    parser.add_argument('config', help='a config of ASL, file or name')
+    parser.add_argument('checkpoint', help='a checkpoint of this config')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('--out', default='work_dirs/figures/contrast.png')
+    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    parser.add_argument('--patches', type=int, default=3, help='patches of an image. Default: 3')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the masks. Default: 0')
+
+
+class Contrast(NamedTuple):
+    """The contrast of one batch.
+
+    Attributes:
+        masked (Tensor): (B, Lm) long, positions of the masked patches.
+        weights (Tensor): (B, Lm, Lm) float32, a row for each prediction: the
+            softmax over the masked patches of the image, sum 1.
+    """
+
+    masked: Tensor
+    weights: Tensor
+
+
+@torch.no_grad()
+def contrast_of(model, x: Tensor, samples: Optional[list] = None) -> Contrast:
+    """The softmax of L_single, with the masked patches of each image as its set B.
+
+    Args:
+        model (nn.Module): :class:`mssl_plugins.ASL`, in evaluation mode.
+        x (Tensor): (B, 3, H, W), normalized.
+        samples (list, optional): Of methods that take segments.
+    """
+    keep, masked = model.sample_mask(x, samples)
+    target = model.target(x, masked)  # (B, Lm, D)
+    f = model.encode(x, keep, samples)
+    second = model.neck(f if model.layer is None else model.layer(f), keep, masked)
+    lam = model.contrast.temperature * target.shape[-1]
+    distance = torch.cdist(second.double(), target.double()).square()
+    return Contrast(masked, (-distance / lam).softmax(-1).float())
+
+
+def figure(
+    images: np.ndarray,
+    grid: Sequence[int],
+    contrast: Contrast,
+    patches: int = 3,
+    tile: int = 160,
+    files: Sequence[str] = (),
+) -> np.ndarray:
+    """One row for each image: the image, its visible part, and some predictions' weights.
+
+    Args:
+        images (np.ndarray): (N, H, W, 3) uint8 RGB.
+        grid (Sequence[int]): Rows and columns of patches.
+        contrast (Contrast): Of the N images.
+        patches (int): How many predictions; spread evenly over the masked
+            patches. Defaults to 3.
+        tile (int): Longer side of a tile in px. Defaults to 160.
+        files (Sequence[str]): Names of the images. Defaults to none.
+
+    Returns:
+        np.ndarray: One uint8 RGB figure. A frame marks the patch that is
+        predicted.
+    """
+    count, rows = contrast.masked.shape[1], []
+    chosen = [(2 * i + 1) * count // (2 * patches) for i in range(patches)]
+    for image, masked, weights in zip(images, contrast.masked, contrast.weights):
+        hidden = np.zeros(grid[0] * grid[1], bool)
+        hidden[masked.numpy()] = True
+        cells = hidden.reshape(grid).repeat(image.shape[0] // grid[0], 0)
+        cells = cells.repeat(image.shape[1] // grid[1], 1)[..., None]
+        row = [image, np.where(cells, np.uint8(128), image)]
+        row = [enlarge(part, tile) for part in row]
+        for which in chosen:
+            shown = np.zeros(grid[0] * grid[1], np.float32)
+            shown[masked.numpy()] = weights[which].numpy()
+            shown = heat(shown.reshape(grid), row[0].shape[:2], top=1.0)
+            row.append(marked(shown, grid, *divmod(int(masked[which]), grid[1])))
+        rows.append(row)
+    titles = ['image', 'seen', *(f'prediction {i + 1} fits' for i in range(patches))]
+    return sheet(rows, titles, tile, names=files)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Shows which masked patches some predictions fit."""
+    from mssl_plugins.models.selfsup.asl import ASL
+
+    model = whole_model(args.config, args.checkpoint, [], '')
+    if not isinstance(model, ASL):
+        raise UserError(f'{args.config}: {type(model).__name__} is not ASL; configs/asl are')
+    if args.patches < 1:
+        raise UserError(f'--patches {args.patches}: must be 1 or more')
+    images, files = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
+    torch.manual_seed(args.seed)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
+    contrast = contrast_of(model, x, shown_segments(model, images))
+    save_image(args.out, figure(images, model.grid, contrast, args.patches, files=files))

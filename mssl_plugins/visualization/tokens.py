@@ -1,0 +1,99 @@
+"""What iBOT's student predicts where patches are masked (arXiv 2111.07832, section 3).
+
+The outputs compared are the heads' unit vectors before the prototypes, whose
+products with the prototypes are the logits of the loss.
+"""
+
+import argparse
+from typing import Optional, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mssl_plugins.errors import UserError
+from mssl_plugins.visualization.canvas import save_image
+from mssl_plugins.visualization.images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.mph import figure
+
+HELP = "image, masked image, and the student's patch outputs against the teacher's (iBOT)"
+TITLES = ('image', 'masked', 'cosine, -1 to 1', 'student of masked', 'teacher of image')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this figure's command."""
+    parser.add_argument('config', help='a config of iBOT, file or name')
+    parser.add_argument('checkpoint', help='a checkpoint of this config')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('--out', default='work_dirs/figures/tokens.png')
+    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    parser.add_argument(
+        '--ratio', type=float, default=0.4, help='fraction of masked patches. Default: 0.4'
+    )
+    parser.add_argument(
+        '--size', type=int, metavar='PX', help='side of the square; default: that of the network'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the masks. Default: 0')
+
+
+@torch.no_grad()
+def patch_outputs(
+    model, x: Tensor, ratio: float, samples: Optional[list] = None
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Masks, and the vectors of student and teacher for every patch.
+
+    Args:
+        model (nn.Module): :class:`mssl_plugins.IBOT`, in evaluation mode.
+        x (Tensor): (B, 3, H, W), normalized.
+        ratio (float): Fraction of patches that the model's strategy masks.
+        samples (list, optional): Of methods that take segments.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: (B, 1, H, W) bool, ``True`` = masked;
+        the student's (B, D, rows, columns), of the masked images; the
+        teacher's, likewise, of the whole images.
+    """
+    from mssl_plugins.models.masking import mim_mask
+
+    extra = model.backbone_kwargs(samples, 0)
+    grid = tuple(side // model.patch_size for side in x.shape[2:])
+    how = dict(stat_views=1, logits=False)
+    by_attention = model.strategy.startswith('attention')
+    teacher = model.teacher([x], [extra], attention=by_attention, **how)
+    mask = mim_mask(model.strategy, [ratio] * len(x), grid, teacher.attention[0]).to(x.device)
+    student = model.student([x], [dict(extra, mask=mask)], **how)
+    vectors = [
+        head.vectors(found.tokens[0][:, 1:].flatten(0, 1))  # (B * L, D)
+        .unflatten(0, (len(x), -1))
+        .transpose(1, 2)
+        .unflatten(2, grid)
+        for head, found in ((model.head, student), (model.teacher.module.head, teacher))
+    ]
+    pixels = mask.unflatten(1, grid).unsqueeze(1)
+    for dim in (2, 3):
+        pixels = pixels.repeat_interleave(model.patch_size, dim)
+    return pixels, vectors[0], vectors[1]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Shows what the student makes of masked patches, beside the teacher's output."""
+    from mssl_plugins.models.selfsup.ibot import IBOT
+
+    model = whole_model(args.config, args.checkpoint, [], '')
+    if not isinstance(model, IBOT):
+        raise UserError(f'{args.config}: {type(model).__name__} is not iBOT; configs/ibot are')
+    if not model.masks:
+        raise UserError(f'{args.config} masks nothing: its ratios and spread are 0')
+    if not 0 < args.ratio <= 1:
+        raise UserError(f'--ratio {args.ratio:g}: must be above 0, at most 1')
+    patch, size = model.patch_size, args.size or model.backbone.img_size[0]
+    if size < patch or size % patch:
+        raise UserError(f'--size {size}: must be a multiple of the patch of {patch} px')
+    images, files = squares(args.images, args.rows, size, args.seed)
+    torch.manual_seed(args.seed)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
+    mask, student, teacher = patch_outputs(model, x, args.ratio, shown_segments(model, images))
+    seen = np.where(mask[:, 0, ..., None].numpy(), np.uint8(128), images)
+    parts = [part.float().numpy() for part in (student, teacher)]
+    save_image(args.out, figure(images, seen, *parts, files=files, titles=TITLES))
