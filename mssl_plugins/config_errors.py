@@ -76,7 +76,7 @@ def check_custom_keys(cfg: dict, model: nn.Module) -> None:
 
 
 class Evidence(NamedTuple):
-    """What an error says: its message, the words and types in it, the words of the failing lines."""
+    """What an error says: message, the words and types in it, the words of the failing lines."""
 
     text: str
     words: set

@@ -124,8 +124,9 @@ def test_commands_of_the_pages_are_valid(page, line):
             sources = [folder / f'{figure}.py', ROOT / 'mssl_plugins/commands/visualize.py']
             if 'attention' in sources[0].read_text():
                 sources.append(folder / 'attention.py')
-            if 'visualization.network' in sources[0].read_text():
-                sources.append(folder / 'network.py')
+            for shared in ('images', 'network'):
+                if f'visualization.{shared}' in sources[0].read_text():
+                    sources.append(folder / f'{shared}.py')
         else:
             sources = [ROOT / path for path in PARSERS[tool]]
         source = ''.join(path.read_text() for path in sources)

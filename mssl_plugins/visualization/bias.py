@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.attention import heat
 from mssl_plugins.visualization.canvas import enlarge, save_image, sheet
-from mssl_plugins.visualization.images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.images import (
+    add_model_arguments,
+    add_size_argument,
+    seen_images,
+    whole_model,
+)
 from mssl_plugins.visualization.segments import overlay
 from mssl_plugins.visualization.similarity import marked
 
@@ -23,11 +28,7 @@ HELP = 'image, its segments, and where a patch attends without and with their bi
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config of phase 1 of mask-guided attention, file or name')
-    parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/figures/bias.png')
-    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    add_model_arguments(parser, 'phase 1 of mask-guided attention', 'bias', seed='scenes')
     parser.add_argument(
         '--at',
         type=float,
@@ -40,10 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--block', type=int, metavar='N', help='from 1; default: the one with the strongest bias'
     )
-    parser.add_argument(
-        '--size', type=int, metavar='PX', help='side of the square; default: that of the network'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the scenes. Default: 0')
+    add_size_argument(parser)
 
 
 def strongest_block(bias: nn.Module) -> int:
@@ -146,20 +144,14 @@ def run(args: argparse.Namespace) -> None:
     if args.block is not None and not 1 <= args.block <= blocks:
         raise UserError(f'--block {args.block}: the network has the blocks 1 to {blocks}')
     block = strongest_block(backbone.mask_bias) if args.block is None else args.block - 1
-    patch, size = backbone.patch_size, args.size or backbone.img_size[0]
-    if size < patch or size % patch:
-        raise UserError(f'--size {size}: must be a multiple of the patch of {patch} px')
-    images, files = squares(args.images, args.rows, size, args.seed)
+    images, files, x, samples = seen_images(model, args)
     places = args.at or [[50.0, 50.0]]
     if len(places) == 1:
         places = places * len(images)
     if len(places) != len(images):
         raise UserError(f'--at: {len(places)} places for {len(images)} images')
-    side = size // patch
+    side = images.shape[1] // backbone.patch_size
     cells = [_cell(place, side) for place in places]
-    samples = shown_segments(model, images)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2)
-    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
     found = both_attentions(
         backbone,
         x,

@@ -14,7 +14,7 @@ from torch import Tensor
 from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.attention import heat
 from mssl_plugins.visualization.canvas import enlarge, save_image, sheet
-from mssl_plugins.visualization.images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.images import add_model_arguments, seen_images, whole_model
 from mssl_plugins.visualization.similarity import marked
 
 HELP = "image, visible part, and which masked patches a patch's prediction fits (ASL)"
@@ -22,13 +22,8 @@ HELP = "image, visible part, and which masked patches a patch's prediction fits 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config of ASL, file or name')
-    parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/figures/contrast.png')
-    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    add_model_arguments(parser, 'ASL', 'contrast')
     parser.add_argument('--patches', type=int, default=3, help='patches of an image. Default: 3')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the masks. Default: 0')
 
 
 class Contrast(NamedTuple):
@@ -113,9 +108,6 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'{args.config}: {type(model).__name__} is not ASL; configs/asl are')
     if args.patches < 1:
         raise UserError(f'--patches {args.patches}: must be 1 or more')
-    images, files = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
-    torch.manual_seed(args.seed)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2)
-    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
-    contrast = contrast_of(model, x, shown_segments(model, images))
+    images, files, x, samples = seen_images(model, args)
+    contrast = contrast_of(model, x, samples)
     save_image(args.out, figure(images, model.grid, contrast, args.patches, files=files))

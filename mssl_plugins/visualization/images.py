@@ -1,12 +1,42 @@
-"""Loads the images and models of figures."""
+"""Loads the images and models of figures of pre-training methods, from their command lines."""
 
+import argparse
 from pathlib import Path
-from typing import List, Optional, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mssl_plugins.datasets.transforms.views import CenterView
+from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.canvas import find_images, row_names
+
+
+def add_model_arguments(
+    parser: argparse.ArgumentParser, methods: str, figure: str, seed: str = 'masks'
+) -> None:
+    """Declares the options of figures that :func:`whole_model` and :func:`seen_images` read.
+
+    Args:
+        parser (ArgumentParser): The parser of the figure's command.
+        methods (str): Whose configs it takes, for the help.
+        figure (str): Its name, of which the default output is made.
+        seed (str): What the seed is of, for the help. Defaults to 'masks'.
+    """
+    parser.add_argument('config', help=f'a config of {methods}, file or name')
+    parser.add_argument('checkpoint', help='a checkpoint of this config')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('--out', default=f'work_dirs/figures/{figure}.png')
+    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    parser.add_argument('--seed', type=int, default=0, help=f'seed of the {seed}. Default: 0')
+
+
+def add_size_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares the side of the network's input."""
+    parser.add_argument(
+        '--size', type=int, metavar='PX', help='side of the square; default: that of the network'
+    )
 
 
 def read_square(path: Union[str, Path], size: int) -> np.ndarray:
@@ -40,6 +70,48 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> Tuple[np.n
 
     scenes = Scenes(split='test', length=count, size=size, seed=seed)
     return np.stack([scenes[i]['img'] for i in range(len(scenes))]), []
+
+
+class SeenImages(NamedTuple):
+    """The images of a figure and what the model gets of them.
+
+    Attributes:
+        images (np.ndarray): (N, S, S, 3) uint8 RGB.
+        files (list[str]): Their names; none of scenes.
+        x (Tensor): (N, 3, S, S), normalized.
+        samples (list, optional): See :func:`shown_segments`.
+    """
+
+    images: np.ndarray
+    files: List[str]
+    x: Tensor
+    samples: Optional[list]
+
+
+def seen_images(model, args: argparse.Namespace) -> SeenImages:
+    """The images that a command line names, as the model gets them.
+
+    Torch's seed is set, so that masks drawn afterwards are those of the seed.
+
+    Args:
+        model (nn.Module): A pre-training model with a ViT.
+        args (Namespace): Of :func:`add_model_arguments`, perhaps with
+            :func:`add_size_argument`.
+
+    Raises:
+        UserError: If patches do not tile the asked size.
+        FileNotFoundError, ValueError: See :func:`squares`.
+    """
+    patch = model.backbone.patch_size
+    asked = getattr(args, 'size', None)
+    size = model.backbone.img_size[0] if asked is None else asked
+    if size < patch or size % patch:
+        raise UserError(f'--size {size}: must be a multiple of the patch of {patch} px')
+    images, files = squares(args.images, args.rows, size, args.seed)
+    torch.manual_seed(args.seed)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
+    return SeenImages(images, files, x, shown_segments(model, images))
 
 
 def whole_model(config: str, checkpoint: str, needs: List[str], what: str):

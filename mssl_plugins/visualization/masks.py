@@ -9,18 +9,14 @@ from torch import Tensor
 
 from mssl_plugins.visualization.attention import overlay
 from mssl_plugins.visualization.canvas import save_image, sheet
-from mssl_plugins.visualization.images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.images import add_model_arguments, seen_images, whole_model
 
 HELP = "image, teacher's attention, and what the mask hides (MST; MAE and ASL without attention)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config of MST, MAE or ASL, file or name')
-    parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/figures/masks.png')
-    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    add_model_arguments(parser, 'MST, MAE or ASL', 'masks', seed='random masks')
     parser.add_argument(
         '--strategies',
         nargs='+',
@@ -28,7 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='for MST: strategies to show, one a column, '
         "each hiding as many patches as the config's own; default: that one",
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of random masks. Default: 0')
 
 
 def figure(
@@ -102,11 +97,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.strategies and not isinstance(model, MST):
         raise ValueError(f'--strategies is for MST, {args.config} is {type(model).__name__}')
-    images, files = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
-    torch.manual_seed(args.seed)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2)
-    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
-    samples = shown_segments(model, images)
+    images, files, x, samples = seen_images(model, args)
     if not isinstance(model, MST):
         mask = model.reconstruct([x], samples)[1][:, 0].numpy()
         save_image(args.out, figure(images, [mask], [f'{mask.mean():.0%} hidden'], files=files))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
-from mssl_plugins.visualization.images import squares, whole_model
+from mssl_plugins.visualization.images import add_model_arguments, squares, whole_model
 
 TITLES = ('image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image')
 HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
@@ -21,12 +21,7 @@ HELP = "image, masked image, and MPH's output against the whole image's features
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config of MaskCo, file or name')
-    parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/figures/mph.png')
-    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the masked boxes. Default: 0')
+    add_model_arguments(parser, 'MaskCo', 'mph', seed='masked boxes')
 
 
 def similarity_map(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -8,19 +8,14 @@ import torch
 from torch import Tensor
 
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
-from mssl_plugins.visualization.images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.images import add_model_arguments, seen_images, whole_model
 
 HELP = 'image, its visible part, and its reconstruction (MAE, MST, ASL)'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config of MAE, MST or ASL, file or name')
-    parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/figures/reconstruction.png')
-    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the masks. Default: 0')
+    add_model_arguments(parser, 'MAE, MST or ASL', 'reconstruction')
 
 
 def figure(
@@ -105,8 +100,5 @@ def run(args: argparse.Namespace) -> None:
     model = whole_model(
         args.config, args.checkpoint, ['reconstruct'], 'configs/mae, configs/mst and configs/asl do'
     )
-    images, files = squares(args.images, args.rows, model.backbone.img_size[0], args.seed)
-    torch.manual_seed(args.seed)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2)
-    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
-    save_image(args.out, of_model(model, images, x, shown_segments(model, images), files=files))
+    images, files, x, samples = seen_images(model, args)
+    save_image(args.out, of_model(model, images, x, samples, files=files))

@@ -13,7 +13,12 @@ from torch import Tensor
 
 from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.canvas import save_image
-from mssl_plugins.visualization.images import shown_segments, squares, whole_model
+from mssl_plugins.visualization.images import (
+    add_model_arguments,
+    add_size_argument,
+    seen_images,
+    whole_model,
+)
 from mssl_plugins.visualization.mph import figure
 
 HELP = "image, masked image, and the student's patch outputs against the teacher's (iBOT)"
@@ -22,18 +27,11 @@ TITLES = ('image', 'masked', 'cosine, -1 to 1', 'student of masked', 'teacher of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config of iBOT, file or name')
-    parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
-    parser.add_argument('--out', default='work_dirs/figures/tokens.png')
-    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
+    add_model_arguments(parser, 'iBOT', 'tokens')
     parser.add_argument(
         '--ratio', type=float, default=0.4, help='fraction of masked patches. Default: 0.4'
     )
-    parser.add_argument(
-        '--size', type=int, metavar='PX', help='side of the square; default: that of the network'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the masks. Default: 0')
+    add_size_argument(parser)
 
 
 @torch.no_grad()
@@ -86,14 +84,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'{args.config} masks nothing: its ratios and spread are 0')
     if not 0 < args.ratio <= 1:
         raise UserError(f'--ratio {args.ratio:g}: must be above 0, at most 1')
-    patch, size = model.patch_size, args.size or model.backbone.img_size[0]
-    if size < patch or size % patch:
-        raise UserError(f'--size {size}: must be a multiple of the patch of {patch} px')
-    images, files = squares(args.images, args.rows, size, args.seed)
-    torch.manual_seed(args.seed)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2)
-    x = model.data_preprocessor(dict(inputs=[x]))['inputs'][0]
-    mask, student, teacher = patch_outputs(model, x, args.ratio, shown_segments(model, images))
+    images, files, x, samples = seen_images(model, args)
+    mask, student, teacher = patch_outputs(model, x, args.ratio, samples)
     seen = np.where(mask[:, 0, ..., None].numpy(), np.uint8(128), images)
     parts = [part.float().numpy() for part in (student, teacher)]
     save_image(args.out, figure(images, seen, *parts, files=files, titles=TITLES))
