@@ -3,7 +3,7 @@
 Every dict that MMEngine's runner builds something from is held against the
 class that its ``type`` names: is there one, does it take these arguments, are
 they of the types that its signature states?  A library's hints are read
-generously (:func:`mssl_plugins.hints.nearly_fits`), our own strictly.
+generously (:func:`mssl_plugins.signatures.nearly_fits`), our own strictly.
 """
 
 import difflib

@@ -1,8 +1,10 @@
 """The habits of the house that a program can check: sizes, and nothing written twice."""
 
 import ast
+import re
 import tokenize
 from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
 from typing import Dict, List, Set, Tuple
 
@@ -158,3 +160,35 @@ def test_a_copy_is_found(tmp_path):
     for name in ('one', 'two'):
         (tmp_path / f'{name}.py').write_text(body.format(name, *[name] * 7))
     assert len(copies(sorted(tmp_path.glob('*.py')))) == 1
+
+
+def found(name: str) -> bool:
+    """Whether a dotted name leads to a module or to something in it."""
+    parts = name.split('.')
+    for end in range(len(parts), 0, -1):
+        try:
+            thing = import_module('.'.join(parts[:end]))
+        except ImportError:
+            continue
+        return all((thing := getattr(thing, part, None)) is not None for part in parts[end:])
+    return False
+
+
+def test_what_a_docstring_refers_to_exists():
+    """By its full name, or by a name of its module or of one of the module's classes."""
+    lost, count = [], 0
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        module = '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+        scopes = [module, *(f'{module}.{n.name}' for n in tree.body if isinstance(n, ast.ClassDef))]
+        for node in ast.walk(tree):
+            if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                continue
+            for name in re.findall(
+                r':(?:func|class|mod|meth|data|exc):`~?([^`<]+)`', ast.get_docstring(node) or ''
+            ):
+                count += 1
+                if not (found(name) or any(found(f'{scope}.{name}') for scope in scopes)):
+                    lost.append(f'{path}: {name}')
+    assert count > 200
+    assert not lost, '\n'.join(lost)

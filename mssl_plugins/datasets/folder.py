@@ -37,7 +37,7 @@ class ImageFolder(DecodingDataset):
     """Any folder of images, labeled by sub-folder, by a list or not at all.
 
     Files are taken in sorted order, whatever the file system's; names with a
-    leading dot are passed over.  The listing of a large set is kept below
+    leading dot are left out.  The listing of a large set is kept below
     ``~/.cache/mssl_plugins`` (``XDG_CACHE_HOME``) until a folder of it, or its
     list, changes; all processes map the one file.  A sample has ``img`` (uint8 (H, W, 3) RGB),
     ``img_path``, ``sample_idx``, ``img_shape``, ``ori_shape`` and, if

@@ -39,7 +39,7 @@ class PackedImages(DecodingDataset):
     The file holds ``data`` (uint8, all files one after another) and ``off``
     (n + 1 offsets into it), and may hold ``label`` (n,), ``classes`` (names)
     and ``box`` (n, 4; x0, y0, x1, y1 in px).  Samples are those of
-    :class:`ImageFolder`, with ``gt_bboxes`` (float32 (1, 4)) and
+    :class:`~mssl_plugins.datasets.folder.ImageFolder`, with ``gt_bboxes`` (float32 (1, 4)) and
     ``gt_bboxes_labels`` (int64 (1,)) where there are boxes.
 
     Args:

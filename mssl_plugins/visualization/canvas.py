@@ -69,7 +69,7 @@ def find_images(path: str, limit: Optional[int] = None, spread: bool = False) ->
     if damaged:
         more = ' ...' if len(damaged) > 3 else ''
         first = ', '.join(map(printable, damaged[:3]))
-        print(f'{path}: {len(damaged)} unreadable, passed over: {first}{more}', file=sys.stderr)
+        print(f'{path}: {len(damaged)} unreadable, left out: {first}{more}', file=sys.stderr)
     if not found:
         raise FileNotFoundError(f'{path}: no image there can be read')
     return found

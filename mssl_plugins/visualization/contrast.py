@@ -44,7 +44,7 @@ def contrast_of(model, x: Tensor, samples: Optional[list] = None) -> Contrast:
     """The softmax of L_single, with the masked patches of each image as its set B.
 
     Args:
-        model (nn.Module): :class:`mssl_plugins.ASL`, in evaluation mode.
+        model (nn.Module): :class:`mssl_plugins.models.selfsup.asl.ASL`, in evaluation mode.
         x (Tensor): (B, 3, H, W), normalized.
         samples (list, optional): Of methods that take segments.
     """

@@ -41,7 +41,7 @@ def patch_outputs(
     """Masks, and the vectors of student and teacher for every patch.
 
     Args:
-        model (nn.Module): :class:`mssl_plugins.IBOT`, in evaluation mode.
+        model (nn.Module): :class:`mssl_plugins.models.selfsup.ibot.IBOT`, in evaluation mode.
         x (Tensor): (B, 3, H, W), normalized.
         ratio (float): Fraction of patches that the model's strategy masks.
         samples (list, optional): Of methods that take segments.

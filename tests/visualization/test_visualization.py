@@ -171,7 +171,7 @@ def test_crops_of_views_differ_in_color():
 
 
 def test_views_show_every_readable_image_with_its_name(tmp_path, capsys):
-    """What a data set finds, in its order; what cannot be read is passed over and said."""
+    """What a data set finds, in its order; what cannot be read is left out, with a message."""
     folder, rng = tmp_path / 'mine', np.random.default_rng(0)
     (folder / 'sub').mkdir(parents=True)
     names = ['a.tif', 'b.pgm', 'c.JPG', 'd.webp', 'sub/é.tiff', 'sub/照片.png']
@@ -188,7 +188,7 @@ def test_views_show_every_readable_image_with_its_name(tmp_path, capsys):
         ['views', 'photos/simclr', str(folder), '--out', str(out), '--number', '6']
     )
     said = capsys.readouterr().err
-    assert f'{folder}: 1 unreadable, passed over: a broken.jpg' in said
+    assert f'{folder}: 1 unreadable, left out: a broken.jpg' in said
     shown = cv2.imread(str(out))[..., ::-1]
     at = 28
     for name in names:  # each row's name below it

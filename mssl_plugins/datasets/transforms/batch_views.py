@@ -7,7 +7,7 @@ On any device.  What it computes in floating point, :class:`Views` rounds to who
 levels after each operation: they differ by a level or two of 255.
 
 At 32 to 96 px a call into a library costs more than its arithmetic; that is where
-this pays.  Large photos are decoded by workers, which had better cut them, too.
+this pays.  Large photos are decoded by workers, which should also cut them.
 """
 
 import math
@@ -140,7 +140,7 @@ def _saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def _hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue in HSV, by whole 256ths of the circle as :func:`adjust_hue` does."""
+    """Turn the hue in HSV, by whole 256ths of the circle as the photometric transform does."""
     red, green, blue = x.split(1, 1)
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)

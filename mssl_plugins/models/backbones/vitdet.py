@@ -170,8 +170,7 @@ class ViTDet(ViT):
         rel_pos (bool): Relative positions in every block. Defaults to True.
         map_size (int, optional): Side of the map in tokens that the relative
             positions of global blocks are made for; a map of another size
-            resizes them.
-            Defaults to None, the side at ``img_size``.
+            resizes them. Defaults to None, the side at ``img_size``.
         **kwargs: Arguments of :class:`ViT`; ``img_size`` is the one of
             pre-training, ``out_indices`` defaults to the last block,
             ``final_norm`` to False. There is no class token and no register:

@@ -186,7 +186,7 @@ class MAE(SelfSupervisor):
     def backbone_kwargs(
         self, data_samples: Optional[list], view: int, required: bool = True
     ) -> dict:
-        """What the backbone takes of a view besides the image, see :class:`DINO`."""
+        """What the backbone takes of a view besides the image, as for DINO."""
         return {}
 
     def target(self, images: Tensor, masked: Tensor) -> Tensor:
