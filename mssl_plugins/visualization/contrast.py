@@ -78,7 +78,7 @@ def figure(
 
     Returns:
         np.ndarray: One uint8 RGB figure. A frame marks the patch that is
-        predicted.
+        predicted. Colors go from 0 to the largest weight in a row.
     """
     count, rows = contrast.masked.shape[1], []
     chosen = [(2 * i + 1) * count // (2 * patches) for i in range(patches)]
@@ -89,10 +89,11 @@ def figure(
         cells = cells.repeat(image.shape[1] // grid[1], 1)[..., None]
         row = [image, np.where(cells, np.uint8(128), image)]
         row = [enlarge(part, tile) for part in row]
+        top = float(weights[chosen].max())
         for which in chosen:
             shown = np.zeros(grid[0] * grid[1], np.float32)
             shown[masked.numpy()] = weights[which].numpy()
-            shown = heat(shown.reshape(grid), row[0].shape[:2], top=1.0)
+            shown = heat(shown.reshape(grid), row[0].shape[:2], top=top)
             row.append(marked(shown, grid, *divmod(int(masked[which]), grid[1])))
         rows.append(row)
     titles = ['image', 'seen', *(f'prediction {i + 1} fits' for i in range(patches))]

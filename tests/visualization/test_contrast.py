@@ -33,7 +33,7 @@ def test_the_own_patches_weight_gives_the_loss(layer):
 def test_a_prediction_is_framed_where_it_belongs():
     """Two masked patches of four; the weights of the second are shown at both places."""
     images = np.full((1, 4, 4, 3), 200, np.uint8)
-    weights = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    weights = torch.tensor([[[0.4, 0.0], [0.0, 0.4]]])  # the largest of a row is bright
     found = figures.Contrast(torch.tensor([[0, 3]]), weights)
     sheet = figures.figure(images, (2, 2), found, patches=2, tile=40)
     tile, gap, head = 40, 6, 22
