@@ -26,6 +26,8 @@ EXTRAS = dict(
     mmdet='dense',
     mmseg='dense',
     pycocotools='dense',
+    pyarrow='shards',
+    lmdb='shards',
     timm='test',
 )
 ERRORS = (

@@ -142,7 +142,7 @@ class ParquetShard(_Table):
             if key not in self._groups:
                 while len(self._groups) >= GROUPS:
                     self._groups.pop(next(iter(self._groups)))
-                self._groups[key] = self._group(int(group), [self._leaf(name, 'bytes')])
+                self._groups[key] = self._group(int(group), self._leaf(name, 'bytes'))
             column = self._groups[key] = self._groups.pop(key)  # the newest
         return self._cell(column, int(row))
 
@@ -153,6 +153,9 @@ class ParquetShard(_Table):
             import pyarrow.parquet as pq
 
             self._file = self._whole(pq.ParquetFile, self.path)
+            self._schema = self._file.schema_arrow  # each is made anew at every access
+            schema = self._file.schema
+            self._columns = {schema.column(i).path: i for i in range(len(schema.names))}
         return self._file
 
     def _names(self):
@@ -162,24 +165,22 @@ class ParquetShard(_Table):
         """Dotted name of a field of a column, or the column's, if it is no struct."""
         import pyarrow as pa
 
-        kind = self.file.schema_arrow.field(name).type
+        kind = self.file and self._schema.field(name).type
         return f'{name}.{field}' if pa.types.is_struct(kind) else name
 
-    def _group(self, group: int, leaves):
+    def _group(self, group: int, leaf: str):
         """The one column of a row group; None: no such column."""
-        about = self.file.metadata.row_group(group)
-        size = sum(
-            about.column(i).total_uncompressed_size
-            for i in range(about.num_columns)
-            if about.column(i).path_in_schema in leaves
-        )
+        at = self.file and self._columns.get(leaf)
+        if at is None:
+            return None
+        size = self.file.metadata.row_group(group).column(at).total_uncompressed_size
         if not 0 <= size <= 2 * MAX_BYTES:
             raise ValueError(
                 f'{self.path}: a row group of {size} bytes is too large to be read for one '
                 'image; write it with smaller row groups'
             )
-        table = self._whole(self.file.read_row_group, group, columns=leaves, use_threads=False)
-        return table.column(0).combine_chunks() if table.num_columns else None
+        table = self._whole(self.file.read_row_group, group, columns=[leaf], use_threads=False)
+        return table.column(0).combine_chunks()
 
     def _rows(self, image, label, segments):
         import pyarrow as pa
@@ -187,13 +188,13 @@ class ParquetShard(_Table):
         struct = pa.types.is_struct(self.file.schema_arrow.field(image).type)
         for group in range(self.file.num_row_groups):
             count = self.file.metadata.row_group(group).num_rows
-            paths = self._group(group, [f'{image}.path']) if struct else None
+            paths = self._group(group, f'{image}.path') if struct else None
             if paths is not None:
                 paths = _field(paths, 'path')
-            labels = self._group(group, [label]) if label else None
+            labels = self._group(group, label) if label else None
             there = None
             if segments:
-                there = self._group(group, [self._leaf(segments, 'bytes')])
+                there = self._group(group, self._leaf(segments, 'bytes'))
                 if pa.types.is_struct(there.type):
                     there = _field(there, 'bytes')
             for row in _described(paths, labels, there, count):

@@ -1,5 +1,6 @@
 """Images in shards are those of the folder that was packed: pixels, labels, segments, order."""
 
+import importlib.util
 import io
 import json
 import pickle
@@ -186,6 +187,16 @@ def test_images_without_segments_are_named_or_allowed(folder, tmp_path):
     with pytest.raises(ValueError, match='20 of 20 images have no segments beside them'):
         ImageShards(str(tmp_path / 'out'), segments=True)
     assert not ImageShards(str(tmp_path / 'out'), segments='some')[0]['segments'].any()
+
+
+@pytest.mark.parametrize('form, module', [('parquet', 'pyarrow'), ('lmdb', 'lmdb')])
+def test_a_missing_library_is_named(shards, monkeypatch, form, module):
+    place, real = str(shards(form)), importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name: None if name == module else real(name)
+    )
+    with pytest.raises(UserError, match=rf"^{module} is not installed: pip install '.*\[shards\]'"):
+        ImageShards(place)
 
 
 # --- a stranger's files
