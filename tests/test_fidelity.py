@@ -19,6 +19,7 @@ METHODS = (
     'BYOL',
     'SimSiam',
     'DINO',
+    'iBOT',
     'MAE',
     'MixMask',
     'MST',

@@ -63,6 +63,7 @@ LATE = {
     'visualization.embedding': {PACKAGE, 'sklearn', 'umap'},  # seconds, and optional
     # the compiler, seconds for those who use it alone
     'engine.hooks.compile_hook': {'torch'},
+    'evaluation.svm': {'sklearn'},  # a second
     # optional packages
     'datasets.tables': {'pyarrow'},
     'datasets.lmdb_shard': {'lmdb'},

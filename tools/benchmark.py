@@ -10,12 +10,15 @@ topic; ``--only`` takes a topic, or a part of a line's name.
 """
 
 import argparse
+import ctypes
+import gc
 import importlib
 import json
 import logging
 import os
 import statistics
 import sys
+import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,6 +61,8 @@ class Line(NamedTuple):
             in a loader's worker. Defaults to None, those of ``--threads``.
         bf16 (bool): Whether it is measured only where the processor computes
             bfloat16. Defaults to False.
+        memory (bool): Whether memory is measured too, by one more call of each
+            side. Defaults to False.
     """
 
     what: str
@@ -68,6 +73,7 @@ class Line(NamedTuple):
     rounds: int = 5
     threads: Optional[int] = None
     bf16: bool = False
+    memory: bool = False
 
 
 def versions(beside: str) -> str:
@@ -89,6 +95,47 @@ def timed(call: Callable) -> float:
     return time.perf_counter() - start
 
 
+class _Watch(threading.Thread):
+    """Looks at the process's memory every few ms until it is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak, self.done = 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.003):
+            self.peak = max(self.peak, resident())
+
+
+def resident() -> int:
+    """Bytes of this process's memory that are no pages of files.
+
+    ``smaps_rollup`` counts them; the sums in ``status`` may be MiB behind.
+    """
+    for line in Path('/proc/self/smaps_rollup').read_text().split('\n'):
+        if line.startswith('Anonymous:'):
+            return int(line.split()[1]) * 1024
+    raise UserError('this system does not tell how much memory a process has')
+
+
+def memory(call: Callable) -> float:
+    """MiB that one call takes at its peak, beyond what is held between calls.
+
+    Of a training step these are activations, and what of the gradients exceeds
+    those of the call before; weights and the optimizer's state stay.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # glibc keeps freed memory
+    if trim:
+        trim(0)
+    before, watch = resident(), _Watch()
+    watch.start()
+    call()
+    watch.done.set()
+    watch.join()
+    return max(watch.peak - before, 0) / 2**20
+
+
 def measure(line: Line) -> dict:
     """Time both sides in turn after two calls of each: memory has settled then."""
     goal = line.goal() if callable(line.goal) else line.goal
@@ -101,16 +148,26 @@ def measure(line: Line) -> dict:
     ratios = sorted(x / y if line.at_most else y / x for x, y in pairs)
     ratio = statistics.median(ratios)
     met = ratio <= goal if line.at_most else ratio >= goal
+    used = [memory(side) for side in (ours, theirs)] if line.memory else [None, None]
     return dict(
         what=line.what,
         ours=statistics.median(a),
         beside=line.beside,
         theirs=statistics.median(b),
+        our_memory=used[0],
+        their_memory=used[1],
         ratio=ratio,
         spread=[ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
         goal=f'{"at most" if line.at_most else "at least"} {goal:.3g} x',
         met=met,
     )
+
+
+def used(row: dict) -> str:
+    """The memory of both sides for a line of output, if it was measured."""
+    if row['our_memory'] is None:
+        return ''
+    return f'{row["our_memory"]:.0f} and {row["their_memory"]:.0f} MiB; '
 
 
 def select(only: Optional[List[str]]) -> List[Line]:
@@ -146,18 +203,26 @@ def write_page(rows: List[dict]) -> None:
         '',
         'Written by `tools/benchmark.py`. Seconds are medians of calls made in turn with the '
         "other side's;",
-        'the ratio is the median of the pairs, with its quartiles. One row: '
+        'the ratio is the median of the pairs, with its quartiles. MiB are what a call takes at '
+        'its peak,',
+        'beyond what is held between calls: of a training step mostly activations. One row: '
         '`python tools/benchmark.py --only WHAT --threads N`,',
         'with a part of its name and the threads that stand beside it.',
         '',
-        '| what | seconds | beside | seconds | ratio | goal | met | machine, versions |',
-        '| --- | --- | --- | --- | --- | --- | --- | --- |',
+        '| what | seconds | MiB | beside | seconds | MiB | ratio | goal | met '
+        '| machine, versions |',
+        '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |',
     ]
     for r in all_rows.values():
         where = '; '.join(filter(None, (r['machine'], r.get('versions'))))
         met = 'yes' if r['met'] else '**no**'
+        mine, other = (
+            f'{r[key]:,.0f}' if r.get(key) is not None else ''
+            for key in ('our_memory', 'their_memory')
+        )
         lines.append(
-            f'| {r["what"]} | {r["ours"]:.4g} | {r["beside"]} | {r["theirs"]:.4g} '
+            f'| {r["what"]} | {r["ours"]:.4g} | {mine} '
+            f'| {r["beside"]} | {r["theirs"]:.4g} | {other} '
             f'| {r["ratio"]:.2f} ({r["spread"][0]:.2f} - {r["spread"][1]:.2f}) '
             f'| {r["goal"]} | {met} | {where} |'
         )
@@ -210,6 +275,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         rows.append(row)
         print(
             f'{row["what"]}: {row["ours"]:.4g} s; {row["beside"]}: {row["theirs"]:.4g} s; '
+            f'{used(row)}'
             f'ratio {row["ratio"]:.2f} ({row["spread"][0]:.2f} - {row["spread"][1]:.2f}), '
             f'goal {row["goal"]}: {"met" if row["met"] else "NOT met"}',
             flush=True,

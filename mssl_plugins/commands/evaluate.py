@@ -33,7 +33,8 @@ def _add_images_and_network(add) -> None:
         'test/) with a sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as '
         'unpacked; DIR/NAME of packed DIR/NAME_train.npz; for dense protocols '
         'DIR/img/{train,val} and label maps DIR/ann/{train,val}, or Pascal VOC, ADE20K or '
-        'Cityscapes as unpacked; of video-segmentation DAVIS 2017',
+        'Cityscapes as unpacked; of video-segmentation DAVIS 2017; of voc07-svm and '
+        'voc07-low-shot Pascal VOC as unpacked',
     )
     add(
         '--ignore-label',
@@ -104,6 +105,13 @@ def _add_protocol_settings(add) -> None:
         nargs='+',
         metavar='K',
         help='k of k-NN; default: 10 20 100 200, for patches 1 5 20',
+    )
+    add(
+        '--layers',
+        nargs='+',
+        metavar='KIND',
+        help='features of voc07-svm and voc07-low-shot: cls, avg, blocks4 of a ViT, avg, conv1 '
+        '... conv5 of a ResNet; default: all of a ViT, avg, conv4 and conv5 of a ResNet',
     )
     add('--temperature', type=float, metavar='T', help='T of k-NN; default: 0.07')
     add(
@@ -185,6 +193,7 @@ def main(argv=None) -> None:
         ks=args.k,
         temperature=args.temperature,
         memory=args.memory,
+        layers=args.layers,
         finetune_batch=args.finetune_batch,
         processes=args.processes,
         lists={k: v for k, v in lists.items() if v},

@@ -2,23 +2,48 @@
 
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.dist import all_reduce, broadcast, is_main_process
 from torch import Tensor
 
-from mssl_plugins.evaluation import dense_protocols
+from mssl_plugins.evaluation import dense_linear, dense_protocols
 from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.evaluation.dense_data import DenseData
 from mssl_plugins.evaluation.dense_features import DenseFeatures, extract, grids
+from mssl_plugins.evaluation.logistic import logistic_regression
 from mssl_plugins.evaluation.options import EvaluationOptions
-from mssl_plugins.evaluation.probes import LinearProbes, logistic_regression
+from mssl_plugins.evaluation.probes import LinearProbes
 from mssl_plugins.evaluation.segmentation import confusion, mean_iou, predict_map
 from mssl_plugins.evaluation.store import FeatureStore, Results, result_row
 from mssl_plugins.files import ProgressBar
 
 PART = 64  # images a file: a patch more than a vector
+Scorer = Callable[[Tensor], Iterable[Dict[int, Tensor]]]  # (n, P, D) -> k -> (P, C) of each
+
+
+def _by_main(
+    length: Tuple[str, int], fit: Callable, shape: Tuple[int, int, torch.device]
+) -> Scorer:
+    """Fits in the main process and sends the classifier to the others.
+
+    Args:
+        length (tuple): Title and steps of the progress bar.
+        fit (Callable): Gets the bar's setter, returns :class:`LinearProbes`.
+        shape (tuple): Dimensions, classes, device of the features.
+    """
+    d, classes, device = shape
+    bar = ProgressBar(*length, is_main_process())
+    if is_main_process():
+        probe = fit(bar.to)
+    else:
+        sizes = (d, 1, classes), (1, classes), (d,), (d,)
+        probe = LinearProbes(*(torch.empty(s, device=device) for s in sizes))
+    bar.close()
+    for value in (probe.weight, probe.bias, probe.mean, probe.scale):
+        broadcast(value)
+    return lambda part: ({0: probe.scores(image)[:, 0]} for image in part)
 
 
 class DenseEvaluation:
@@ -45,25 +70,24 @@ class DenseEvaluation:
         self.data, self.options = data, options or EvaluationOptions()
         self.grids = grids(backbone.model.backbone, data.shape)
         o = self.options
+        images = len(data.files['train'])
+        self._batch, self._iterations, _ = dense_linear.length(images, o.epochs)
         self.results = Results(Path(work_dir) / 'results.json')
-        self.store = FeatureStore(
-            Path(work_dir) / 'features',
-            backbone.model,
-            batch_size=o.batch_size,
-            num_workers=o.num_workers,
-            part=PART,
-            device=o.device,
-            dtype=o.dtype,
+        self.store = FeatureStore.from_options(
+            Path(work_dir) / 'features', backbone.model, o, part=PART
         )
 
     def _setting(self, name: str, kind: str, k: int = 0) -> str:
         grid = self.grids[kind]
         there = len(self.data.files['train']) * grid[0] * grid[1]
-        how = dict(
-            {'patch-knn': f'k={k}, T={self._knn_temperature}', 'patch-logistic': 'C=1'},
-            hummingbird=f'k={k}, T={dense_protocols.TEMPERATURE}',
-        )[name]
-        return f'{kind}, {how}, memory {min(there, self.options.memory)}, {self.data.resolution}'
+        memory = f'memory {min(there, self.options.memory)}'
+        how = {
+            'patch-knn': f'k={k}, T={self._knn_temperature}, {memory}',
+            'patch-logistic': f'C=1, {memory}',
+            'hummingbird': f'k={k}, T={dense_protocols.TEMPERATURE}, {memory}',
+            'linear-segmentation': f'{self._iterations} iterations of {self._batch} images',
+        }[name]
+        return f'{kind}, {how}, {self.data.resolution}'
 
     @property
     def _knn_temperature(self) -> float:
@@ -83,7 +107,7 @@ class DenseEvaluation:
         """Runs the protocols that have no result yet; returns the rows of all named ones.
 
         Args:
-            names (Sequence[str]): 'patch-knn', 'patch-logistic', 'hummingbird'.
+            names (Sequence[str]): Of the protocols whose kind is 'dense'.
 
         Returns:
             list[dict]: ``protocol, setting, metric, value`` (mIoU in %),
@@ -108,49 +132,52 @@ class DenseEvaluation:
                     for k, value in values.items()
                 ]
             )
-        return [
-            r
-            for n in names
-            for s in self.settings(n)
-            for r in self.results.rows
-            if (r['protocol'], r['setting']) == (n, s)
-        ]
+        return self.results.of({n: self.settings(n) for n in names})
 
     def _scores(self, name: str, kind: str) -> Iterator[Tuple[int, Dict[int, Tensor]]]:
         """Yields the index and k -> (P, C) of each of this process's test images."""
         features = DenseFeatures(self.store, self.data, kind, self.grids[kind])
-        keys, values = dense_protocols.bank_of(
-            features, self.options.memory, self.options.seed, name == 'hummingbird'
-        )
-        keys, values = keys.to(self.options.device), values.to(self.options.device)
-        probe = self._fit(keys, values) if name == 'patch-logistic' else None
+        if name == 'linear-segmentation':
+            score = self._trained(kind)
+        else:
+            keys, values = dense_protocols.bank_of(
+                features, self.options.memory, self.options.seed, name == 'hummingbird'
+            )
+            keys, values = keys.to(self.options.device), values.to(self.options.device)
+            score = self._retrieval(name, keys, values)
+            if name == 'patch-logistic':
+                score = self._fitted(keys, values)
+        for numbers, part in features.test():
+            yield from zip(numbers, score(part.to(self.options.device)))
+
+    def _retrieval(self, name: str, keys: Tensor, values: Tensor) -> Scorer:
         temperature = (
             dense_protocols.TEMPERATURE if name == 'hummingbird' else self._knn_temperature
         )
-        for numbers, part in features.test():
-            part = part.to(self.options.device)
-            found = (
-                ({0: probe.scores(image)[:, 0]} for image in part)
-                if probe
-                else (dense_protocols.retrieve(part, keys, values, self._ks(name), temperature))
-            )
-            yield from zip(numbers, found)
+        return lambda part: dense_protocols.retrieve(
+            part, keys, values, self._ks(name), temperature
+        )
 
-    def _fit(self, keys: Tensor, values: Tensor) -> LinearProbes:
-        """Fits the logistic regression in the main process and sends it to the others."""
+    def _fitted(self, keys: Tensor, values: Tensor) -> Scorer:
+        """Logistic regression on the memory."""
         classes = values.size(1)
-        bar = ProgressBar('patch-logistic, at most', 500, is_main_process())
-        if is_main_process():
-            probe = logistic_regression(keys, values, classes, progress=bar.to)
-        else:
-            d = keys.size(1)
-            probe = LinearProbes(
-                torch.empty(d, 1, classes), torch.empty(1, classes), torch.empty(d), torch.empty(d)
-            )
-        bar.close()
-        for value in (probe.weight, probe.bias, probe.mean, probe.scale):
-            broadcast(value)
-        return probe
+        return _by_main(
+            ('patch-logistic, at most', 500),
+            lambda say: logistic_regression(keys, values, classes, progress=say),
+            (keys.size(1), classes, keys.device),
+        )
+
+    def _trained(self, kind: str) -> Scorer:
+        """A linear head that is trained on the pixels of all images."""
+        images = dense_linear.Images(self.store.mapped('train', kind), self.grids[kind])
+        classes, o = self.data.num_classes, self.options
+        return _by_main(
+            ('linear-segmentation', self._iterations),
+            lambda say: dense_linear.train_head(
+                images, lambda i: self.data.mask('train', i), classes, o.epochs, o.seed, say
+            ),
+            (images[0].size(1), classes, torch.device('cpu')),
+        )
 
     def _score(self, name: str, kind: str) -> Dict[int, float]:
         """The mIoU of each k over all processes' images."""

@@ -16,8 +16,10 @@ from mssl_plugins.evaluation.dense_runner import DenseEvaluation
 from mssl_plugins.evaluation.options import EvaluationOptions
 from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
 from mssl_plugins.evaluation.runner import Evaluation
+from mssl_plugins.evaluation.svm_runner import SvmEvaluation
 from mssl_plugins.evaluation.video_data import VideoData
 from mssl_plugins.evaluation.video_runner import Segmenter, VideoEvaluation
+from mssl_plugins.evaluation.voc_data import VocData
 
 
 class DataOptions(NamedTuple):
@@ -41,16 +43,20 @@ class DataOptions(NamedTuple):
 
 
 OF_IMAGES = ('resize', 'train_images', 'test_images', 'views', 'lrs', 'epochs')
+OF_OTHERS = dict(
+    layers='voc07-svm and voc07-low-shot',
+    ignore_label='label maps',
+    k='k-NN',
+    temperature='k-NN',
+)
 
 
 def _refuse(given: dict, names: Sequence[str], kind: str) -> None:
     """Refuses options that only other protocols have."""
     for name in names:
         if given[name]:
-            raise ValueError(
-                f'--{name.replace("_", "-")} is for images with one label each, '
-                f'not for {kind} protocols'
-            )
+            whose = OF_OTHERS.get(name, 'images with one label each')
+            raise ValueError(f'--{name.replace("_", "-")} is for {whose}, not for {kind} protocols')
 
 
 def _counts(sets: dict, data) -> str:
@@ -76,19 +82,25 @@ def measure(
     names = choose(protocols, backbone.family)
     kind = PROTOCOLS[names[0]].kind
     asked = dict(given._asdict(), views=options.views, lrs=options.rates, epochs=options.epochs)
-    asked.update(k=options.ks, temperature=options.temperature)
+    asked.update(k=options.ks, temperature=options.temperature, layers=options.layers)
+    seen = (given.size, given.resize, backbone.native, given.classes)
     run = Evaluation
     if kind == 'dense':  # images with label maps
-        _refuse(asked, OF_IMAGES, kind)
+        _refuse(asked, [n for n in (*OF_IMAGES, 'layers') if n != 'epochs'], kind)
         stride = input_stride(backbone.model.backbone)
         data = DenseData(folder, stride, given.size, given.ignore_label, given.classes)
         about, run = f'{data.resolution}; {_counts(data.files, data)}', DenseEvaluation
     elif kind == 'video':  # videos with masks
-        _refuse(asked, (*OF_IMAGES, 'ignore_label', 'classes', 'k', 'temperature'), kind)
+        _refuse(asked, (*OF_IMAGES, 'classes', *OF_OTHERS), kind)
         data, run = VideoData(folder), partial(VideoEvaluation, short=given.size)
         about = f'short side {Segmenter(backbone.model, given.size).short} px; {data}'
+    elif kind == 'multilabel':
+        others = [n for n in (*OF_IMAGES, *OF_OTHERS) if n not in ('resize', 'layers')]
+        _refuse(asked, others, kind)
+        data, run = VocData(folder, *seen), SvmEvaluation
+        about = f'input {data.size} px; {_counts(data.files, data)}'
     else:
-        seen = (given.size, given.resize, backbone.native, given.classes)
+        _refuse(asked, ('layers',), 'other')
         counts = (given.train_images, given.test_images, options.seed)
         data = EvaluationData(folder, Path(work_dir) / 'lists', *seen, *counts)
         about = f'input {data.size} px; {_counts(data.labels, data)}'

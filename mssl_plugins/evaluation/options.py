@@ -23,6 +23,9 @@ class EvaluationOptions:
         ks, temperature: k and T of k-NN. Default to the protocol's.
         memory (int): Largest number of patches in the memory of dense
             protocols. Defaults to 102,400, the smallest of Hummingbird's.
+        layers (Sequence[str], optional): Kinds of features that the SVMs read,
+            see :mod:`mssl_plugins.models.readout`. Defaults to None: all of a
+            ViT; of a ResNet the pooled output, conv4 and conv5.
         finetune_batch (int, optional): Batch of fine-tuning; the learning rate
             is scaled with it. Defaults to None: the protocols'.
         processes (int): Number of processes that fine-tune. Defaults to 1.
@@ -44,6 +47,7 @@ class EvaluationOptions:
     ks: Optional[Sequence[int]] = None
     temperature: Optional[float] = None
     memory: int = 102400
+    layers: Optional[Sequence[str]] = None
     finetune_batch: Optional[int] = None
     processes: int = 1
     lists: Dict[str, str] = field(default_factory=dict)

@@ -17,8 +17,9 @@ class Protocol(NamedTuple):
     Attributes:
         title (str): A short description.
         source (str): The paper and section that it comes from.
-        kind (str): 'knn', 'probe', 'layers', 'logistic', 'finetune', 'dense'
-            (on images with label maps) or 'video'.
+        kind (str): 'knn', 'probe', 'layers', 'logistic', 'finetune', 'multilabel'
+            (several labels an image), 'dense' (on images with label maps) or
+            'video'.
         configs (dict): The shipped config for each family, 'vit' and
             'resnet'; None if the numbers are in the code. The protocol does
             not apply to a family that is missing.
@@ -109,6 +110,10 @@ PROTOCOLS = {
         ),
         0.01,
     ),
+    'voc07-svm': Protocol('linear SVMs, Pascal VOC', 'arXiv 1905.01235', 'multilabel', _both(None)),
+    'voc07-low-shot': Protocol(
+        'linear SVMs on 1 to 96 images a class', 'arXiv 1905.01235', 'multilabel', _both(None)
+    ),
     'patch-knn': Protocol('weighted k-NN of patches', 'ours', 'dense', _both(None)),
     'patch-logistic': Protocol(
         'logistic regression of patches, L-BFGS', 'ours', 'dense', _both(None)
@@ -116,11 +121,16 @@ PROTOCOLS = {
     'hummingbird': Protocol(
         'in-context retrieval of patches', 'arXiv 2306.01667', 'dense', _both(None)
     ),
+    'linear-segmentation': Protocol(
+        'BatchNorm and a linear layer on patches', 'DINOv2, section 7.4', 'dense', _both(None)
+    ),
     'video-segmentation': Protocol(
         'masks carried through videos', 'DINO, section 4.2.2', 'video', _both(None)
     ),
 }
-OTHER_DATA = dict(dense='label maps', video='videos with masks')
+OTHER_DATA = dict(
+    multilabel='several labels an image', dense='label maps', video='videos with masks'
+)
 # 'all' is all of those on images with one label each
 GROUPS = dict(
     all=[n for n, p in PROTOCOLS.items() if p.kind not in OTHER_DATA],

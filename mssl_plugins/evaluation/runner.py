@@ -12,8 +12,9 @@ from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.evaluation.data import EvaluationData
 from mssl_plugins.evaluation.finetune import FineTuning
 from mssl_plugins.evaluation.knn import knn_accuracy
+from mssl_plugins.evaluation.logistic import logistic_regression
 from mssl_plugins.evaluation.options import EvaluationOptions
-from mssl_plugins.evaluation.probes import Recipe, logistic_regression, recipe_of, train_probes
+from mssl_plugins.evaluation.probes import Recipe, recipe_of, train_probes
 from mssl_plugins.evaluation.protocols import PROTOCOLS
 from mssl_plugins.evaluation.store import FeatureStore, Results, result_row
 from mssl_plugins.files import ProgressBar
@@ -41,14 +42,7 @@ class Evaluation:
         self.backbone, self.data, self.work_dir = backbone, data, Path(work_dir)
         self.options = o = options or EvaluationOptions()
         self.results = Results(self.work_dir / 'results.json')
-        self.store = FeatureStore(
-            self.work_dir / 'features',
-            backbone.model,
-            batch_size=o.batch_size,
-            num_workers=o.num_workers,
-            device=o.device,
-            dtype=o.dtype,
-        )
+        self.store = FeatureStore.from_options(self.work_dir / 'features', backbone.model, o)
         self.kinds = kinds_of(backbone.model.backbone)
         self._configs = {}
 
@@ -157,13 +151,7 @@ class Evaluation:
             kind = PROTOCOLS[name].kind
             if kind == 'knn' or is_main_process():  # k-NN is shared out
                 self.results.add(run[kind](name))
-        return [
-            r
-            for n in names
-            for s in settings[n]
-            for r in self.results.rows
-            if (r['protocol'], r['setting']) == (n, s)
-        ]
+        return self.results.of({n: settings[n] for n in names})
 
     def _extract(self, names: Sequence[str]) -> None:
         kinds = list(dict.fromkeys(k for n in names for k in self._kinds(n)))

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Subset
 
 from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.evaluation.features import extract_features
+from mssl_plugins.evaluation.options import EvaluationOptions
 from mssl_plugins.files import ProgressBar, write_atomically
 from mssl_plugins.models.readout import CONVS, MultiFeature
 
@@ -44,9 +45,10 @@ def _write(path: Path, array: np.ndarray) -> None:
     write_atomically(data.getvalue(), path)
 
 
-def _read(path: Path) -> Tensor:
+def _read(path: Path, mapped: bool = False):
     try:
-        return torch.from_numpy(np.load(path))
+        array = np.load(path, mmap_mode='r' if mapped else None)
+        return array if mapped else torch.from_numpy(array)
     except (ValueError, EOFError, TypeError) as error:
         raise ValueError(
             f'{path} is damaged ({error}): remove it, and it is computed anew'
@@ -79,6 +81,14 @@ class FeatureStore:
         self.folder, self.model, self.options = Path(folder), model, options
         self.loader = dict(batch_size=batch_size, num_workers=num_workers)
         self.seconds = 0.0
+
+    @classmethod
+    def from_options(
+        cls, folder, model: nn.Module, options: EvaluationOptions, part: Optional[int] = None
+    ) -> 'FeatureStore':
+        """One whose features are computed as an evaluation's options say."""
+        names = ('batch_size', 'num_workers', 'device', 'dtype')
+        return cls(folder, model, part=part, **{n: getattr(options, n) for n in names})
 
     def _file(self, kind: str, split: str, begin: int) -> Path:
         return self.folder / f'{split}-{kind}-{begin:08d}.npy'
@@ -134,10 +144,21 @@ class FeatureStore:
         Raises:
             FileNotFoundError: If they were not added.
         """
+        return map(_read, self._files(split, kind))
+
+    def mapped(self, split: str, kind: str) -> List[np.ndarray]:
+        """The same as read-only memory maps, for images in any order.
+
+        Raises:
+            FileNotFoundError: If they were not added.
+        """
+        return [_read(file, mapped=True) for file in self._files(split, kind)]
+
+    def _files(self, split: str, kind: str) -> List[Path]:
         files = sorted(self.folder.glob(f'{split}-{kind}-*.npy'))
         if not files:
             raise FileNotFoundError(f'no {kind} features of {split} in {self.folder}')
-        return map(_read, files)
+        return files
 
     def get(self, split: str, kind: str) -> Tensor:
         """(N, D) features of a split; see :meth:`parts`."""
@@ -176,6 +197,20 @@ class Results:
         """Whether there are rows for all these settings of a protocol."""
         there = {r['setting'] for r in self.rows if r['protocol'] == protocol}
         return set(settings) <= there
+
+    def of(self, settings: Dict[str, Sequence[str]]) -> List[Dict]:
+        """The rows of some protocols and settings, in their order.
+
+        Args:
+            settings (dict): Protocol -> settings.
+        """
+        return [
+            r
+            for name, own in settings.items()
+            for setting in own
+            for r in self.rows
+            if (r['protocol'], r['setting']) == (name, setting)
+        ]
 
     def add(self, rows: Sequence[Dict]) -> None:
         """Adds rows; they replace those of the same setting and metric."""

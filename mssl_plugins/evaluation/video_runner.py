@@ -172,6 +172,4 @@ class VideoEvaluation:
                     )
                 ]
             )
-        return [
-            r for r in self.results.rows if (r['protocol'], r['setting']) == (NAME, self.setting)
-        ]
+        return self.results.of({NAME: [self.setting]})

@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 from PIL import Image
 
 from helpers.paths import ROOT
 from helpers.processes import in_two_processes
-from mssl_plugins.evaluation import dense_protocols, dense_runner
+from mssl_plugins.evaluation import dense_linear, dense_protocols, dense_runner
 from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.evaluation.dense_data import DenseData, patch_distribution
 from mssl_plugins.evaluation.dense_features import grids, input_stride
@@ -183,11 +185,14 @@ def reference(checkpoint, folder, name, kind, shape, grid, k):
     ]
     known = [i for i, v in enumerate(values) if sum(v)]
     keys, values = train.flatten(0, 1)[known].tolist(), [values[i] for i in known]
+    model = None
     if name == 'patch-logistic':
         model = logistic_by_newton(torch.tensor(keys).double(), torch.tensor(np.array(values)))
+    elif name == 'linear-segmentation':
+        model = head_by_hand(train, masks_of(folder, 'train'), grid, epochs=k)
     predicted, truth = [], masks_of(folder, 'val')
     for image, mask in zip(test, truth):
-        if name == 'patch-logistic':
+        if model:
             scores = model(image).tolist()
         else:
             t = 0.02 if name == 'hummingbird' else 0.07
@@ -220,24 +225,96 @@ def logistic_by_newton(x, y):
     )
 
 
+def bilinear_weights(grid, height, width):
+    """(H * W, h * w): how much of each patch a pixel takes."""
+    rows = np.zeros((height * width, grid[0] * grid[1]))
+    for y in range(height):
+        for x in range(width):
+            at = [max((y + 0.5) * grid[0] / height - 0.5, 0)]
+            at.append(max((x + 0.5) * grid[1] / width - 0.5, 0))
+            (y0, x0) = map(int, at)
+            for yy, wy in ((y0, 1 - at[0] + y0), (min(y0 + 1, grid[0] - 1), at[0] - y0)):
+                for xx, wx in ((x0, 1 - at[1] + x0), (min(x0 + 1, grid[1] - 1), at[1] - x0)):
+                    rows[y * width + x, yy * grid[1] + xx] += wy * wx
+    return rows
+
+
+def adamw(value, slope, state, rate, step, decay=1e-4):
+    """One step in place, betas 0.9 and 0.999."""
+    value *= 1 - rate * decay
+    state[0] = 0.9 * state[0] + 0.1 * slope
+    state[1] = 0.999 * state[1] + 0.001 * slope**2
+    first, second = state[0] / (1 - 0.9**step), state[1] / (1 - 0.999**step)
+    value -= rate * first / (np.sqrt(second) + 1e-8)
+
+
+def head_by_hand(train, masks, grid, epochs, seed=0, batch=4):
+    """BatchNorm and a linear layer in NumPy, float64, gradients by hand."""
+    train, d = train.numpy(), train.shape[2]
+    g = torch.Generator().manual_seed(seed)
+    w = torch.empty(C, d).normal_(0, 0.01, generator=g).double().numpy()
+    b, gamma, beta = np.zeros(C), np.ones(d), np.zeros(d)
+    states = [[0.0, 0.0] for _ in range(4)]
+    mean, var, steps = np.zeros(d), np.ones(d), epochs * math.ceil(len(train) / batch)
+    warm, step = round(steps * 1500 / 40000), 0
+    for _ in range(epochs):
+        order = torch.randperm(len(train), generator=g).tolist()
+        for i in range(0, len(order), batch):
+            images = order[i : i + batch]
+            x = train[images].reshape(-1, d)
+            now, spread = x.mean(0), x.var(0)
+            mean, n = 0.9 * mean + 0.1 * now, len(x)
+            var = 0.9 * var + 0.1 * spread * n / (n - 1)
+            z = (x - now) / np.sqrt(spread + 1e-5)
+            logits = ((z * gamma + beta) @ w.T + b).reshape(len(images), -1, C)
+            labeled = sum((masks[j] >= 0).sum() for j in images)
+            error = []
+            for image, j in zip(logits, images):
+                large = bilinear_weights(grid, *masks[j].shape)
+                p = np.exp(large @ image)
+                p /= p.sum(1, keepdims=True)
+                for pixel, label in enumerate(masks[j].ravel()):
+                    p[pixel] = p[pixel] - np.eye(C)[label] if label >= 0 else 0
+                error.append(large.T @ p / labeled)
+            error = np.concatenate(error)
+            through = error @ w
+            slopes = (
+                error.T @ (z * gamma + beta),
+                error.sum(0),
+                (through * z).sum(0),
+                through.sum(0),
+            )
+            # up to 1e-3 in a line, then down to 0
+            scale = 1 - (step - warm) / (steps - warm - 1)
+            if step < warm:
+                scale = 1e-6 + (1 - 1e-6) * step / max(warm - 1, 1)
+            step += 1
+            for value, slope, state in zip((w, b, gamma, beta), slopes, states):
+                adamw(value, slope, state, 1e-3 * scale, step)
+    return lambda q: ((q.numpy() - mean) / np.sqrt(var + 1e-5) * gamma + beta) @ w.T + b
+
+
 def evaluation(checkpoint, folder, work, **options):
     backbone = FrozenBackbone(str(checkpoint))
     data = DenseData(str(folder), input_stride(backbone.model.backbone), ignore=[7])
     return DenseEvaluation(backbone, data, work, EvaluationOptions(batch_size=2, **options))
 
 
-NAMES = ['patch-knn', 'patch-logistic', 'hummingbird']
+NAMES = ['patch-knn', 'patch-logistic', 'hummingbird', 'linear-segmentation']
 
 
 def test_a_vit_equals_loops_in_one_process_and_two(checkpoints, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(dense_runner, 'PART', 4)  # two files, shared out each by itself
+    monkeypatch.setattr(dense_linear, 'BATCH', 4)  # of 6 images 4 and 2
+    kinds = dict(zip(NAMES, ((1, 5), (0,), (30,), (40,))))
     expected = [
         reference(checkpoints['vit'], folder, n, 'patches', (12, 20), (3, 5), k)
-        for n, k in (('patch-knn', 1), ('patch-knn', 5), ('patch-logistic', 0), ('hummingbird', 30))
+        for n, numbers in kinds.items()
+        for k in numbers
     ]
 
     def work(where=tmp_path / 'two'):
-        return evaluation(checkpoints['vit'], folder, where, ks=[1, 5]).run(NAMES)
+        return evaluation(checkpoints['vit'], folder, where, ks=[1, 5], epochs=40).run(NAMES)
 
     one = work(tmp_path / 'one')
     assert [r['value'] for r in one] == pytest.approx(expected, abs=2e-3)
@@ -245,10 +322,34 @@ def test_a_vit_equals_loops_in_one_process_and_two(checkpoints, folder, tmp_path
     for rows in in_two_processes(work, tmp_path):
         assert [r['value'] for r in rows] == [r['value'] for r in one]
     assert {r['metric'] for r in one} == {'mIoU'}
+    hows = [f'{h}, memory 90' for h in ('k=1, T=0.07', 'k=5, T=0.07', 'C=1', 'k=30, T=0.02')]
     assert [r['setting'] for r in one] == [
-        f'patches, {how}, memory 90, input 20 x 12, masks 20 x 12'
-        for how in ('k=1, T=0.07', 'k=5, T=0.07', 'C=1', 'k=30, T=0.02')
+        f'patches, {how}, input 20 x 12, masks 20 x 12'
+        for how in (*hows, '80 iterations of 4 images')
     ]
+
+
+def test_length_and_learning_rate_of_the_head():
+    """DINOv2's 40,000 iterations of 16 images, 1,500 of warm-up, linear to 0."""
+    assert dense_linear.length(20210) == (16, 40000, 1500)
+    assert dense_linear.length(120) == (16, 400, 15) and dense_linear.length(120, 3)[1] == 24
+    assert dense_linear.length(5) == (5, 50, 2)
+    cfg = Config.fromfile(ROOT / 'configs/_base_/dense/linear.py')
+    shipped = (dense_linear.ITERATIONS, dense_linear.WARMUP, dense_linear.BATCH)
+    assert shipped == (cfg.iterations, cfg.warmup, cfg.batch_size)
+    assert (dense_linear.RATE, dense_linear.DECAY) == (cfg.lr, cfg.weight_decay)
+    value = torch.nn.Parameter(torch.zeros(1))
+    optimizer = OptimWrapper(torch.optim.SGD([value], lr=1.0))
+    schedules = [
+        PARAM_SCHEDULERS.build(dict(s, optimizer=optimizer, begin=b, end=e))
+        for s, (b, e) in zip(cfg.param_scheduler, ((0, 30), (30, 200)))
+    ]
+    for step in range(200):
+        wanted = dense_linear.factor(step, 200, 30)
+        assert optimizer.param_groups[0]['lr'] == pytest.approx(wanted, abs=1e-6)
+        optimizer.step()
+        for schedule in schedules:
+            schedule.step()
 
 
 def test_a_resnet_equals_loops(checkpoints, tmp_path):
@@ -368,9 +469,15 @@ def test_command_resumes_and_mixed_sizes(tool, checkpoints, tmp_path):
     status, text = tool(*argv)
     assert status == 0, text
     rows = json.loads((tmp_path / 'rows.json').read_text())
-    assert [r['setting'].split('memory ')[1] for r in rows] == [
-        '40, input 16 x 16, masks their own size'
-    ] * 3
+    assert [r['setting'] for r in rows] == [
+        f'patches, {how}, input 16 x 16, masks their own size'
+        for how in (
+            'k=2, T=0.07, memory 40',
+            'C=1, memory 40',
+            'k=30, T=0.02, memory 40',
+            '50 iterations of 4 images',
+        )
+    ]
     files = {f: f.stat().st_mtime_ns for f in (tmp_path / 'work').rglob('*.npy')}
     status, text = tool(*argv)
     assert status == 0 and json.loads((tmp_path / 'rows.json').read_text()) == rows
@@ -444,4 +551,4 @@ def test_a_backbone_without_a_map():
 
 def test_groups():
     assert choose('dense', 'resnet') == NAMES and not set(NAMES) & set(choose('all', 'vit'))
-    assert [PROTOCOLS[n].kind for n in NAMES] == ['dense'] * 3
+    assert [PROTOCOLS[n].kind for n in NAMES] == ['dense'] * 4

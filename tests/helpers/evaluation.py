@@ -13,6 +13,14 @@ VIT = dict(
 RESNET = dict(type='mmpretrain.ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8)
 
 
+def blobs(n=160, d=12, classes=4, noise=1.5, seed=0):
+    """Classes that overlap."""
+    g = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % classes
+    centers = torch.randn(classes, d, generator=torch.Generator().manual_seed(9))
+    return centers[y] + noise * torch.randn(n, d, generator=g), y
+
+
 def write_images(folder, classes, each, size=16, seed=0):
     """Noise on a color that tells the class."""
     from PIL import Image

@@ -37,6 +37,34 @@ def test_ratio_goal_and_order(bench):
     assert 2 < row['ratio'] < 4 and not row['met'] and row['goal'] == 'at most 1.1 x'
 
 
+def test_memory_is_what_a_call_takes(bench, monkeypatch):
+    """Beyond what it holds from before; what it frees on the way counts."""
+    import torch
+
+    held = torch.ones(20 * 2**18)  # 20 MiB, not counted
+
+    def call():
+        for mib in (64, 32):
+            taken = torch.ones(mib * 2**18)
+            time.sleep(0.1)
+            del taken
+        held.add_(1)
+
+    assert 62 < bench.memory(call) < 75
+    assert bench.memory(lambda: time.sleep(0.05)) < 8
+    row = bench.measure(
+        bench.Line('a', 'b', 1.0, lambda: (call, lambda: time.sleep(0.05)), memory=True, rounds=1)
+    )
+    assert 62 < row['our_memory'] < 75 and row['their_memory'] < 8
+    line = bench.Line('no thing', 'b', 1.0, lambda: (lambda: None, lambda: None), rounds=1)
+    monkeypatch.setattr(bench, 'select', lambda only: [line])
+    found = bench.measure(line)
+    assert found['our_memory'] is None
+    for one, shown in ((found, '|  | b |'), (dict(found, our_memory=1234.4), '| 1,234 | b |')):
+        bench.write_page([dict(one, machine='m')])
+        assert shown in bench.PAGE.read_text()
+
+
 def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys):
     line = bench.Line(
         'fast thing',

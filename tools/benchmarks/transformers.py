@@ -289,6 +289,7 @@ LINES = [
         8.0,
         lambda: (our_mae(8, ASL), lightly_ibot(8)),
         rounds=3,
+        memory=True,
     ),
     Line(
         'iBOT step, ViT-B/16, 2 x 224 + 10 x 96 px, batch 8, float32',
@@ -296,6 +297,7 @@ LINES = [
         1.0,
         lambda: (our_ibot(8), lightly_ibot(8)),
         rounds=3,
+        memory=True,
     ),
     Line(
         'ASL step, ViT-B/16, 224 px, batch 8',
@@ -303,6 +305,7 @@ LINES = [
         8.0,
         lambda: (our_mae(8, ASL), our_ibot(8)),
         rounds=3,
+        memory=True,
     ),
     Line(
         'ASL step, ViT-B/16, 224 px, batch 32',

@@ -70,7 +70,7 @@ def features(
 def right(figure: Figure, bank: Tuple[Tensor, Tensor], test: Tuple[Tensor, Tensor]) -> np.ndarray:
     """(N,) bool: is each test image classified rightly?"""
     from mssl_plugins.evaluation.knn import knn_predict
-    from mssl_plugins.evaluation.probes import logistic_regression
+    from mssl_plugins.evaluation.logistic import logistic_regression
 
     if figure.kind == 'knn':
         predicted = knn_predict(test[0], *bank, k=NEIGHBORS, temperature=TEMPERATURE)
