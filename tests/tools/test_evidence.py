@@ -11,7 +11,7 @@ import pytest
 from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from evidence_tool import claims, kept, pieces, queue, report, runner
+from evidence_tool import claims, command, frozen_dense, kept, pieces, queue, report, runner
 from evidence_tool import study as studies
 from evidence_tool.kept import Kept, Task, kept_figures, pack, unpack
 from evidence_tool.statistics import percent
@@ -273,3 +273,47 @@ def test_a_study_that_breaks_the_rules_is_refused(tiny):
         (Path(studies.FOLDER) / 'tiny.py').write_text(text.replace(old, new))
         with pytest.raises(ValueError, match=words):
             studies.load('tiny')
+
+
+def test_dense_protocols_on_the_checkpoints_of_a_study(tiny, tmp_path, monkeypatch, capsys):
+    """Random weights, and a run that is trained again; kept once, shown beside the image level."""
+    monkeypatch.setattr(frozen_dense, 'SCENES', (6, 3))
+    monkeypatch.setattr(frozen_dense, 'SIDE', 64)
+    monkeypatch.setattr(frozen_dense, 'MEMORY', 60)
+    monkeypatch.setattr(report, 'report', lambda: None)
+    monkeypatch.setattr(frozen_dense.configs, 'find_data', lambda given: None)
+    runs = tmp_path / 'runs'
+    store = Kept(runs / 'tiny-cpu')
+    for seed in range(2):
+        store.add(Task('random', 'simclr', 'short', seed, 0.0), record(20.0 + seed))
+    final = Task('final', 'simclr', 'shorter', 0, 0.001)
+    store.add(final, record(60.0))
+    argv = ['dense', 'tiny', '--runs', str(runs), '--work-dir', str(tmp_path / 'work')]
+    command.main(argv)
+    assert f'without a checkpoint here: {final.name};' in capsys.readouterr().out
+    command.main([*argv, '--train'])
+    found = frozen_dense.load(store.folder)
+    assert [r['kind'] for r in found] == ['random', 'random', 'final']
+    for one in found:
+        rows = one['rows']['scenes']
+        assert {r['protocol'] for r in rows} == {p for p, _ in frozen_dense.COLUMNS.values()}
+        assert {r['setting'].split(',')[0] for r in rows} == {'map4', 'map5'}
+    before = {f: f.stat().st_mtime_ns for f in store.folder.glob('dense/*.json')}
+    command.main([*argv, '--train'])
+    assert before == {f: f.stat().st_mtime_ns for f in before} and len(before) == 3
+
+    lines = frozen_dense.section(tiny, Kept(store.folder))
+    (row,) = [n for n in lines if n.startswith('| simclr | shorter | 60.0 | scenes, map4 |')]
+    value = next(
+        r['value']
+        for r in found[2]['rows']['scenes']
+        if r['protocol'] == 'hummingbird' and r['setting'].startswith('map4')
+    )
+    assert row.split('|')[7].strip() == f'{value:.1f}'
+    (row,) = [
+        n for n in lines if n.startswith('| random weights, simclr |  | 20.5 ± 0.7 | scenes, map5')
+    ]
+    assert ' ± ' in row.split('|')[5] and row.endswith('| 2 |')
+    assert len(found[0]['rows']['scenes']) == len(found[2]['rows']['scenes'])
+    with pytest.raises(pieces.UserError, match='no run is kept'):
+        command.main([*argv[:2], '--runs', str(tmp_path / 'none')])

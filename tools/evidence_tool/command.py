@@ -40,8 +40,17 @@ def parse(argv: Optional[List[str]]) -> argparse.Namespace:
         '../shared/data, then the folders that the configs name',
     )
     run.add_argument('--work-dir', default=str(ROOT / 'work_dirs/evidence'))
+    dense = commands.add_parser(
+        'dense', help='frozen dense protocols on the checkpoints of a study'
+    )
+    dense.add_argument('study', help=f'one of {", ".join(studies.names())}')
+    dense.add_argument('--size', default='cpu', help='Default: cpu')
+    dense.add_argument('--minutes', type=float, help='start nothing new after so many')
+    dense.add_argument('--train', action='store_true', help='train a run whose checkpoint is gone')
+    dense.add_argument('--data', help='folder with packed images; default as for run')
+    dense.add_argument('--work-dir', default=str(ROOT / 'work_dirs/evidence'))
     status = commands.add_parser('status', help='what is there and what is queued')
-    for command in (run, status):
+    for command in (run, status, dense):
         command.add_argument(
             '--runs', default=str(RUNS), help='kept results. Default: docs/evidence/runs'
         )
@@ -61,11 +70,17 @@ def main(argv: Optional[List[str]] = None) -> None:
         for length in args.lengths or ():
             known(length, study.lengths, 'length')
         run(args, study, Path(args.runs) / f'{args.study}-{args.size}')
+    elif args.command == 'dense':
+        from evidence_tool import frozen_dense
+
+        sizes = studies.load(args.study)
+        study = sizes[known(args.size, sizes, 'size')]
+        frozen_dense.run(args, study, Path(args.runs) / f'{args.study}-{args.size}')
     elif args.command == 'status':
         from evidence_tool.runner import status
 
         status(Path(args.runs))
-    if args.report or args.command == 'run':
+    if args.report or args.command in ('run', 'dense'):
         from evidence_tool.report import report
 
         report()

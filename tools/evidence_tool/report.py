@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
-from evidence_tool import dense_report
+from evidence_tool import dense_report, frozen_dense
 from evidence_tool import study as studies
 from evidence_tool.claims import NOT_MEASURED, NOT_RANKED, Judged, judge_all
 from evidence_tool.kept import Kept, figure
@@ -239,6 +239,7 @@ def section(found: Found, folder: Path, drawn: bool) -> List[str]:
     if study.notes:
         lines += [study.notes.strip(), '']
     lines += variants_table(found) + [''] if found.kept.records else []
+    lines += frozen_dense.section(study, found.kept)
     lines += seeds_table(found.judged)
     if drawn:
         lines += draw_curves(found, folder)

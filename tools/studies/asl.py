@@ -14,7 +14,7 @@ NOTES = """
 How the sizes were chosen. Twelve epochs of 5,000 images had left MAE and ASL below raw pixels. So
 all 50,000 images and 9 epochs of 64: 7,029 steps, 400 of warm-up. ASL costs about 1.6 of MAE's
 steps, so MAE is also trained 1.6 times as long. The paper's comparison with iBOT at equal time
-needs an iBOT, which is not here.
+is not among the runs.
 """
 
 
