@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.block import Block
+from mssl_plugins.models.layers.checks import check_keep, check_relation
 from mssl_plugins.models.layers.mask_bias import OPTIONS, MaskBias
 from mssl_plugins.models.layers.pos_embed import resize_table
+from mssl_plugins.models.layers.recompute import run_block
 from mssl_plugins.models.layers.rope import ROPE_OPTIONS, RotaryPositions
 from mssl_plugins.registry import MODELS
 
@@ -52,6 +54,9 @@ class ViT(VisionTransformer):
             from a normal distribution (std 0.02, truncated) with zero bias,
             class token and position embeddings likewise. Defaults to
             ``'mmpretrain'``.
+        activation_checkpointing (bool): Keep only what enters each block, and
+            compute its activations again in the backward pass: less memory,
+            about a third more time, the same gradients. Defaults to False.
         **kwargs: ``out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
             layer_scale_init_value, layer_cfgs, frozen_stages`` and others as in
             mmpretrain, for example ``patch_size=16``, ``img_size=224``. The
@@ -91,6 +96,7 @@ class ViT(VisionTransformer):
         antialias: bool = True,
         interpolate_offset: float = 0.0,
         weight_init: str = 'mmpretrain',
+        activation_checkpointing: bool = False,
         **kwargs,
     ) -> None:
         if isinstance(arch, str):
@@ -146,7 +152,7 @@ class ViT(VisionTransformer):
             if registers:
                 self.register_tokens.requires_grad_(False)
         self.antialias, self.interpolate_offset = antialias, interpolate_offset
-        self.weight_init = weight_init
+        self.weight_init, self.recompute = weight_init, activation_checkpointing
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if mask_token else None
         self.mask_bias = (
             None if mask_bias is None else MaskBias(self.num_layers, arch['num_heads'], **mask_bias)
@@ -257,7 +263,7 @@ class ViT(VisionTransformer):
         rotation = None if self.rope is None else self.rope(grid)
         x, outs = self.pre_norm(self._embed(patches, grid)), []
         for i, (layer, bias) in enumerate(zip(self.layers, biases)):
-            x = layer(x, bias, rotation=rotation)
+            x = run_block(self.recompute, layer, x, bias, None, False, rotation)
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:
@@ -317,7 +323,7 @@ class ViT(VisionTransformer):
         if coverage is not None:
             self._check_coverage(coverage, patches)
         if keep is not None:
-            self._check_keep(keep, patches)
+            check_keep(keep, patches)
             index = keep[..., None]
             kept = tokens[:, extra:].gather(1, index.expand(-1, -1, tokens.shape[-1]))
             tokens = torch.cat([tokens[:, :extra], kept], 1)
@@ -328,14 +334,15 @@ class ViT(VisionTransformer):
         if coverage is not None:
             biases = self.mask_bias(F.pad(coverage, (0, 0, extra, 0)))
         if relation is not None:
-            self._check_relation(relation, tokens)
+            check_relation(relation, tokens, self.arch_settings['num_heads'])
         if return_attention and self.cls_token is None:
             raise ValueError('return_attention needs the class token: with_cls_token=True')
 
         tokens = self.pre_norm(tokens)
         for layer, bias in zip(self.layers[:-1], biases):
-            tokens = layer(tokens, bias, relation, rotation=rotation)
-        tokens = self.layers[-1](tokens, biases[-1], relation, return_attention, rotation)
+            tokens = run_block(self.recompute, layer, tokens, bias, relation, False, rotation)
+        last = (biases[-1], relation, return_attention, rotation)
+        tokens = run_block(self.recompute, self.layers[-1], tokens, *last)
         tokens, attention = tokens if return_attention else (tokens, None)
         tokens = self._without_registers(tokens)
         if self.final_norm:
@@ -366,13 +373,6 @@ class ViT(VisionTransformer):
                 f'{patch} x {patch}, got {tuple(x.shape)}'
             )
 
-    def _check_keep(self, keep: Tensor, patches: Tensor) -> None:
-        if keep.dtype != torch.long or keep.ndim != 2 or len(keep) != len(patches):
-            raise ValueError(
-                f'keep must be long indices of shape ({len(patches)}, Lk), '
-                f'got {keep.dtype} of shape {tuple(keep.shape)}'
-            )
-
     def _check_coverage(self, coverage: Tensor, patches: Tensor) -> None:
         if self.mask_bias is None:
             raise ValueError(
@@ -382,17 +382,4 @@ class ViT(VisionTransformer):
             raise ValueError(
                 f'coverage must have shape {tuple(patches.shape[:2])} + (K,), one for each '
                 f'patch token, got {tuple(coverage.shape)}'
-            )
-
-    def _check_relation(self, relation: Tensor, tokens: Tensor) -> None:
-        (b, n), heads = tokens.shape[:2], self.arch_settings['num_heads']
-        if (
-            relation.ndim != 4
-            or relation.shape[0] not in (1, b)
-            or relation.shape[1] not in (1, heads)
-            or relation.shape[2:] != (n, n)
-        ):
-            raise ValueError(
-                f'relation must have shape ({b} or 1, {heads} or 1, {n}, {n}), class token, '
-                f'registers and kept tokens counted, got {tuple(relation.shape)}'
             )

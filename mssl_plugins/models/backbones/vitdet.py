@@ -17,6 +17,7 @@ from mssl_plugins.models.backbones.vit import ViT
 from mssl_plugins.models.layers.attention import FusedAttention
 from mssl_plugins.models.layers.block import Block
 from mssl_plugins.models.layers.pos_embed import resize_table
+from mssl_plugins.models.layers.recompute import run_block
 from mssl_plugins.models.layers.rope import rotate
 from mssl_plugins.registry import MODELS
 
@@ -251,7 +252,7 @@ class ViTDet(ViT):
         rotation = None if self.rope is None else self.rope(grid)
         x, outs = self.pre_norm(self._embed(patches, grid)), []
         for i, layer in enumerate(self.layers):
-            x = layer(x, grid, rotation)
+            x = run_block(self.recompute, layer, x, grid, rotation)
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mssl_plugins.models.layers.attention import softmax_attention
 from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
+from mssl_plugins.models.layers.recompute import run_block
 from mssl_plugins.registry import MODELS
 
 
@@ -26,6 +27,8 @@ class MAEDecoder(MAEPretrainDecoder):
     Args:
         num_patches (int | Tuple[int, int]): Rows and columns of patches, or
             their number where they form a square. Defaults to 196.
+        activation_checkpointing (bool): As in ``mssl_plugins.ViT``. Defaults to
+            False.
         **kwargs: Further arguments of mmpretrain's ``MAEPretrainDecoder``;
             those of the paper are ``decoder_embed_dim=512, decoder_depth=8,
             decoder_num_heads=16``.
@@ -35,7 +38,12 @@ class MAEDecoder(MAEPretrainDecoder):
             no square.
     """
 
-    def __init__(self, num_patches: Union[int, Tuple[int, int]] = 196, **kwargs) -> None:
+    def __init__(
+        self,
+        num_patches: Union[int, Tuple[int, int]] = 196,
+        activation_checkpointing: bool = False,
+        **kwargs,
+    ) -> None:
         if isinstance(num_patches, int):
             side = math.isqrt(num_patches)
             if side**2 != num_patches:
@@ -45,7 +53,7 @@ class MAEDecoder(MAEPretrainDecoder):
                 )
             num_patches = (side, side)
         super().__init__(num_patches=math.prod(num_patches), **kwargs)
-        self.grid = tuple(num_patches)
+        self.grid, self.recompute = tuple(num_patches), activation_checkpointing
         if not len(self.decoder_blocks):
             raise ValueError('decoder_depth must be at least 1, got 0')
         for block in self.decoder_blocks:
@@ -77,8 +85,8 @@ class MAEDecoder(MAEPretrainDecoder):
         x = torch.cat([x, hidden], 1)  # (B, 1 + L, E)
         *blocks, last = self.decoder_blocks
         for block in blocks:
-            x = block(x)
-        x = self._last(last, x, seen.shape[1])  # (B, Lm, E)
+            x = run_block(self.recompute, block, x)
+        x = run_block(self.recompute, self._last, last, x, seen.shape[1])  # (B, Lm, E)
         return self.decoder_pred(self.decoder_norm(x))
 
     @staticmethod
