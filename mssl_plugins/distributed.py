@@ -68,7 +68,8 @@ def first_process() -> bool:
 
 
 @lru_cache(maxsize=None)  # without a launcher that has one it lives in the first process
-def _store() -> Store:
+def shared_store() -> Store:
+    """The launcher's store, with names of this attempt of an elastic run alone."""
     attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
     return PrefixStore(f'mssl_plugins/{attempt}', next(rendezvous('env://'))[0])
 
@@ -92,7 +93,7 @@ def first_does(name: str, work: Callable[[], Optional[int]]) -> Optional[int]:
     """
     if int(os.environ.get('WORLD_SIZE', 1)) == 1:
         return work()
-    store = _store()
+    store = shared_store()
     if first_process():
         try:
             result = work()
@@ -116,6 +117,25 @@ def share(total: int) -> range:
     """The consecutive indices, out of ``total``, that this process takes; none is taken twice."""
     rank, world = get_rank(), get_world_size()
     return range(total * rank // world, total * (rank + 1) // world)
+
+
+def is_cut(tensor) -> bool:
+    """Whether a tensor is one of which each process keeps a part (``mssl_plugins.FSDP``)."""
+    return hasattr(tensor, 'full_tensor')
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor that is cut, sharing memory; other tensors as they are."""
+    return tensor.to_local() if is_cut(tensor) else tensor
+
+
+def cut_like(own: Tensor, whole: Tensor) -> Tensor:
+    """A whole tensor, the same in every process, cut as ``own`` of that shape is."""
+    if is_cut(whole) or not is_cut(own):
+        return whole
+    return torch.distributed.tensor.distribute_tensor(
+        whole.to(own.device, own.dtype), own.device_mesh, own.placements, src_data_rank=None
+    )
 
 
 def gather_rows(rows: Tensor) -> Tensor:

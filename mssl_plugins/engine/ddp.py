@@ -7,6 +7,18 @@ from torch import nn
 from mssl_plugins.registry import MODEL_WRAPPERS
 
 
+def without_sync_bn(module: nn.Module) -> nn.Module:
+    """The model with BatchNorm of each process in the place of SyncBatchNorm; says so."""
+    if any(isinstance(m, nn.SyncBatchNorm) for m in module.modules()):
+        print_log(
+            'No GPU: SyncBatchNorm uses the statistics of each process',
+            logger='current',
+            level=30,
+        )
+        module = revert_sync_batchnorm(module)
+    return module
+
+
 @MODEL_WRAPPERS.register_module()
 class CPUDistributedDataParallel(MMDistributedDataParallel):
     """MMEngine's wrapper, for parameters that live on the CPU.
@@ -22,11 +34,4 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
     """
 
     def __init__(self, module: nn.Module, device_ids=None, **kwargs) -> None:
-        if any(isinstance(m, nn.SyncBatchNorm) for m in module.modules()):
-            print_log(
-                'No GPU: SyncBatchNorm uses the statistics of each process',
-                logger='current',
-                level=30,
-            )
-            module = revert_sync_batchnorm(module)
-        super().__init__(module, **kwargs)
+        super().__init__(without_sync_bn(module), **kwargs)

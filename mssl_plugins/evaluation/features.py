@@ -246,11 +246,11 @@ def extract_features(
         raise unknown(pool, POOLS, 'pool')
     model = unwrap(model)
     backbone = find_backbone_module(model, branch)
-    if device is None:
-        parameter = next(model.parameters(), torch.empty(0))
-        device = parameter.device
-    device = torch.device(device)
-    model.to(device)
+    if device is None:  # and the model stays there: `to` would take a sharded one apart again
+        device = next(model.parameters(), torch.empty(0)).device
+    else:
+        device = torch.device(device)
+        model.to(device)
     loader = make_loader(data)
     total = len(loader.dataset)
     # No process without a sample: all take part in what is gathered.

@@ -11,6 +11,8 @@ import warnings
 import torch
 from torch import nn
 
+from mssl_plugins.distributed import own_part
+
 
 class MomentumTeacher(nn.Module):
     """An exponential moving average (EMA) of a student, without gradient.
@@ -64,7 +66,12 @@ class MomentumTeacher(nn.Module):
         after this object was made, so the copy is made at first use.
         """
         if self.steps == 0:
-            self.module.load_state_dict(self._student[0].state_dict())
+            own, student = (
+                [*network.parameters(), *network.buffers()]
+                for network in (self.module, self._student[0])
+            )
+            for value, given in zip(own, student):
+                value.copy_(given)
         self._checked = True
 
     @torch.no_grad()
@@ -72,11 +79,12 @@ class MomentumTeacher(nn.Module):
         """EMA update: ``teacher = m * teacher + (1 - m) * student``."""
         if not self._checked:
             self.sync()
-        torch._foreach_lerp_(
-            list(self.module.parameters()),
-            [p.detach() for p in self._student[0].parameters()],
-            1 - self.momentum,
+        # of sharded networks each process moves its own parts
+        own, student = (
+            [own_part(p.detach()) for p in network.parameters()]
+            for network in (self.module, self._student[0])
         )
+        torch._foreach_lerp_(own, student, 1 - self.momentum)
         self.steps += 1
         self._idle = 0
 

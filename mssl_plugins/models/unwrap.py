@@ -1,4 +1,7 @@
-"""The model inside its data-parallel wrapper."""
+"""The model inside its data-parallel or sharding wrapper."""
+
+from contextlib import nullcontext
+from typing import ContextManager
 
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -14,3 +17,13 @@ def unwrap(model: nn.Module) -> nn.Module:
         nn.Module: The model itself.
     """
     return model.module if is_model_wrapper(model) else model
+
+
+def whole(model: nn.Module) -> ContextManager:
+    """A context in which every process has all weights, see ``mssl_plugins.FSDP.whole``.
+
+    Args:
+        model (nn.Module): A model, wrapped or not; all but a sharded one stay
+            as they are.
+    """
+    return model.whole() if is_model_wrapper(model) and hasattr(model, 'whole') else nullcontext()

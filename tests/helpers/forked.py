@@ -7,6 +7,7 @@ what ``python tools/train.py`` does, and can be killed like any process.
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,8 @@ class Outcome(NamedTuple):
         return '\n'.join(line for line in self.text.splitlines() if line.startswith('error'))
 
 
-def _served(argv, log, folder, quiet):
+def _served(argv, log, folder, quiet, env):
+    os.environ.update(env)
     assert 'helpers.warm' in sys.modules, 'the server has imported nothing: runs would take long'
     train(argv, log, folder, quiet)
 
@@ -63,10 +65,10 @@ def server():
 class Training:
     """A run of ``train.py`` with the given arguments, already started."""
 
-    def __init__(self, folder: Path, *argv, quiet: bool = False) -> None:
-        self.log = folder / 'output.txt'
+    def __init__(self, folder: Path, *argv, quiet: bool = False, env: dict = {}) -> None:
+        self.log = folder / f'output{env.get("RANK", "")}.txt'
         self.process = server().Process(
-            target=_served, args=([*map(str, argv)], self.log, folder, quiet)
+            target=_served, args=([*map(str, argv)], self.log, folder, quiet, env)
         )
         self.process.start()
 
@@ -84,3 +86,18 @@ class Training:
             self.kill()
             raise TimeoutError(self.log.read_text()[-2000:])
         return Outcome(self.process.exitcode, self.log.read_text())
+
+
+def train_in_processes(folder: Path, number: int, *argv, seconds: float = 300) -> Outcome:
+    """Waits for a run in several processes over gloo; the first status that is not 0."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    place = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    runs = []
+    for rank in range(number):
+        env = {key: str(value) for key, value in dict(place, RANK=rank, LOCAL_RANK=rank).items()}
+        runs.append(Training(folder, *argv, env=env if number > 1 else {}))
+    ends = [run.wait(seconds) for run in runs]
+    status = next((end.status for end in ends if end.status), 0)
+    return Outcome(status, '\n'.join(end.text for end in ends))

@@ -14,7 +14,7 @@ from typing import Optional, Union
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
@@ -24,6 +24,7 @@ from mssl_plugins.checkpoints.compare import compare, part_amiss
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.checkpoints.reader import for_model
 from mssl_plugins.engine.epoch_position import skip_seen
+from mssl_plugins.engine.fsdp import FSDP, cut_checkpoint, gathered
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import TEMPORARY, write_atomically
 from mssl_plugins.models.unwrap import unwrap
@@ -213,13 +214,15 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Saves as the base class does, and when the last checkpoint is too old."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if self.minutes is None or not stepped(runner):
+            return
         # The main process writes alone, so its clock decides.
-        if (
-            self.minutes is not None
-            and is_main_process()
-            and stepped(runner)
-            and time.monotonic() - self._clock >= 60 * self.minutes
-        ):
+        due = is_main_process() and time.monotonic() - self._clock >= 60 * self.minutes
+        if isinstance(runner.model, FSDP):  # whose parts all processes bring
+            flag = torch.tensor(int(due))
+            broadcast(flag)
+            due = bool(flag)
+        if due:
             self.save_interim(runner)
 
     def save_interim(self, runner) -> str:
@@ -261,6 +264,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 checkpoint.clear()
                 checkpoint['state_dict'] = foreign
         self._check_fit(runner, checkpoint)
+        cut_checkpoint(runner, checkpoint)
 
     @staticmethod
     def _check_fit(runner, checkpoint: dict) -> None:
@@ -314,17 +318,18 @@ class AtomicCheckpointHook(CheckpointHook):
         path = self.file_backend.join_path(self.out_dir, name)
         step = meta['iter']
         try:
-            runner.save_checkpoint(
-                self.out_dir,
-                name,
-                self.file_client_args,
-                save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
-                meta=meta,
-                by_epoch=self.by_epoch,
-                backend_args=self.backend_args,
-                **self.args,
-            )
+            with gathered(runner):
+                runner.save_checkpoint(
+                    self.out_dir,
+                    name,
+                    self.file_client_args,
+                    save_optimizer=self.save_optimizer,
+                    save_param_scheduler=self.save_param_scheduler,
+                    meta=meta,
+                    by_epoch=self.by_epoch,
+                    backend_args=self.backend_args,
+                    **self.args,
+                )
             if is_main_process():
                 write_atomically(path.encode(), Path(runner.work_dir) / 'last_checkpoint')
         except OSError as error:
@@ -355,7 +360,8 @@ class AtomicCheckpointHook(CheckpointHook):
             self.best_ckpt_path = None
         else:
             self.best_ckpt_path_dict = dict.fromkeys(old)
-        super()._save_best_checkpoint(runner, metrics)
+        with gathered(runner):
+            super()._save_best_checkpoint(runner, metrics)
         new = {'': self.best_ckpt_path} if single else self.best_ckpt_path_dict
         for key, path in old.items():
             if new[key] is None:

@@ -13,6 +13,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import nn
 
+from mssl_plugins.engine.fsdp import FSDP
 from mssl_plugins.errors import UserError, unknown
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
@@ -102,7 +103,8 @@ class CompileHook(Hook):
         mode (str, optional): Of inductor. Defaults to None.
 
     Raises:
-        UserError: If this machine cannot compile, or the model has no such block.
+        UserError: If this machine cannot compile, the model has no such block, or
+            its parameters are sharded.
         ValueError: For an unknown backend or mode.
     """
 
@@ -125,6 +127,8 @@ class CompileHook(Hook):
 
     def before_train(self, runner) -> None:
         """Marks the blocks."""
+        if isinstance(runner.model, FSDP):
+            raise UserError('--compile and mssl_plugins.FSDP do not go together: leave one out')
         model = unwrap(runner.model)
         on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
         reason = why_not() if on_cpu and self.backend == 'inductor' else None

@@ -14,7 +14,7 @@ from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
 from mssl_plugins.evaluation.summary import summarize
 from mssl_plugins.models.readout import POOLS
-from mssl_plugins.models.unwrap import unwrap
+from mssl_plugins.models.unwrap import unwrap, whole
 from mssl_plugins.registry import HOOKS
 
 DATA_BATCH = Optional[Union[dict, tuple, list]]
@@ -131,10 +131,11 @@ class KNNHook(Hook):
 
     def _measure(self, runner, step: int) -> Dict[str, float]:
         start = time.perf_counter()
-        bank, test = (
-            extract_features(runner.model, loader, pool=self.pool, branch=self.branch)
-            for loader in (self.bank, self.test)
-        )
+        with whole(runner.model):
+            bank, test = (
+                extract_features(runner.model, loader, pool=self.pool, branch=self.branch)
+                for loader in (self.bank, self.test)
+            )
         if len(bank[1].unique()) < 2:  # any query would be right
             raise ValueError(
                 f'the k-NN bank of {len(bank[1])} samples has one class only: '

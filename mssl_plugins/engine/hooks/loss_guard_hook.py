@@ -68,10 +68,8 @@ class LossGuard(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keeps non-finite parameters out of the checkpoints."""
-        model = runner.model
-        model = unwrap(model)
-        for name, parameter in model.named_parameters():
-            if not torch.isfinite(parameter).all():
+        for name, _ in unwrap(runner.model).named_parameters():
+            if not torch.isfinite(checkpoint['state_dict'][name]).all():
                 raise FloatingPointError(
                     self._message(runner, f'parameter {name} not finite (NaN or infinite)')
                 )

@@ -27,7 +27,7 @@ from mssl_plugins.evaluation.collapse import effective_rank, feature_std
 from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
 from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity
 from mssl_plugins.files import write_atomically
-from mssl_plugins.models.unwrap import unwrap
+from mssl_plugins.models.unwrap import unwrap, whole
 from mssl_plugins.registry import HOOKS
 
 
@@ -170,6 +170,10 @@ class MonitorHook(Hook):
         ), features
 
     def _measure(self, runner, epoch: int) -> None:
+        with whole(runner.model):
+            self._measure_whole(runner, epoch)
+
+    def _measure_whole(self, runner, epoch: int) -> None:
         begin = time.perf_counter()
         result, features = self.measure(runner.model)
         entry = dict(epoch=epoch, iter=runner.iter, **result)

@@ -20,6 +20,7 @@ from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.evaluation.knn import knn_accuracy
 from mssl_plugins.files import write_atomically
+from mssl_plugins.models.unwrap import whole
 from mssl_plugins.registry import HOOKS
 from mssl_plugins.report.page import NAME, write_report
 from mssl_plugins.report.run import FACTS
@@ -90,9 +91,10 @@ class ReportHook(Hook):
             ('raw_pixels', Pixels.of_config(runner.cfg), {}),
             ('initial_weights', runner.model, given),
         ):
-            bank, test = (
-                extract_features(model, part, **options) for part in (hook.bank, hook.test)
-            )
+            with whole(runner.model):
+                bank, test = (
+                    extract_features(model, part, **options) for part in (hook.bank, hook.test)
+                )
             top1 = knn_accuracy(*test, *bank, ks=[k], temperature=hook.temperature)
             found[name] = round(float(top1[k]), 6)
         self.facts['queries'] = dict(images=len(test[0]), classes=len(test[1].unique()))

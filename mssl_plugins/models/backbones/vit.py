@@ -10,6 +10,7 @@ DINOv2's and DINOv3's weights.
 
 from typing import Callable, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.model import ModuleList
@@ -17,6 +18,7 @@ from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from mssl_plugins.distributed import cut_like
 from mssl_plugins.errors import unknown
 from mssl_plugins.models.layers.block import Block
 from mssl_plugins.models.layers.checks import check_keep, check_relation
@@ -124,9 +126,7 @@ class ViT(VisionTransformer):
             raise ValueError(
                 f'patches must be square, got {self.patch_embed.projection.kernel_size}'
             )
-        rates = torch.linspace(
-            0, drop_path_rate, self.num_layers, dtype=torch.float64, device='cpu'
-        )
+        rates = np.linspace(0, drop_path_rate, self.num_layers).tolist()
         cfgs = [layer_cfgs] * self.num_layers if isinstance(layer_cfgs, dict) else layer_cfgs
         shared = dict(
             embed_dims=self.embed_dims,
@@ -139,10 +139,7 @@ class ViT(VisionTransformer):
         )
         self.layers = ModuleList(
             self.make_blocks(
-                [
-                    {**shared, 'drop_path_rate': rate, **cfg}
-                    for rate, cfg in zip(rates.tolist(), cfgs)
-                ]
+                [{**shared, 'drop_path_rate': rate, **cfg} for rate, cfg in zip(rates, cfgs)]
             )
         )
         self._add_newer_parts(registers, rope, arch['num_heads'])
@@ -226,10 +223,13 @@ class ViT(VisionTransformer):
         )
         return torch.cat([self.pos_embed[:, :extra], table], 1)
 
-    def _prepare_pos_embed(self, *args, **kwargs) -> None:
+    def _prepare_pos_embed(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Before loading: mmpretrain's resizing, where there are position embeddings."""
         if self.pos_embed is not None:
-            super()._prepare_pos_embed(*args, **kwargs)
+            super()._prepare_pos_embed(state_dict, prefix, *args, **kwargs)
+            given = state_dict.get(prefix + 'pos_embed')
+            if given is not None:  # resized, it is whole again
+                state_dict[prefix + 'pos_embed'] = cut_like(self.pos_embed, given)
 
     def _embed(self, patches: Tensor, grid: Tuple[int, int]) -> Tensor:
         """Patch tokens (B, L, C) -> with class token, registers and position embeddings."""

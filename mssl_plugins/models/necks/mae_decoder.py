@@ -1,7 +1,7 @@
 """The decoder of MAE (arXiv 2111.06377, section 3)."""
 
 import math
-from typing import Tuple, Union
+from typing import List, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +66,11 @@ class MAEDecoder(MAEPretrainDecoder):
             sincos_pos_embed(self.grid, self.decoder_pos_embed.shape[-1], cls_token=True)
         )
         nn.init.normal_(self.mask_token, std=0.02)
+
+    @property
+    def open_blocks(self) -> List[nn.Module]:
+        """Blocks whose weights are read without calling them, for ``mssl_plugins.FSDP``."""
+        return [self.decoder_blocks[-1]]
 
     def forward(self, tokens: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
         """Predict the masked patches.
