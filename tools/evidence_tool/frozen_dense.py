@@ -187,6 +187,14 @@ def section(study: Study, kept: Kept) -> List[str]:
                 )
     if not rows:
         return []
+    again = [
+        r
+        for records in groups.values()
+        for r in records
+        for first in kept.find(**{k: r[k] for k in Task._fields})
+        if r['kind'] == 'final' and r['machine'] != first['machine']
+    ]
+    other = f' Trained again for it, on another machine: {len(again)} of the runs.' if again else ''
     size = kept.folder.name.rsplit('-', 1)
     head = (
         f'| variant | images x epochs | {study.figure} | mIoU on | {" | ".join(COLUMNS)} | seeds |'
@@ -194,7 +202,7 @@ def section(study: Study, kept: Kept) -> List[str]:
     return [
         f'Frozen dense protocols ([how](evaluation.md)), short side {SIDE} px, a memory of '
         f'{MEMORY:,} patches, {EPOCHS} epochs of the linear head: '
-        f'`python tools/evidence.py dense {size[0]} --size {size[1]}`',
+        f'`python tools/evidence.py dense {size[0]} --size {size[1]}`.{other}',
         '',
         *table(head, rows),
         '',
