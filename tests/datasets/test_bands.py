@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from helpers.bands import band_image, make_band_folder, write_bands
@@ -200,16 +201,19 @@ def test_what_a_header_tells_of_losses():
 
 @pytest.mark.parametrize('channels, bits', [(1, 8), (4, 8), (13, 16)])
 def test_views_keep_channels_and_range(tmp_path, channels, bits):
-    """A constant image stays constant but for brightness; what is cut out is what was there."""
-    make_band_folder(tmp_path, channels, bits, number=2)
-    steps = [
-        Views([dict(num=2, size=(40, 48), scale=(0.3, 1.0), blur=dict(p=0.5, sigma=(0.1, 2.0)))]),
-        PackViews(),
-    ]
-    data = ImageFolder(str(tmp_path), channels=channels, bits=bits, pipeline=steps)
+    """Channels keep their order and values; what is cut out is what was there."""
+    values = np.linspace(1, np.iinfo(f'uint{bits}').max, channels).astype(f'uint{bits}')
+    np.save(tmp_path / 'flat.npy', np.broadcast_to(values, (60, 70, channels)))
+    views = [dict(num=2, size=(40, 48), scale=(0.3, 1.0), blur=dict(p=1.0, sigma=(0.1, 2.0)))]
+    data = ImageFolder(
+        str(tmp_path), channels=channels, bits=bits, pipeline=[Views(views), PackViews()]
+    )
     for view in data[0]['inputs']:
         assert view.shape == (channels, 40, 48)
-        assert view.float().mean((1, 2)).diff().gt(0).sum() >= (channels - 1) / 2  # in their order
+        assert (view == torch.from_numpy(values.astype(np.int32))[:, None, None]).all()
+    (tmp_path / 'flat.npy').unlink()
+    make_band_folder(tmp_path, channels, bits, number=2)
+    data = ImageFolder(str(tmp_path), channels=channels, bits=bits)
     raw = data.load(data.get_data_info(0))
     whole = CenterView(size=72, resize=72)(dict(img=raw, channels=channels))['img']
     assert whole.dtype == raw.dtype and (whole == raw[:, 4:76]).all()
