@@ -92,6 +92,7 @@ PARSERS = {
     'dense_evidence': ['tools/dense_evidence.py'],
     'benchmark': ['tools/benchmark.py'],
     'scale': ['tools/scale.py'],
+    'model_memory': ['tools/model_memory.py'],
     'photo_evidence': ['tools/photo_evidence.py'],
     'dense_data': ['tools/dense_data.py'],
     **{
