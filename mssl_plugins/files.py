@@ -38,9 +38,11 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
             f.flush()
             os.fsync(f.fileno())
         os.replace(part, path)
-    except OSError as error:
+    except BaseException as error:  # a killed loader's worker is told of by a signal, here too
         part.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def read_lines(path: Union[str, os.PathLike]) -> List[str]:

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from mssl_plugins.files import as_bytes, read_lines, read_scalars, write_atomically
 
 
@@ -33,3 +35,15 @@ def test_scalars_of_a_killed_run(tmp_path):
         assert read_scalars(tmp_path) == [{'loss': 1.0, 'step': 1}, {'loss': 2.0}]
     (tmp_path / 'odd/vis_data/scalars.json').mkdir(parents=True)
     assert len(read_scalars(tmp_path)) == 2
+
+
+def test_whatever_stops_a_write_leaves_no_partial_file(tmp_path, monkeypatch):
+    """A killed worker of a loader raises RuntimeError wherever the process is."""
+
+    def stopped(descriptor):
+        raise RuntimeError('DataLoader worker is killed by signal')
+
+    monkeypatch.setattr(os, 'fsync', stopped)
+    with pytest.raises(RuntimeError, match='killed by signal'):
+        write_atomically(b'x', tmp_path / 'file')
+    assert not list(tmp_path.iterdir())

@@ -44,18 +44,18 @@ def test_memory_is_what_a_call_takes(bench, monkeypatch):
     held = torch.ones(20 * 2**18)  # 20 MiB, not counted
 
     def call():
-        for mib in (64, 32):
+        for mib in (256, 32):
             taken = torch.ones(mib * 2**18)
             time.sleep(0.1)
             del taken
         held.add_(1)
 
-    assert 62 < bench.memory(call) < 75
+    assert 250 < bench.memory(call) < 300  # beside what else the process does
     assert bench.memory(lambda: time.sleep(0.05)) < 8
     row = bench.measure(
         bench.Line('a', 'b', 1.0, lambda: (call, lambda: time.sleep(0.05)), memory=True, rounds=1)
     )
-    assert 62 < row['our_memory'] < 75 and row['their_memory'] < 8
+    assert 250 < row['our_memory'] < 300 and row['their_memory'] < 8
     line = bench.Line('no thing', 'b', 1.0, lambda: (lambda: None, lambda: None), rounds=1)
     monkeypatch.setattr(bench, 'select', lambda only: [line])
     found = bench.measure(line)
