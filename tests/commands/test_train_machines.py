@@ -1,0 +1,123 @@
+"""Several machines as several agents of torchrun: a lost process, restarts."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers.paths import ROOT
+from helpers.runs import losses
+
+LOG = """
+    log_processor = dict(window_size=1)
+    visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    model['queue_len'] = 32
+    train_dataloader['batch_size'] = {batch}
+    train_cfg['max_epochs'] = {epochs}
+    default_hooks['checkpoint'].update(by_epoch=False, interval=4, max_keep_ckpts=2)
+    default_hooks['guard'] = dict(type='mssl_plugins.LossGuard')
+"""
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+class Agents:
+    """Agents of torchrun, one a machine, each with two processes."""
+
+    def __init__(self, folder, config, machines, *argv, options=()):
+        self.work, self.port = folder / 'run', free_port()
+        self.logs = [folder / f'agent{i}.txt' for i in range(machines)]
+        self.agents = []
+        for i, log in enumerate(self.logs):
+            command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2']
+            command += ['--nnodes', str(machines), '--node-rank', str(i)]
+            command += ['--master-addr', '127.0.0.1', '--master-port', str(self.port), *options]
+            command += [ROOT / 'tools/train.py', config, '--work-dir', self.work, *argv]
+            env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+            with open(log, 'w') as out:
+                self.agents.append(
+                    subprocess.Popen(
+                        [*map(str, command)], stdout=out, stderr=out, env=env, cwd=folder
+                    )
+                )
+
+    @property
+    def text(self):
+        return '\n'.join(log.read_text() for log in self.logs)
+
+    def after(self, step):
+        end = time.time() + 200
+        while max(losses(self.work), default=0) < step:
+            assert all(a.poll() is None for a in self.agents) and time.time() < end, self.text
+            time.sleep(0.05)
+
+    def workers(self, agent):
+        """Pids of an agent's processes by their ranks there."""
+        pid, found = self.agents[agent].pid, {}
+        children = open(f'/proc/{pid}/task/{pid}/children').read().split()
+        for child in children:
+            env = open(f'/proc/{child}/environ').read()
+            rank = re.search(r'\0LOCAL_RANK=(\d+)', env)
+            if rank:
+                found[int(rank[1])] = int(child)
+        return found
+
+    def wait(self, seconds=240):
+        try:
+            return [agent.wait(seconds) for agent in self.agents]
+        finally:
+            self.end()
+
+    def end(self):
+        for i, agent in enumerate(self.agents):
+            if agent.poll() is None:
+                for pid in self.workers(i).values():
+                    os.kill(pid, signal.SIGKILL)
+                agent.kill()
+                agent.wait()
+
+
+@pytest.fixture
+def start(tmp_path, tiny_config):
+    begun = []
+
+    def start(machines=1, epochs=400, argv=(), options=()):
+        config = tiny_config(LOG.format(batch=8 // (2 * machines), epochs=epochs))
+        begun.append(Agents(tmp_path, config, machines, *argv, options=options))
+        return begun[-1]
+
+    yield start
+    for agents in begun:
+        agents.end()
+
+
+def test_two_machines_end_with_a_lost_process(start):
+    """Two agents of two processes train; one process is lost, and all end with the cause."""
+    run = start(machines=2)
+    run.after(5)
+    os.kill(run.workers(1)[0], signal.SIGKILL)
+    began = time.monotonic()
+    assert all(run.wait())
+    assert time.monotonic() - began < 60
+    assert 'error: another process of the run is gone' in run.text, run.text[-3000:]
+    assert 'last good checkpoint' in run.text and 'go on with --resume' in run.text
+
+
+def test_an_elastic_run_goes_on_from_its_last_checkpoint(start):
+    run = start(epochs=6, argv=['--resume'], options=['--max-restarts', '1'])
+    run.after(6)
+    os.kill(run.workers(0)[1], signal.SIGKILL)
+    assert run.wait() == [0], run.text[-3000:]
+    assert re.search(r'going on from .*iter_\d+\.pth: \d+ of \d+ iterations are done', run.text)
+    found = losses(run.work)
+    assert sorted(found) == list(range(1, max(found) + 1))
+    assert all(len(values) == 1 for values in found.values())  # done twice, they were the same
