@@ -97,7 +97,7 @@ PARSERS = {
     'dense_data': ['tools/dense_data.py'],
     **{
         name: [f'tools/reliability/{name}.py', 'tools/reliability/report.py']
-        for name in ('attacks', 'configs', 'files', 'kills', 'memory', 'resources')
+        for name in ('attacks', 'compiled', 'configs', 'files', 'kills', 'memory', 'resources')
     },
     'slurm_train': ['mssl_plugins/commands/train.py'],
     'dist_train': ['mssl_plugins/commands/train.py'],
