@@ -10,6 +10,11 @@ from typing import Iterable, Iterator, List, Optional, TextIO, Union
 TEMPORARY = '.incomplete'
 
 
+def partial_of(path: Path) -> Path:
+    """Where a file or folder is written before it gets its name."""
+    return path.with_name(f'.{path.name}{TEMPORARY}')
+
+
 def drop_link(path: Path) -> None:
     """Removes a link at the path of a file to be written; a stranger's folder may hold one."""
     if path.is_symlink():
@@ -29,7 +34,7 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}{TEMPORARY}')
+    part = partial_of(path)
     if part.is_file() or not part.exists():  # else a device, which says if it is full
         drop_link(part)
     try:

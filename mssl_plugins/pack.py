@@ -12,7 +12,7 @@ import os
 import re
 import tarfile
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Type
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 import cv2
 
@@ -22,7 +22,7 @@ from mssl_plugins.datasets.image_shards import CLASSES
 from mssl_plugins.datasets.look import set_at
 from mssl_plugins.datasets.shards import LABEL, SEGMENTS
 from mssl_plugins.errors import require, unknown
-from mssl_plugins.files import ProgressBar, as_bytes, drop_link, write_atomically
+from mssl_plugins.files import ProgressBar, as_bytes, drop_link, partial_of, write_atomically
 from mssl_plugins.registry import DATASETS
 from mssl_plugins.segments.store import SegmentStore, names_of
 
@@ -46,10 +46,14 @@ class Sample(NamedTuple):
     label: Optional[int] = None
     segments: Optional[bytes] = None
 
-
-def beside(name: str, field: str) -> str:
-    """``KEY.field`` of an image called ``KEY.jpg``."""
-    return f'{os.path.splitext(name)[0]}.{field}'
+    def members(self) -> Iterator[Tuple[str, bytes]]:
+        """Names and contents of ``KEY.jpg`` and of what lies beside it."""
+        key = os.path.splitext(self.name)[0]
+        yield self.name, self.data
+        if self.label is not None:
+            yield f'{key}.{LABEL}', str(self.label).encode()
+        if self.segments is not None:
+            yield f'{key}.{SEGMENTS}', self.segments
 
 
 class TarWriter:
@@ -65,16 +69,10 @@ class TarWriter:
 
     def add(self, sample: Sample) -> None:
         """Writes an image and what lies beside it."""
-        self._member(sample.name, sample.data)
-        if sample.label is not None:
-            self._member(beside(sample.name, LABEL), str(sample.label).encode())
-        if sample.segments is not None:
-            self._member(beside(sample.name, SEGMENTS), sample.segments)
-
-    def _member(self, name: str, data: bytes) -> None:
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        self.tar.addfile(info, io.BytesIO(data))
+        for name, data in sample.members():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            self.tar.addfile(info, io.BytesIO(data))
 
     def close(self) -> None:
         """Ends the file."""
@@ -97,13 +95,8 @@ class LmdbWriter:
         Raises:
             ValueError: If the name is too long for a key.
         """
-        values = {sample.name: sample.data}
-        if sample.label is not None:
-            values[beside(sample.name, LABEL)] = str(sample.label).encode()
-        if sample.segments is not None:
-            values[beside(sample.name, SEGMENTS)] = sample.segments
         with self.env.begin(write=True) as changes:
-            for name, value in values.items():
+            for name, value in sample.members():
                 key = os.fsencode(name)
                 if len(key) > KEY_BYTES:
                     raise ValueError(
@@ -157,13 +150,10 @@ class _TableWriter:
         table = pa.table(columns).replace_schema_metadata(dict(huggingface=about))
         if self.file is None:
             self.file = self._open(table.schema)
-        self._put(table)
+        self.file.write_table(table)
         self.rows = []
 
     def _open(self, schema):
-        raise NotImplementedError
-
-    def _put(self, table) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -182,9 +172,6 @@ class ParquetWriter(_TableWriter):
         # Encoded images do not get smaller, and a dictionary of them would only be made.
         return pq.ParquetWriter(self.path, schema, compression='none', use_dictionary=False)
 
-    def _put(self, table) -> None:
-        self.file.write_table(table)
-
 
 class ArrowWriter(_TableWriter):
     """An Arrow file, in IPC's stream format, which ``datasets`` reads."""
@@ -193,9 +180,6 @@ class ArrowWriter(_TableWriter):
         import pyarrow as pa
 
         return pa.ipc.new_stream(str(self.path), schema)
-
-    def _put(self, table) -> None:
-        self.file.write_table(table)
 
 
 FORMATS: Dict[str, Type] = dict(
@@ -264,7 +248,7 @@ def pack(
 
 def _write_shard(shard, writer, dataset, names, part, store, bar) -> None:
     """Writes one shard under another name, and renames it when it is whole."""
-    unfinished = shard.with_name(f'.{shard.name}.incomplete')
+    unfinished = partial_of(shard)
     drop_link(unfinished)
     unfinished.unlink(missing_ok=True)
     file = writer(unfinished, dataset.CLASSES)

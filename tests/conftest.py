@@ -106,25 +106,30 @@ def checkpoints(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def evaluate(tmp_path, monkeypatch, capfd):
+def run_tool(monkeypatch, capfd):
+    """Runs a script of tools/ in this process; status and text."""
+
+    def run(name, *argv):
+        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, argv)])
+        with pytest.raises(SystemExit) as status:
+            runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
+        text = capfd.readouterr()
+        return status.value.code, text.out + text.err
+
+    return run
+
+
+@pytest.fixture
+def evaluate(tmp_path, monkeypatch, run_tool):
     """Runs tools/evaluate.py in this process; status, text, rows."""
 
     def run(*argv, out=True):
         monkeypatch.chdir(tmp_path)
         file = tmp_path / 'out.json'
         file.unlink(missing_ok=True)
-        argv = [*map(str, argv), '--work-dir', str(tmp_path / 'work')]
-        monkeypatch.setattr(
-            sys, 'argv', ['evaluate.py', *argv, *(['--out', str(file)] if out else [])]
-        )
-        with pytest.raises(SystemExit) as status:
-            runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
-        text = capfd.readouterr()
-        return (
-            status.value.code,
-            text.out + text.err,
-            json.loads(file.read_text()) if file.is_file() else None,
-        )
+        rest = ('--work-dir', tmp_path / 'work', *(('--out', file) if out else ()))
+        status, text = run_tool('evaluate', *argv, *rest)
+        return status, text, json.loads(file.read_text()) if file.is_file() else None
 
     return run
 

@@ -1,9 +1,6 @@
 """From a messy folder through every photo recipe to other libraries, and on from there."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Tuple
 
@@ -12,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.hugging_face import ABSENT, PYTHON, run_there
 from helpers.messy import make_messy_folder
 from helpers.photos import RECIPES, size_of, train_photos
 from mssl_plugins.api import extract_features, get_model
@@ -173,19 +171,12 @@ def cut_alike(file: str, name: str) -> bool:
 
 def test_they_give_the_same_features_in_hugging_face(trained, files, tmp_path):
     """From the same files, seen as the exported preprocessor says, in one process for all."""
-    python = Path(sys.prefix) / 'hf/bin/python'
-    if not python.exists():
-        pytest.skip(f'no {python}: tools/test.sh makes this environment for transformers')
+    if not PYTHON.exists():
+        pytest.skip(ABSENT)
     for name in PLAIN:
         export(trained(name)[0] / 'epoch_1.pth', 'hf', tmp_path / name)
     (tmp_path / 'files.json').write_text(json.dumps(files))
-    done = subprocess.run(
-        [str(python), '-c', HUGGING_FACE, tmp_path, *(str(tmp_path / name) for name in PLAIN)],
-        text=True,
-        capture_output=True,
-        env={**os.environ, 'PYTHONPATH': ''},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_there(HUGGING_FACE, tmp_path, *(tmp_path / name for name in PLAIN))
     for name in PLAIN:
         path = trained(name)[0] / 'epoch_1.pth'
         ours = extract_features(get_model(checkpoint=path), files).features

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.distributed import fsdp
 
 from mssl_plugins.distributed import cut_like, is_cut
-from mssl_plugins.engine.bf16_optim_wrapper import computes_bfloat16
 from mssl_plugins.engine.ddp import without_sync_bn
 from mssl_plugins.errors import ConfigError, UserError, nearest
+from mssl_plugins.models.layers.precision import computes_bfloat16
 from mssl_plugins.registry import MODEL_WRAPPERS
 
 #: classes of blocks whose weights are gathered one block at a time

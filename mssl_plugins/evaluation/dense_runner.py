@@ -144,9 +144,10 @@ class DenseEvaluation:
                 features, self.options.memory, self.options.seed, name == 'hummingbird'
             )
             keys, values = keys.to(self.options.device), values.to(self.options.device)
-            score = self._retrieval(name, keys, values)
             if name == 'patch-logistic':
                 score = self._fitted(keys, values)
+            else:
+                score = self._retrieval(name, keys, values)
         for numbers, part in features.test():
             yield from zip(numbers, score(part.to(self.options.device)))
 

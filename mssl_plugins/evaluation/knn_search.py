@@ -186,15 +186,16 @@ class _Bank:
     def search(self, queries: Tensor) -> Tuple[Tensor, Tensor]:
         """Similarity and index of the k nearest keys, the nearest first."""
         best = None
-        for block in list(self.blocks):
-            found = self._candidates(queries, block)
+        for place in range(len(self.blocks)):
+            found = self._candidates(queries, place)
             if best is not None:
                 found = tuple(torch.cat(pair, 1) for pair in zip(best, found))
             best = _first(*found, min(self.k, found[0].size(1)))
         return best
 
-    def _candidates(self, queries: Tensor, block: _Block) -> Tuple[Tensor, Tensor]:
+    def _candidates(self, queries: Tensor, place: int) -> Tuple[Tensor, Tensor]:
         """Similarities and indices of keys of a block, its k nearest among them."""
+        block = self.blocks[place]
         if block.rough is None:
             return self._exact(queries, block)
         sim, index, sure = self._rough(queries, block)
@@ -203,8 +204,7 @@ class _Bank:
             left = _first(*self._exact(queries[unsure], block), sim.size(1))
             sim[unsure], index[unsure] = left
             if 2 * len(unsure) > len(sim):  # similarities too near each other for bfloat16
-                at = self.blocks.index(block)
-                self.blocks[at] = block._replace(rough=None)
+                self.blocks[place] = block._replace(rough=None)
         return sim, index
 
     def _exact(self, queries: Tensor, block: _Block) -> Tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from mssl_plugins.checkpoints.reader import METADATA, read
 from mssl_plugins.errors import unknown
 from mssl_plugins.export.checks import no_such_network
 from mssl_plugins.export.targets import TARGETS, Package
+from mssl_plugins.files import partial_of
 
 CHANNELS = ('mmpretrain', 'timm')  # take networks for images of any number of channels
 # An absolute path in quotes, of which the name is kept: POSIX, home, file://, Windows.
@@ -100,7 +101,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 def _write(out: Path, package: Package, metadata: dict) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.name}.incomplete')
+    part = partial_of(out)
     old = out.with_name(f'.{out.name}.replaced')
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)

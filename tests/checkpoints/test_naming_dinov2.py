@@ -1,17 +1,14 @@
 """DINOv2's weights in timm's, Hugging Face's and its own form; DINOv3's in Hugging Face's."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import timm
 import torch
 from mmengine.registry import init_default_scope
 
+from helpers.hugging_face import ABSENT, PYTHON, run_there
 from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.checkpoints.reader import read
 from mssl_plugins.evaluation.backbone import FrozenBackbone
@@ -123,17 +120,10 @@ for gated in (False, True):
 @pytest.fixture(scope='module')
 def hugging_face(tmp_path_factory):
     """Made in a process of its own: transformers 5 does not go with mmpretrain."""
-    python = Path(sys.prefix) / 'hf/bin/python'
-    if not python.exists():
-        pytest.skip(f'no {python}: tools/test.sh makes this environment for transformers')
+    if not PYTHON.exists():
+        pytest.skip(ABSENT)
     folder = tmp_path_factory.mktemp('hf')
-    done = subprocess.run(
-        [str(python), '-c', HF, str(folder)],
-        text=True,
-        capture_output=True,
-        env={**os.environ, 'PYTHONPATH': ''},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_there(HF, folder)
     return folder
 
 

@@ -1,26 +1,16 @@
 """``make_subset``: lists of images and classes, and what reads them."""
 
-import runpy
-import sys
+from functools import partial
 
 import pytest
 
-from helpers.paths import ROOT
 from mssl_plugins.datasets.labelled import LabelledImages, labels_of, list_lines
 
 
 @pytest.fixture
-def make_subset(monkeypatch, capfd):
+def make_subset(run_tool):
     """Runs tools/make_subset.py in this process; status and text."""
-
-    def run(*argv):
-        monkeypatch.setattr(sys, 'argv', ['make_subset.py', *map(str, argv)])
-        with pytest.raises(SystemExit) as status:
-            runpy.run_path(str(ROOT / 'tools/make_subset.py'), run_name='__main__')
-        text = capfd.readouterr()
-        return status.value.code, text.out + text.err
-
-    return run
+    return partial(run_tool, 'make_subset')
 
 
 def test_subset_command_and_what_reads_it(images, tmp_path, make_subset):

@@ -3,11 +3,6 @@
 That their features are the original's is held in ``tests/checkpoints``.
 """
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +10,7 @@ import timm
 import torch
 
 from helpers.evaluation import write_images
+from helpers.hugging_face import PYTHON, run_there
 from helpers.tools import tool
 from helpers.videos import write_videos
 from mssl_plugins.datasets.dense_layouts import write_scenes
@@ -71,15 +67,8 @@ def weights(tmp_path_factory):
     """Words of a command line that name each form."""
     folder = tmp_path_factory.mktemp('published')
     found = {f'timm {form}': save_timm(folder, form) for form in ('dinov2', 'dinov3')}
-    python = Path(sys.prefix) / 'hf/bin/python'  # made by tools/test.sh
-    if python.exists():
-        done = subprocess.run(
-            [str(python), '-c', HF, str(folder)],
-            text=True,
-            capture_output=True,
-            env={**os.environ, 'PYTHONPATH': ''},
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+    if PYTHON.exists():
+        run_there(HF, folder)
         found.update({f'transformers {f}': [folder / f] for f in ('dinov2', 'dinov3')})
     return found
 

@@ -2,8 +2,7 @@
 
 import json
 import math
-import runpy
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -78,17 +77,9 @@ def checkpoints(tmp_path_factory):
 
 
 @pytest.fixture
-def tool(monkeypatch, capfd):
+def tool(run_tool):
     """Runs tools/evaluate.py in this process; status and text."""
-
-    def run(*argv):
-        monkeypatch.setattr(sys, 'argv', ['evaluate.py', *argv])
-        with pytest.raises(SystemExit) as status:
-            runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
-        text = capfd.readouterr()
-        return status.value.code, text.out + text.err
-
-    return run
+    return partial(run_tool, 'evaluate')
 
 
 # ------------------------------------------------------ the reference: loops

@@ -1,8 +1,7 @@
 """Linear SVMs on images with several labels each: against loops in float64."""
 
 import json
-import runpy
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import torch
 from PIL import Image
 
 from helpers.evaluation import RESNET, VIT, save
-from helpers.paths import ROOT
 from helpers.processes import in_two_processes
 from mssl_plugins.datasets.dense_layouts import write_scenes
 from mssl_plugins.evaluation import svm
@@ -273,17 +271,9 @@ def test_labels_of_annotations(tmp_path):
 
 # ---------------------------------------------------- the command, and mistakes
 @pytest.fixture
-def evaluate(monkeypatch, capfd):
+def evaluate(run_tool):
     """Runs tools/evaluate.py in this process; status and text."""
-
-    def call(*argv):
-        monkeypatch.setattr(sys, 'argv', ['evaluate.py', *map(str, argv)])
-        with pytest.raises(SystemExit) as status:
-            runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
-        text = capfd.readouterr()
-        return status.value.code, text.out + text.err
-
-    return call
+    return partial(run_tool, 'evaluate')
 
 
 def test_the_command_goes_on_where_it_was(files, few, tmp_path, evaluate):

@@ -1,8 +1,7 @@
 """Video object segmentation: a run equals its parts, goes on where it was, and what is refused."""
 
 import json
-import runpy
-import sys
+from functools import partial
 
 import cv2
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-from helpers.paths import ROOT
 from helpers.processes import in_two_processes
 from helpers.tools import tool
 from helpers.videos import square, write_videos
@@ -115,17 +113,9 @@ def test_a_resnet_is_measured_on_conv4(files, tmp_path):
 
 
 @pytest.fixture
-def evaluate(monkeypatch, capfd):
+def evaluate(run_tool):
     """Runs tools/evaluate.py in this process; status and text."""
-
-    def call(*argv):
-        monkeypatch.setattr(sys, 'argv', ['evaluate.py', *map(str, argv)])
-        with pytest.raises(SystemExit) as status:
-            runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
-        text = capfd.readouterr()
-        return status.value.code, text.out + text.err
-
-    return call
+    return partial(run_tool, 'evaluate')
 
 
 def test_the_command_goes_on_where_it_was(files, tmp_path, evaluate):

@@ -5,7 +5,6 @@ import json
 import os
 import runpy
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torchvision
 from mmengine.config import Config
 from torch import nn
 
+from helpers.hugging_face import ABSENT, PYTHON, run_there
 from mssl_plugins.checkpoints.architecture import model_in
 from mssl_plugins.checkpoints.loading import load_backbone
 from mssl_plugins.checkpoints.reader import METADATA, default_branch, for_model, read
@@ -391,9 +391,8 @@ for folder in sys.argv[1:]:
 def test_features_survive_in_transformers(made, tmp_path):
     """In a process, and where tools/test.sh was, an environment of its own:
     with transformers 5 MMPretrain cannot be imported."""
-    python = Path(sys.prefix) / 'hf/bin/python'
-    if not python.exists():
-        pytest.skip(f'no {python}: tools/test.sh makes this environment for transformers')
+    if not PYTHON.exists():
+        pytest.skip(ABSENT)
     folders = []
     for name, (_, _, targets) in CASES.items():
         path, x, wanted = made(name)
@@ -405,14 +404,7 @@ def test_features_survive_in_transformers(made, tmp_path):
         else:
             with pytest.raises(ValueError, match='hf has no such network: .*--to mmpretrain'):
                 export(path, 'hf', out)
-    done = subprocess.run(
-        [str(python), '-c', HF, *folders],
-        text=True,
-        capture_output=True,
-        env={**os.environ, 'PYTHONPATH': ''},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    errors = dict(map(json.loads, done.stdout.splitlines()))
+    errors = dict(map(json.loads, run_there(HF, *folders).splitlines()))
     assert list(errors) == folders and max(errors.values()) < 1e-5
 
 

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.paths import ROOT
+from helpers.tools import tool
 
-BOUND = 1e-4
+BOUND = tool('reliability/compiled').BOUND
 # In a process of its own: a fork of one whose threads have trained cannot compile.
 MEASURE = f"""
 import json, sys

@@ -1,17 +1,12 @@
 """The figure of ASL's contrast: its weights are the loss's softmax."""
 
-from argparse import ArgumentParser
-
-import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from helpers import mae
+from helpers.figures import drawn
 from mssl_plugins.errors import UserError
-from mssl_plugins.registry import MODELS
 from mssl_plugins.visualization import contrast as figures
 
 
@@ -57,20 +52,9 @@ def figures_mark():
 @pytest.fixture
 def run(tmp_path):
     """Runs the command on a small method and an image."""
-    cv2.imwrite(str(tmp_path / 'photo.png'), np.full((20, 30, 3), 90, np.uint8))
 
     def call(*words, method='ASL'):
-        text = f"default_scope = 'mmpretrain'\nmodel = {mae.config(method)!r}\n"
-        (tmp_path / 'c.py').write_text(text)
-        init_default_scope('mmpretrain')
-        model = MODELS.build(Config.fromfile(tmp_path / 'c.py').model)
-        torch.save(dict(state_dict=model.state_dict()), tmp_path / 'c.pth')
-        parser = ArgumentParser()
-        figures.add_arguments(parser)
-        files = [tmp_path / 'c.py', tmp_path / 'c.pth', tmp_path / 'photo.png']
-        words = [*files, '--out', tmp_path / 'out.png', *words]
-        figures.run(parser.parse_args([str(word) for word in words]))
-        return cv2.imread(str(tmp_path / 'out.png'))
+        return drawn(figures, tmp_path, mae.config(method), words)
 
     return call
 

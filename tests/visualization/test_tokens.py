@@ -1,17 +1,11 @@
 """The figure of iBOT's patch outputs: student of masked, teacher of whole images."""
 
-from argparse import ArgumentParser
-
-import cv2
-import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from helpers.dino import HEAD, VIT, build, move_teacher
+from helpers.figures import drawn
 from mssl_plugins.errors import UserError
-from mssl_plugins.registry import MODELS
 from mssl_plugins.visualization import tokens as figures
 
 MASKED = dict(VIT, mask_token=True)
@@ -41,20 +35,10 @@ def test_outputs_are_those_of_the_two_networks():
 @pytest.fixture
 def run(tmp_path):
     """Runs the command on a small method and an image."""
-    cv2.imwrite(str(tmp_path / 'photo.png'), np.full((20, 30, 3), 90, np.uint8))
 
     def call(*words, type='IBOT', **kwargs):
         model = dict(type=f'mssl_plugins.{type}', backbone=MASKED, head=HEAD, **kwargs)
-        (tmp_path / 'c.py').write_text(f"default_scope = 'mmpretrain'\nmodel = {model!r}\n")
-        init_default_scope('mmpretrain')
-        built = MODELS.build(Config.fromfile(tmp_path / 'c.py').model)
-        torch.save(dict(state_dict=built.state_dict()), tmp_path / 'c.pth')
-        parser = ArgumentParser()
-        figures.add_arguments(parser)
-        files = [tmp_path / 'c.py', tmp_path / 'c.pth', tmp_path / 'photo.png']
-        words = [*files, '--out', tmp_path / 'out.png', *words]
-        figures.run(parser.parse_args([str(word) for word in words]))
-        return cv2.imread(str(tmp_path / 'out.png'))
+        return drawn(figures, tmp_path, model, words)
 
     return call
 
