@@ -87,7 +87,7 @@ def section(kept: Kept, judged: List[Judged]) -> List[str]:
                 values = mean_and_spread([figure(r, transfer.figure) for r in own])
                 cells = transfer.title, start, f'{rate:g}', transfer.figure, values, len(own)
                 rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
-    head = "| on | from | learning rate, times the config's | figure | % | seeds |"
+    head = "| on | from | learning rate, times the config's | metric | % | seeds |"
     return [
         '## Dense transfer',
         '',
@@ -95,7 +95,7 @@ def section(kept: Kept, judged: List[Judged]) -> List[str]:
         'segmentation at equal iterations?',
         '',
         f'- Weights, pre-trained anew for each seed: {weights}; random weights',
-        '- Figure: AP of boxes (IoU 0.5-0.95) or mIoU on all test images; AP is resampled over '
+        '- Metric: AP of boxes (IoU 0.5-0.95) or mIoU on all test images; AP is resampled over '
         'images, the same resamples for every run',
         f'- Machine: {"; ".join(machines) or "none yet"}',
         '- Command: `python tools/dense_evidence.py`',

@@ -19,8 +19,8 @@ from mssl_plugins.files import write_atomically
 
 INTRODUCTION = Path(__file__).parent / 'introduction.md'
 HEAD = (
-    '| paper | claim | source | figure | paper, points | ours, points [95 % interval] | verdict '
-    '| seeds | cost, CPU h |'
+    "| paper | claim | source | metric | paper's difference, points "
+    '| our difference, points [95 % interval] | verdict | seeds | CPU hours |'
 )
 
 
@@ -56,11 +56,11 @@ def claim_row(judged: Judged) -> str:
     ours = f'{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]' if found else ''
     verdict = judged.verdict
     if verdict == UNDECIDED:
-        verdict += f'; {found.detectable:.1f} could have been seen'
+        verdict += f'; a difference of {found.detectable:.1f} could have been found'
     elif verdict == NOT_RANKED:
         values = judged.values
         needed = max(values['pixels'], values['random']) + GATE
-        verdict += f': {values["base"]:.1f} of the {needed:.1f} that the baseline needs'
+        verdict += f': the baseline has {values["base"]:.1f}, and needs {needed:.1f}'
     elif not found:
         verdict += f': {judged.done} of {judged.total} runs'
     return (
@@ -139,7 +139,7 @@ def rates_lines(found: Found) -> List[str]:
             best = best_rate(found.study, found.kept, variant, step)
             rates = found.study.variants[variant].rates
             edge = ' (the best lies at the edge)' if best in (min(rates), max(rates)) else ''
-            line = f'- Tried, {variant}, {step.sweep or step.length}: {listed}{edge}'
+            line = f'- Learning rates tried, {variant}, {step.sweep or step.length}: {listed}{edge}'
             if line not in lines:
                 lines.append(line)
     return lines
@@ -213,8 +213,8 @@ def seeds_table(judged: List[Judged]) -> List[str]:
                 f'{j.interval.detectable:.1f} |'
             )
     head = (
-        '| claim | images x epochs | figure | difference, seed by seed | smallest that could '
-        'have been seen |'
+        '| claim | images x epochs | metric | difference, seed by seed | smallest that could '
+        'have been found |'
     )
     return table(head, rows) + [''] if rows else []
 
@@ -229,7 +229,7 @@ def section(found: Found, folder: Path, drawn: bool) -> List[str]:
         study.question,
         '',
         f'- Setting: {study.setting}',
-        f'- Own figure: {study.figure}',
+        f'- Main metric: {study.figure}',
         f'- Machine: {"; ".join(machines) or "none yet"}',
         f'- Command: `python tools/evidence.py run {found.name} --size {found.size}`',
         *gate_lines(found),

@@ -102,7 +102,7 @@ def claim(text, source, better, worse, figure='linear', paper=None):
     return Claim(PAPER, text, source, better, worse, figure, LENGTH, paper)
 
 
-SECOND_HAND = 'second-hand, no table at hand'
+SECOND_HAND = 'second-hand, the table was not available'
 CLAIMS = (
     claim(
         'the positive relation helps MAE',
@@ -112,7 +112,7 @@ CLAIMS = (
         paper=3.2,
     ),
     claim(
-        'the positive relation, started at 2, helps MAE',
+        'the positive relation with init=2 helps MAE',
         f'linear, ImageNet-100 ({SECOND_HAND})',
         'positive-2',
         'mae',
@@ -122,21 +122,21 @@ CLAIMS = (
         'the positive relation helps more than the negative', SECOND_HAND, 'positive', 'negative'
     ),
     claim(
-        'the segments of the image help more than those of another',
+        'the segments of the image help more than those of another image',
         'ours: control',
         'positive',
         'other',
     ),
     claim(
         'the positive relation helps MAE',
-        'ours: dense figure',
+        'ours: dense metric',
         'positive',
         'mae',
         'patch mIoU, CamVid',
     ),
-    claim('phase 2 keeps a gain over MAE', 'supplement Fig. 1', 'phase2', 'mae'),
+    claim('phase 2 is above MAE', 'supplement Fig. 1', 'phase2', 'mae'),
     claim(
-        'phase 2 gains by its segments, not by twice the epochs',
+        'phase 2 with segments is above phase 2 without',
         'ours: control',
         'phase2',
         'phase2-plain',

@@ -67,7 +67,7 @@ def claims(length):
         ),
         Claim(
             PAPER,
-            'without MPH the mask wrecks conv5',
+            'without MPH the mask lowers conv5',
             f'{table}conv5',
             'nomph-nomask',
             'nomph',
@@ -77,7 +77,7 @@ def claims(length):
         ),
         Claim(
             PAPER,
-            'MPH brings conv5 back',
+            'the effect of the mask on conv5 is better with MPH than without',
             'main paper, on MPH',
             'maskco',
             'nomask',
@@ -87,7 +87,7 @@ def claims(length):
         ),
         Claim(
             PAPER,
-            'MPH on both branches is above MPH on the query',
+            'MPH on both branches is above MPH on the query branch only',
             'ours: a variant',
             'maskco',
             'querymph',

@@ -103,7 +103,7 @@ CLAIMS = (
     Claim(
         PAPER,
         'MoCo + MixMask is above MoCo at equal compute, 1000 images x 600 epochs',
-        'ours: MixMask costs more',
+        'ours: a step with MixMask costs more',
         'mixmask_moco',
         'moco-longer',
         'k-NN',
@@ -111,7 +111,7 @@ CLAIMS = (
     ),
     Claim(
         PAPER,
-        'blocks are above single cells, final map of 4 x 4',
+        'the block mask is above the discrete mask, final map of 4 x 4',
         'supplement Fig. 2',
         'mixmask_moco-4x4-block',
         'mixmask_moco-4x4-discrete',

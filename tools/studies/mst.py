@@ -78,7 +78,7 @@ def claims(length):
     return (
         row(
             "MST is above DINO with MST's BatchNorm",
-            'supplement section 8 and Table 3: linear, 100 epochs, there beside DINO without it',
+            'supplement section 8 and Table 3: linear, 100 epochs, against DINO without BatchNorm',
             'mst',
             'dino-bn',
             'linear, teacher',
@@ -86,14 +86,14 @@ def claims(length):
         ),
         row(
             "MST's BatchNorm helps DINO",
-            'section 3; ours: by itself',
+            'section 3; ours: measured by itself',
             'dino-bn',
             'dino',
             'linear, teacher',
             None,
         ),
         row(
-            'the mask on the least attended patches is above none',
+            'masking the least attended patches is above no mask',
             'main paper Table 5 (second-hand): linear',
             'mst',
             'mst-none',
@@ -101,7 +101,7 @@ def claims(length):
             0.6,
         ),
         row(
-            'no mask is above a random one',
+            'no mask is above a random mask',
             'main paper Table 5 (second-hand): linear',
             'mst-none',
             'mst-random',
@@ -109,7 +109,7 @@ def claims(length):
             9.9,
         ),
         row(
-            'the mask on the least attended patches is above a random one',
+            'masking the least attended patches is above a random mask',
             'main paper Table 5 (second-hand): linear',
             'mst',
             'mst-random',
@@ -117,7 +117,7 @@ def claims(length):
             10.5,
         ),
         row(
-            'the least attended are better masked than the most',
+            'masking the least attended patches is above masking the most attended',
             'section 3',
             'mst',
             'mst-high',
@@ -126,7 +126,7 @@ def claims(length):
         ),
         row(
             'q = p = 0.3 is above q = 1/8',
-            'ours: open in the paper',
+            'ours: not given in the paper',
             'mst-0.3',
             'mst',
             'k-NN, teacher',
