@@ -2,11 +2,13 @@
 
     python tools/benchmark.py                        # every line, writes docs/benchmarks.md
     python tools/benchmark.py --only views --json out.json
+    python tools/benchmark.py --device cuda          # every step on a GPU, goes on where it stopped
 
 Both sides of a line run in turn in one process (A B A B ...), so that a change
 of the machine's speed meets both; the medians are quoted with the spread
 between the quartiles. The lines stand in ``tools/benchmarks/``, one file a
-topic; ``--only`` takes a topic, or a part of a line's name.
+topic; ``--only`` takes a topic, or a part of a line's name.  With ``--device``
+our steps alone are measured, in bfloat16, see ``benchmarks/device.py``.
 """
 
 import argparse
@@ -226,19 +228,57 @@ def write_page(rows: List[dict]) -> None:
             f'| {r["ratio"]:.2f} ({r["spread"][0]:.2f} - {r["spread"][1]:.2f}) '
             f'| {r["goal"]} | {met} | {where} |'
         )
+    lines += device_lines()
     notes = ROOT / 'docs' / 'benchmarks-notes.md'
     if notes.exists():
         lines += ['', notes.read_text().rstrip()]
     PAGE.write_text('\n'.join(lines) + '\n')
 
 
-def main(argv: Optional[List[str]] = None) -> None:
-    """Measures the lines asked for and prints or writes them."""
-    import torch
+def device_lines() -> List[str]:
+    """Of the page: the rows of ``--device cuda``, if there are any."""
+    from benchmarks import device
 
-    from evidence_tool.pieces import machine
-    from mssl_plugins.models.layers.precision import computes_bfloat16
+    kept = PAGE.with_name('benchmarks-cuda.json')
+    if not kept.exists():
+        return []
+    found = json.loads(kept.read_text())
+    where = found['rows'][0]['machine']
+    rates = sorted({f'{row["rate"] / 1e12:.0f}' for row in found['rows']})
+    nominal = found['peak'] and 1e12 * found['peak']
+    return [
+        '',
+        f'Steps on a GPU (`python tools/benchmark.py --device cuda`): {where}. Its matrix rate, '
+        f'measured in the same runs, is {", ".join(rates)} TFLOP/s'
+        + (f', the nominal one {found["peak"]:g}.' if nominal else '.'),
+        'MiB are the peak of all tensors; the TFLOP of a step are those of its products and '
+        'convolutions, forward and backward.',
+        '',
+        *device.table(found['rows'], nominal),
+    ]
 
+
+def measure_device(args: argparse.Namespace) -> None:
+    """``--device``: rows that are not kept yet, and with a GPU the page."""
+    from benchmarks import device
+
+    device.require(args.device)
+    size = args.size or ('gpu' if args.device == 'cuda' else 'cpu')
+    minutes = 9.0 if args.minutes is None else args.minutes
+    folder = args.keep or ROOT / 'work_dirs/benchmark'
+    rows = device.run(args.device, size, args.only, minutes, folder)
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1) + '\n')
+    for text in device.table(rows, args.peak and 1e12 * args.peak):
+        print(text)
+    if args.device == 'cuda' and size == 'gpu' and rows and not (args.only or args.no_page):
+        found = json.dumps(dict(peak=args.peak, rows=rows), indent=1)
+        PAGE.with_name('benchmarks-cuda.json').write_text(found + '\n')
+        write_page([])
+
+
+def parse(argv: Optional[List[str]]) -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -254,7 +294,46 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     parser.add_argument('--list', action='store_true', help='only name the lines')
     parser.add_argument('--no-page', action='store_true', help='leave docs/benchmarks.md as it is')
+    device = parser.add_argument_group('steps on one device, in bfloat16, plain and compiled')
+    device.add_argument('--device', choices=['cpu', 'cuda'], help='measure them there')
+    device.add_argument(
+        '--size', choices=['gpu', 'cpu', 'tiny'], help='Default: gpu on a GPU, cpu on a CPU'
+    )
+    device.add_argument('--minutes', type=float, help='start nothing new after so many. Default: 9')
+    device.add_argument(
+        '--keep', type=Path, metavar='FOLDER', help='of kept rows. Default: work_dirs/benchmark'
+    )
+    device.add_argument(
+        '--peak', type=float, metavar='TFLOPS', help="the device's nominal rate in bfloat16"
+    )
     args = parser.parse_args(argv)
+    given = [
+        name for name in ('size', 'minutes', 'keep', 'peak') if getattr(args, name) is not None
+    ]
+    if given and not args.device:
+        parser.error(f'--{given[0]} goes with --device')
+    if args.minutes is not None and not args.minutes >= 0:
+        parser.error(f'--minutes {args.minutes:g}: must be 0 or more')
+    if args.peak is not None and not args.peak > 0:
+        parser.error(f'--peak {args.peak:g}: must be more than 0')
+    if args.threads < 1:
+        parser.error(f'--threads {args.threads}: must be 1 or more')
+    return args
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    """Measures the lines asked for and prints or writes them."""
+    import torch
+
+    from evidence_tool.pieces import machine
+    from mssl_plugins.models.layers.precision import computes_bfloat16
+
+    args = parse(argv)
+    if args.device:
+        logging.disable(logging.INFO)
+        torch.set_num_threads(args.threads)
+        measure_device(args)
+        return
     lines = select(args.only)
     if args.list:
         print('\n'.join(line.what for line in lines))

@@ -109,24 +109,20 @@ def test_all_shipped_lines_are_listed(bench, capsys):
         bench.select(['nothing like it'])
 
 
-def test_steps_of_the_lines_learn(monkeypatch):
-    """Both sides of the step lines are real steps: weights move, losses are finite."""
+def test_other_sides_of_the_lines_learn(monkeypatch):
+    """MMPretrain's steps are real ones: weights move and stay finite; ours are tested as a list."""
     monkeypatch.syspath_prepend(str(ROOT / 'tools'))
     for name in [m for m in sys.modules if m == 'benchmark' or m.startswith('benchmarks')]:
         monkeypatch.delitem(sys.modules, name)
     from benchmarks import siamese
 
-    monkeypatch.setattr(siamese, 'BATCH', 4)
-    monkeypatch.setattr(siamese, 'SIZE', 32)
     for base in siamese.NAMES:
-        for cfg in (siamese.config(base), siamese.theirs_config(base)):
-            model = siamese.MODELS.build(cfg)
-            before = model.backbone.conv1.weight.clone()
-            siamese.MessageHub.get_current_instance().update_info('max_iters', 100)
-            siamese.step(model)()
-            assert (
-                model.backbone.conv1.weight != before
-            ).any() and model.backbone.conv1.weight.isfinite().all()
+        model = siamese.MODELS.build(siamese.theirs_config(base))
+        before = model.backbone.conv1.weight.clone()
+        siamese.MessageHub.get_current_instance().update_info('max_iters', 100)
+        siamese.step(model, batch=4, size=32)()
+        after = model.backbone.conv1.weight
+        assert (after != before).any() and after.isfinite().all()
 
 
 def test_the_ibot_line_is_a_step_of_its_config(monkeypatch):

@@ -8,17 +8,9 @@ import torch
 from torch import nn
 
 from benchmark import Line
-from benchmarks import siamese
-from benchmarks.transformers import ASL, CROPS, our_dino, our_mae
-from mssl_plugins.registry import MODELS
+from benchmarks.steps import steps
 
 SHARE = 0.9  # of the layers' own gain
-
-
-def siamese_step(base: str, amp: bool) -> Callable:
-    """A training step of a Siamese base."""
-    model = MODELS.build(dict(siamese.config(base), channels_last=True))
-    return siamese.step(model, amp)
 
 
 def products(step: Callable) -> Counter:
@@ -73,7 +65,7 @@ def goal(make: Callable) -> Callable[[], float]:
 
     def measure() -> float:
         cost = dict.fromkeys((torch.float32, torch.bfloat16), 0.0)
-        for what, count in products(make(False)).items():
+        for what, count in products(make()).items():
             for dtype in cost:
                 cost[dtype] += count * seconds(*what, dtype)
         return SHARE * cost[torch.float32] / cost[torch.bfloat16]
@@ -81,23 +73,14 @@ def goal(make: Callable) -> Callable[[], float]:
     return measure
 
 
-STEPS = {
-    **{
-        f'{name} step, {siamese.WHERE}': lambda amp, base=base: siamese_step(base, amp)
-        for base, name in siamese.NAMES.items()
-    },
-    f'DINO step, {CROPS}': lambda amp: our_dino(4, amp=amp),
-    'MAE step, ViT-B/16, 224 px, batch 8': lambda amp: our_mae(8, amp=amp),
-    'ASL step, ViT-B/16, 224 px, batch 8': lambda amp: our_mae(8, ASL, amp),
-}
 LINES = [
     Line(
         f'{what}, bfloat16',
         'the same in float32; goal: 90 % of what its layers gain alone',
-        goal(make),
-        lambda make=make: (make(True), make(False)),
+        goal(step.ready),
+        lambda step=step: (step.ready(amp=True), step.ready()),
         rounds=5,
         bf16=True,
     )
-    for what, make in STEPS.items()
+    for what, step in steps('cpu').items()
 ]

@@ -16,26 +16,30 @@ NAMES = dict(moco='MoCo v2', simclr='SimCLR', byol='BYOL', simsiam='SimSiam')
 BATCH, SIZE, QUEUE = 32, 96, 4096
 
 
-def config(base: str) -> dict:
-    """Model of a step: ResNet-18, projectors of the base, at one size for all."""
+def config(base: str, depth: int = 18, queue: int = QUEUE) -> dict:
+    """Model of a step: a ResNet, projectors of the base, at one size for all."""
     init_default_scope('mmpretrain')
     cfg = Config.fromfile(ROOT / f'configs/_base_/siamese/{base}_resnet18.py').model
-    cfg.backbone = dict(type='mmpretrain.ResNet', depth=18)
+    cfg.backbone = dict(type='mmpretrain.ResNet', depth=depth)
+    width = 512 if depth < 50 else 2048
+    cfg.neck.in_channels = width
     if base == 'moco':
         cfg.neck = dict(
-            type='mmpretrain.MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=128
+            type='mmpretrain.MoCoV2Neck', in_channels=width, hid_channels=width, out_channels=128
         )
-        cfg.queue_len = QUEUE
+        cfg.queue_len = queue
     return cfg
 
 
-def step(model, amp=False, fused=True):
+def step(model, amp=False, fused=True, device='cpu', batch=None, size=None, samples=None):
     """A call that makes one whole training step on fixed views; our runs fuse the optimizer."""
     g = torch.Generator().manual_seed(0)
+    batch, size = batch or BATCH, size or SIZE
     views = [
-        torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), generator=g, dtype=torch.uint8)
+        torch.randint(0, 256, (batch, 3, size, size), generator=g, dtype=torch.uint8)
         for _ in range(2)
     ]
+    model.to(device)  # views stay in memory, as a loader gives them
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad], lr=1e-3, momentum=0.9, fused=fused
     )
@@ -48,10 +52,10 @@ def step(model, amp=False, fused=True):
 
     def call():
         data = model.data_preprocessor(
-            dict(inputs=views, data_samples=[None] * BATCH), training=True
+            dict(inputs=views, data_samples=samples or [None] * batch), training=True
         )
-        with torch.autocast('cpu', torch.bfloat16, enabled=amp):
-            losses = model.loss(data['inputs'], None)
+        with torch.autocast(device, torch.bfloat16, enabled=amp):
+            losses = model.loss(data['inputs'], samples)
         optimizer.zero_grad()
         sum(v for k, v in losses.items() if k.startswith('loss')).backward()
         optimizer.step()

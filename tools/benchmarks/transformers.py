@@ -8,10 +8,16 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from benchmark import Line
+from mssl_plugins.engine.hooks.clip_hook import ClipEachHook
 from mssl_plugins.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = [224] * 2 + [96] * 8
+DINO = 'dino/dino_vit-s16_16xb64-coslr-100e_in1k.py'
+MST = 'mst/mst_vit-s16_16xb64-coslr-100e_in1k.py'
+IBOT = 'ibot/ibot_vit-b16_16xb64-coslr-400e_in1k.py'
+MAE = 'mae/mae_vit-b16_8xb512-coslr-800e_in1k.py'
+ASL = 'asl/asl_vit-b16_8xb512-coslr-800e_in1k.py'
 
 
 def config(name: str) -> dict:
@@ -26,10 +32,15 @@ def images(sizes, batch):
     return [torch.randint(0, 256, (batch, 3, s, s), generator=g, dtype=torch.uint8) for s in sizes]
 
 
-def trained(loss, params, teacher=None, clip=False, fused=False):
-    """One whole training step as a call: ``loss()``, backward, clip, AdamW, teacher."""
+def trained(loss, params, teacher=None, clip=False, fused=False, before=None):
+    """One whole training step as a call: ``loss()``, backward, clip, AdamW, teacher.
+
+    ``before`` acts on the optimizer before its step.
+    """
     params = [p for p in params if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=1e-5, weight_decay=0.04, fused=fused)
+    if before:
+        optimizer.register_step_pre_hook(before)
 
     def call():
         value = loss()
@@ -46,10 +57,10 @@ def trained(loss, params, teacher=None, clip=False, fused=False):
     return call
 
 
-def step(model, views, data_samples=None, amp=False):
+def step(model, views, data_samples=None, amp=False, device='cpu'):
     """Our training step: preprocessor, losses, optimizer and teacher."""
     model.init_weights()
-    model.train()
+    model.to(device).train()  # views stay in memory, as a loader gives them
     teacher = getattr(model, 'teacher', None)
     batch = len(views[0])
 
@@ -58,7 +69,7 @@ def step(model, views, data_samples=None, amp=False):
         data = model.data_preprocessor(
             dict(inputs=inputs, data_samples=data_samples or [None] * batch), True
         )
-        with torch.autocast('cpu', torch.bfloat16, enabled=amp):
+        with torch.autocast(device, torch.bfloat16, enabled=amp):
             losses = model.loss(data['inputs'], data_samples)
         return sum(v for k, v in losses.items() if k.startswith('loss'))
 
@@ -66,8 +77,8 @@ def step(model, views, data_samples=None, amp=False):
         loss,
         model.parameters(),
         teacher and teacher.update,
-        clip=teacher is not None,
         fused=True,  # as our runs do
+        before=ClipEachHook(3.0)._clip if teacher else None,
     )
 
 
@@ -115,9 +126,9 @@ def lightly_dino(batch):
     return trained(loss, [*backbone.parameters(), *head.parameters()], move, clip=True)
 
 
-def our_dino(batch, name='dino/dino_vit-s16_16xb64-coslr-100e_in1k.py', amp=False):
+def our_dino(batch, name=DINO):
     """A training step of a DINO config."""
-    return step(MODELS.build(config(name)), images(VIEWS, batch), amp=amp)
+    return step(MODELS.build(config(name)), images(VIEWS, batch))
 
 
 # -------------------------------------------------------- segments as a bias
@@ -152,9 +163,9 @@ def biased(negative, batch=8, size=224, segments=32):
 
 
 # ------------------------------------------------------------------ MAE, ASL
-def our_mae(batch, name='mae/mae_vit-b16_8xb512-coslr-800e_in1k.py', amp=False):
+def our_mae(batch, name=MAE):
     """A training step of an MAE config."""
-    return step(MODELS.build(config(name)), images([224], batch), amp=amp)
+    return step(MODELS.build(config(name)), images([224], batch))
 
 
 def mmpretrain_mae(batch):
@@ -232,12 +243,11 @@ def lightly_ibot(batch):
 
 def our_ibot(batch):
     """A training step of iBOT's ViT-B config, its crops and masks."""
-    model = MODELS.build(config('ibot/ibot_vit-b16_16xb64-coslr-400e_in1k.py'))
+    model = MODELS.build(config(IBOT))
     return step(model, images([224] * 2 + [96] * 10, batch))
 
 
 CROPS = 'ViT-S/16, 2 x 224 + 8 x 96 px, batch 4'
-ASL = 'asl/asl_vit-b16_8xb512-coslr-800e_in1k.py'
 LINES = [
     Line(
         f'DINO step, {CROPS}, float32',
@@ -250,7 +260,7 @@ LINES = [
         f'MST step, {CROPS}',
         'our DINO step',
         1.25,
-        lambda: (our_dino(4, 'mst/mst_vit-s16_16xb64-coslr-100e_in1k.py'), our_dino(4)),
+        lambda: (our_dino(4, MST), our_dino(4)),
         at_most=True,
         rounds=5,
     ),
