@@ -84,11 +84,12 @@ class Kept:
         ]
 
     def add(self, task: Task, record: dict) -> None:
-        """Keeps a run's result."""
+        """Keeps a run's result, in place of an earlier one from another machine."""
         record = dict(task._asdict(), **record)
         text = json.dumps(record, sort_keys=True, separators=(',', ':')) + '\n'
         write_atomically(text.encode(), self.folder / f'{task.name}.json')
-        self.records.append(record)
+        same = self.find(**task._asdict())
+        self.records = [r for r in self.records if r not in same] + [record]
 
     def find(self, **wanted) -> List[dict]:
         """Records with these values, by seed."""
