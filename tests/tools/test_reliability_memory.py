@@ -28,7 +28,7 @@ def test_a_leak_of_a_run_is_seen(tmp_path, hooks, low, high):
     found = memory.measure('mae_vit-mini_1xb256-coslr-12e_scenes', 160, 1, tmp_path, hooks)
     assert [g.iterations for g in found] == [160]
     assert low < found[0].slope < high, found
-    assert found[0].heap < 100 and found[0].objects < 30, found
+    assert found[0].heap < 100 and found[0].objects < 60, found
 
 
 def test_what_malloc_has_in_use_is_read():
@@ -41,7 +41,7 @@ def test_what_malloc_has_in_use_is_read():
 
 @pytest.mark.parametrize(
     'resident, heap, objects, grown',
-    [(0, 0, 0, False), (20, 0, 0, True), (4, 0.5, 0.5, False), (4, 2, 0, True), (4, 0, 2, True)],
+    [(0, 0, 0, False), (20, 0, 0, True), (4, 0.5, 5, False), (4, 2, 0, True), (4, 0, 20, True)],
 )
 def test_a_run_grows_by_its_peak_or_by_what_is_in_use(resident, heap, objects, grown):
     steps = np.arange(2000)

@@ -339,7 +339,7 @@ class ViT(VisionTransformer):
             raise ValueError('return_attention needs the class token: with_cls_token=True')
 
         tokens = self.pre_norm(tokens)
-        for layer, bias in zip(self.layers[:-1], biases):
+        for layer, bias in zip(self.layers, biases[:-1]):
             tokens = run_block(self.recompute, layer, tokens, bias, relation, False, rotation)
         last = (biases[-1], relation, return_attention, rotation)
         tokens = run_block(self.recompute, self.layers[-1], tokens, *last)

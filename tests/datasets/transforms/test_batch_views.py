@@ -9,14 +9,10 @@ from scipy.stats import chisquare, kstest
 from skimage import data
 
 from mssl_plugins.datasets.sampler import SampleIndex
-from mssl_plugins.datasets.transforms import batch_views, photometric
-from mssl_plugins.datasets.transforms.batch_views import (
-    BatchViews,
-    augment,
-    blur_kernels,
-    draw,
-    random_resized_crops,
-)
+from mssl_plugins.datasets.transforms import batch_color, photometric
+from mssl_plugins.datasets.transforms.batch_color import augment, blur_kernels, draw
+from mssl_plugins.datasets.transforms.batch_geometry import random_resized_crops
+from mssl_plugins.datasets.transforms.batch_views import BatchViews
 from mssl_plugins.datasets.transforms.geometry import random_resized_crop, segments_to_view
 from mssl_plugins.datasets.transforms.pack import PackViews
 from mssl_plugins.datasets.transforms.photometric import Photometric, blur_kernel
@@ -147,7 +143,7 @@ def test_padded_crops_are_those_of_single_images(photos):
 def test_color_is_that_of_single_images(photos, place, name, factors, bound):
     for factor in factors:
         value = torch.full((len(photos), 1, 1, 1), factor)
-        ours = batch_views.OPERATIONS[place](planes(photos).float(), value)
+        ours = batch_color.OPERATIONS[place](planes(photos).float(), value)
         theirs = np.stack([getattr(photometric, name)(image, factor) for image in photos])
         mean, most = levels(ours, theirs)
         assert mean < 1 and most <= bound, (factor, mean, most)
@@ -184,15 +180,15 @@ def test_only_drawn_views_change_and_each_operation_keeps_its_order(photos):
     images = planes(photos)[:, :, :40].float()
     ours = augment(images.clone(), drawn, settings)
     for i, image in enumerate(images):
-        want = image[None]
+        want = image[None].clone()  # which the operations change
         if drawn.jitter[i]:
             for op in drawn.order[i]:
                 factor = torch.tensor(drawn.factors[i, op], dtype=torch.float32)
-                want = batch_views.OPERATIONS[op](want, factor.view(1, 1, 1, 1))
+                want = batch_color.OPERATIONS[op](want, factor.view(1, 1, 1, 1))
         if drawn.gray[i]:
-            want = batch_views.luma(want).expand(-1, 3, -1, -1)
+            want = batch_color.luma(want).expand(-1, 3, -1, -1)
         if drawn.blur[i]:
-            matrix = batch_views.blurring(drawn.sigma[i : i + 1], 40, 'cpu')[:, None]
+            matrix = batch_color.blurring(drawn.sigma[i : i + 1], 40, 'cpu')[:, None]
             want = matrix @ want @ matrix.mT
         if drawn.solarize[i]:
             want = torch.where(want.round() < 100, want, 255 - want)

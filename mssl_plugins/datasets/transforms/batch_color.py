@@ -1,0 +1,196 @@
+"""Color jitter, gray, blur and solarize of a whole batch of views, in floating point."""
+
+import math
+from typing import NamedTuple, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mssl_plugins.datasets.transforms.batch_geometry import separable
+from mssl_plugins.datasets.transforms.photometric import LUMA, Photometric
+
+
+def luma(x: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H, W), ITU-R 601."""
+    red, green, blue = x.split(1, 1)
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+
+
+def _brightness(x: Tensor, factor: Tensor) -> Tensor:
+    return x.mul_(factor).clamp_(0, 255)
+
+
+def _contrast(x: Tensor, factor: Tensor) -> Tensor:
+    mean = luma(x.mean((2, 3), keepdim=True)).add_(0.5).floor_()
+    return x.mul_(factor).add_((1 - factor) * mean).clamp_(0, 255)
+
+
+def _saturation(x: Tensor, factor: Tensor) -> Tensor:
+    gray = luma(x)
+    return x.mul_(factor).add_(gray.mul_(1 - factor)).clamp_(0, 255)
+
+
+def _hue(x: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue in HSV, by whole 256ths of the circle as the photometric transform does."""
+    red, green, blue = x.split(1, 1)
+    value = torch.maximum(red, green)
+    torch.maximum(value, blue, out=value)
+    chroma = torch.minimum(red, green)
+    torch.sub(value, torch.minimum(chroma, blue, out=chroma), out=chroma)
+    # hue in sixths of the circle; without chroma any will do
+    per_chroma = chroma.clamp(min=1e-3).reciprocal_()
+    hue = (red - green).mul_(per_chroma).add_(4)
+    # 0 where the channel is the value, else 1; torch.where would be many times as slow
+    not_red, not_green = (value - red).sign_(), (value - green).sign_()
+    hue = torch.lerp((blue - red).mul_(per_chroma).add_(2), hue, not_green)
+    hue = torch.lerp((green - blue).mul_(per_chroma), hue, not_red)
+    hue += 6 / 256 * (turn * 255).trunc()
+    hue -= (hue / 6).floor_().mul_(6)
+    # a channel falls from the value by the chroma, a sixth of the circle away from its own
+    torch.sub(hue, 3, out=red).abs_().neg_().add_(2)
+    torch.sub(hue, 2, out=green).abs_().sub_(1)
+    torch.sub(hue, 4, out=blue).abs_().sub_(1)
+    return torch.addcmul(value, x.clamp_(0, 1), chroma, value=-1, out=x)
+
+
+OPERATIONS = (_brightness, _contrast, _saturation, _hue)  # in place, as Photometric.ranges
+
+
+def blur_kernels(sigma: np.ndarray, passes: int = 3) -> np.ndarray:
+    """:func:`~mssl_plugins.datasets.transforms.photometric.blur_kernel` of many, untrimmed.
+
+    Args:
+        sigma (np.ndarray): (N,) in px, >= 0.
+        passes (int): See there.
+
+    Returns:
+        np.ndarray: (N, L) of sum 1, L odd.
+    """
+    var = sigma**2 / passes
+    half = ((np.sqrt(12 * var + 1) - 1) / 2).astype(np.int64)
+    alpha = (2 * half + 1) * (half * (half + 1) - 3 * var) / (6 * (var - (half + 1) ** 2))
+    widest = int(half.max()) + 1
+    away = np.abs(np.arange(-widest, widest + 1))
+    box = np.where(away <= half[:, None], 1.0, 0.0)
+    box = np.where(away == half[:, None] + 1, alpha[:, None], box)
+    box /= box.sum(1, keepdims=True)
+    kernel = box
+    for _ in range(passes - 1):
+        wide = np.zeros((len(box), kernel.shape[1] + box.shape[1] - 1))
+        for i in range(box.shape[1]):
+            wide[:, i : i + kernel.shape[1]] += kernel * box[:, i : i + 1]
+        kernel = wide
+    return kernel
+
+
+def blurring(sigma: np.ndarray, size: int, device) -> Tensor:
+    """Matrices that blur an axis, its ends repeated: (N, size, size)."""
+    kernels = torch.as_tensor(blur_kernels(sigma), dtype=torch.float32, device=device)
+    reach = kernels.shape[1] // 2
+    taken = torch.arange(size, device=device)[:, None] + torch.arange(
+        -reach, reach + 1, device=device
+    )
+    matrix = torch.zeros(len(sigma), size, size, device=device)
+    taken = taken.clamp(0, size - 1).expand(len(sigma), -1, -1)
+    return matrix.scatter_add_(2, taken, kernels[:, None].expand(-1, size, -1))
+
+
+class Draws(NamedTuple):
+    """The photometric parameters of N views; see :class:`Photometric`.
+
+    Attributes:
+        jitter (np.ndarray): (N,) bool.
+        order (np.ndarray): (N, 4) integers, which operation comes when.
+        factors (np.ndarray): (N, 4), of each operation.
+        gray, blur, solarize (np.ndarray): (N,) bool.
+        sigma (np.ndarray): (N,) px.
+    """
+
+    jitter: np.ndarray
+    order: np.ndarray
+    factors: np.ndarray
+    gray: np.ndarray
+    blur: np.ndarray
+    sigma: np.ndarray
+    solarize: np.ndarray
+
+
+def draw(settings: Photometric, rng: np.random.Generator, number: int) -> Draws:
+    """The parameters of ``number`` views.
+
+    Args:
+        settings (Photometric): Ranges and probabilities.
+        rng (np.random.Generator): Source of all randomness.
+        number (int): N.
+    """
+    jitter, gray, blur, solarize = (
+        rng.random(number) < p
+        for p in (settings.jitter_p, settings.gray_p, settings.blur_p, settings.solarize_p)
+    )
+    lows, highs = zip(*(pair or (math.nan, math.nan) for _, pair in settings.ranges))
+    return Draws(
+        jitter,
+        rng.random((number, 4)).argsort(1),
+        rng.random((number, 4)) * (np.array(highs) - lows) + lows,
+        gray,
+        blur,
+        rng.uniform(*settings.sigma, number),
+        solarize,
+    )
+
+
+def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
+    """Color jitter of N views (N, C, H, W), each in its own order of operations.
+
+    In each place views are sorted by their operation, which then changes one slice.
+
+    Args:
+        views (Tensor): (N, 3, H, W) in 0-255.
+        drawn (Draws): Which, in which order, by which factors.
+        used (Sequence[int]): Operations to do.
+    """
+    factors = torch.from_numpy(drawn.factors).to(views)[..., None, None, None]  # (N, 4, 1, 1, 1)
+    row = np.arange(len(views))  # in which a view lies
+    out, spare = (views.new_empty(views.shape) for _ in range(2))
+
+    def arrange(views: Tensor, rows: np.ndarray, out: Tensor) -> Tensor:
+        return torch.index_select(views, 0, torch.from_numpy(rows).to(views.device), out=out)
+
+    for place in range(4):
+        kind = np.where(drawn.jitter, drawn.order[:, place], 4)
+        sort = kind.argsort(kind='stable')
+        rows, row[sort] = row[sort], np.arange(len(row))
+        views, out, spare = arrange(views, rows, out), spare, out
+        sorted_factors = factors[torch.from_numpy(sort).to(views.device)]
+        ends = np.searchsorted(kind[sort], range(5))
+        for i in used:
+            part = slice(ends[i], ends[i + 1])
+            if ends[i] < ends[i + 1]:
+                OPERATIONS[i](views[part], sorted_factors[part, i])
+    return arrange(views, row, out)
+
+
+def augment(views: Tensor, drawn: Draws, settings: Photometric) -> Tensor:
+    """Color jitter, gray, blur and solarize of N views, (N, 3, S, S) in 0-255, maybe in place."""
+
+    def where(mask: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.flatnonzero(mask)).to(views.device)
+
+    used = [i for i, (_, pair) in enumerate(settings.ranges) if pair]
+    if used and drawn.jitter.any():
+        views = jitter(views, drawn, used)
+    which = where(drawn.gray)
+    if len(which):
+        views[which] = luma(views[which]).expand(-1, 3, -1, -1)
+    which = where(drawn.blur)
+    if len(which):
+        down, across = (
+            blurring(drawn.sigma[drawn.blur], side, views.device) for side in views.shape[2:]
+        )
+        views[which] = separable(down, views[which], across)
+    which = where(drawn.solarize)
+    if len(which):
+        chosen = views[which]
+        views[which] = torch.where(chosen < settings.threshold - 0.5, chosen, 255 - chosen)
+    return views

@@ -1,0 +1,105 @@
+"""Crops of many samples, and matrices of each sample's own that cut and resize it."""
+
+from typing import Optional, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TRIES = 10  # of a random crop, as torchvision's
+
+
+def random_resized_crops(
+    rng: np.random.Generator,
+    number: int,
+    height: int,
+    width: int,
+    scale: Tuple[float, float],
+    ratio: Tuple[float, float],
+) -> np.ndarray:
+    """Many crops of images of one size, distributed as torchvision's ``RandomResizedCrop``.
+
+    Args:
+        rng (np.random.Generator): Source of all randomness.
+        number (int): How many.
+        height (int): Height of the images in px.
+        width (int): Width of the images in px.
+        scale (tuple[float, float]): Range of the area, see
+            :func:`~mssl_plugins.datasets.transforms.geometry.random_resized_crop`.
+        ratio (tuple[float, float]): Range of width / height, see there.
+
+    Returns:
+        np.ndarray: (number, 4) int64, x0, y0, x1, y1 in px.
+    """
+    area = height * width * rng.uniform(*scale, (number, TRIES))
+    aspect = np.exp(rng.uniform(*np.log(ratio), (number, TRIES)))
+    w, h = (np.round(np.sqrt(side)).astype(np.int64) for side in (area * aspect, area / aspect))
+    fits = (0 < w) & (w <= width) & (0 < h) & (h <= height)
+    first, every = fits.argmax(1), np.arange(number)
+    w, h, none = w[every, first], h[every, first], ~fits.any(1)
+    x0, y0 = (rng.integers(np.where(none, 1, room + 1)) for room in (width - w, height - h))
+    if none.any():  # the largest central crop with an allowed ratio
+        most_w, most_h = width, height
+        if width / height < ratio[0]:
+            most_h = min(round(width / ratio[0]), height)
+        elif width / height > ratio[1]:
+            most_w = min(round(height * ratio[1]), width)
+        w[none], h[none] = most_w, most_h
+        x0[none], y0[none] = (width - most_w) // 2, (height - most_h) // 2
+    return np.stack([x0, y0, x0 + w, y0 + h], 1)
+
+
+def resampling(
+    start: Tensor,
+    end: Tensor,
+    flip: Optional[Tensor],
+    side: int,
+    size: int,
+    interpolation: str,
+    crop: str,
+) -> Tensor:
+    """Matrices that cut [start, end) out of an axis and resize it, antialiased.
+
+    Args:
+        start (Tensor): (B,) in px of the axis; beyond it lies black.
+        end (Tensor): (B,) likewise.
+        flip (Tensor, optional): (B,) bool, whether the result is turned around.
+        side (int): Length of the axis in px.
+        size (int): Length of the result in px.
+        interpolation (str): 'bilinear' or 'bicubic'.
+        crop (str): Of the view group; 'pad' keeps the resolution.
+
+    Returns:
+        Tensor: (B, size, side).
+    """
+    pixels = torch.arange(side, device=start.device)
+    places = torch.arange(size, device=start.device)[:, None]
+    start, end = start[:, None, None], end[:, None, None]
+    if flip is not None:
+        places = torch.where(flip[:, None, None], size - 1 - places, places)
+    if crop == 'pad':
+        return (pixels == start + places).float()
+    scale = (end - start).float() / size
+    # of the crop's own pixels alone, as of an image that was cut out before
+    own = ((pixels >= start) & (pixels < end)).float()
+    away = start + (places + 0.5) * scale - (pixels + 0.5)
+    weights = _filter(away.div_(scale.clamp(min=1)), interpolation).mul_(own)
+    return weights.div_(weights.sum(-1, keepdim=True))
+
+
+def separable(rows: Tensor, x: Tensor, columns: Tensor) -> Tensor:
+    """Matrices of each sample's own, (N, S, H) and (N, T, W), along both axes of (N, C, H, W)."""
+    number, channels, height, width = x.shape
+    x = x.transpose(1, 2).reshape(number, height, channels * width)  # one product for all channels
+    x = torch.bmm(rows, x).view(number, -1, width)  # (N, S C, W)
+    return torch.bmm(x, columns.mT).view(number, -1, channels, len(columns[0])).transpose(1, 2)
+
+
+def _filter(x: Tensor, interpolation: str) -> Tensor:
+    """Pillow's filters: the triangle, and Keys' cubic of a = -0.5."""
+    x = x.abs_()
+    if interpolation == 'bilinear':
+        return x.neg_().add_(1).clamp_(min=0)
+    inner = (1.5 * x - 2.5) * x * x + 1
+    outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))
