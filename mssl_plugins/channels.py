@@ -1,4 +1,4 @@
-"""Fits a recipe to images of other channels than 8-bit RGB."""
+"""Fits a recipe to images whose channels are not 8-bit RGB."""
 
 from typing import List, Sequence
 
@@ -12,20 +12,21 @@ COLOR = ('saturation', 'hue')
 def set_channels(
     cfg, channels: int, bits: int, mean: Sequence[float], std: Sequence[float]
 ) -> List[str]:
-    """Trains on images of so many channels.
+    """Changes a config so that it trains on images with this number of channels.
 
-    The network's first layer, what predicts pixels, and the normalization follow; what the
-    views do to color is left out, for it is defined for 8-bit RGB.
+    Sets the input channels of the backbone, the output channels of a decoder that predicts
+    pixels, and the normalization. For anything but 8-bit RGB it also switches off the color
+    augmentations, which are defined for 8-bit RGB only.
 
     Args:
         cfg (mmengine.Config): A pre-training config; changed in place.
         channels (int): Channels of an image.
-        bits (int): 8 or 16.
-        mean (Sequence[float]): Of each channel, in the values of the files.
-        std (Sequence[float]): Likewise.
+        bits (int): Bits of a channel, 8 or 16.
+        mean (Sequence[float]): Mean of each channel, in the units of the files' values.
+        std (Sequence[float]): Standard deviation of each channel, in the same units.
 
     Returns:
-        list[str]: What changed.
+        list[str]: One line for each change.
 
     Raises:
         UserError: If the config makes its views of whole batches, or has no
@@ -60,7 +61,7 @@ def _short(values: Sequence[float]) -> str:
 
 
 def _leave_color(cfg) -> List[str]:
-    """Switches off what is for 8-bit RGB in every view; returns what that was."""
+    """Switches off color augmentations in every view; returns the names of those it found."""
     left = []
     for node in each_dict(cfg._cfg_dict):
         for view in node.get('views') or () if 'Views' in str(node.get('type')) else ():

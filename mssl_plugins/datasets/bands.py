@@ -1,7 +1,7 @@
-"""Images of any number of channels, of 8 or 16 bits, as they are in the file.
+"""Images with any number of channels, of 8 or 16 bits, as they are in the file.
 
-TIFF, PNG, ``.npy`` and what Pillow reads.  Nothing is scaled and no channel is
-dropped: an image of another number of channels or bits than asked for is refused.
+Reads TIFF, PNG, ``.npy`` and what Pillow reads.  Nothing is scaled and no channel is
+dropped: an image whose number of channels or bits is not the one asked for is refused.
 """
 
 import io
@@ -19,7 +19,7 @@ from mssl_plugins.datasets.image_io import MAX_PIXELS, check_size, decode_checke
 
 NPY = '.npy'
 MOST = 64  # channels
-BYTES_A_PIXEL = 4  # of max_pixels, above which an image is refused
+BYTES_A_PIXEL = 4  # an image may take this times max_pixels: many channels are not small
 TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 # channels and bits by Pillow's mode
 MODES = {
@@ -39,7 +39,13 @@ PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by color type
 
 
 class Shape(NamedTuple):
-    """What an image is: height, width and channels; bits, 8 or 16."""
+    """What the header of an image says.
+
+    Attributes:
+        height, width (int): In px.
+        channels (int): Number of channels.
+        bits (int): Bits of a channel, 8 or 16.
+    """
 
     height: int
     width: int
@@ -52,10 +58,10 @@ class Shape(NamedTuple):
 
 
 def check_channels(channels, bits) -> None:
-    """Refuses numbers of channels and bits that no image has here.
+    """Refuses numbers of channels and bits that are not supported.
 
     Raises:
-        ValueError: With what is allowed.
+        ValueError: If ``channels`` is not 1 to 64, or ``bits`` neither 8 nor 16.
     """
     if isinstance(channels, bool) or channels != int(channels) or not 1 <= channels <= MOST:
         raise ValueError(f'channels must be a whole number of 1 to {MOST}, got {channels}')
@@ -64,13 +70,16 @@ def check_channels(channels, bits) -> None:
 
 
 def probe(data: bytes) -> Shape:
-    """What an image is, by its header.
+    """Reads size, channels and bits of an image from its header.
 
     Args:
         data (bytes): The file's content.
 
+    Returns:
+        Shape: What the header says; of ``.npy`` as if the channels were last.
+
     Raises:
-        ValueError: If it is no image, or neither of 8 nor of 16 bits.
+        ValueError: If it is no image, or has neither 8 nor 16 bits a channel.
     """
     if data.startswith(b'\x93NUMPY'):
         return _probe_npy(data)[0]
@@ -94,22 +103,22 @@ def probe(data: bytes) -> Shape:
 def decode_bands(
     data: bytes, channels: int, bits: int = 8, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Decode an image with all its channels, its header first.
+    """Decodes an image with all its channels, after a check of its header.
 
     Args:
         data (bytes): The file's content. In ``.npy`` an array (H, W), (H, W, C)
-            or (C, H, W), uint8 or uint16; in TIFF channels, planes, or one gray
-            page for each channel.
+            or (C, H, W), uint8 or uint16; in TIFF interleaved channels, planes, or
+            one gray page for each channel.
         channels (int): C, 1 to 64.
-        bits (int): 8 or 16. Defaults to 8.
-        max_pixels (int): Height times width above which an image is refused, as is one of
-            more than four bytes for each of these pixels. Defaults to 100,000,000.
+        bits (int): Bits of a channel, 8 or 16. Defaults to 8.
+        max_pixels (int): Largest height times width. An image that would take more than
+            four times as many bytes is refused, too. Defaults to 100,000,000.
 
     Returns:
         np.ndarray: (H, W, C) uint8, or uint16 for 16 bits.
 
     Raises:
-        ValueError: If it is no such image.
+        ValueError: If it is damaged, too large, or has other channels or bits.
     """
     if not data or is_truncated(data):
         raise ValueError('truncated' if data else 'empty')
@@ -221,7 +230,7 @@ def _probe_tiff(tiff: tifffile.TiffFile) -> Shape:
 
 
 def _pages(tiff: tifffile.TiffFile) -> list:
-    """The pages that are like the first one, up to MOST."""
+    """The pages of the first one's type and shape; at most MOST + 1, enough to refuse more."""
     first, found = tiff.pages[0], []
     for number in range(MOST + 1):
         try:
@@ -252,7 +261,7 @@ def _decode_tiff(data: bytes, shape: Shape) -> np.ndarray:
 
 
 def _check_compression(tiff: tifffile.TiffFile, page) -> None:
-    """Refuses what is not known to unpack to the size of the page."""
+    """Refuses compressed parts that may unpack to more than the size of the page."""
     name = tifffile.COMPRESSION(page.compression).name
     if name not in ('NONE', 'ADOBE_DEFLATE', 'DEFLATE', 'PACKBITS'):
         raise ValueError(

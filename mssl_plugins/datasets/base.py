@@ -34,17 +34,19 @@ class DecodingDataset(BaseDataset):
     Args:
         max_bad (float): Largest fraction of the dataset that may be
             unreadable; beyond it the run stops. Defaults to 0.01.
+        lazy_init (bool): Whether to find the images only at first use.
+            Defaults to False.
         max_pixels (int): Height times width above which an image counts as
             unreadable, before it is decoded. Defaults to 100,000,000.
         min_size (int): Shorter side in px below which an image counts as
             unreadable. Defaults to 1.
-        channels (int, optional): Keep images as they are, with this many channels; others
-            count as unreadable, see
-            :func:`~mssl_plugins.datasets.bands.decode_bands`. Samples then also have
+        channels (int, optional): Number of channels that every image has. Images are then
+            kept as they are, see :func:`~mssl_plugins.datasets.bands.decode_bands`; those
+            with another number count as unreadable, and samples also have
             ``channels``. Defaults to None: images become 8-bit RGB, see
-            :func:`~mssl_plugins.datasets.image_io.decode_checked`; the first that loses
-            alpha or bits by that is logged.
-        bits (int): With ``channels``, 8 or 16. Defaults to 8.
+            :func:`~mssl_plugins.datasets.image_io.decode_checked`; the first image that
+            loses alpha or bits in this way is logged.
+        bits (int): Bits of these channels, 8 or 16. Defaults to 8.
         **kwargs: Arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
@@ -91,7 +93,7 @@ class DecodingDataset(BaseDataset):
                     transform.check_dataset(self)
 
     def read_annotations(self) -> None:
-        """What MMEngine's datasets do to know their samples."""
+        """Finds the samples, as MMEngine's datasets do."""
         super().full_init()
 
     def _forget_bad(self):
@@ -106,7 +108,7 @@ class DecodingDataset(BaseDataset):
         return subset
 
     def get_subset_(self, indices):
-        """Reduce to a subset; see MMEngine's BaseDataset."""
+        """Reduces this set to a subset; see MMEngine's BaseDataset."""
         super().get_subset_(indices)
         self._forget_bad()
 
@@ -130,7 +132,7 @@ class DecodingDataset(BaseDataset):
             return None
 
     def decode(self, data: bytes) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, or (H, W, channels) of ``bits`` bits.
+        """Decodes an image: (H, W, 3) uint8 RGB, or (H, W, C) of ``bits`` bits.
 
         Raises:
             ValueError: If the data are no such image.
@@ -140,11 +142,15 @@ class DecodingDataset(BaseDataset):
         return decode_bands(data, self.channels, self.bits, self.max_pixels)
 
     def read(self, info: dict) -> bytes:
-        """The content of a sample's file."""
+        """The content of a sample's file.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
         return read_file(info['img_path'])
 
     def prepare_data(self, idx: int):
-        """Load an image, or its replacement, and run the pipeline."""
+        """Loads an image, or its replacement, and runs the pipeline."""
         rng, position = None, idx
         while True:
             info = self.get_data_info(position)

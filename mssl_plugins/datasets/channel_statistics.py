@@ -7,18 +7,21 @@ import numpy as np
 from mssl_plugins.datasets.base import DecodingDataset
 from mssl_plugins.files import progress
 
-IMAGES = 2000  # ours: more change the mean of photos by less than a level of 255
+IMAGES = 2000  # our choice: more of them move the mean of photos by less than one level of 255
 
 
 class ChannelStatistics(NamedTuple):
-    """What was measured; every image counts alike, whatever its size.
+    """Statistics of each channel, in the units of the files' values.
+
+    Every image has the same weight, whatever its size.
 
     Attributes:
-        mean (List[float]): Of each channel, in the values of the file.
-        std (List[float]): Over the pixels of all images; at least a thousandth of the
-            range, so that a constant channel can be divided by it.
+        mean (List[float]): Mean of each channel.
+        std (List[float]): Standard deviation of each channel over the pixels of all
+            images; at least a thousandth of the range, so that a constant channel can be
+            divided by it.
         least (List[int]): Smallest value of each channel.
-        most (List[int]): Largest.
+        most (List[int]): Largest value of each channel.
         images (int): How many images were read.
     """
 
@@ -32,15 +35,18 @@ class ChannelStatistics(NamedTuple):
 def measure(
     dataset: DecodingDataset, images: int = IMAGES, shown: bool = False
 ) -> ChannelStatistics:
-    """Measures a set, evenly spread images of it if it is large.
+    """Measures the channels of a set, on evenly spread images of it if it is large.
 
     Args:
-        dataset (DecodingDataset): Whose images have all the same number of channels.
-        images (int): At most so many are read. Defaults to 2000.
+        dataset (DecodingDataset): The set; all its images have the same number of channels.
+        images (int): At most this many images are read. Defaults to 2000.
         shown (bool): Whether to show a progress bar. Defaults to False.
 
+    Returns:
+        ChannelStatistics: One value for each channel; unreadable images are left out.
+
     Raises:
-        ValueError: If no image of these can be read, or ``images`` is no positive number.
+        ValueError: If none of these images can be read, or ``images`` is less than 1.
     """
     if images < 1:
         raise ValueError(f'images must be 1 or more, got {images}')

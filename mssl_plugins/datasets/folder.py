@@ -2,7 +2,8 @@
 
 Our own; no paper prescribes it.  Every dataset here decodes in the dataset
 itself, so that an unreadable or truncated image can be skipped and counted:
-``results['img']`` is uint8 (H, W, 3) RGB and no loading transform is needed.
+``results['img']`` is uint8 (H, W, 3) RGB, or has the channels that the set keeps,
+and no loading transform is needed.
 
 The usual layouts:
 
@@ -39,17 +40,17 @@ class ImageFolder(DecodingDataset):
     Files are taken in sorted order, whatever the file system's; names with a
     leading dot are left out.  The listing of a large set is kept below
     ``~/.cache/mssl_plugins`` (``XDG_CACHE_HOME``) until a folder of it, or its
-    list, changes; all processes map the one file.  A sample has ``img`` (uint8 (H, W, 3) RGB),
-    ``img_path``, ``sample_idx``, ``img_shape``, ``ori_shape`` and, if
-    labeled, ``gt_label``.
+    list, changes; all processes map that one file.  A sample has ``img``
+    (uint8 (H, W, 3) RGB, or see ``channels`` of :class:`DecodingDataset`), ``img_path``,
+    ``sample_idx``, ``img_shape``, ``ori_shape`` and, if labeled, ``gt_label``.
 
     Args:
         data_root (str): Folder of the dataset.
         data_prefix (str): Folder of the images below it. Defaults to ''.
         list_file (str): Text file below ``data_root`` with a line
-            ``path`` or ``path label`` an image, paths from the images'
-            folder on; labels are numbers, or names of classes. Defaults to
-            '', which scans the folder.
+            ``path`` or ``path label`` for each image, paths relative to the
+            images' folder; labels are numbers, or names of classes. Defaults
+            to '', which scans the folder.
         labels (bool | str): True: the first sub-folder, or the list, is the
             label. False: no labels. ``'auto'``: labels if every line of the
             list has one, or if every image lies in one of two or more
@@ -58,18 +59,20 @@ class ImageFolder(DecodingDataset):
             file with one a line. In a folder, only these sub-folders are
             taken, labeled in this order. Defaults to None: the sub-folders'
             names, sorted.
-        extensions (Sequence[str], optional): Suffixes of the files to take, in small or
-            capital letters. Defaults to None: the usual ones, with ``channels`` also
+        extensions (Sequence[str], optional): Suffixes of the files to take; upper and lower
+            case are the same. Defaults to None: the usual ones, with ``channels`` also
             ``.npy``.
-        backend_args (dict, optional): Where the files are if not on this machine, as
-            ``dict(backend='http')``, see :class:`~mssl_plugins.datasets.stores.Store`; then
-            ``list_file`` names them, itself a file here or there. Defaults to None.
+        backend_args (dict, optional): Where the files are if not on this machine, for
+            example ``dict(backend='http')``, see
+            :class:`~mssl_plugins.datasets.stores.Store`. ``list_file`` then names the
+            images; the list itself is here or there. Defaults to None.
         max_bad (float): See :class:`DecodingDataset`. Defaults to 0.01.
-        **kwargs: Those of MMPretrain's ``BaseDataset``.
+        **kwargs: Those of :class:`DecodingDataset`.
 
     Raises:
         FileNotFoundError: If the folder or the list does not exist.
-        ValueError: If no image is found, or the labels do not fit.
+        ValueError: If no image is found, the labels do not fit, or ``backend_args``
+            is given without ``list_file``.
     """
 
     def __init__(
@@ -101,7 +104,7 @@ class ImageFolder(DecodingDataset):
         )
 
     def _join_prefix(self) -> None:
-        """Paths in a store are put together here: not every back end of MMEngine's does it."""
+        """Joins paths in a store here: not every back end of MMEngine's does it."""
         if self.store is None:
             super()._join_prefix()
             return
@@ -111,7 +114,7 @@ class ImageFolder(DecodingDataset):
         self.data_prefix = {k: f'{root}{v}' for k, v in self.data_prefix.items()}
 
     def key(self) -> dict:
-        """All that the listing depends on beside the files, of JSON's types."""
+        """Everything besides the files that the listing depends on, in JSON's types."""
         return dict(
             kind=type(self).__name__,
             folder=os.path.abspath(self.img_prefix),
@@ -122,11 +125,11 @@ class ImageFolder(DecodingDataset):
         )
 
     def describe(self, record: str) -> dict:
-        """What a path of the listing says of its sample."""
+        """The fields of a sample that follow from its path in the listing."""
         return dict(img_path=os.path.join(self.img_prefix, record))
 
     def read_annotations(self) -> None:
-        """Map the listing of an earlier start, or make one."""
+        """Maps the listing of an earlier start, or makes one."""
         if not self.serialize_data:
             super().read_annotations()
             return
@@ -138,12 +141,12 @@ class ImageFolder(DecodingDataset):
                 stamps[self.ann_file] = listing.stamp(os.stat(self.ann_file))
             paths, labels = self.find(stamps)
             found = listing.pack(paths, labels, self._metainfo.get('classes'))
-            if stamps:  # else it is in a store, which tells no changes
+            if stamps:  # otherwise it is in a store, which does not tell of changes
                 listing.keep(key, stamps, found, began)
         elif found.classes:
             self._metainfo.setdefault('classes', found.classes)
         self.data_bytes, self.data_address = found.records, found.ends
-        self._fully_initialized = True  # the part is taken by what asks for it
+        self._fully_initialized = True  # now, because taking a subset calls len(self)
         if self._indices is not None:
             part = self._indices
             if isinstance(part, int):
@@ -164,7 +167,7 @@ class ImageFolder(DecodingDataset):
         return info if label is None else dict(info, gt_label=label)
 
     def load_data_list(self) -> List[dict]:
-        """Scan the folder or read the list, into one dict an image."""
+        """Scans the folder or reads the list, into one dict for each image."""
         paths, labels = self.find({})
         data = [self.describe(path) for path in paths]
         for info, label in zip(data, labels or ()):
@@ -172,14 +175,18 @@ class ImageFolder(DecodingDataset):
         return data
 
     def find(self, stamps: Dict[str, list]) -> Tuple[List[str], Optional[List[int]]]:
-        """Scan the folder or read the list.
+        """Scans the folder or reads the list.
 
         Args:
-            stamps (dict[str, list]): Takes a stamp of every folder that is
+            stamps (dict[str, list]): Gets a stamp of every folder that is
                 listed, see :mod:`~mssl_plugins.datasets.listing`.
 
         Returns:
-            tuple: N paths from the images' folder on, and N labels or None.
+            tuple: N paths relative to the images' folder, and N labels or None.
+
+        Raises:
+            FileNotFoundError: If the folder or the list does not exist.
+            ValueError: If no image is found, or the labels do not fit.
         """
         if self.store is None and not os.path.isdir(self.img_prefix):
             raise FileNotFoundError(f'no folder {self.img_prefix}')
@@ -263,7 +270,7 @@ class ImageFolder(DecodingDataset):
 
 
 def extensions_of(channels: Optional[int]) -> Tuple[str, ...]:
-    """Suffixes of images; those that keep their channels can be arrays."""
+    """Suffixes of images, with ``.npy`` if the images keep their channels."""
     return EXTENSIONS if channels is None else (*EXTENSIONS, NPY)
 
 
@@ -281,12 +288,16 @@ def scan(
 
     Args:
         folder (str): Where to look; links are followed.
-        extensions (Sequence[str]): Endings in small letters.
-        stamps (dict[str, list], optional): Takes a stamp of every folder that
-            is listed, see :mod:`~mssl_plugins.datasets.listing`.
+        extensions (Sequence[str]): Suffixes in lower case. Defaults to those of
+            images.
+        stamps (dict[str, list], optional): Gets a stamp of every folder that is
+            listed, see :mod:`~mssl_plugins.datasets.listing`. Defaults to None.
 
     Returns:
-        list[str]: Paths from the folder on, with ``/``.
+        list[str]: Paths relative to the folder, with ``/``.
+
+    Raises:
+        OSError: If the folder itself cannot be listed.
     """
     found, seen, waiting = {}, set(), deque([''])
     linked: List[str] = []  # after all that lies here itself
@@ -330,7 +341,7 @@ def scan(
 
 
 def other_files(folder: str, extensions: Tuple[str, ...] = EXTENSIONS) -> Dict[str, int]:
-    """How many files are no images by their names, by suffix; hidden ones are left out."""
+    """Numbers of the files without an image's suffix, by suffix; hidden ones are left out."""
     found: Counter = Counter()
     for _, below, names in os.walk(folder):
         below[:] = [name for name in below if name[0] != '.']

@@ -51,14 +51,14 @@ class GivenImages(DecodingDataset):
         super().__init__(ann_file='', max_bad=max_bad, **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """One entry an image; those in memory have no path."""
+        """One entry for each image; those in memory have no path."""
         return [
             dict(img_path=os.fspath(image) if isinstance(image, (str, os.PathLike)) else '')
             for image in self.images
         ]
 
     def load(self, info: dict) -> Optional[np.ndarray]:
-        """Image of a sample, uint8 (H, W, 3) RGB."""
+        """Image of a sample, uint8 (H, W, 3) RGB; None if its file is left out."""
         image = self.images[info['sample_idx']]
         if isinstance(image, np.ndarray):
             return image

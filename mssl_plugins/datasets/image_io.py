@@ -96,7 +96,7 @@ def decode_checked(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def told_loss(data: bytes) -> str:
-    """What :func:`decode_checked` drops of an image, told by its header; '' if nothing."""
+    """Says what :func:`decode_checked` drops of an image, by its header; '' if nothing."""
     bits, alpha = 8, False
     if data.startswith(b'\x89PNG') and len(data) > 25:
         transparent = data.find(b'tRNS', 0, max(data.find(b'IDAT'), 0)) > 0
@@ -114,7 +114,15 @@ def told_loss(data: bytes) -> str:
 
 
 def check_size(shape: Sequence[int], max_pixels: int) -> None:
-    """Refuses an image whose height times width is more than ``max_pixels``."""
+    """Refuses an image whose height times width is more than ``max_pixels``.
+
+    Args:
+        shape (Sequence[int]): Height and width in px, first.
+        max_pixels (int): Largest height times width.
+
+    Raises:
+        ValueError: If it is larger.
+    """
     if shape[0] * shape[1] > max_pixels:
         raise ValueError(f'{shape[0]} x {shape[1]} px, more than max_pixels={max_pixels}')
 
@@ -242,10 +250,11 @@ def printable(name: str) -> str:
 
 
 def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
-    """Decode an image file, turned upright as its EXIF tag says.
+    """Decodes an image file, turned upright as its EXIF tag says.
 
     Args:
-        path (str | os.PathLike): JPEG, PNG, ... as OpenCV reads them.
+        path (str | os.PathLike): JPEG, PNG or another format that
+            :func:`decode_checked` reads.
 
     Returns:
         np.ndarray: (H, W, 3) uint8 RGB; gray becomes three channels, alpha
@@ -253,7 +262,8 @@ def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a whole image that OpenCV can decode.
+        OSError: If it is no regular file.
+        ValueError: If it is not a whole image, see :func:`decode_checked`.
     """
     data = read_file(path)
     try:
@@ -266,7 +276,7 @@ def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:
 
 
 def input_image(results: dict) -> np.ndarray:
-    """The image of a sample as (H, W, 3) uint8 RGB, or with the channels that its set keeps.
+    """The image of a sample: (H, W, 3) uint8 RGB, or with the channels that its set keeps.
 
     Args:
         results (dict): ``'img'``, an array of shape (H, W), (H, W, 1) or
@@ -277,9 +287,9 @@ def input_image(results: dict) -> np.ndarray:
         np.ndarray: The image.
 
     Raises:
-        KeyError: If there is neither.
-        TypeError: If it is not uint8.
-        ValueError: If it is not of such a shape.
+        KeyError: If there is neither ``'img'`` nor ``'img_path'``.
+        TypeError: If ``'img'`` is not uint8, without ``'channels'``.
+        ValueError: If it has another shape, or with ``'channels'`` another type.
     """
     if results.get('img') is None:
         if 'img_path' not in results:

@@ -25,7 +25,7 @@ SEGMENTS_CHOICES = (True, False, 'some')
 
 
 class _Opened(OrderedDict):
-    """The shards that this process has open; a copy, or another process, starts with none."""
+    """The open shards of this process; a copy of it, or another process, starts with none."""
 
     process = None
 
@@ -37,7 +37,7 @@ class _Opened(OrderedDict):
         return type(self), ()
 
     def take(self, path: str, *options) -> Shard:
-        """The open shard, or a new one in place of the oldest."""
+        """The open shard, or a newly opened one in place of the one unused for longest."""
         with self.lock:
             if self.process != os.getpid():
                 self.clear()
@@ -55,26 +55,27 @@ class _Opened(OrderedDict):
 class ImageShards(ImageFolder):
     """Images in tar files (WebDataset), Parquet or Arrow files (Hugging Face), or LMDBs.
 
-    Samples are those of :class:`ImageFolder`; ``img_path`` is the shard's path and the
-    name in it.  Tables need ``pip install 'mssl-plugins-openmmlab[shards]'``.
-    The index of places is kept as :mod:`~mssl_plugins.datasets.listing` says.
+    Samples are those of :class:`ImageFolder`; ``img_path`` is the shard's path followed by
+    the name in it.  Parquet, Arrow and LMDB need
+    ``pip install 'mssl-plugins-openmmlab[shards]'``.  The index, which says where in its
+    shard each image lies, is kept as in :mod:`~mssl_plugins.datasets.listing`.
 
     Args:
         data_root (str): A shard, or a folder of shards.
         shards (str): Pattern of their file names. Defaults to ``'*'``.
-        list_file (str): Text file below ``data_root`` with names of images to take, as
-            ``SHARD/NAME``. Defaults to '': all.
-        labels (bool | str): True: every image has a class (``KEY.cls`` in a tar
-            file, a column ``label`` in a table). False: none is read. ``'auto'``:
-            if every image has one. Defaults to ``'auto'``.
+        list_file (str): Text file below ``data_root`` with the images to take, one
+            ``SHARD/NAME`` a line. Defaults to '': all.
+        labels (bool | str): True: every image has a class (``KEY.cls`` in a tar file or
+            LMDB, a column such as ``label`` in a table). False: no class is read.
+            ``'auto'``: classes are read if every image has one. Defaults to ``'auto'``.
         classes (Sequence[str] | str, optional): Names of the classes, or a file
-            with one a line. Defaults to None: those of the table, or
-            ``classes.txt`` beside the shards.
-        image (str, optional): The field of a tar file's samples (several with ``;``), or the
-            column of a table, that holds the image. Defaults to None: what looks
-            like one.
+            with one a line. Defaults to None: those in ``classes.txt`` beside the
+            shards, or in the table.
+        image (str, optional): The field of a tar file's samples (or several, separated by
+            ``;``), or the column of a table, that holds the image. Defaults to None: every
+            member with an image's suffix, or the first column that looks like images.
         segments (bool | str): Whether samples get the ``segments`` that lie beside
-            the images ((H, W), 0 = none). ``'some'``: those without get a map of
+            the images ((H, W), 0 = none). ``'some'``: images without any get a map of
             zeros. Defaults to False.
         **kwargs: Those of :class:`ImageFolder`.
 
@@ -82,6 +83,7 @@ class ImageShards(ImageFolder):
         FileNotFoundError: If the shard, the folder or the list does not exist.
         ValueError: If there is no shard or no image, a shard is damaged, or labels or
             segments are missing.
+        UserError: If the package that reads a kind of shard is not installed.
     """
 
     def __init__(
@@ -112,14 +114,19 @@ class ImageShards(ImageFolder):
         return dict(super().key(), shards=self.shards, image=self.image, complete=complete)
 
     def find(self, stamps: Dict[str, list]) -> Tuple[List[str], Optional[List[int]]]:
-        """Read the index of every shard.
+        """Reads the index of every shard.
 
         Args:
-            stamps (dict[str, list]): Takes a stamp of every shard and folder.
+            stamps (dict[str, list]): Gets a stamp of every shard and folder.
 
         Returns:
-            tuple: N records (shard, name, place and the segments' place, separated by
-            zero bytes), and N labels or None.
+            tuple: N records (shard, name, place and, if there are segments, their place,
+            separated by zero bytes), and N labels or None.
+
+        Raises:
+            FileNotFoundError: If the folder or the list does not exist.
+            ValueError: If there is no shard or no image, a shard is damaged, or labels or
+                segments are missing.
         """
         root = self.img_prefix
         if not os.path.isdir(root):
@@ -194,11 +201,15 @@ class ImageShards(ImageFolder):
         return dict(info, segments_at=segments[0]) if segments else info
 
     def read(self, info: dict) -> bytes:
-        """The encoded bytes of a sample."""
+        """The encoded bytes of a sample.
+
+        Raises:
+            ValueError: If the shard is damaged.
+        """
         return self._opened.take(info['shard'], self.image, self.extensions).read(info['place'])
 
     def load(self, info: dict) -> Optional[np.ndarray]:
-        """Image of a sample; its segments go into ``info``."""
+        """Image of a sample; its segments, (H, W) uint8 or uint16, go into ``info``."""
         img = super().load(info)
         if img is None or not self.segments:
             return img

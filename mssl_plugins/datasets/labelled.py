@@ -139,7 +139,7 @@ class _TinyImageNet(TinyImageNet):
         super().__init__(data_root, split, **kwargs)
 
     def read_annotations(self) -> None:
-        """Scan, or read the list."""
+        """Scans the folder, or reads the list."""
         self.ann_file = self.list_path or self.ann_file
         super().read_annotations()
 

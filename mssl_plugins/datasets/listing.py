@@ -2,8 +2,8 @@
 
 Ours; no paper prescribes it.  A record is the path in UTF-8 and the label in four
 bytes, so that MMEngine's ``data_bytes`` and ``data_address`` hold records as they
-hold its pickled dicts.  The second start maps the file and looks at the times of
-the folders (or of the list file) alone: nothing is scanned, parsed or copied.
+hold its pickled dicts.  The second start maps the file and only looks at the times
+of the folders (or of the list file or shards): nothing is scanned, parsed or copied.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 
 from mssl_plugins.files import write_atomically
 
-LEAST = 10_000  # smaller sets are listed in less time than it takes to look for a file
+LEAST = 10_000  # listing a smaller set takes less time than looking for its kept listing
 MAGIC = b'mssl_plugins listing 1\n'
 UNLABELED = -1
 # A folder written to while it was listed may change again within the same tick of
@@ -31,7 +31,7 @@ class Listing(NamedTuple):
         records (np.ndarray): (bytes,) uint8, path and label of all images.
         ends (np.ndarray): (N,) int64, where each record ends.
         classes (Tuple[str, ...], optional): Names of the classes that the set
-            gave itself; None: it gave none.
+            itself holds; None if it holds none.
     """
 
     records: np.ndarray
@@ -40,13 +40,16 @@ class Listing(NamedTuple):
 
 
 def pack(paths: Sequence[str], labels: Optional[Sequence[int]], classes=None) -> Listing:
-    """Makes the records.
+    """Makes the records of a set.
 
     Args:
-        paths (Sequence[str]): N of them, from the images' folder on; names that
+        paths (Sequence[str]): N paths relative to the images' folder; names that
             are not UTF-8 as ``os.fsdecode`` gives them.
         labels (Sequence[int], optional): N labels, 0 or more; None: unlabeled.
-        classes (Sequence[str], optional): See :class:`Listing`.
+        classes (Sequence[str], optional): See :class:`Listing`. Defaults to None.
+
+    Returns:
+        Listing: N records.
     """
     every = np.full(len(paths), UNLABELED, '<i4') if labels is None else np.array(labels, '<i4')
     tails = every.tobytes()
@@ -59,7 +62,7 @@ def pack(paths: Sequence[str], labels: Optional[Sequence[int]], classes=None) ->
 
 
 def unpack(record: bytes) -> Tuple[str, Optional[int]]:
-    """Path and label of a record; None: unlabeled."""
+    """Path and label of a record; the label is None if the set is unlabeled."""
     label = int.from_bytes(record[-4:], 'little', signed=True)
     path = record[:-4].decode(errors='surrogateescape')
     return path, None if label == UNLABELED else label
@@ -71,10 +74,11 @@ def stamp(info: os.stat_result) -> list:
 
 
 def cache_file(key: dict) -> Path:
-    """Where the listing of a set is kept: ``~/.cache/mssl_plugins/listings``.
+    """The file of a set's listing, in ``~/.cache/mssl_plugins/listings``.
 
     Args:
-        key (dict): All that the listing depends on beside the files, of JSON's types.
+        key (dict): Everything besides the files that the listing depends on, in
+            JSON's types.
     """
     root = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16)
@@ -86,10 +90,10 @@ def keep(key: dict, stamps: Dict[str, list], listing: Listing, began: float) -> 
 
     Args:
         key (dict): See :func:`cache_file`.
-        stamps (dict[str, list]): :func:`stamp` of every folder that was listed,
-            or of the list file, taken before it was read.
+        stamps (dict[str, list]): :func:`stamp` of every folder or shard that was
+            listed, or of the list file, taken before it was read.
         listing (Listing): What was found.
-        began (float): ``time.time()`` before the first was read.
+        began (float): ``time.time()`` before the first of them was read.
     """
     newest = max(mtime for _, _, mtime, _ in stamps.values())
     if len(listing.ends) < LEAST or newest > began * 1e9 - SETTLED:
@@ -114,7 +118,7 @@ def keep(key: dict, stamps: Dict[str, list], listing: Listing, began: float) -> 
 
 
 def kept(key: dict) -> Optional[Listing]:
-    """The listing of an earlier start, mapped; None if there is none or the set changed.
+    """The listing of an earlier start, mapped; None if there is none or the set has changed.
 
     Args:
         key (dict): See :func:`cache_file`.
@@ -130,7 +134,7 @@ def kept(key: dict) -> Optional[Listing]:
             return None
         if any(stamp(os.stat(path)) != was for path, was in facts['stamps'].items()):
             return None
-        # Slices of one map; as plain arrays, for a memmap's views are slow to make.
+        # Slices of one map, as plain arrays: a view of a memmap is slow to make.
         whole = np.memmap(file, np.uint8, 'r').view(np.ndarray)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # none, or damaged

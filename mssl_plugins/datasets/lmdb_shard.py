@@ -17,7 +17,10 @@ _OPENED: Dict[str, Tuple[int, object]] = {}  # process and handle by path
 class LmdbShard(Shard):
     """The file of an LMDB: ``data.mdb``, or ``X.lmdb`` where it was made without a folder.
 
-    LMDB maps its file and believes it: take only those of people whom you trust.
+    LMDB maps its file and trusts what is in it: open only files from people whom you trust.
+
+    Raises:
+        UserError: If the package ``lmdb`` is not installed.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -58,18 +61,18 @@ class LmdbShard(Shard):
 
     @property
     def env(self):
-        """The LMDB, opened at first use: a handle does not survive a fork."""
+        """The LMDB environment, opened at first use: a handle does not survive a fork."""
         return _environment(self.path)
 
 
 def _environment(path: str):
-    """The one handle of a process: LMDB refuses a second one of the same file."""
+    """The one handle that this process has of a file: LMDB refuses a second one."""
     import lmdb
 
     process, env = _OPENED.get(path, (None, None))
     if process == os.getpid():
         return env
-    if env is not None:  # came with a fork
+    if env is not None:  # inherited by a fork
         env.close()
     try:
         env = lmdb.open(
@@ -78,7 +81,7 @@ def _environment(path: str):
     except lmdb.Error as error:
         raise ValueError(f'{path} is no LMDB ({error})') from None
     needed = env.stat()['psize'] * (env.info()['last_pgno'] + 1)
-    if os.stat(path).st_size < needed:  # reading behind its end would kill the process
+    if os.stat(path).st_size < needed:  # reading past the end of a map kills the process
         env.close()
         raise ValueError(f'{path} is cut: fetch or make it anew')
     _OPENED[path] = os.getpid(), env

@@ -1,4 +1,4 @@
-"""What each image of a set is, told by its header, its ends or its content."""
+"""Inspects each image of a set by its header, by head and tail, or by decoding it."""
 
 import hashlib
 import io
@@ -34,16 +34,16 @@ KINDS = {
     'I;16B': '16-bit gray',
     'PA': 'palette with alpha',
 }
-ENDS = 1 << 16  # bytes of head and of tail: headers with a thumbnail fit
+ENDS = 1 << 16  # bytes of head and of tail: a header with a thumbnail fits
 
 
 class Found(NamedTuple):
-    """One image: its path, what it is, or why it is not used.
+    """One image: its path, what it is, and why it is not used.
 
     Attributes:
         path (str): Relative to the folder, with ``/``.
         height, width (int): In px; 0 where the header cannot be read.
-        kind (str): See ``KINDS``; where channels are kept, how many of how many bits.
+        kind (str): A value of ``KINDS``; where channels are kept, their number and bits.
         digest (bytes): Digest of its content; equal digests in a
             :class:`~mssl_plugins.preflight.Survey` mean equal files.
         fault (str): Why it cannot be used; '' for an image that is used.
@@ -63,14 +63,15 @@ class Files:
     Args:
         root (Path): The folder.
         channels (int, optional): See :class:`~mssl_plugins.datasets.base.DecodingDataset`.
-        bits (int): Likewise.
+            Defaults to None.
+        bits (int): See there. Defaults to 8.
     """
 
     def __init__(self, root: Path, channels: Optional[int] = None, bits: int = 8) -> None:
         self.root, self.channels, self.bits = root, channels, bits
 
     def names(self) -> List[str]:
-        """The images, sorted."""
+        """Paths of the images relative to the folder, sorted."""
         return scan(str(self.root), extensions_of(self.channels))
 
     def read(self, name: str) -> bytes:
@@ -82,7 +83,7 @@ class Files:
         return read_file(self.root / name)
 
     def read_ends(self, name: str) -> bytes:
-        """Reads head, length and tail of a regular file; a small file is read whole.
+        """Head, length and tail of a regular file; the whole content of a small one.
 
         Raises:
             OSError: See :func:`~mssl_plugins.datasets.image_io.read_file`.
@@ -98,14 +99,19 @@ class Files:
 
 
 def set_at(path: str, channels: Optional[int] = None, bits: int = 8) -> dict:
-    """The config of the images at a path: a folder, a shard, or a folder of shards.
+    """The dataset config of the images at a path: a folder, a shard, or a folder of shards.
 
-    Of shards of which some are called ``train...`` only these are taken.
+    If the names of some shards, but not of all, begin with ``train``, only these are taken.
 
     Args:
-        path (str): Where they are.
+        path (str): Where the images are.
         channels (int, optional): See :class:`~mssl_plugins.datasets.base.DecodingDataset`.
-        bits (int): Likewise.
+            Defaults to None.
+        bits (int): See there. Defaults to 8.
+
+    Returns:
+        dict: Config of an :class:`~mssl_plugins.datasets.folder.ImageFolder` or
+        :class:`~mssl_plugins.datasets.image_shards.ImageShards`.
 
     Raises:
         ValueError: If it is a file of another kind, or there are compressed shards.
@@ -127,7 +133,7 @@ def set_at(path: str, channels: Optional[int] = None, bits: int = 8) -> dict:
 
 
 def source_of(spec: dict) -> Files:
-    """Where the images of :func:`set_at` are read."""
+    """Reads the images of a config of :func:`set_at` one by one."""
     if spec['type'].endswith('ImageFolder'):
         return Files(Path(spec['data_root']), spec.get('channels'), spec.get('bits', 8))
     return Members(ImageShards(**{k: v for k, v in spec.items() if k != 'type'}, labels=False))
@@ -146,7 +152,7 @@ class Members(Files):
         self._index: Dict[str, int] = {}
 
     def names(self) -> List[str]:
-        """The images in the order of the shards, in which they are read fastest."""
+        """Names of the images, as ``SHARD/NAME``, in the order in which they are read fastest."""
         if not self._index:
             start = len(os.path.join(self.dataset.img_prefix, ''))
             for i in range(len(self.dataset)):
@@ -165,20 +171,26 @@ class Members(Files):
             raise OSError(str(error)) from None
 
     def read_ends(self, name: str) -> bytes:
-        """As of a file, but the whole image is read."""
+        """As for a file, although the whole image is read for it.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
         return _ends(self.read(name))
 
 
 def look(source: Files, path: str, min_size: int = 0, whole: bool = True) -> Found:
-    """Reads one image.
+    """Inspects one image.
 
     Args:
         source (Files): Where it is.
         path (str): Its name there.
         min_size (int): Smallest allowed short side in px. Defaults to 0.
-        whole (bool): Whether to decode it, not only its header. A file whose
-            head or tail looks damaged is decoded in any case. Defaults to
-            True.
+        whole (bool): Whether to decode it. Otherwise only head and tail are
+            read, and it is decoded if these look damaged. Defaults to True.
+
+    Returns:
+        Found: What it is; nothing is raised for an image that cannot be used.
     """
     try:
         data = source.read(path) if whole else source.read_ends(path)
@@ -203,7 +215,7 @@ def look(source: Files, path: str, min_size: int = 0, whole: bool = True) -> Fou
 
 
 def _header(data: bytes, channels: Optional[int], bits: int):
-    """Height, width, kind, and whether only decoding tells if the image can be used."""
+    """Height, width, kind, and whether it takes decoding to tell if the image can be used."""
     if channels is not None:
         try:
             shape = probe(data)

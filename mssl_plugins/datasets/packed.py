@@ -49,7 +49,7 @@ class PackedImages(DecodingDataset):
             that takes at most ``cache_mib``. Defaults to True.
         cache_mib (int): Defaults to 1024.
         max_bad (float): See :class:`DecodingDataset`. Defaults to 0.01.
-        **kwargs: Those of MMPretrain's ``BaseDataset``.
+        **kwargs: Those of :class:`DecodingDataset`.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -70,7 +70,7 @@ class PackedImages(DecodingDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Read the file; one entry an image."""
+        """Reads the file; one entry for each image."""
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'no file {self.ann_file}')
         try:

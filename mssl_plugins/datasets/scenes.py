@@ -163,7 +163,7 @@ class Scenes(BaseDataset):
         )
 
     def load_data_list(self) -> List[dict]:
-        """One entry a scene; its image is made when it is asked for."""
+        """One entry for each scene; its image is made when it is asked for."""
         # `scene` and not the position decides, so that a subset shows the
         # scenes of the whole.
         return [
@@ -172,20 +172,20 @@ class Scenes(BaseDataset):
         ]
 
     def prepare_data(self, idx: int):
-        """Make a scene and send it through the pipeline."""
+        """Makes a scene and sends it through the pipeline."""
         info = self.get_data_info(idx)
         info.update(self.render(info.pop('scene'), info['gt_label']))
         return self.pipeline(info)
 
     def render(self, scene: int, label: int) -> dict:
-        """Make one scene.
+        """Makes one scene.
 
         Args:
             scene (int): Number of the scene; decides everything random.
             label (int): Class of the main object.
 
         Returns:
-            dict: All of a sample but ``gt_label`` and ``img_path``.
+            dict: The sample without ``gt_label`` and ``img_path``.
         """
         size = self.size
         rng = np.random.default_rng([self.seed, tuple(PHOTOS).index(self.split), scene])

@@ -1,10 +1,10 @@
-"""Shards: files that hold many images, each found by its place without reading the others.
+"""Shards: files that hold many images, each of which can be read without the others.
 
 The layout of tar files is WebDataset's: the files of a sample lie next to each
-other and share their path up to the first dot of the name.  A shard is read by an
-index of places, so that order, workers, processes and resuming are those of a folder
-of files.  A shard is untrusted: nothing in it is unpickled or unpacked to disk,
-names are never used as paths, and sizes are checked before anything is read.
+other and share their path up to the first dot of the name.  An index says where each
+image lies in its shard, so that order, workers, processes and resuming are those of
+a folder of files.  A shard is untrusted: nothing in it is unpickled or unpacked to
+disk, names are never used as paths, and sizes are checked before anything is read.
 """
 
 import io
@@ -28,9 +28,10 @@ class Entry(NamedTuple):
     """One image of a shard.
 
     Attributes:
-        name (str): Its name in the shard, with ``/``, fit for a line of a list.
+        name (str): Its name in the shard, with ``/`` and without control characters,
+            so that it fits into a line of a list.
         place (str): Where its bytes are, for :meth:`Shard.read`.
-        label (int, optional): Its class.
+        label (int, optional): Its class, if it has one.
         segments (str, optional): Where its segments are, if it has any.
     """
 
@@ -46,8 +47,10 @@ class Shard:
     Args:
         path (str): The file.
         image (str, optional): Which field (tar) or column (tables) holds the image.
-            Defaults to None: what looks like one.
-        extensions (Sequence[str]): Suffixes of images, in small letters.
+            Defaults to None: every field with an image's suffix, or the first column that
+            looks like images.
+        extensions (Sequence[str]): Suffixes of images in lower case. Defaults to the
+            usual ones.
     """
 
     classes: Optional[Tuple[str, ...]] = None
@@ -61,7 +64,7 @@ class Shard:
         """The images, in the order of the file.
 
         Raises:
-            ValueError: If the file is damaged or has no such images.
+            ValueError: If the file is damaged or holds no images of this kind.
         """
         raise NotImplementedError
 
@@ -69,17 +72,21 @@ class Shard:
         """The bytes at a place of an :class:`Entry`.
 
         Raises:
-            ValueError: If they are not there, or more than ``MAX_BYTES``.
+            ValueError: If they are not there, or there are more than ``MAX_BYTES``.
         """
         raise NotImplementedError
 
     def check_bytes(self, size: int) -> None:
-        """Refuses what is too large to be an image."""
+        """Refuses what is too large to be an image.
+
+        Raises:
+            ValueError: If ``size`` is more than ``MAX_BYTES``.
+        """
         if size > MAX_BYTES:
             raise ValueError(f'{size} bytes, more than {MAX_BYTES}')
 
     def label(self, name: str, text: bytes) -> int:
-        """The class that a field holds.
+        """The class that a text field holds.
 
         Raises:
             ValueError: If it is no number.
@@ -90,7 +97,7 @@ class Shard:
 
 
 class _Headers(io.FileIO):
-    """A file of which ``tarfile`` reads headers alone."""
+    """A file of which ``tarfile`` reads nothing but headers, each of a bounded size."""
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MAX_HEADER:
@@ -101,8 +108,8 @@ class _Headers(io.FileIO):
 class TarShard(Shard):
     """A tar file in WebDataset's layout, not compressed.
 
-    Every member that ends like an image is one, but for ``KEY.segments.png``, its
-    segments; ``KEY.cls`` holds its class as a number.
+    Every member with an image's suffix is an image, except ``KEY.segments.png``, which
+    holds the segments of image KEY.  ``KEY.cls`` holds its class as a number.
     """
 
     def entries(self) -> Iterator[Entry]:
@@ -146,7 +153,7 @@ class TarShard(Shard):
                 tarfile.open(fileobj=file, mode='r:', errors='surrogateescape') as tar,
             ):
                 while (member := tar.next()) is not None:
-                    tar.members.clear()  # else all are kept
+                    tar.members.clear()  # otherwise tarfile keeps them all
                     if member.size < 0 or tar.offset <= last:
                         raise ValueError('a size below 0')
                     last = tar.offset
@@ -160,7 +167,7 @@ class TarShard(Shard):
                     raise ValueError(f'something else after {tar.offset} bytes')
         except (
             tarfile.TarError,
-            ValueError,  # with those of names that are no text
+            ValueError,  # those of names that cannot be decoded included
             EOFError,
             IndexError,
             KeyError,
@@ -175,7 +182,7 @@ class TarShard(Shard):
 
 
 def clean(name: str) -> str:
-    """A name of a stranger's file as one that leads nowhere and fits a line of a list."""
+    """A name from an untrusted file, without control characters, ``..`` and empty parts."""
     parts = re.sub(r'[\x00-\x1f\x7f]', '_', name).split('/')
     return '/'.join(part for part in parts if part not in ('', '.', '..')) or '_'
 
@@ -186,13 +193,16 @@ def is_shard(path: str) -> bool:
 
 
 def find_shards(root: str, pattern: str = '*') -> List[str]:
-    """Paths of the shards of a folder and of its sub-folders, from the folder on, sorted.
+    """Finds the shards in a folder and its sub-folders.
 
-    A folder with image files is no folder of shards.
+    A folder that holds image files is no folder of shards.
 
     Args:
         root (str): The folder.
-        pattern (str): Of their file names. Defaults to all.
+        pattern (str): Pattern of the file names. Defaults to ``'*'``.
+
+    Returns:
+        list[str]: Sorted paths relative to the folder; empty if it holds image files.
 
     Raises:
         ValueError: If there are compressed tar files.

@@ -12,8 +12,8 @@ class Store:
     """A back end of ``mmengine.fileio``, which each process opens for itself.
 
     Args:
-        args (dict): ``backend``, a name that MMEngine or a project of yours has registered, and
-            the back end's arguments.
+        args (dict): ``backend``, the name of a back end that is registered with MMEngine,
+            and the arguments of that back end.
 
     Raises:
         ValueError: If there is no such back end.

@@ -1,8 +1,8 @@
 """Parquet and Arrow files of images, in the layout of Hugging Face's ``datasets``.
 
-An image is a struct of ``bytes`` and ``path``, or plain bytes.  ``path`` alone, to a file
-elsewhere, is not followed.  A Parquet file is read by row groups, of which the
-last ones stay in memory; an Arrow file is mapped.
+An image is a struct of ``bytes`` and ``path``, or plain bytes.  A ``path`` without
+``bytes``, which names a file elsewhere, is not followed.  A Parquet file is read by row
+groups, of which the last ones stay in memory; an Arrow file is mapped.
 """
 
 import json
@@ -20,7 +20,7 @@ GROUPS = 2  # row groups of a file that are kept
 
 
 class _Table(Shard):
-    """What both have in common."""
+    """Base of Parquet and Arrow shards."""
 
     def entries(self) -> Iterator[Entry]:
         """See :meth:`Shard.entries`."""
@@ -33,7 +33,7 @@ class _Table(Shard):
         used = set()
         for number, row, path, value, there in self._rows(image, label, segments):
             name = clean(path) if path else f'{number}-{row:06d}'
-            while name in used:  # of another folder, most likely
+            while name in used:  # most likely `path` is a file name, and folders share it
                 name = f'{number}-{row}/{name}'
             used.add(name)
             place = f'{image} {number} {row}'
@@ -58,7 +58,7 @@ class _Table(Shard):
         return found[0]
 
     def _features(self, schema) -> Tuple[list, dict]:
-        """Names of the columns, and what Hugging Face's ``datasets`` says of them."""
+        """Names of the columns, and the features that Hugging Face's ``datasets`` states."""
         try:
             said = json.loads((schema.metadata or {}).get(b'huggingface') or b'{}')
             features = said['info']['features']
@@ -74,7 +74,7 @@ class _Table(Shard):
         raise NotImplementedError
 
     def _whole(self, call, *args, **kwargs):
-        """What a call of pyarrow gives; its errors name the file."""
+        """Calls pyarrow; its errors become a ValueError that names the file."""
         try:
             return call(*args, **kwargs)
         except (OSError, ValueError, KeyError, MemoryError, NotImplementedError) as error:
@@ -83,7 +83,7 @@ class _Table(Shard):
             ) from None
 
     def _cell(self, column, row: int) -> bytes:
-        """The bytes of a row, of a struct or plain."""
+        """The bytes in a row of a column, which is a struct or plain bytes."""
         import pyarrow as pa
 
         if pa.types.is_struct(column.type):
@@ -127,7 +127,11 @@ def _described(paths, labels, there, count: int):
 
 
 class ParquetShard(_Table):
-    """A Parquet file; the unit of reading is a row group."""
+    """A Parquet file, read by row groups.
+
+    Raises:
+        UserError: If the package ``pyarrow`` is not installed.
+    """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -153,7 +157,7 @@ class ParquetShard(_Table):
             import pyarrow.parquet as pq
 
             self._file = self._whole(pq.ParquetFile, self.path)
-            self._schema = self._file.schema_arrow  # each is made anew at every access
+            self._schema = self._file.schema_arrow  # kept: pyarrow makes it anew at each access
             schema = self._file.schema
             self._columns = {schema.column(i).path: i for i in range(len(schema.names))}
         return self._file
@@ -162,14 +166,14 @@ class ParquetShard(_Table):
         return self._features(self.file.schema_arrow)
 
     def _leaf(self, name: str, field: str) -> str:
-        """Dotted name of a field of a column, or the column's, if it is no struct."""
+        """Dotted name of a column's field, or the column's name if it is no struct."""
         import pyarrow as pa
 
         kind = self.file and self._schema.field(name).type
         return f'{name}.{field}' if pa.types.is_struct(kind) else name
 
     def _group(self, group: int, leaf: str):
-        """The one column of a row group; None: no such column."""
+        """One column of a row group; None if there is no such column."""
         at = self.file and self._columns.get(leaf)
         if at is None:
             return None
@@ -202,7 +206,11 @@ class ParquetShard(_Table):
 
 
 class ArrowShard(_Table):
-    """An Arrow file, in IPC's stream or file format; it is mapped."""
+    """An Arrow file in the IPC stream or file format, mapped into memory.
+
+    Raises:
+        UserError: If the package ``pyarrow`` is not installed.
+    """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -216,7 +224,7 @@ class ArrowShard(_Table):
 
     @property
     def table(self):
-        """The table, which lies in the file."""
+        """The table, whose columns are slices of the mapped file."""
         if self._table is None:
             self._table = self._whole(self._map)
         return self._table

@@ -32,7 +32,7 @@ def _saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def _hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue in HSV, by whole 256ths of the circle as the photometric transform does."""
+    """Turns the hue in HSV, by whole 256ths of the circle as the photometric transform does."""
     red, green, blue = x.split(1, 1)
     value = torch.maximum(red, green)
     torch.maximum(value, blue, out=value)
@@ -54,18 +54,18 @@ def _hue(x: Tensor, turn: Tensor) -> Tensor:
     return torch.addcmul(value, x.clamp_(0, 1), chroma, value=-1, out=x)
 
 
-OPERATIONS = (_brightness, _contrast, _saturation, _hue)  # in place, as Photometric.ranges
+OPERATIONS = (_brightness, _contrast, _saturation, _hue)  # in the order of Photometric.ranges
 
 
 def blur_kernels(sigma: np.ndarray, passes: int = 3) -> np.ndarray:
-    """:func:`~mssl_plugins.datasets.transforms.photometric.blur_kernel` of many, untrimmed.
+    """The kernels of many :func:`~mssl_plugins.datasets.transforms.photometric.blur_kernel`.
 
     Args:
-        sigma (np.ndarray): (N,) in px, >= 0.
-        passes (int): See there.
+        sigma (np.ndarray): (N,) standard deviations in px, >= 0.
+        passes (int): How many boxes. Defaults to 3, as in Pillow.
 
     Returns:
-        np.ndarray: (N, L) of sum 1, L odd.
+        np.ndarray: (N, L), L odd, with tails; each row has sum 1.
     """
     var = sigma**2 / passes
     half = ((np.sqrt(12 * var + 1) - 1) / 2).astype(np.int64)
@@ -85,7 +85,13 @@ def blur_kernels(sigma: np.ndarray, passes: int = 3) -> np.ndarray:
 
 
 def blurring(sigma: np.ndarray, size: int, device) -> Tensor:
-    """Matrices that blur an axis, its ends repeated: (N, size, size)."""
+    """Matrices (N, size, size) that blur an axis of ``size`` px, its border pixels repeated.
+
+    Args:
+        sigma (np.ndarray): (N,) standard deviations in px, >= 0.
+        size (int): Length of the axis in px.
+        device (torch.device): Where the matrices are.
+    """
     kernels = torch.as_tensor(blur_kernels(sigma), dtype=torch.float32, device=device)
     reach = kernels.shape[1] // 2
     taken = torch.arange(size, device=device)[:, None] + torch.arange(
@@ -101,10 +107,10 @@ class Draws(NamedTuple):
 
     Attributes:
         jitter (np.ndarray): (N,) bool.
-        order (np.ndarray): (N, 4) integers, which operation comes when.
-        factors (np.ndarray): (N, 4), of each operation.
+        order (np.ndarray): (N, 4) integers, the operations in their order.
+        factors (np.ndarray): (N, 4), the factor of each operation.
         gray, blur, solarize (np.ndarray): (N,) bool.
-        sigma (np.ndarray): (N,) px.
+        sigma (np.ndarray): (N,) standard deviations of the blur in px.
     """
 
     jitter: np.ndarray
@@ -117,12 +123,15 @@ class Draws(NamedTuple):
 
 
 def draw(settings: Photometric, rng: np.random.Generator, number: int) -> Draws:
-    """The parameters of ``number`` views.
+    """Draws the parameters of ``number`` views.
 
     Args:
         settings (Photometric): Ranges and probabilities.
         rng (np.random.Generator): Source of all randomness.
         number (int): N.
+
+    Returns:
+        Draws: Of N views.
     """
     jitter, gray, blur, solarize = (
         rng.random(number) < p
@@ -141,17 +150,21 @@ def draw(settings: Photometric, rng: np.random.Generator, number: int) -> Draws:
 
 
 def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
-    """Color jitter of N views (N, C, H, W), each in its own order of operations.
+    """Color jitter of views, each with its own order of operations.
 
-    In each place views are sorted by their operation, which then changes one slice.
+    For the first operation, then for the second and so on, the views are sorted by the
+    operation that they need, so that each operation changes one slice.
 
     Args:
-        views (Tensor): (N, 3, H, W) in 0-255.
-        drawn (Draws): Which, in which order, by which factors.
-        used (Sequence[int]): Operations to do.
+        views (Tensor): (N, 3, H, W) floating point in 0-255; not changed.
+        drawn (Draws): Which views, in which order, by which factors.
+        used (Sequence[int]): Indices of the operations that there are.
+
+    Returns:
+        Tensor: (N, 3, H, W), in the order of ``views``.
     """
     factors = torch.from_numpy(drawn.factors).to(views)[..., None, None, None]  # (N, 4, 1, 1, 1)
-    row = np.arange(len(views))  # in which a view lies
+    row = np.arange(len(views))  # where each view lies now
     out, spare = (views.new_empty(views.shape) for _ in range(2))
 
     def arrange(views: Tensor, rows: np.ndarray, out: Tensor) -> Tensor:
@@ -172,7 +185,16 @@ def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
 
 
 def augment(views: Tensor, drawn: Draws, settings: Photometric) -> Tensor:
-    """Color jitter, gray, blur and solarize of N views, (N, 3, S, S) in 0-255, maybe in place."""
+    """Applies color jitter, gray, blur and solarize to views.
+
+    Args:
+        views (Tensor): (N, 3, H, W) floating point in 0-255; may be changed in place.
+        drawn (Draws): Of these views.
+        settings (Photometric): Which operations there are.
+
+    Returns:
+        Tensor: (N, 3, H, W) in 0-255.
+    """
 
     def where(mask: np.ndarray) -> Tensor:
         return torch.from_numpy(np.flatnonzero(mask)).to(views.device)

@@ -1,4 +1,4 @@
-"""Crops of many samples, and matrices of each sample's own that cut and resize it."""
+"""Crops of a whole batch, and a matrix for each sample that crops and resizes it."""
 
 from typing import Optional, Tuple
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TRIES = 10  # of a random crop, as torchvision's
+TRIES = 10  # to place a random crop, as in torchvision
 
 
 def random_resized_crops(
@@ -17,16 +17,16 @@ def random_resized_crops(
     scale: Tuple[float, float],
     ratio: Tuple[float, float],
 ) -> np.ndarray:
-    """Many crops of images of one size, distributed as torchvision's ``RandomResizedCrop``.
+    """Crops of many images of one size, with torchvision's ``RandomResizedCrop`` distribution.
 
     Args:
         rng (np.random.Generator): Source of all randomness.
-        number (int): How many.
+        number (int): How many images.
         height (int): Height of the images in px.
         width (int): Width of the images in px.
         scale (tuple[float, float]): Range of the area, see
             :func:`~mssl_plugins.datasets.transforms.geometry.random_resized_crop`.
-        ratio (tuple[float, float]): Range of width / height, see there.
+        ratio (tuple[float, float]): Range of width / height, see the same.
 
     Returns:
         np.ndarray: (number, 4) int64, x0, y0, x1, y1 in px.
@@ -61,13 +61,14 @@ def resampling(
     """Matrices that cut [start, end) out of an axis and resize it, antialiased.
 
     Args:
-        start (Tensor): (B,) in px of the axis; beyond it lies black.
-        end (Tensor): (B,) likewise.
-        flip (Tensor, optional): (B,) bool, whether the result is turned around.
+        start (Tensor): (B,) in px of the axis; with 'pad' it may lie outside, where
+            the result is black.
+        end (Tensor): (B,) in px of the axis.
+        flip (Tensor, optional): (B,) bool, whether the result is reversed; None: never.
         side (int): Length of the axis in px.
         size (int): Length of the result in px.
         interpolation (str): 'bilinear' or 'bicubic'.
-        crop (str): Of the view group; 'pad' keeps the resolution.
+        crop (str): ``crop`` of the view group; 'pad' does not resize.
 
     Returns:
         Tensor: (B, size, side).
@@ -80,7 +81,7 @@ def resampling(
     if crop == 'pad':
         return (pixels == start + places).float()
     scale = (end - start).float() / size
-    # of the crop's own pixels alone, as of an image that was cut out before
+    # Only the crop's own pixels count, as if it had been cut out first.
     own = ((pixels >= start) & (pixels < end)).float()
     away = start + (places + 0.5) * scale - (pixels + 0.5)
     weights = _filter(away.div_(scale.clamp(min=1)), interpolation).mul_(own)
@@ -88,7 +89,16 @@ def resampling(
 
 
 def separable(rows: Tensor, x: Tensor, columns: Tensor) -> Tensor:
-    """Matrices of each sample's own, (N, S, H) and (N, T, W), along both axes of (N, C, H, W)."""
+    """Applies a matrix for each sample along rows and another one along columns.
+
+    Args:
+        rows (Tensor): (N, S, H).
+        x (Tensor): (N, C, H, W).
+        columns (Tensor): (N, T, W).
+
+    Returns:
+        Tensor: (N, C, S, T).
+    """
     number, channels, height, width = x.shape
     x = x.transpose(1, 2).reshape(number, height, channels * width)  # one product for all channels
     x = torch.bmm(rows, x).view(number, -1, width)  # (N, S C, W)

@@ -1,13 +1,14 @@
 """The views of a whole batch as one tensor program, for small images.
 
-The distributions of :class:`~mssl_plugins.datasets.transforms.views.Views`, of the
-same arguments, drawn for all samples at once; crops, resizing, flips and blur are
-products with matrices of each sample's own, color by arithmetic on whole batches.
-On any device.  What it computes in floating point, :class:`Views` rounds to whole
-levels after each operation: they differ by a level or two of 255.
+Arguments and distributions are those of
+:class:`~mssl_plugins.datasets.transforms.views.Views`, drawn for all samples at once.
+Crops, resizing, flips and blur are products with a matrix for each sample; color is
+arithmetic on whole batches.  It runs on any device, in floating point, where
+:class:`Views` rounds to whole levels after each operation: the results differ by one
+or two levels of 255.
 
-At 32 to 96 px a call into a library costs more than its arithmetic; that is where
-this pays.  Large photos are decoded by workers, which should also cut them.
+At 32 to 96 px a call into a library costs more than its arithmetic, and this pays.
+Large photos are decoded by workers, which should also crop them.
 """
 
 from typing import List, Optional, Sequence, Tuple
@@ -29,11 +30,15 @@ from mssl_plugins.datasets.transforms.views import ViewGroup, Views
 
 
 def batch_rng(samples: Optional[Sequence]) -> np.random.Generator:
-    """The generator of a batch: a function of seed, epoch and indices of its samples.
+    """The random generator of a batch: a function of seed, epoch and its samples' indices.
 
     Args:
         samples (Sequence, optional): Data samples with ``sample_idx``; see
             :func:`~mssl_plugins.datasets.sampler.sample_rng`.
+
+    Returns:
+        np.random.Generator: Unseeded if a sample has no
+        :class:`~mssl_plugins.datasets.sampler.SampleIndex`.
     """
     indices = [sample.get('sample_idx') for sample in samples or ()]
     if indices and all(isinstance(index, SampleIndex) for index in indices):
@@ -45,7 +50,8 @@ class BatchViews:
     """Random views of a batch of images of one size, on their device.
 
     Args:
-        views (Sequence[dict]): As of :class:`Views`.
+        views (Sequence[dict]): Groups of views as in
+            :class:`~mssl_plugins.datasets.transforms.views.Views`.
 
     Raises:
         ValueError: As :class:`Views` does.
@@ -82,13 +88,15 @@ class BatchViews:
 
         Args:
             images (Tensor): (B, 3, H, W) in 0-255.
-            samples (Sequence, optional): B data samples, which take
+            samples (Sequence, optional): B data samples, which get
                 ``view_boxes``, ``view_flips`` and, from ``gt_bboxes`` and
-                ``segments``, what :func:`carry` makes of them.
+                ``segments``, what
+                :func:`~mssl_plugins.datasets.transforms.geometry.carry` makes of them.
+                Defaults to None.
 
         Returns:
-            list[Tensor]: V of them, each (B, 3, S, S) float32 in 0-255, or of
-            its height and width.
+            list[Tensor]: V batches (B, 3, S, S) float32 in 0-255; of views that
+            are not square (B, 3, height, width).
         """
         rng, (height, width) = batch_rng(samples), images.shape[2:]
         boxes, flips = self.draw_geometry(rng, len(images), height, width)

@@ -42,7 +42,7 @@ class ColorJitter(BaseTransform):
         self.jitter = Photometric(jitter=strengths)
 
     def transform(self, results: dict) -> dict:
-        """Change ``img``, uint8 (H, W, 3) RGB."""
+        """Changes ``img``, uint8 (H, W, 3) RGB."""
         results['img'] = self.jitter(results['img'], _rng(results))
         return results
 
@@ -68,7 +68,7 @@ class Lighting(BaseTransform):
         self.std = std
 
     def transform(self, results: dict) -> dict:
-        """Change ``img``, (H, W, 3) RGB in 0-255, to float32, not clipped."""
+        """Changes ``img``, (H, W, 3) RGB in 0-255, to float32 that is not clipped."""
         alpha = _rng(results).normal(0, self.std, 3)
         shift = 255 * EIGENVECTORS @ (alpha * EIGENVALUES)  # (3,)
         results['img'] = results['img'].astype(np.float32) + shift.astype(np.float32)

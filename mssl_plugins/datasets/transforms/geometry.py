@@ -106,7 +106,7 @@ def segments_to_view(
             in px.
 
     Returns:
-        np.ndarray: (height, width) of the view, same type.
+        np.ndarray: (height, width) of the view, of the same type.
     """
     x0, y0, x1, y1 = map(float, view_box)
     down, across = ((np.arange(side) + 0.5) / side for side in height_width(size))

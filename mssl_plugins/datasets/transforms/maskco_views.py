@@ -184,7 +184,7 @@ class MaskCoViews(Views):
         return int(x0), int(y0), int(x1), int(y1)
 
     def transform(self, results: dict) -> dict:
-        """Make the views, then the boxes; see the class for the keys."""
+        """Makes the views, then the boxes; see the class for the keys."""
         results = super().transform(results)
         rng = results['rng']
         crops, flips = results['view_boxes'].astype(np.float64), results['view_flips']

@@ -49,12 +49,11 @@ class PackViews(BaseTransform):
     """Packs a sample into tensors and a data sample, ready for ``default_collate``.
 
     Output: ``{'inputs': ..., 'data_samples': ViewSample}``.  The inputs are a
-    list of V contiguous (3, S, S) uint8 tensors if ``img`` is a list of views,
-    or one such tensor if it is a single array; of other channels (C, S, S), of 16 bits
-    int32.  The data sample gets
-    ``view_boxes`` ((V, 4) float32), ``view_flips`` ((V,) bool),
-    ``view_segments`` and ``view_bboxes`` (lists of V tensors) and
-    ``gt_label``, where the sample has them, and ``sample_idx``, ``img_path``
+    list of V contiguous (C, S, S) tensors if ``img`` is a list of views, or one
+    such tensor if it is a single array: uint8, of 16-bit images int32.  The data
+    sample gets ``view_boxes`` ((V, 4) float32), ``view_flips`` ((V,) bool),
+    ``view_segments``, ``view_bboxes`` and ``view_bbox_ids`` (lists of V tensors)
+    and ``gt_label``, where the sample has them, and ``sample_idx``, ``img_path``
     and ``ori_shape`` as meta information.
 
     Args:
@@ -79,7 +78,7 @@ class PackViews(BaseTransform):
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample; see the class for the output."""
+        """Packs one sample; see the class for the output."""
         for key in ('img', *self.keys):
             if key not in results:
                 raise KeyError(f"PackViews needs '{key}' in the sample, got {sorted(results)}")
@@ -105,16 +104,16 @@ def chw_tensor(img: np.ndarray) -> torch.Tensor:
     if img.dtype != np.uint8:
         return tensors(img.transpose(2, 0, 1))
     planes = np.empty((img.shape[2], *img.shape[:2]), np.uint8)
-    cv2.split(img, list(planes))  # into the planes; faster than a transpose
+    cv2.split(img, list(planes))  # writes into the planes; faster than a transpose
     return torch.from_numpy(planes)
 
 
 def tensors(value):
-    """Arrays and numbers, in lists too, as tensors of a type that torch has everywhere."""
+    """Arrays and numbers, also inside lists, as tensors of types that every torch has."""
     if isinstance(value, (list, tuple)):
         return [tensors(item) for item in value]
     array = np.asarray(value)
     if array.dtype in (np.uint16, np.uint32, np.uint64):
-        # which torch has everywhere
+        # torch has unsigned types beyond uint8 only in part
         array = array.astype(np.int32 if array.dtype == np.uint16 else np.int64)
     return torch.from_numpy(np.ascontiguousarray(array))

@@ -286,7 +286,7 @@ class Photometric:
             gray=self.gray_p,
             solarize=self.solarize_p,
         )
-        self.color = [name for name, on in used.items() if on]  # is for 8-bit RGB alone
+        self.color = [name for name, on in used.items() if on]  # defined for 8-bit RGB only
 
     def draw(self, rng: np.random.Generator) -> List[Tuple[Callable, tuple]]:
         """The operations of one view, in order.
@@ -313,10 +313,17 @@ class Photometric:
         return ops
 
     def __call__(self, img: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Augment one image: uint8 RGB (H, W, 3), or of other channels and 16 bits.
+        """Augments one image.
+
+        Args:
+            img (np.ndarray): (H, W, 3) uint8 RGB, or (H, W, C) uint8 or uint16.
+            rng (np.random.Generator): Source of all randomness.
+
+        Returns:
+            np.ndarray: Of the same shape and type.
 
         Raises:
-            ValueError: If an operation for 8-bit RGB is to be done to another image.
+            ValueError: If an operation for 8-bit RGB is asked for of another image.
         """
         if self.color and (img.dtype != np.uint8 or img.shape[2] != 3):
             raise ValueError(
@@ -329,7 +336,11 @@ class Photometric:
 
 
 def probability(value: float, what: str) -> float:
-    """The value itself if it is a probability, a ValueError if not."""
+    """The value itself, if it is a probability.
+
+    Raises:
+        ValueError: If it is not in [0, 1].
+    """
     if not 0 <= value <= 1:
         raise ValueError(f'{what}: probability {value} is not in [0, 1]')
     return value

@@ -36,7 +36,11 @@ INTERPOLATIONS = ('bilinear', 'bicubic')
 
 
 class ViewGroup:
-    """The settings of a group of views that are drawn alike; see :class:`Views`."""
+    """A group of views that are drawn alike; arguments as the keys of :class:`Views`.
+
+    Raises:
+        ValueError: For a size, range or probability out of order.
+    """
 
     config_parts = OPTIONS
 
@@ -76,7 +80,11 @@ class ViewGroup:
     def draw_box(
         self, rng: np.random.Generator, height: int, width: int
     ) -> Tuple[int, int, int, int]:
-        """One crop box, x0, y0, x1, y1 in px of the image."""
+        """Draws one crop box, x0, y0, x1, y1 in px of the image.
+
+        Raises:
+            ValueError: If the image is too small for crop='pad'.
+        """
         if self.crop == 'random_resized':
             return random_resized_crop(rng, height, width, self.scale, self.ratio)
         view_height, view_width = height_width(self.size)
@@ -97,7 +105,7 @@ class ViewGroup:
     def render(
         self, img: np.ndarray, box: Sequence[int], flip: bool, rng: np.random.Generator
     ) -> np.ndarray:
-        """Cut, resize, flip and augment: the view's size, the image's channels and type."""
+        """Cuts, resizes, flips and augments ``img`` (H, W, C): (height, width, C), same type."""
         x0, y0, x1, y1 = box
         height, width = img.shape[:2]
         view = img[max(y0, 0) : y1, max(x0, 0) : x1]
@@ -107,7 +115,7 @@ class ViewGroup:
             view = view.reshape(*view.shape[:2], -1)
         view = resize(view, height_width(self.size), self.interpolation)
         if flip:
-            view = cv2.flip(view, 1).reshape(view.shape)  # which drops a single channel
+            view = cv2.flip(view, 1).reshape(view.shape)  # flip drops a single channel
         return self.photometric(view, rng)
 
 
@@ -117,12 +125,13 @@ class Views(BaseTransform):
 
     Required keys: ``img`` ((H, W, 3) uint8 RGB; gray is converted) or
     ``img_path`` (decoded here, once for all views).  With ``channels``, C, the image is
-    (H, W, C) uint8 or uint16 and stays so.  Optional: ``gt_bboxes``
+    (H, W, C) uint8 or uint16, and so are its views.  Optional: ``gt_bboxes``
     ((n, 4), x0, y0, x1, y1 in px), ``segments`` ((H, W) integers, 0 = none),
     ``rng`` (the generator to go on with; otherwise
     :func:`~mssl_plugins.datasets.sampler.sample_rng` gives it).
 
-    Changed keys: ``img`` (list of V (S, S, 3), or (H, W, 3), uint8 arrays).  Added keys:
+    Changed keys: ``img`` (list of V arrays (S, S, 3) uint8, or of the height and width
+    that ``size`` gives).  Added keys:
     ``rng``, ``ori_shape`` (H, W), ``view_boxes`` ((V, 4) float32 crops in px
     of the input image), ``view_flips`` ((V,) bool), and, if their source was
     there, ``view_bboxes``, ``view_bbox_ids`` and ``view_segments``
@@ -133,7 +142,7 @@ class Views(BaseTransform):
             The views of a group are drawn alike. Keys of a group:
 
             - size (int | tuple[int, int]): Side S, or height and width, in px.
-              Required. Crops of a view that is not square want a ``ratio`` to match.
+              Required. A view that is not square needs a ``ratio`` to match.
             - num (int): Number of views. Defaults to 1.
             - crop (str): 'random_resized', or 'pad' (a crop at full
               resolution out of the image with ``padding`` black px around,
@@ -144,7 +153,7 @@ class Views(BaseTransform):
             - interpolation (str): 'bilinear' or 'bicubic', antialiased.
               Defaults to 'bilinear'.
             - flip (float): Probability of a left-right flip. Defaults to 0.5.
-            - jitter, gray, blur, solarize: As of
+            - jitter, gray, blur, solarize: See
               :class:`~mssl_plugins.datasets.transforms.photometric.Photometric`. Default to
               none of them.
 
@@ -182,9 +191,7 @@ class Views(BaseTransform):
             self.groups += [group] * group.num
 
     def draw_boxes(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-        """Crops of all views.
-
-        The place to override for crops that depend on each other.
+        """Draws the crops of all views; to be overridden if they depend on each other.
 
         Args:
             rng (np.random.Generator): Source of all randomness.
@@ -197,7 +204,7 @@ class Views(BaseTransform):
         return np.array([group.draw_box(rng, height, width) for group in self.groups])
 
     def transform(self, results: dict) -> dict:
-        """Replace the image by its views; see the class for the keys."""
+        """Replaces the image by its views; see the class for the keys."""
         img = input_image(results)
         if results.get('rng') is None:
             results['rng'] = sample_rng(results)
@@ -257,7 +264,7 @@ class CenterView(BaseTransform):
         self.interpolation = _interpolation(interpolation)
 
     def transform(self, results: dict) -> dict:
-        """Replace the image by its center; see the class for the keys."""
+        """Replaces the image by its center; see the class for the keys."""
         img = input_image(results)
         height, width = img.shape[:2]
         view_height, view_width = height_width(self.size)
@@ -291,10 +298,10 @@ class CenterView(BaseTransform):
 
 
 def view_size(size: Size) -> Size:
-    """A size that is checked: a side, or (height, width), in whole px.
+    """A checked size: a side, or (height, width) where the two differ, in whole px.
 
     Raises:
-        ValueError: For anything else.
+        ValueError: If it is neither.
     """
     if isinstance(size, (list, tuple)):
         if len(size) != 2:
