@@ -171,9 +171,10 @@ def extract_features(
 
     Args:
         model (nn.Module): From :func:`get_model`, or any with a ``backbone``.
-        images: A folder (its sub-folders, if any, are the labels); a list of
-            files, Pillow images and arrays (H, W, 3) uint8 RGB; or a dataset,
-            a loader, or the config of one, which keep their own transform.
+        images: A folder (its sub-folders, if any, are the labels) or shards; a
+            list of files, Pillow images and arrays (H, W, 3) uint8 RGB; or a
+            dataset, a loader, or the config of one, which keep their own
+            transform.
         pool (str): 'auto' (class token where there is one, else the average),
             'cls', 'avg' or 'last'. Defaults to 'auto'.
         branch (str): Which backbone of a model that has two. Defaults to
@@ -183,10 +184,12 @@ def extract_features(
             are smaller than 128 px.
         resize (int, optional): Short side before the center is cut. Defaults
             to None: 256 for 224, and in proportion.
-        batch_size (int, optional): Defaults to None: 64, or the loader's.
+        batch_size (int, optional): Images in a batch. Defaults to None: 64, or
+            the loader's.
         workers (int, optional): Processes that read images. Defaults to None:
             none, or the loader's.
-        device (str, optional): Defaults to None: where the model is.
+        device (str, optional): Where to compute, such as 'cuda'. Defaults to
+            None: where the model is.
         bf16 (bool): Whether to run the network in bfloat16. Defaults to False.
         progress (bool): Whether to show a bar. Defaults to False.
         max_bad (float): Largest fraction of a folder's files that may be
@@ -196,9 +199,13 @@ def extract_features(
         Features: ``features, labels, paths``, in the images' order.
 
     Raises:
+        UserError: If OpenMMLab is not installed.
         FileNotFoundError: If there is no such folder.
-        ValueError: If there is no image, or for unknown names.
+        ValueError: If there is no image, for unknown names, or with ``size`` or
+            ``resize`` for a dataset.
         TypeError: If an item is not an image.
+        mssl_plugins.datasets.base.UnreadableImages: If more images than
+            ``max_bad`` cannot be read.
     """
     require(*NEEDED)
     import torch
@@ -249,18 +256,20 @@ def evaluate(
             'all', 'dense'. Defaults to 'knn,linear'.
         work_dir (str | os.PathLike): Where features, runs and results are
             kept. Defaults to 'work_dirs/evaluate'.
-        branch (str, optional): See :func:`get_model`.
+        branch (str, optional): See :func:`get_model`. Defaults to None.
         config (str | os.PathLike, optional): Config of the architecture, for
             weights that do not describe it. Defaults to None: the one in the
             checkpoint.
         size (int, optional): See :func:`extract_features`; for dense
-            protocols the short side.
-        resize (int, optional): See :func:`extract_features`.
+            protocols the short side. Defaults to None.
+        resize (int, optional): See :func:`extract_features`. Defaults to None.
         classes (str | os.PathLike, optional): File with the classes to take;
-            for dense protocols, the names of all classes.
+            for dense protocols, the names of all classes. Defaults to None:
+            the data's.
         train_images (int, optional): At most this many training images, spread
-            evenly over the classes.
-        test_images (int, optional): The same for test images.
+            evenly over the classes. Defaults to None: all.
+        test_images (int, optional): The same for test images. Defaults to
+            None: all.
         ignore_labels (Sequence[int]): For dense protocols: labels to ignore
             besides 255. Defaults to none.
         say (Callable): Called with a line that says what is measured.
@@ -322,8 +331,8 @@ def train(
     Args:
         config (str | os.PathLike): A config by name or path, or
             ``photos/METHOD``.
-        data (str | os.PathLike, optional): A folder of images to train on.
-            Defaults to None: the config's own.
+        data (str | os.PathLike, optional): A folder of images, or shards, to
+            train on. Defaults to None: the config's own.
         work_dir (str | os.PathLike, optional): Defaults to None: the config's
             own, or ``work_dirs/NAME``.
         epochs (int, optional): Length of the training; every schedule is
@@ -332,12 +341,15 @@ def train(
             with it. Defaults to None: the config's.
         lr (float, optional): Learning rate for that batch. Defaults to None:
             the config's, scaled.
-        size (int, optional): Side of the views in px.
+        size (int, optional): Side of the largest views in px. Defaults to
+            None: the config's.
         segments (str | os.PathLike, optional): A segment store, for
-            mask-guided methods.
+            mask-guided methods. Defaults to None: the config's, or segments
+            made before training.
         load_from (str | os.PathLike, optional): Weights to start from.
-        resume (bool | str | os.PathLike): Go on from the last checkpoint, or
-            from this one. Defaults to False.
+            Defaults to None: the config's, or random weights.
+        resume (bool | str | os.PathLike): True: go on from the last checkpoint
+            in the work dir; a path: from this one. Defaults to False.
         overwrite (bool): Delete the run in the work dir once this one has
             made a step. Defaults to False.
         amp (bool): Train in bfloat16. Defaults to False.
@@ -346,16 +358,21 @@ def train(
         validate (bool): Measure while training. Defaults to True.
         seed (int, optional): Seed of the run. Defaults to None, the config's.
         options (dict, optional): Config fields to override, by dotted keys.
-        max_bad (float): Fraction of files that may be unusable. Defaults to
-            0.01.
+            Defaults to None.
+        max_bad (float): Largest fraction of files that may be unusable.
+            Defaults to 0.01.
         min_size (int): Images with a shorter side, in px, are left out.
             Defaults to 0.
         verbose (bool): Show MMEngine's log. Defaults to False.
         hooks (Sequence[mmengine.hooks.Hook]): Additional hooks. Defaults to ().
 
+    Returns:
+        Trained: The work dir, with the last checkpoint and the report in it.
+
     Raises:
-        UserError: If the config describes no training, the work dir already
-            holds a run, or the arguments contradict each other.
+        UserError: If OpenMMLab is not installed, the config describes no
+            training, the work dir already holds a run, or the arguments
+            contradict each other.
         FileNotFoundError: If the data or the checkpoint does not exist.
         ValueError: If there is no such config or setting.
         mssl_plugins.errors.Stopped: After a signal, once the state is saved.

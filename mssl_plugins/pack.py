@@ -1,8 +1,9 @@
 """Packs images into shards that :class:`~mssl_plugins.datasets.image_shards.ImageShards` reads.
 
 An image is copied as it is, with its class and its segments beside it.  A shard is
-written whole or not at all; what is there already is kept, so that packing that was
-stopped goes on.  Tar files have WebDataset's layout, tables that of Hugging Face's ``datasets``.
+written whole or not at all, and a shard that is already there is kept: packing that
+was stopped goes on.  Tar files have WebDataset's layout, tables that of Hugging
+Face's ``datasets``.
 """
 
 import hashlib
@@ -27,8 +28,8 @@ from mssl_plugins.registry import DATASETS
 from mssl_plugins.segments.store import SegmentStore, names_of
 
 PLAN = 'pack.json'
-ROWS = 4  # of a row group, which is read whole for one of its images
-KEY_BYTES = 511  # of an LMDB
+ROWS = 4  # in a row group: to read one image, the whole row group is read
+KEY_BYTES = 511  # LMDB's limit of a key
 
 
 class Sample(NamedTuple):
@@ -36,9 +37,9 @@ class Sample(NamedTuple):
 
     Attributes:
         name (str): Its name in the shard, ``KEY.jpg``; no other image has the same KEY.
-        data (bytes): Its file.
-        label (int, optional): Its class.
-        segments (bytes, optional): Its segments, a PNG.
+        data (bytes): Content of its file.
+        label (int, optional): Its class. Defaults to None.
+        segments (bytes, optional): Its segments, a PNG. Defaults to None.
     """
 
     name: str
@@ -57,11 +58,12 @@ class Sample(NamedTuple):
 
 
 class TarWriter:
-    """A tar file in WebDataset's layout.
+    """Writes a tar file in WebDataset's layout.
 
     Args:
         path (Path): The file.
-        classes (Sequence[str], optional): Names of the classes.
+        classes (Sequence[str], optional): Names of the classes, which tables hold and
+            other formats do not. Defaults to None.
     """
 
     def __init__(self, path: Path, classes: Optional[Sequence[str]] = None) -> None:
@@ -80,13 +82,17 @@ class TarWriter:
 
 
 class LmdbWriter:
-    """An LMDB in one file; arguments as of :class:`TarWriter`."""
+    """Writes an LMDB in one file; arguments as for :class:`TarWriter`.
+
+    Raises:
+        UserError: If the package ``lmdb`` is not installed.
+    """
 
     def __init__(self, path: Path, classes: Optional[Sequence[str]] = None) -> None:
         require('lmdb')
         import lmdb
 
-        # As far as it may grow; the file is as large as its content.
+        # map_size is how far it may grow; the file is as large as its content.
         self.env = lmdb.open(str(path), subdir=False, map_size=1 << 40, lock=False, sync=False)
 
     def add(self, sample: Sample) -> None:
@@ -112,9 +118,12 @@ class LmdbWriter:
 
 
 class _TableWriter:
-    """A table with the columns ``image``, ``label`` and ``segments``.
+    """Writes a table with the columns ``image``, ``label`` and ``segments``.
 
-    Arguments as of :class:`TarWriter`.
+    Arguments as for :class:`TarWriter`.
+
+    Raises:
+        UserError: If the package ``pyarrow`` is not installed.
     """
 
     def __init__(self, path: Path, classes: Optional[Sequence[str]] = None) -> None:
@@ -164,17 +173,20 @@ class _TableWriter:
 
 
 class ParquetWriter(_TableWriter):
-    """A Parquet file."""
+    """Writes a Parquet file; arguments as for :class:`TarWriter`."""
 
     def _open(self, schema):
         import pyarrow.parquet as pq
 
-        # Encoded images do not get smaller, and a dictionary of them would only be made.
+        # Encoded images cannot be compressed, and a dictionary of them only costs time.
         return pq.ParquetWriter(self.path, schema, compression='none', use_dictionary=False)
 
 
 class ArrowWriter(_TableWriter):
-    """An Arrow file, in IPC's stream format, which ``datasets`` reads."""
+    """Writes an Arrow file in the IPC stream format, which ``datasets`` reads.
+
+    Arguments as for :class:`TarWriter`.
+    """
 
     def _open(self, schema):
         import pyarrow as pa
@@ -196,17 +208,18 @@ def pack(
     channels: Optional[int] = None,
     shown: bool = False,
 ) -> List[Path]:
-    """Writes the shards of a folder.
+    """Packs a folder of images into shards.
 
     Args:
         data (str): The folder; sub-folders become classes as in
             :class:`~mssl_plugins.datasets.folder.ImageFolder`.
         out (str): A new folder, or one where packing was stopped.
         form (str): 'tar', 'parquet', 'arrow' or 'lmdb'. Defaults to 'tar'.
-        images (int): Images in a shard. Defaults to 10,000.
+        images (int): Largest number of images in a shard. Defaults to 10,000.
         segments (str, optional): A segment store of these images. Defaults to
-            None: none are packed.
-        channels (int, optional): Packs images of other channels too (``.npy``). Defaults to None.
+            None: no segments are packed.
+        channels (int, optional): Number of channels that the images keep; ``.npy`` files
+            are then packed, too. Defaults to None.
         shown (bool): Whether to show progress. Defaults to False.
 
     Returns:
@@ -217,6 +230,7 @@ def pack(
         ValueError: If an argument is out of range, segments are missing, or ``out``
             holds something else.
         OSError: If a file cannot be read or written.
+        UserError: If the package that writes the format is not installed.
     """
     if form not in FORMATS:
         raise unknown(form, FORMATS, 'format')
@@ -247,7 +261,7 @@ def pack(
 
 
 def _write_shard(shard, writer, dataset, names, part, store, bar) -> None:
-    """Writes one shard under another name, and renames it when it is whole."""
+    """Writes one shard under a temporary name, and renames it when it is whole."""
     unfinished = partial_of(shard)
     drop_link(unfinished)
     unfinished.unlink(missing_ok=True)
@@ -265,7 +279,7 @@ def _write_shard(shard, writer, dataset, names, part, store, bar) -> None:
 
 
 def _store(segments: str, dataset: ImageFolder):
-    """The store, and where each image is in it."""
+    """The segment store, and the position of each image in it."""
     store = SegmentStore(segments)
     at = store.find(names_of(dataset))
     missing = [i for i, place in enumerate(at) if place < 0 or not store.readable(int(place))]
@@ -279,7 +293,7 @@ def _store(segments: str, dataset: ImageFolder):
 
 
 def _names(dataset: ImageFolder) -> List[str]:
-    """A name for each image that has no further dot and whose KEY no other image has."""
+    """A name for each image, with one dot and a KEY before it that no other image has."""
     names, used = [], set()
     for index in range(len(dataset)):
         path = os.path.relpath(dataset.get_data_info(index)['img_path'], dataset.img_prefix)
@@ -295,7 +309,7 @@ def _names(dataset: ImageFolder) -> List[str]:
 
 
 def _check_plan(folder: Path, dataset, names, form: str, images: int, segments) -> None:
-    """Refuses a folder that holds other shards; writes what these are to be."""
+    """Refuses a folder that holds other shards; writes which shards it is to hold."""
     digest = hashlib.blake2b(digest_size=16)
     for index, name in enumerate(names):
         info = dataset.get_data_info(index)

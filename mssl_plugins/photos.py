@@ -30,7 +30,7 @@ from mssl_plugins.segments.build import make
 from mssl_plugins.segments.image_set import find_images
 
 LISTS = 'images'  # folder of the lists in a work dir
-SMALL, LARGE = 64, 160  # px: recipes up to, images from on which they do not go together
+SMALL, LARGE = 64, 160  # px: a recipe for SMALL or less does not fit images of LARGE or more
 CPU_BATCH, GPU_BATCH = 64, 256  # ours: what a machine takes at 96-224 px
 KNN_BANK = 5000
 FEW = 3000  # ours: images below which published weights are the better start
@@ -40,19 +40,21 @@ class Wishes(NamedTuple):
     """What the user asks of a run on a folder.
 
     Attributes:
-        epochs, batch_size, size (int, optional): None: fitted to the folder, or
-            the recipe's.
-        lr (float, optional): Learning rate for the batch as given.
+        epochs (int, optional): Length of the training. None: fitted to the folder by
+            a photo recipe, else the recipe's.
+        batch_size (int, optional): Images in a step and process. None: likewise.
+        size (int, optional): Side of the views in px. None: the recipe's.
+        lr (float, optional): Learning rate for this batch. None: the recipe's, scaled.
         segments (str, optional): A segment store, for methods that need one;
             None: it is made before training.
-        max_bad (float): Largest fraction of unusable files.
-        min_size (int): Smallest allowed short side in px.
-        processes (int): Number of processes.
-        validate (bool): Whether to measure while training.
-        check (bool): Whether the run ends before it keeps anything.
-        channels (int, optional): Channels of the images, kept as they are; None:
-            images become 8-bit RGB.
-        bits (int): Bits of these channels, 8 or 16.
+        max_bad (float): Largest fraction of unusable files. Defaults to 0.01.
+        min_size (int): Smallest allowed short side in px. Defaults to 0.
+        processes (int): Number of processes. Defaults to 1.
+        validate (bool): Whether to measure while training. Defaults to True.
+        check (bool): Whether the run ends before it keeps anything. Defaults to False.
+        channels (int, optional): Number of channels of the images, which are kept as
+            they are; None: images become 8-bit RGB.
+        bits (int): Bits of these channels, 8 or 16. Defaults to 8.
     """
 
     epochs: Optional[int] = None
@@ -75,13 +77,20 @@ def is_photo_recipe(cfg: Config) -> bool:
 
 
 def apply_wishes(cfg: Config, wishes: Wishes, images: Optional[int] = None) -> List[str]:
-    """Applies the user's size, length, batch and learning rate; returns lines that say so.
+    """Applies the user's size, length, batch and learning rate to a config.
 
     Args:
         cfg (mmengine.Config): The config; changed in place.
         wishes (Wishes): What the user asked for.
-        images (int, optional): Number of images, to which everything is fitted
-            that the user did not ask for. Defaults to None: it stays as it is.
+        images (int, optional): Number of training images, to which length and
+            batch are fitted where the user asked for none. Defaults to None:
+            they stay the config's.
+
+    Returns:
+        list[str]: Lines that say what changed.
+
+    Raises:
+        UserError: If a wish does not fit the config, or images are too few.
     """
     said = [] if wishes.size is None else recipes.set_size(cfg, wishes.size)
     length, batch, processes = wishes.epochs, wishes.batch_size, wishes.processes
@@ -101,18 +110,18 @@ def use_folder(
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> Optional[preflight.Survey]:
-    """Trains a config on a folder of images, or on shards.
+    """Surveys a folder of images, or shards, and puts it into a config.
 
     Args:
-        cfg (mmengine.Config): A pre-training config; changed.
-        folder (str): Images in any sub-folders. If there are ``train/`` and
-            ``val/`` (or ``test/``), the first is trained on. If these have one
-            sub-folder for each class, k-NN is measured besides the label-free
-            measures. Or a shard, or a folder of them, see
+        cfg (mmengine.Config): A pre-training config; changed in place.
+        folder (str): A folder with images in any sub-folders. If there are
+            ``train/`` and ``val/`` (or ``test/``), the first is trained on. If
+            these have one sub-folder for each class, k-NN is measured besides the
+            label-free measures. It may also be a shard, or a folder of shards, see
             :func:`mssl_plugins.datasets.look.set_at`.
-        wishes (Wishes): What the user asked for.
-        resume (bool): Whether to reuse the lists in the work dir.
-        say (Callable): Called with each line for the user.
+        wishes (Wishes): What the user asked for. Defaults to nothing.
+        resume (bool): Whether to reuse the lists in the work dir. Defaults to False.
+        say (Callable): Called with each line for the user. Defaults to ``print``.
 
     Returns:
         Survey, optional: The survey of the folder; None if the lists were
@@ -121,6 +130,7 @@ def use_folder(
     Raises:
         UserError: For a folder that cannot be trained on, a recipe that is
             not for such images, or wishes that do not fit.
+        ValueError: For a file that is no shard, or compressed shards.
     """
     root = Path(folder).expanduser()
     if (root / 'train').is_dir():
@@ -192,7 +202,7 @@ def _photo_recipe(cfg: Config) -> str:
 def _put_images(
     cfg: Config, spec: dict, lists: Dict[str, Path], wishes: Wishes, say: Callable[[str], None]
 ) -> None:
-    """Puts the images into the config."""
+    """Puts the images, their test transform and what measures them into the config."""
     pipeline = first_part(cfg.train_dataloader.dataset).pipeline
     spec, pipeline = _use_segments(pipeline, spec, Path(cfg.work_dir), wishes, say)
 
@@ -299,7 +309,7 @@ def _set_knn(
 def _use_segments(
     pipeline: list, spec: dict, work_dir: Path, wishes: Wishes, say: Callable[[str], None]
 ) -> Tuple[dict, list]:
-    """The set and its pipeline with segments: those beside the images, given ones, or made ones."""
+    """The set and its pipeline, with segments that lie beside the images, are given, or made."""
     loading = [step for step in pipeline if step['type'] == 'mssl_plugins.LoadSegments']
     given = wishes.segments
     if not loading:
@@ -339,7 +349,7 @@ def _use_segments(
 
 
 def _segments_beside(spec: dict) -> int:
-    """Whether the first image of shards has segments beside it."""
+    """Whether the first image of the shards has segments beside it, as 0 or 1."""
     return int('segments_at' in DATASETS.build(dict(spec, pipeline=[])).get_data_info(0))
 
 

@@ -205,7 +205,7 @@ def write_lists(survey_: Survey, into: Path) -> Dict[str, Path]:
     """Writes which images are trained on, held out and not used.
 
     Args:
-        survey_ (Survey): Of the folder.
+        survey_ (Survey): The survey of the folder.
         into (Path): Folder for the lists.
 
     Returns:
@@ -272,15 +272,18 @@ def disk_line(work_dir: str, checkpoint_bytes: int, kept: int, feature_bytes: in
         feature_bytes (int): Size of the features of all images that ``extract``
             writes; 0: not mentioned. Defaults to 0.
 
+    Returns:
+        str: One line, in MiB and GiB.
+
     Raises:
-        UserError: If they do not fit.
+        UserError: If the checkpoints do not fit.
     """
     place = Path(work_dir).absolute()
     while not place.exists():
         place = place.parent
     free, need = shutil.disk_usage(place).free, checkpoint_bytes * (kept + 1)
     own = sum(file.stat().st_size for file in Path(work_dir).glob('*.pth') if file.is_file())
-    if need > free + own:  # of a run that goes on, new ones take the place of its own
+    if need > free + own:  # a run that goes on replaces its own checkpoints
         raise UserError(
             f'{work_dir}: {need / 2**20:,.0f} MiB of checkpoints do not fit the '
             f'{free / 2**20:,.0f} MiB that are free; lower '

@@ -18,9 +18,10 @@ class Fit(NamedTuple):
 
     Attributes:
         epochs (int): See :func:`fitting_epochs`.
-        batch (int): Batch of all processes together.
-        queue (int): Length of MoCo's queue: at most a quarter of the images,
-            because an image in the queue is a negative of itself.
+        batch (int): Batch of all processes together: at most an eighth of the images,
+            so that an epoch has at least eight steps, but never less than 4.
+        queue (int): Length of MoCo's queue: at most a quarter of the images, because an
+            image in the queue is a negative of itself, but never less than the batch.
     """
 
     epochs: int
@@ -33,6 +34,14 @@ def fitting_epochs(images: int, reference: int = 10_000, epochs: int = 200) -> i
 
     They shrink with the square root of the number, so that four times the
     images get twice the steps.
+
+    Args:
+        images (int): Number of images, 1 or more.
+        reference (int): Number of images that get ``epochs``. Defaults to 10,000.
+        epochs (int): Epochs for this number. Defaults to 200.
+
+    Returns:
+        int: 20 to 800.
     """
     return round(min(max(epochs * math.sqrt(reference / images), 20), 800))
 
@@ -49,8 +58,7 @@ def fit(images: int, limit: int) -> Fit:
         limit (int): Largest batch that the machine takes.
 
     Returns:
-        Fit: Its batch is at most an eighth of the images, so that an epoch has
-        at least eight steps.
+        Fit: Batch and queue are powers of two, or ``limit``.
 
     Raises:
         UserError: For fewer than 8 images.
@@ -85,6 +93,9 @@ def fit_to_images(
 
     Returns:
         list[str]: Lines that say what was chosen, and why.
+
+    Raises:
+        UserError: For fewer than 8 images, or a choice out of range.
     """
     chosen = fit(images, limit)
     said = recipes.set_epochs(cfg, chosen.epochs if epochs is None else epochs)
@@ -106,8 +117,8 @@ def fit_to_images(
 def _fit_momentum(cfg, steps: int) -> List[str]:
     """Lowers a teacher's momentum m, so that it remembers a twentieth of a training at most.
 
-    A teacher remembers 1 / (1 - m) steps: the 250 of m = 0.996 are most of a
-    training of 300, whose student would learn from initial weights to its end.
+    A teacher remembers 1 / (1 - m) steps.  With m = 0.996 these are 250, most of a
+    training of 300 steps: its student would learn from the initial weights to the end.
     m does not fall below 0.9.  The rule is ours.
     """
     most, lowered = round(max(1 - 20 / steps, 0.9), 4), {}

@@ -98,7 +98,7 @@ def set_batch(cfg, batch: int, processes: int = 1) -> List[str]:
             ``auto_scale_lr.base_batch_size`` images, or for its own batch if
             that is not set.
         batch (int): Images in a step and process.
-        processes (int): Defaults to 1.
+        processes (int): Number of processes. Defaults to 1.
 
     Returns:
         list[str]: What changed.
@@ -135,6 +135,14 @@ def _scale_rate(cfg, factor: float) -> None:
 
 def set_lr(cfg, lr: float, processes: int = 1) -> List[str]:
     """Trains with this learning rate, whatever the batch.
+
+    Args:
+        cfg (mmengine.Config): The config; changed in place.
+        lr (float): Learning rate for its batch.
+        processes (int): Number of processes. Defaults to 1.
+
+    Returns:
+        list[str]: What changed.
 
     Raises:
         UserError: If it is not positive.
@@ -231,16 +239,16 @@ def set_size(cfg, size: int) -> List[str]:
 
 # -------------------------------------------------------------- what stays behind
 def left_behind(before, after, processes: int = 1) -> List[str]:
-    """What overrides of single settings left as it was made for others.
+    """Finds fields that depend on an overridden setting but were not changed with it.
 
     Args:
         before (mmengine.Config): Without the overrides.
         after (mmengine.Config): With them.
-        processes (int): Defaults to 1.
+        processes (int): Number of processes. Defaults to 1.
 
     Returns:
-        list[str]: A line each: the setting, the fields that depend on it and
-        did not move, and the option that moves them.
+        list[str]: One line for each such setting: the fields that were left as they
+        were, and the option that changes them along with it.
     """
     scales = (
         ('train_cfg.max_epochs', '--epochs', set_epochs),

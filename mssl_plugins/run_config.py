@@ -55,24 +55,28 @@ def build_run_config(
             None: the config's own, or ``work_dirs/<name>``.
         resume (str, optional): A checkpoint to resume from; 'auto': the last
             one in the work dir. Defaults to None.
-        data (str, optional): A folder of images instead of the config's
-            data, see :func:`mssl_plugins.photos.use_folder`; probes and
-            fine-tuning need labeled ones. Defaults to None.
+        data (str, optional): A folder of images, or shards, instead of the
+            config's data, see :func:`mssl_plugins.photos.use_folder`; probes and
+            fine-tuning need labeled images. Defaults to None.
         wishes (Wishes): Length, batch, learning rate, size, and options of the
-            folder.
+            folder. Defaults to nothing.
         load_from (str, optional): Weights to start from, of this library,
             timm, DINO, MAE, torchvision or Hugging Face. Defaults to None.
         allow_missing (bool): Train although some images have no segments.
-        amp (bool): Train in bfloat16.
-        compile (bool): Compile the networks' blocks.
+            Defaults to False.
+        amp (bool): Train in bfloat16. Defaults to False.
+        compile (bool): Compile the networks' blocks with torch.compile. Defaults
+            to False.
         validate (bool): Evaluate while training. Defaults to True.
         auto_scale_lr (bool): Scale the learning rate with the real batch.
+            Defaults to False.
         pin_memory (bool): Let loaders pin memory. Defaults to True.
         persistent_workers (bool): Let loaders keep their workers between
             epochs. Defaults to True.
         seed (int, optional): Seed of the run. Defaults to None, the config's.
-        options (dict, optional): Settings to override, with dotted keys.
-        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
+        options (dict, optional): Settings to override, with dotted keys. Defaults
+            to None.
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
     Returns:
         mmengine.Config: For :class:`mssl_plugins.training.TrainingRun`.
