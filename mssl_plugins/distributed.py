@@ -69,7 +69,7 @@ def first_process() -> bool:
 
 @lru_cache(maxsize=None)  # without a launcher that has one it lives in the first process
 def shared_store() -> Store:
-    """The launcher's store, with names of this attempt of an elastic run alone."""
+    """The launcher's store, with keys of this attempt of an elastic run only."""
     attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
     return PrefixStore(f'mssl_plugins/{attempt}', next(rendezvous('env://'))[0])
 
@@ -120,17 +120,25 @@ def share(total: int) -> range:
 
 
 def is_cut(tensor) -> bool:
-    """Whether a tensor is one of which each process keeps a part (``mssl_plugins.FSDP``)."""
+    """Whether a tensor is sharded: each process keeps a part of it (``mssl_plugins.FSDP``)."""
     return hasattr(tensor, 'full_tensor')
 
 
 def own_part(tensor: Tensor) -> Tensor:
-    """This process's part of a tensor that is cut, sharing memory; other tensors as they are."""
+    """This process's part of a sharded tensor, sharing its memory; other tensors as they are."""
     return tensor.to_local() if is_cut(tensor) else tensor
 
 
 def cut_like(own: Tensor, whole: Tensor) -> Tensor:
-    """A whole tensor, the same in every process, cut as ``own`` of that shape is."""
+    """Shards a whole tensor like another one.
+
+    Args:
+        own (Tensor): Says how; if it is not sharded, nothing is done.
+        whole (Tensor): Of the same shape, with the same values in every process.
+
+    Returns:
+        Tensor: Of ``own``'s type and on its device, if it is sharded.
+    """
     if is_cut(whole) or not is_cut(own):
         return whole
     return torch.distributed.tensor.distribute_tensor(

@@ -19,19 +19,19 @@ from mssl_plugins.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class BF16OptimWrapper(OptimWrapper):
-    """Run the forward pass under bfloat16 autocast, on CPU and GPU alike.
+    """Runs the forward pass under bfloat16 autocast, on CPU and GPU alike.
 
     Weights, gradients and optimizer state stay float32.  On a processor that
-    only emulates bfloat16, ten times slower, the forward pass stays float32
+    only emulates bfloat16, ten times slower, the forward pass stays in float32
     too, and the log says so.
 
     Args:
         device_type (str, optional): ``'cpu'``, ``'cuda'``, ... Defaults to
             None, the device mmengine trains on.
-        insist (bool): Run in bfloat16 even where it is emulated, which
-            ``--amp`` asks for. Defaults to False.
+        insist (bool): Run in bfloat16 even where it is emulated, as ``--amp``
+            asks. Defaults to False.
         computes (bool, optional): Whether the device has bfloat16 arithmetic.
-            Defaults to None: it is asked.
+            Defaults to None: the device is asked.
         **kwargs: Arguments of mmengine's ``OptimWrapper``.
     """
 

@@ -8,7 +8,7 @@ from mssl_plugins.registry import MODEL_WRAPPERS
 
 
 def without_sync_bn(module: nn.Module) -> nn.Module:
-    """The model with BatchNorm of each process in the place of SyncBatchNorm; says so."""
+    """Puts BatchNorm of each process in the place of SyncBatchNorm, and says so."""
     if any(isinstance(m, nn.SyncBatchNorm) for m in module.modules()):
         print_log(
             'No GPU: SyncBatchNorm uses the statistics of each process',

@@ -36,10 +36,10 @@ class Looked(NamedTuple):
     Attributes:
         model (nn.Module): A pre-training model, in evaluation mode.
         branch (str): 'student' or 'teacher'.
-        images (Tensor): (B, 3, H, W) uint8, or of the channels that the set keeps.
+        images (Tensor): (B, 3, H, W) uint8, or with the channels that the set keeps.
         inputs (Tensor): The same, as the backbone gets them.
-        samples (list, optional): Data samples, of methods that take segments.
-        names (List[str]): Names of the images' files; none of images without.
+        samples (list, optional): Their data samples, for methods that take segments.
+        names (List[str]): Names of the images' files; empty if there are no files.
     """
 
     model: nn.Module
@@ -56,7 +56,11 @@ class Looked(NamedTuple):
 
 
 def as_arrays(images: Tensor) -> np.ndarray:
-    """(B, 3, H, W) -> (B, H, W, 3); of other images the first channels, from black to white."""
+    """(B, C, H, W) images as (B, H, W, 3) uint8; RGB as it is.
+
+    Of other channels the first three are shown, the last one repeated if there are fewer,
+    each from black (its smallest value) to white (its largest).
+    """
     if images.shape[1] != 3 or images.dtype != torch.uint8:
         x = images[:, [min(i, images.shape[1] - 1) for i in range(3)]].float()
         low, high = x.amin((0, 2, 3), True), x.amax((0, 2, 3), True)
@@ -91,11 +95,14 @@ def spread(total: int) -> List[int]:
 
 
 def gallery(dataset: Dataset, features: Tensor) -> np.ndarray:
-    """One row an image: itself, and the images with the most similar features.
+    """One row for each image: itself, and the images with the most similar features.
 
     Args:
         dataset (Dataset): N images of one size.
         features (Tensor): (N, D).
+
+    Returns:
+        np.ndarray: One uint8 RGB figure.
     """
     queries = spread(len(dataset))
     cosines, found = nearest_images(features, queries, min(NEIGHBORS, len(dataset) - 1))
@@ -109,7 +116,7 @@ def gallery(dataset: Dataset, features: Tensor) -> np.ndarray:
 
 
 def components(looked: Looked) -> np.ndarray:
-    """One row an image: itself, and the first three components of its patches in color."""
+    """One row for each image: itself, and the first three components of its patches in color."""
     backbone = find_backbone_module(looked.model, looked.branch)
     maps = list(patch_maps(looked.model, looked.images, backbone))
     rows = []
@@ -125,7 +132,7 @@ def components(looked: Looked) -> np.ndarray:
 
 
 def attention(looked: Looked) -> np.ndarray:
-    """One row an image: itself, and the class token's attention, its mean over heads.
+    """One row for each image: itself, and the class token's attention, a mean over heads.
 
     Raises:
         ValueError: For a network without a class token.
@@ -141,7 +148,7 @@ def attention(looked: Looked) -> np.ndarray:
 
 
 def mixed(looked: Looked) -> np.ndarray:
-    """One row an image: itself, its partner, and the two mixed.
+    """One row for each image: itself, its partner, and the two mixed.
 
     Raises:
         ValueError: For a method that mixes nothing.
@@ -160,7 +167,7 @@ def mixed(looked: Looked) -> np.ndarray:
 
 
 def reconstructed(looked: Looked) -> np.ndarray:
-    """One row an image: itself, its visible part, and the prediction.
+    """One row for each image: itself, its visible part, and the prediction.
 
     Raises:
         ValueError: For a method that predicts no pixels.
@@ -172,7 +179,7 @@ def reconstructed(looked: Looked) -> np.ndarray:
 
 
 def boxes(dataset: Dataset) -> np.ndarray:
-    """MaskCo's two views of images that are trained on, with their boxes.
+    """MaskCo's two views of training images, with their boxes.
 
     Raises:
         ValueError: For a method without boxes.
@@ -201,7 +208,7 @@ def draw(
         model (nn.Module): A pre-training model, not wrapped. Neither it nor
             the random generators are changed.
         branch (str): 'student' or 'teacher'.
-        loader (DataLoader): Of N held-out images under the test transform.
+        loader (DataLoader): N held-out images under the test transform.
         features (Tensor): (N, D), their features.
         trained_on (Dataset): The training set with its own transform.
 

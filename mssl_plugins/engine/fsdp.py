@@ -1,4 +1,4 @@
-"""Parameters, gradients and optimizer state cut over processes (FSDP2).
+"""Parameters, gradients and optimizer state sharded over processes (FSDP2).
 
 ZeRO stage 3 (arXiv 1910.02054) as torch's ``fully_shard`` does it: each process
 keeps one part of every tensor, and gathers a block's weights while it computes
@@ -26,18 +26,20 @@ BLOCKS = ('TransformerEncoderLayer', 'WeightNormLinear', 'Bottleneck', 'BasicBlo
 
 
 def find_blocks(model: nn.Module, names: Sequence[str] = BLOCKS) -> List[nn.Module]:
-    """The blocks that are gathered one at a time, inner ones first.
+    """The blocks whose weights are gathered one block at a time, inner ones first.
 
-    Those whose weights others read without calling them (``open_blocks``) are
-    left out.
+    A block whose weights are read without calling it (``open_blocks``) is left out.
 
     Args:
         model (nn.Module): Any.
         names (Sequence[str]): Names of their classes, or of bases of these.
             Defaults to BLOCKS, of which a model need not have all.
 
+    Returns:
+        list[nn.Module]: Parts of the model.
+
     Raises:
-        ConfigError: If a name that is not a default fits no module.
+        ConfigError: If other names than BLOCKS are given, and one fits no module.
     """
     opened = {block for m in model.modules() for block in getattr(m, 'open_blocks', ())}
     kinds = {m: [k.__name__ for k in type(m).__mro__] for m in model.modules() if m is not model}
@@ -54,13 +56,13 @@ def find_blocks(model: nn.Module, names: Sequence[str] = BLOCKS) -> List[nn.Modu
 
 @MODEL_WRAPPERS.register_module()
 class FSDP(nn.Module):
-    """Trains a model of which each process keeps a part, as MMEngine's stock runner drives it.
+    """Trains a sharded model, of which each process keeps a part, under MMEngine's stock runner.
 
     ``model_wrapper_cfg=dict(type='mssl_plugins.FSDP')`` is the whole setting,
-    over gloo on CPUs as over NCCL on GPUs. A momentum teacher is cut like its
-    student. Checkpoints are those of one process: they are gathered when they
-    are written, and cut when they are read, for any number of processes. Every
-    process builds the whole model once before it is cut.
+    over gloo on CPUs as over NCCL on GPUs. A momentum teacher is sharded like
+    its student. Checkpoints are those of one process: they are gathered when
+    they are written and sharded when they are read, for any number of
+    processes. Every process builds the whole model once before it is sharded.
 
     Args:
         module (nn.Module): The model, whole.
@@ -75,10 +77,11 @@ class FSDP(nn.Module):
 
     Raises:
         UserError: If torch has no ``fully_shard``.
-        ConfigError: If no module of the model has such a class.
+        ConfigError: If other ``blocks`` than the defaults are given, and no
+            module of the model has one of these classes.
 
     Attributes:
-        module (nn.Module): The model, cut; its state dict has its usual keys.
+        module (nn.Module): The sharded model; its state dict has its usual keys.
     """
 
     def __init__(
@@ -95,14 +98,14 @@ class FSDP(nn.Module):
             print_log('this processor only emulates bfloat16, far slower', 'current', 30)
         if self.device.type == 'cpu':
             module = without_sync_bn(module)
-        module.to(memory_format=torch.contiguous_format)  # all that fully_shard takes
+        module.to(memory_format=torch.contiguous_format)  # fully_shard takes no other
         self._initialize(module)
         self.module = module
         self._shard(find_blocks(module, blocks))
 
     @staticmethod
     def _initialize(module: nn.Module) -> None:
-        """Draws the weights while they are whole; afterwards the runner's call draws none."""
+        """Draws the weights while they are whole; the runner's later call then draws none."""
         if not hasattr(module, 'init_weights'):
             return
         module.init_weights()
@@ -110,8 +113,8 @@ class FSDP(nn.Module):
             broadcast(value)
 
         def drawn() -> None:
-            # The runner now broadcasts what `state_dict` gives from the first
-            # process. Each has its own part, and that is to stay.
+            # The runner is about to broadcast the first process's `state_dict`, but each
+            # process must keep its own part: for this one call the dict is empty.
             def nothing(_, state, *rest) -> None:
                 state.clear()
                 handle.remove()
@@ -133,8 +136,8 @@ class FSDP(nn.Module):
                     parts.append(fsdp.fully_shard(layer, mesh=mesh, mp_policy=half))
             parts.append(fsdp.fully_shard(block, mesh=mesh))
         fsdp.fully_shard(self.module, mesh=mesh)
-        type(self.module).__name__ = name  # by which reports and defaults know it
-        # Now, so that nothing else becomes the root by running first.
+        type(self.module).__name__ = name  # reports and defaults know the method by it
+        # Now, because otherwise whatever runs first would become the root.
         self.module._get_fsdp_state()._lazy_init()
         self.parts = parts
         mib = sum(p.to_local().numel() * p.element_size() for p in self.module.parameters()) / 2**20
@@ -151,7 +154,7 @@ class FSDP(nn.Module):
 
         Args:
             data (dict): A batch of the data loader.
-            optim_wrapper (OptimWrapper): Of this model's parameters.
+            optim_wrapper (OptimWrapper): The wrapper of this model's optimizer.
 
         Returns:
             Dict[str, Tensor]: Losses by name, for the log.
@@ -177,10 +180,10 @@ class FSDP(nn.Module):
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """A context in which every process has all weights, to be entered by all of them.
+        """A context in which every process has all weights; all processes must enter it.
 
-        Within it the model runs without communication, part by part and in any
-        process, under ``torch.no_grad()``.
+        Within it any part of the model runs in any process without communication,
+        under ``torch.no_grad()``.
         """
         for part in (self.module, *self.parts):
             part.set_reshard_after_forward(False, recurse=False)
@@ -196,12 +199,13 @@ class FSDP(nn.Module):
 
     @contextmanager
     def gathered(self, *optimizers: torch.optim.Optimizer) -> Iterator[None]:
-        """A context in which the first process's state dicts are those of a single process.
+        """A context in which the first process's state dicts are whole.
 
-        To be entered by all processes.
+        They are those of a single process. All processes must enter the context.
 
         Args:
-            *optimizers (torch.optim.Optimizer): Whose state is wanted too.
+            *optimizers (torch.optim.Optimizer): Optimizers whose state dicts are to
+                be whole, too.
         """
         weights = _gather(self.module.state_dict())
         states = [_gather(optimizer.state_dict()) for optimizer in optimizers]
@@ -217,12 +221,15 @@ class FSDP(nn.Module):
 
 
 def _normalizes(layer: nn.Module) -> bool:
-    """Whether a layer is or has a norm, which takes no bfloat16 weights beside float32 inputs."""
+    """Whether a layer is or has a norm, which takes no bfloat16 weights with float32 inputs."""
     return any('Norm' in type(part).__name__ for part in layer.modules())
 
 
 def _gather(value):
-    """A tree of dicts and lists with all tensors whole, on the CPU of the first process."""
+    """A tree of dicts and lists whose sharded tensors are whole in the first process's CPU memory.
+
+    Other processes take part and get None in their place.
+    """
     if is_cut(value):
         value = value.full_tensor()
         return value.cpu() if is_main_process() else None
@@ -240,18 +247,18 @@ def _optimizers(runner) -> List[torch.optim.Optimizer]:
 
 
 def gathered(runner):
-    """:meth:`FSDP.gathered` of a run's model and optimizers; nothing for other models."""
+    """:meth:`FSDP.gathered` for a run's model and optimizers; other models need no context."""
     if isinstance(runner.model, FSDP):
         return runner.model.gathered(*_optimizers(runner))
     return nullcontext()
 
 
 def cut_checkpoint(runner, checkpoint: dict) -> None:
-    """Cuts a checkpoint's weights and optimizer state like those of a run's model.
+    """Shards a checkpoint's weights and optimizer state like those of a run's model.
 
     Args:
-        runner (Runner): Whose model may be an :class:`FSDP`; with others the
-            checkpoint stays as it is.
+        runner (Runner): The run. If its model is no :class:`FSDP`, the checkpoint
+            stays as it is.
         checkpoint (dict): As one process wrote it; changed in place.
     """
     if not isinstance(runner.model, FSDP):

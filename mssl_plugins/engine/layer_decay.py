@@ -41,7 +41,7 @@ class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
         get_layer_depth: Optional[Callable] = None,
         **kwargs,
     ) -> None:
-        """Adds a group for each parameter, see mmpretrain's."""
+        """Adds one group for each parameter, as mmpretrain's constructor does."""
         if get_layer_depth is None:
             backbone = getattr(module, 'backbone', None)
             if not hasattr(backbone, 'get_layer_depth'):

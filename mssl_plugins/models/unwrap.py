@@ -23,7 +23,10 @@ def whole(model: nn.Module) -> ContextManager:
     """A context in which every process has all weights, see ``mssl_plugins.FSDP.whole``.
 
     Args:
-        model (nn.Module): A model, wrapped or not; all but a sharded one stay
-            as they are.
+        model (nn.Module): A model, wrapped or not. If it is not sharded, the
+            context does nothing.
+
+    Returns:
+        ContextManager: To be entered by all processes.
     """
     return model.whole() if is_model_wrapper(model) and hasattr(model, 'whole') else nullcontext()

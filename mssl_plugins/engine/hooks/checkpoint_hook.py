@@ -35,7 +35,7 @@ _HISTORY = 'mssl_plugins.history'
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's local disk, with complete files only."""
+    """MMEngine's local disk, on which only complete files appear."""
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
         """Writes ``obj`` to ``filepath`` atomically."""
@@ -90,8 +90,7 @@ class AtomicCheckpointHook(CheckpointHook):
       Face or Detectron2 as well: it becomes the model's ``backbone``.
     - A checkpoint of another architecture is refused: resuming needs every
       tensor of the model; loading needs at least half of those of the
-      backbone (our choice), name and shape.
-
+      backbone, by name and shape (our choice).
     - Every checkpoint resumes exactly, even inside an epoch: the batches that
       were trained on are skipped.
     - Between the regular checkpoints ``interim.pth`` is kept; each regular one
@@ -106,7 +105,7 @@ class AtomicCheckpointHook(CheckpointHook):
             a checkpoint is written when this much time has passed since the
             last one. None: only the regular ones. Defaults to 10 (our
             choice).
-        **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
+        **kwargs: Arguments of :class:`mmengine.hooks.CheckpointHook`.
 
     Raises:
         ValueError: If ``minutes`` is not more than 0.

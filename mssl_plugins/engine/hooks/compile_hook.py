@@ -1,9 +1,9 @@
 """torch.compile for the blocks of a network.
 
-A whole training step takes minutes to compile, and methods do between their
-networks what stops the compiler.  A network is a few blocks many times over: one
-compiled block serves all that are like it (regional compilation), and state
-dicts keep their keys.
+A whole training step takes minutes to compile, and what methods do between their
+networks stops the compiler.  A network is made of a few kinds of blocks, each
+repeated many times: one compiled block serves all that are like it (regional
+compilation), and state dicts keep their keys.
 """
 
 import os
@@ -18,7 +18,7 @@ from mssl_plugins.errors import UserError, unknown
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.registry import HOOKS
 
-# Classes by name, because other packages have them too.
+# By name, because several packages have classes of these names.
 REGIONS = (
     'Block',
     'TransformerEncoderLayer',
@@ -27,24 +27,27 @@ REGIONS = (
     'SwinBlock',
     'ConvNeXtBlock',
 )
-LIMIT = 64  # graphs of one class: sizes of views, students and teachers, stages of a ResNet
+LIMIT = 64  # graphs of one class: one for each size of views, branch and stage of a ResNet
 
 
 def compiled_graphs() -> int:
-    """Graphs that this process has compiled."""
+    """Number of graphs that this process has compiled."""
     return torch._dynamo.utils.counters['stats']['unique_graphs']
 
 
 def graph_breaks() -> int:
-    """Places where a graph had to end before the block did."""
+    """Number of graph breaks: places where a graph had to end before its block did."""
     return sum(torch._dynamo.utils.counters['graph_break'].values())
 
 
 def why_not(folder: str = os.path.dirname(torch.__file__)) -> Optional[str]:
-    """What stops torch.compile on a CPU of this machine, or None.
+    """Says why torch.compile cannot compile for the CPU of this machine.
 
     Args:
-        folder (str): Where torch is installed.
+        folder (str): Where torch is installed. Defaults to the folder of this torch.
+
+    Returns:
+        str, optional: The reason; None if it can.
     """
     if not hasattr(torch.compiler, 'set_stance'):
         return f'torch {torch.__version__} is too old: 2.6 or later is needed'
@@ -66,13 +69,17 @@ def compile_blocks(
     backend: str = 'inductor',
     mode: Optional[str] = None,
 ) -> int:
-    """Marks blocks, each of which is compiled as it first runs.
+    """Marks blocks, each of which is compiled when it first runs.
+
+    For the whole process, random numbers in compiled code become torch's own, and the
+    limit of recompilations is raised.
 
     Args:
         model (nn.Module): Any.
-        regions (Sequence[str]): Names of the classes of blocks.
-        backend (str): Of ``torch.compile``. Defaults to ``'inductor'``.
-        mode (str, optional): Of inductor. Defaults to None.
+        regions (Sequence[str]): Names of the classes of blocks. Defaults to those of
+            :class:`CompileHook`.
+        backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``.
+        mode (str, optional): Mode of inductor. Defaults to None.
 
     Returns:
         int: Number of blocks.
@@ -87,20 +94,20 @@ def compile_blocks(
 
 @HOOKS.register_module()
 class CompileHook(Hook):
-    """Compiles the blocks of every network of the model, each as it first runs.
+    """Compiles the blocks of every network of the model, each when it first runs.
 
     Losses are those of the plain run up to rounding: random numbers are drawn
     as torch draws them.  What is measured while training (k-NN, figures) runs
-    uncompiled, so that its sizes compile nothing.  After the first epoch a line
-    tells how many graphs there are; a later recompilation is warned of.
+    uncompiled, so that its sizes need no graphs.  After the first epoch the log
+    tells how many graphs there are; it warns of recompilations after that.
 
     Args:
         regions (Sequence[str], optional): Names of the classes to compile.
             Defaults to None: blocks of ViTs and decoders (``Block``,
             ``TransformerEncoderLayer``), of ResNets (``BasicBlock``,
             ``Bottleneck``), Swin and ConvNeXt.
-        backend (str): Of ``torch.compile``. Defaults to ``'inductor'``.
-        mode (str, optional): Of inductor. Defaults to None.
+        backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``.
+        mode (str, optional): Mode of inductor. Defaults to None.
 
     Raises:
         UserError: If this machine cannot compile, the model has no such block, or

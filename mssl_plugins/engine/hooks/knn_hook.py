@@ -24,8 +24,8 @@ DATA_BATCH = Optional[Union[dict, tuple, list]]
 class KNNHook(Hook):
     """Measures the frozen backbone every n epochs or iterations.
 
-    Logs ``knn/top1_k<k>`` (fractions), ``collapse/std`` (1 = spread, 0 =
-    collapsed) and ``collapse/erank`` (effective rank) to the log, every
+    Writes ``knn/top1_k<k>`` (fractions), ``collapse/std`` (1 = spread, 0 =
+    collapsed) and ``collapse/erank`` (effective rank) to the log and every
     visualizer backend (``vis_data/scalars.json``, tensorboard).  The last result
     with its ``iter`` is kept as ``knn`` in the message hub's runtime
     information, and so in checkpoints.  Training goes on as if the

@@ -35,7 +35,7 @@ class DrawnViews(Dataset):
     """V random views of each image, the same at every measurement.
 
     Args:
-        dataset (Dataset): Whose pipeline draws a view.
+        dataset (Dataset): Images under a pipeline that draws one random view.
         views (int): V.
         seed (int): Seed of the views. Defaults to 0.
     """
@@ -55,7 +55,7 @@ class DrawnViews(Dataset):
 class MonitorHook(Hook):
     """Measures a backbone on held-out images every n epochs, without labels.
 
-    Logs ``monitor/std``, ``rankme``, ``alignment``, ``uniformity`` and
+    Writes ``monitor/std``, ``rankme``, ``alignment``, ``uniformity`` and
     ``lidar`` to the log and every visualizer backend.  The last result is kept
     as ``monitor`` in the message hub, and so in checkpoints; ``monitor.json``
     in the work dir keeps every measurement, that of the initial weights as

@@ -34,7 +34,7 @@ class ReportHook(Hook):
 
     If the run measures k-NN, the same is measured on raw pixels and on the
     initial weights before the first step, unless the data set is large. An
-    error in here is a warning: a run never fails because of its report.
+    error here becomes a warning: a run never fails because of its report.
 
     Args:
         most (int): Largest number of images, bank and queries together, for

@@ -35,7 +35,7 @@ class Schedule:
             the optimizer's parameter groups, for example
             ``'optimizer.weight_decay'`` (groups where it is 0 keep 0).
         start (float): Value at the beginning.
-        end (float): Value at the end.
+        end (float, optional): Value at the end. Defaults to None: ``start``.
         curve (str): ``'linear'``, ``'cosine'``, ``'constant'`` (``start``
             throughout) or ``'step'`` (``start`` until the end of ``length``,
             then ``end``). Defaults to ``'cosine'``.
@@ -77,7 +77,16 @@ class Schedule:
         self.by_epoch, self.per_epoch, self.inclusive = by_epoch, per_epoch, inclusive
 
     def value(self, iteration: int, iters_per_epoch: int, max_iters: int) -> float:
-        """The value during the given iteration (counted from 0)."""
+        """The value during an iteration.
+
+        Args:
+            iteration (int): Number of the iteration, counted from 0.
+            iters_per_epoch (int): Iterations of an epoch.
+            max_iters (int): Iterations of the training.
+
+        Returns:
+            float: ``start`` to ``end``.
+        """
         unit = iters_per_epoch if self.by_epoch else 1
         begin = self.begin * unit
         length = max_iters - begin if self.length is None else self.length * unit
@@ -95,7 +104,7 @@ class Schedule:
 
 @HOOKS.register_module()
 class ScheduleHook(Hook):
-    """Set scheduled values before every iteration, and log them.
+    """Sets scheduled values before every iteration, and logs them.
 
     Args:
         schedules (List[dict]): Arguments of :class:`Schedule`, one each.

@@ -9,7 +9,7 @@ from mssl_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class TeacherHook(Hook):
-    """Call :meth:`MomentumTeacher.update` of every teacher in the model.
+    """Calls :meth:`MomentumTeacher.update` of every teacher in the model.
 
     Gradient accumulation counts once. Needed by every method with a teacher;
     without one in the model it does nothing.
