@@ -104,7 +104,7 @@ class FrozenBackbone:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def channels(self, size: int) -> int:
-        """Dimensions of its default features."""
+        """Number of dimensions of its default features, for inputs of ``size`` px."""
         channels = self.config.get('in_channels', 3)
         with frozen(self.model.backbone):
             device = next(self.model.backbone.parameters()).device

@@ -25,6 +25,9 @@ def data_hash(dataset) -> str:
 
     Args:
         dataset (mmengine.dataset.BaseDataset): The dataset.
+
+    Returns:
+        str: Hexadecimal digits.
     """
     digest = hashlib.sha256(str(len(dataset)).encode())
     seen = set()
@@ -53,9 +56,12 @@ def input_size(
 
     Args:
         image (np.ndarray): One of the images, (H, W, 3).
-        size (int, optional): See :class:`EvaluationData`.
-        resize (int, optional): See :class:`EvaluationData`.
-        native (int, optional): See :class:`EvaluationData`.
+        size (int, optional): See :class:`EvaluationData`. Defaults to None.
+        resize (int, optional): See :class:`EvaluationData`. Defaults to None.
+        native (int, optional): See :class:`EvaluationData`. Defaults to None.
+
+    Returns:
+        tuple[int, int]: The two sides; equal for small images.
 
     Raises:
         ValueError: If ``resize`` is less than ``size``.
@@ -92,11 +98,14 @@ class EvaluationData:
             smaller than 128 px.
         resize (int, optional): Short side before the center crop. Defaults to
             None: 256 for 224 and in proportion; small images are not cropped.
-        native (int, optional): The network's own size.
-        classes (str, optional): File with the classes to take.
+        native (int, optional): The network's own size in px. Defaults to None:
+            it takes any.
+        classes (str, optional): File with the classes to take. Defaults to
+            None: all.
         train_images, test_images (int, optional): At most this many of each
-            set, spread evenly over the classes, drawn with ``seed``.
-        seed (int): Defaults to 0.
+            set, spread evenly over the classes, drawn with ``seed``. Default
+            to None: all.
+        seed (int): Seed of these draws. Defaults to 0.
 
     Raises:
         FileNotFoundError: If there is no such data.
@@ -191,8 +200,14 @@ class EvaluationData:
 
         Args:
             fraction (float): Fraction of the images; 1 for all.
-            given (str, optional): The user's list. Defaults to None: a list is
-                drawn.
+            given (str, optional): The user's list of images, instead of a
+                fraction. Defaults to None: a list is drawn.
+
+        Returns:
+            dict: Config of a :func:`~mssl_plugins.datasets.labelled.LabelledImages`.
+
+        Raises:
+            FileNotFoundError: If there is no such list.
         """
         spec = dict(self.specs['train'])
         if given is not None:
@@ -204,7 +219,7 @@ class EvaluationData:
         if 'list_file' not in spec:
             count = max(self.num_classes, round(fraction * len(self.sets['train'])))
             return dict(spec, list_file=self._draw('train', count, 'labels'))
-        # of the drawn images, some: their lines
+        # Some of the images that were drawn before, by the lines of their list.
         lines = [line for line in read_lines(spec['list_file']) if line]
         chosen = balanced(self.labels['train'].numpy(), fraction=fraction, seed=self.seed)
         path = self.work_dir / f'labels-{fraction}-of-{Path(spec["list_file"]).name}'
@@ -242,8 +257,8 @@ def use_data(cfg, folder: str) -> None:
     """Puts labeled images in the place of a classification config's data.
 
     Args:
-        cfg (mmengine.Config): Of ``configs/benchmarks/classification``;
-            changed. A ``list_file`` stays, below the new folder.
+        cfg (mmengine.Config): A config of ``configs/benchmarks/classification``;
+            changed in place. A ``list_file`` stays, below the new folder.
         folder (str): See :func:`mssl_plugins.datasets.labelled.LabelledImages`.
 
     Raises:

@@ -63,7 +63,7 @@ def patch_distribution(mask: np.ndarray, grid: Tuple[int, int], num_classes: int
 
 
 class _Resized(Dataset):
-    """Images of one size, (3, H, W) uint8, each with the label -1."""
+    """Images resized to one size, (3, H, W) uint8, each with the label -1."""
 
     def __init__(self, files: Sequence[Path], shape: Tuple[int, int]) -> None:
         self.files, self.shape = files, shape

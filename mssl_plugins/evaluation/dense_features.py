@@ -32,6 +32,9 @@ def grids(backbone: nn.Module, shape: Tuple[int, int]) -> Dict[str, Tuple[int, i
         backbone (nn.Module): A ViT or ResNet.
         shape (tuple[int, int]): (H, W) of the input in px.
 
+    Returns:
+        dict[str, tuple[int, int]]: Rows and columns under the kind's name.
+
     Raises:
         ValueError: For a backbone without a map.
     """
@@ -83,6 +86,9 @@ class DenseFeatures:
 
         Args:
             chosen (Sequence[Tensor]): Indices of patches, for each image.
+
+        Returns:
+            Tensor: (N, D), image by image.
         """
         rows: List[Tensor] = []
         for part in self.store.parts('train', self.kind):

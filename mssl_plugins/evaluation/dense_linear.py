@@ -1,10 +1,10 @@
 """A linear head on frozen patch features: DINOv2's (arXiv 2304.07193, section 7.4).
 
-BatchNorm and a 1 x 1 convolution; its logits are interpolated to the mask and
-compared with it pixel by pixel.  Optimizer and schedule are those of the config
-``configs/_base_/dense/linear.py``, which mmseg's runner trains on augmented crops;
-here the features are kept, so every image is seen whole, and the length is at most
-EPOCHS.
+The head is BatchNorm and a 1 x 1 convolution, whose logits are interpolated to the
+mask and compared with it pixel by pixel.  Optimizer and schedule are those of the
+config ``configs/_base_/dense/linear.py``, which mmseg's runner trains on augmented
+crops.  Here the features are computed once and kept, so every image is seen whole,
+and training takes at most EPOCHS epochs.
 """
 
 import bisect
@@ -19,7 +19,7 @@ from mssl_plugins.evaluation.probes import LinearProbes
 
 ITERATIONS, WARMUP, BATCH = 40000, 1500, 16
 RATE, DECAY, FIRST = 1e-3, 1e-4, 1e-6  # FIRST: the warm-up's first factor
-EPOCHS = 50  # ours: 40,000 iterations are thousands of epochs of a small set
+EPOCHS = 50  # our choice: on a small set 40,000 iterations are thousands of epochs
 STD = 0.01  # of the normal initial weights, mmseg's
 
 
@@ -30,6 +30,10 @@ def length(images: int, epochs: Optional[int] = None) -> Tuple[int, int, int]:
         images (int): Training images.
         epochs (int, optional): Passes over them. Defaults to None: 40,000
             iterations, but at most EPOCHS passes.
+
+    Returns:
+        tuple[int, int, int]: The batch is 16, or all images if there are fewer; the
+        warm-up is as large a fraction of the iterations as 1,500 of 40,000.
     """
     batch = min(BATCH, images)
     each = -(-images // batch)
@@ -38,18 +42,27 @@ def length(images: int, epochs: Optional[int] = None) -> Tuple[int, int, int]:
 
 
 def factor(step: int, total: int, warmup: int) -> float:
-    """The learning rate of an iteration divided by RATE: up in a line, down to 0 in one."""
+    """The learning rate of an iteration divided by RATE: linear warm-up, linear decay to 0.
+
+    Args:
+        step (int): Number of the iteration, from 0 on.
+        total (int): Iterations of the training.
+        warmup (int): Iterations of the warm-up.
+
+    Returns:
+        float: 1e-6 at first, 1 at the end of the warm-up, 0 at the end.
+    """
     if step < warmup:
         return FIRST + (1 - FIRST) * step / max(warmup - 1, 1)
     return 1 - (step - warmup) / max(total - warmup - 1, 1)
 
 
 class Images:
-    """Kept features of the training images, in any order.
+    """Kept features of the training images, read in any order.
 
     Args:
         parts (Sequence[np.ndarray]): (n, P * D) each, file by file.
-        grid (tuple[int, int]): (h, w), P patches.
+        grid (tuple[int, int]): (h, w), h * w = P patches of an image.
     """
 
     def __init__(self, parts: Sequence[np.ndarray], grid: Tuple[int, int]) -> None:
@@ -72,14 +85,16 @@ def pixel_gradient(
 ) -> Tuple[float, Tensor]:
     """Mean cross-entropy of the interpolated logits over all labeled pixels.
 
+    It is computed one image at a time, so that the pixels stay in the cache.
+
     Args:
         logits (Tensor): (B, P, C).
-        masks (Sequence[Tensor]): B of (H, W) int64; -1 has no label.
-        grid (tuple[int, int]): (h, w).
+        masks (Sequence[Tensor]): B label maps (H, W) int64; -1 is no label.
+        grid (tuple[int, int]): (h, w), h * w = P.
 
     Returns:
-        tuple[float, Tensor]: The loss and its gradient by the logits. An image
-        at a time, so that its pixels stay in the cache.
+        tuple[float, Tensor]: The loss, and its gradient with respect to the logits,
+        (B, P, C).
     """
     labeled = max(sum(int((m >= 0).sum()) for m in masks), 1)
     loss, gradient = 0.0, torch.empty_like(logits)
@@ -106,12 +121,13 @@ def train_head(
         images (Images): The training images' features.
         mask (Callable): Index -> (H, W) labels, -1 where there is none.
         num_classes (int): C.
-        epochs (int, optional): See :func:`length`.
-        seed (int): Of initial weights and order. Defaults to 0.
+        epochs (int, optional): See :func:`length`. Defaults to None.
+        seed (int): Seed of initial weights and order. Defaults to 0.
         progress (Callable, optional): Called with the number of iterations done.
+            Defaults to None.
 
     Returns:
-        LinearProbes: One classifier, BatchNorm's statistics in it.
+        LinearProbes: One classifier with BatchNorm's statistics.
     """
     generator = torch.Generator().manual_seed(seed)
     norm = nn.BatchNorm1d(images[0].size(1))
@@ -142,7 +158,7 @@ def train_head(
 
 
 def _folded(norm: nn.BatchNorm1d, linear: nn.Linear) -> LinearProbes:
-    """BatchNorm's scale and shift go into the linear layer."""
+    """Folds BatchNorm's scale and shift into the linear layer."""
     weight = linear.weight.detach().T
     bias = linear.bias.detach() + norm.bias.detach() @ weight
     return LinearProbes(

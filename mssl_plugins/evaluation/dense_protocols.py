@@ -6,7 +6,7 @@
 - ``hummingbird``: retrieval from a memory of patches, "Towards in-context scene
   understanding" (arXiv 2306.01667): 30 neighbors, whose distributions a
   cross-attention with temperature 0.02 averages.  The memory's patches are
-  chosen as open-hummingbird-eval chooses them.
+  chosen as in open-hummingbird-eval.
 
 Each gives (h, w, C) scores for the patches of an image.
 """

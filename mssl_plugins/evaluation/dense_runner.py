@@ -19,7 +19,7 @@ from mssl_plugins.evaluation.segmentation import confusion, mean_iou, predict_ma
 from mssl_plugins.evaluation.store import FeatureStore, Results, result_row
 from mssl_plugins.files import ProgressBar
 
-PART = 64  # images a file: a patch more than a vector
+PART = 64  # images in a file, fewer than elsewhere: each has many vectors
 Scorer = Callable[[Tensor], Iterable[Dict[int, Tensor]]]  # (n, P, D) -> k -> (P, C) of each
 
 
@@ -107,7 +107,7 @@ class DenseEvaluation:
         """Runs the protocols that have no result yet; returns the rows of all named ones.
 
         Args:
-            names (Sequence[str]): Of the protocols whose kind is 'dense'.
+            names (Sequence[str]): Names of protocols of the kind 'dense'.
 
         Returns:
             list[dict]: ``protocol, setting, metric, value`` (mIoU in %),

@@ -60,7 +60,7 @@ def preserved_rng() -> Iterator[None]:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, compiled for nothing; each module's flag is restored."""
+    """Evaluation mode, uncompiled and without gradients; each module's flag is restored."""
     flags = [(m, m.training) for m in model.modules()]
     model.eval()
     # Blocks that training compiled (CompileHook) are not compiled again for these sizes.

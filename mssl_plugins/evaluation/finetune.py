@@ -27,7 +27,7 @@ class FineTuning:
 
     Args:
         name (str): A key of ``PROTOCOLS``.
-        backbone (FrozenBackbone): Whose weights it starts from.
+        backbone (FrozenBackbone): The backbone whose weights it starts from.
         data (EvaluationData): What it trains and is tested on.
         work_dir (Path): Folder in which its own folder is made.
         options (EvaluationOptions): Settings that differ from the protocol.

@@ -179,7 +179,11 @@ def find_images(args, cfg: Optional[Config], model: nn.Module) -> Dict[str, Data
 
 
 def own_set(args, cfg: Optional[Config], split: str) -> dict:
-    """The loader config of the data that a config names; see :func:`find_images`."""
+    """The loader config of the data that a config names; see :func:`find_images`.
+
+    Raises:
+        ValueError: If no data is named, or ``resize`` is given without ``size``.
+    """
     if cfg is None:
         raise ValueError('the checkpoint holds no config that names data: give --data DIR')
     if args.resize is not None and args.size is None:
@@ -203,14 +207,19 @@ def image_set(
             :class:`mssl_plugins.datasets.given.GivenImages`.
         model (nn.Module): The model; its own input size is the default.
         size (int, optional): See
-            :func:`mssl_plugins.evaluation.data.input_size`.
+            :func:`mssl_plugins.evaluation.data.input_size`. Defaults to None.
         resize (int, optional): See
-            :func:`mssl_plugins.evaluation.data.input_size`.
+            :func:`mssl_plugins.evaluation.data.input_size`. Defaults to None.
         max_bad (float): Largest fraction of a folder's files that may be
             unreadable. Defaults to 0.01.
 
+    Returns:
+        dict: With ``dataset``, built.
+
     Raises:
         FileNotFoundError: If there is no such folder.
+        ValueError: If there is no image in it.
+        TypeError: If an item of a list is no image.
     """
     if isinstance(images, (str, os.PathLike)):
         if not Path(images).expanduser().exists():
@@ -226,10 +235,10 @@ def image_set(
 
 
 def channels_of(model: nn.Module) -> dict:
-    """Channels and bits of the images that a model was trained on; {}: they become 8-bit RGB.
+    """Channels and bits of the images that a model was trained on; {} for 8-bit RGB.
 
-    The first layer tells the channels; a mean or standard deviation above 255 is that of
-    16 bits.
+    The first layer tells the channels; a mean or standard deviation above 255 tells that
+    they have 16 bits.
     """
     channels = image_channels(getattr(model, 'backbone', model))
     images = getattr(model, 'data_preprocessor', None)
@@ -239,12 +248,15 @@ def channels_of(model: nn.Module) -> dict:
 
 
 def readable(dataset) -> Tensor:
-    """Numbers of the samples that are what they are called.
+    """Indices of the samples that could be read.
 
-    A set replaces an image that it cannot decode by another one.
+    The others do not count: a set replaces an image that it cannot decode by another one.
 
     Args:
-        dataset (Dataset): Whose samples have been read, by all processes.
+        dataset (Dataset): All processes together have read all of its samples.
+
+    Returns:
+        Tensor: (n,) int64, ascending.
     """
     if not hasattr(dataset, 'unreadable'):
         return torch.arange(len(dataset))
@@ -260,8 +272,9 @@ def build_data(
 
     Args:
         found (dict[str, dict]): Loader configs.
-        batch_size (int, optional): Instead of the configs'.
-        workers (int, optional): Instead of the configs'.
+        batch_size (int, optional): Images in a batch. Defaults to None: the configs'.
+        workers (int, optional): Processes that read images. Defaults to None: the
+            configs'.
 
     Returns:
         dict[str, DataLoader]: With the same keys.
@@ -337,6 +350,9 @@ def start(args) -> str:
     """Joins the processes of torchrun, if any, and returns the device.
 
     From here on, reading a checkpoint in this process takes weights only.
+
+    Raises:
+        ValueError: If a GPU is asked for and there is none.
     """
     safe_loading()
     dist = torch.distributed

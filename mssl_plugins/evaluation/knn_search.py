@@ -56,7 +56,7 @@ def _unrank(rank: Tensor) -> Tuple[Tensor, Tensor]:
 def _first(sim: Tensor, index: Tensor, k: int) -> Tuple[Tensor, Tensor]:
     """The k most similar of each row; of equal ones the smaller index first."""
     top, at = sim.topk(min(k + 1, sim.size(1)))
-    # Few rows hold equal values, and only they need the dearer sort.
+    # Few rows hold equal values, and only they need the more expensive sort.
     tied = (top[:, 1:] == top[:, :-1]).any(1).nonzero().flatten()
     top, at = top[:, :k], index.gather(1, at[:, :k])
     if len(tied):
@@ -66,12 +66,12 @@ def _first(sim: Tensor, index: Tensor, k: int) -> Tuple[Tensor, Tensor]:
 
 
 class _Rough(NamedTuple):
-    """Keys in bfloat16, and what that loses.
+    """Keys rounded to bfloat16, with bounds on what rounding loses.
 
     Attributes:
         keys (Tensor): (K, D) bfloat16.
         length (float): Largest norm of a rounded key.
-        lost (float): Largest norm of the difference that rounding makes.
+        lost (float): Largest norm of the difference between a key and its rounded one.
     """
 
     keys: Tensor
@@ -86,10 +86,10 @@ class _Rough(NamedTuple):
         return cls(rounded, length, float(back.sub_(keys).norm(dim=1).max()))
 
     def error(self, queries: Tensor, rounded: Tensor) -> Tensor:
-        """(c,) bounds on the difference of a rough similarity to one in float32.
+        """(c,) bounds on how far a similarity in bfloat16 is from that in float32.
 
-        Both are sums of D products; the rough one's own rounding to bfloat16 is
-        left to the caller.
+        Both are sums of D products. The rounding of the first sum to bfloat16 is not
+        included: the caller adds it.
         """
         back = rounded.float()
         lost = (back - queries).norm(dim=1)
@@ -106,7 +106,7 @@ class _Block(NamedTuple):
         keys (Tensor): (size * groups, D), padded with zeros; position
             m * groups + j is key j * size + m, so that the maximum over a group
             runs over whole rows.
-        size (int): Keys a group.
+        size (int): Keys of a group.
         rough (_Rough, optional): The same keys in bfloat16.
     """
 
@@ -151,7 +151,7 @@ class _Bank:
         self.blocks = []
         for begin in range(0, len(keys), KEY_BLOCK):
             block = keys[begin : begin + KEY_BLOCK]
-            # n / size maxima and k * size candidates: balanced at the root.
+            # There are n / size maxima and k * size candidates: equal at sqrt(n / k).
             size = 1
             while size < 32 and 2 * size**2 * k <= len(block):
                 size *= 2
@@ -171,11 +171,11 @@ class _Bank:
         self.buffer = None
 
     def _wanted_groups(self) -> int:
-        """Groups that the first pass in bfloat16 looks into."""
+        """How many groups the first pass in bfloat16 looks into."""
         return 3 * self.k + 24
 
     def _similarities(self, queries: Tensor, keys: Tensor) -> Tensor:
-        # Into memory that is there: fresh pages cost a quarter of the product.
+        # Written into memory that is already there: fresh pages cost a quarter of the product.
         size = len(queries) * self.widest
         if self.buffer is None or len(self.buffer) < size:
             self.buffer = queries.new_empty(size, dtype=torch.float32)
@@ -194,7 +194,7 @@ class _Bank:
         return best
 
     def _candidates(self, queries: Tensor, place: int) -> Tuple[Tensor, Tensor]:
-        """Similarities and indices of keys of a block, its k nearest among them."""
+        """Similarities and indices of some keys of a block, the k nearest among them."""
         block = self.blocks[place]
         if block.rough is None:
             return self._exact(queries, block)
@@ -218,11 +218,11 @@ class _Bank:
         return sim.flatten(1), index.flatten(1)
 
     def _rough(self, queries: Tensor, block: _Block) -> Tuple[Tensor, Tensor, Tensor]:
-        """Candidates by a product in bfloat16, and for which queries they are sure to suffice.
+        """Candidates from a product in bfloat16, and which queries' candidates surely suffice.
 
-        Let t be the k-th largest rough similarity and d the bound on its error.
-        The k keys that reach t have at least t - d in float32, so a key below
-        t - 2 d in the rough is none of the nearest.
+        Let t be the k-th largest similarity in bfloat16 and d the bound on its error.
+        The k keys that reach t have at least t - d in float32, so a key whose similarity
+        in bfloat16 is below t - 2 d is not among the nearest.
         """
         rounded = queries.bfloat16()
         sim = block.members(self._similarities(rounded, block.rough.keys))
@@ -243,7 +243,7 @@ class _Bank:
 
 
 def _dots(queries: Tensor, keys: Tensor, index: Tensor) -> Tensor:
-    """(c, n) products of each query with its own n keys, without copies of these."""
+    """(c, n) dot products of each query with its own n keys, which are not copied."""
     rows, many = index.shape
     starts = torch.arange(0, rows * many + 1, many)
     with warnings.catch_warnings():
@@ -273,9 +273,9 @@ def nearest(
             is the cosine. Defaults to True.
         chunk (int, optional): Queries a step. Defaults to None: as many as
             keep the similarities below 256 MiB.
-        rough (bool, optional): Whether a product in bfloat16 leaves keys out
-            first. Defaults to None: on a processor that computes bfloat16, for
-            4,096 keys and more.
+        rough (bool, optional): Whether a product in bfloat16 first leaves keys
+            out; the result is the same. Defaults to None: on a processor that
+            computes bfloat16, for 4,096 keys and more.
 
     Yields:
         tuple[Tensor, Tensor]: (c, k) float32 similarities in descending order,

@@ -34,6 +34,9 @@ def alignment(views: Tensor) -> float:
     Returns:
         float: In [0, 4]: 0 if all views of an image have the same direction, 2
         for unrelated directions.
+
+    Raises:
+        ValueError: For fewer than 2 views, or values that are not finite.
     """
     x = F.normalize(_views(views), dim=2)
     count = x.size(1)
@@ -48,11 +51,14 @@ def uniformity(features: Tensor, t: float = 2.0) -> float:
 
     Args:
         features (Tensor): (N, D) features of N >= 2 images.
-        t (float): Factor of the Gaussian potential, 2 in the paper.
+        t (float): Factor of the Gaussian potential. Defaults to 2, the paper's.
 
     Returns:
         float: log of the mean over pairs of exp(-t |xi - xj|^2): 0 if all
         features are equal, near -2 t if they are spread evenly.
+
+    Raises:
+        ValueError: For fewer than 2 images.
     """
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(
@@ -85,6 +91,9 @@ def lidar(views: Tensor, delta: float = 1e-4, epsilon: float = 1e-8) -> float:
 
     Returns:
         float: Between 1 and min(N - 1, D).
+
+    Raises:
+        ValueError: For fewer than 2 images or 2 views, or values that are not finite.
     """
     x = _views(views)
     if len(x) < 2:

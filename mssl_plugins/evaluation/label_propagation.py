@@ -30,6 +30,9 @@ def input_sides(height: int, width: int, patch: int, short: int = SHORT) -> Tupl
         patch (int): Side of a patch in px. Both sides are multiples of it; the
             long side is a multiple of 64 if 64 is a multiple of the patch.
         short (int): Short side in px. Defaults to 480.
+
+    Returns:
+        tuple[int, int]: Multiples of ``patch``.
     """
     unit = UNIT if UNIT % patch == 0 else patch
     low = max(short // patch, 1) * patch
@@ -54,9 +57,10 @@ def propagate(
         keys (Tensor): (n, P, D) features of n frames.
         values (Tensor): (n, P, C) labels of these patches.
         grid (tuple[int, int]): (h, w) with h * w = P.
-        radius (int): How many rows and columns away a patch may be.
+        radius (int): How many rows and columns away a patch may be. Defaults to 12.
         top (int): How many of the most similar patches, over all frames, count.
-        temperature (float): Weights are exp(cosine / T).
+            Defaults to 5.
+        temperature (float): T of the weights exp(cosine / T). Defaults to 0.1.
 
     Returns:
         Tensor: (P, C), weighted averages of the labels.

@@ -3,12 +3,12 @@
 It needs no learning rate, unlike the papers' probes: the loss is convex, and
 L-BFGS finds its minimum.
 
-Why it is fast: L-BFGS needs hundreds of steps where features correlate, as those
-of networks do, and a few dozen where they do not.  So it works on decorrelated
-features, x P with P from the eigenvectors of their covariance; W = P V, and the
-penalty stays that of W: the minimum is the same.  The gradient of softmax and
-cross-entropy, p - y, is computed directly, and both matrix products of a part of
-the rows are made while this part is in the cache.
+L-BFGS needs hundreds of steps if features are correlated, as those of networks are,
+and a few dozen if they are not.  It therefore works on decorrelated features x P,
+with P from the eigenvectors of their covariance, and optimizes V with W = P V.  The
+penalty is still that of W, so the minimum is the same.  The gradient of softmax and
+cross-entropy, p - y, is computed directly, and both matrix products are made for a
+part of the rows while it is in the cache.
 """
 
 from typing import Callable, Optional, Tuple
@@ -19,8 +19,8 @@ from torch import Tensor
 from mssl_plugins.evaluation.probes import LinearProbes, check_features
 
 ROWS = 2048  # at once: 3 MiB of 384 dimensions
-# L-BFGS ends where no entry of the gradient exceeds the first, or a step changes
-# the loss by less than the second.
+# L-BFGS ends when no entry of the gradient exceeds GRADIENT, or a step changes the
+# loss by less than CHANGE.
 GRADIENT, CHANGE = 1e-5, 1e-9
 
 
@@ -34,17 +34,18 @@ def logistic_regression(
 ) -> LinearProbes:
     """Logistic regression by L-BFGS on standardized features.
 
-    It minimizes ``C * sum(cross-entropy) + ||W||^2 / 2``, as scikit-learn's
-    ``LogisticRegression`` does; the bias is not penalized.
+    It minimizes ``strength * sum(cross-entropy) + ||W||^2 / 2``, as scikit-learn's
+    ``LogisticRegression(C=strength)`` does; the bias is not penalized.
 
     Args:
         features (Tensor): (N, D); each dimension is standardized first.
         labels (Tensor): (N,) integers, 0 or more, or (N, C) distributions.
-        num_classes (int): Number of classes.
-        strength (float): C. Defaults to 1, scikit-learn's.
-        max_iter (int): Of L-BFGS; it stops earlier where it has converged.
-            Defaults to 500.
-        progress (Callable, optional): Called with the number of evaluations.
+        num_classes (int): C.
+        strength (float): Weight of the cross-entropy. Defaults to 1, scikit-learn's.
+        max_iter (int): Largest number of iterations of L-BFGS, which stops earlier if
+            it has converged. Defaults to 500.
+        progress (Callable, optional): Called with the number of evaluations of the
+            loss. Defaults to None.
 
     Returns:
         LinearProbes: One classifier.
@@ -58,10 +59,11 @@ def logistic_regression(
     std = features.float().std(0, unbiased=False)
     scale = torch.where(std > 1e-8, std.reciprocal(), 1.0)  # a dead dimension stays
     x = (features.float() - mean).mul_(scale)
-    # The loss curves with a quarter of the variance at most, the penalty with 1 / (C n).
+    # Along an axis the mean loss has a curvature of at most a quarter of the variance, and
+    # the penalty one of 1 / (strength n): with this added, the sum is alike on all axes.
     axes = decorrelation(x, 4 / (strength * n))
     x = x @ axes
-    inner = axes.T @ axes  # of the penalty: |P V|^2 = tr(V' P'P V)
+    inner = axes.T @ axes  # for the penalty: |P V|^2 = tr(V' P'P V)
     weight = x.new_zeros(d, num_classes)
     bias = x.new_zeros(num_classes)
     optimizer = torch.optim.LBFGS(
@@ -133,7 +135,7 @@ def loss_and_gradient(
             error[torch.arange(len(y), device=y.device), y] -= 1
         else:
             loss -= (logits * y).sum(dtype=torch.float64)
-            # of a distribution that sums to less than 1 the softmax counts as little
+            # Where a distribution sums to less than 1, the softmax has the same weight.
             error = logits.exp_().mul_(y.sum(1, keepdim=True)).sub_(y)
         slope.addmm_(part.T, error)
         offset += error.sum(0)

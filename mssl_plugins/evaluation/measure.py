@@ -30,7 +30,7 @@ class DataOptions(NamedTuple):
             :func:`mssl_plugins.evaluation.data.input_size`.
         classes (str, optional): File with the classes to take; for dense
             protocols, the names of all classes.
-        train_images, test_images (int, optional): At most this many.
+        train_images, test_images (int, optional): At most this many images.
         ignore_label (Sequence[int]): Labels of masks to ignore besides 255.
     """
 
@@ -77,7 +77,22 @@ def measure(
     options: EvaluationOptions = EvaluationOptions(),
     say: Callable[[str], None] = print,
 ) -> List[dict]:
-    """Measures; see :func:`mssl_plugins.api.evaluate`."""
+    """Runs protocols; arguments, result and errors as in :func:`mssl_plugins.api.evaluate`.
+
+    Args:
+        checkpoint (str): See there.
+        folder (str): The data.
+        protocols (str): Names, separated by commas.
+        work_dir (str | Path): See there.
+        branch (str, optional): See there. Defaults to None.
+        config (str, optional): See there. Defaults to None.
+        given (DataOptions): Which images, and at which size. Defaults to all.
+        options (EvaluationOptions): Settings that differ from the protocols.
+        say (Callable): See there. Defaults to ``print``.
+
+    Returns:
+        list[dict]: ``protocol, setting, metric, value`` (%), ``seconds``.
+    """
     backbone = FrozenBackbone(checkpoint, branch, config, options.seed)
     names = choose(protocols, backbone.family)
     kind = PROTOCOLS[names[0]].kind

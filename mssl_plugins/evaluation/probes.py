@@ -82,8 +82,11 @@ class Recipe:
         """The learning rate of an iteration divided by ``lr``, as MMEngine's schedulers set it.
 
         Args:
-            step (int): Iteration from 0 on.
-            steps (int): Iterations an epoch.
+            step (int): Number of the iteration, from 0 on.
+            steps (int): Iterations of an epoch.
+
+        Returns:
+            float: In [0, 1].
         """
         warm = self.warmup * steps
         if self.milestones:
@@ -245,6 +248,7 @@ def train_probes(
             batch. Defaults to None: only the recipe's.
         seed (int): Seed of initial weights and order. Defaults to 0.
         progress (Callable, optional): Called with the number of epochs done.
+            Defaults to None.
         device (str | torch.device): Where to compute; the features may lie
             elsewhere. Defaults to 'cpu'.
 

@@ -6,7 +6,7 @@ from mssl_plugins.evaluation.protocols import PROTOCOLS
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Rows of results as a text table."""
+    """Rows of results as a table in plain text."""
     if not rows:
         return 'nothing measured'
     head = ('protocol', 'setting', 'metric', 'value', 'seconds')

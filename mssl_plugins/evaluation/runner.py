@@ -129,6 +129,10 @@ class Evaluation:
 
         Returns:
             list[dict]: ``protocol, setting, metric, value`` (%), ``seconds``.
+
+        Raises:
+            ValueError: If k is larger than the training set, or a fine-tuning protocol
+                is run under torchrun.
         """
         settings = {n: self.settings(n) for n in names}  # mistakes come first
         if get_world_size() > 1 and any(PROTOCOLS[n].kind == 'finetune' for n in names):

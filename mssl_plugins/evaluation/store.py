@@ -62,10 +62,11 @@ class FeatureStore:
         folder (str | Path): Folder of the files; its name should identify
             checkpoint and data.
         model (nn.Module): With ``backbone`` and ``data_preprocessor``.
-        **options: ``device``, ``dtype`` of
-            :func:`mssl_plugins.evaluation.features.extract_features`, and
-            ``batch_size`` and ``num_workers``.
+        batch_size (int): Images in a batch. Defaults to 64.
+        num_workers (int): Processes that read images. Defaults to 0.
         part (int, optional): Images in a file. Defaults to None: 2000.
+        **options: ``device`` and ``dtype`` of
+            :func:`mssl_plugins.evaluation.features.extract_features`.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class FeatureStore:
     def from_options(
         cls, folder, model: nn.Module, options: EvaluationOptions, part: Optional[int] = None
     ) -> 'FeatureStore':
-        """One whose features are computed as an evaluation's options say."""
+        """A store whose features are computed as the options of an evaluation say."""
         names = ('batch_size', 'num_workers', 'device', 'dtype')
         return cls(folder, model, part=part, **{n: getattr(options, n) for n in names})
 
@@ -147,7 +148,7 @@ class FeatureStore:
         return map(_read, self._files(split, kind))
 
     def mapped(self, split: str, kind: str) -> List[np.ndarray]:
-        """The same as read-only memory maps, for images in any order.
+        """The files of :meth:`parts` as read-only memory maps, for access in any order.
 
         Raises:
             FileNotFoundError: If they were not added.
@@ -165,7 +166,7 @@ class FeatureStore:
         return torch.cat(list(self.parts(split, kind)))
 
     def pair(self, split: str, kind: str) -> Tuple[Tensor, Tensor]:
-        """Features and labels."""
+        """Features (N, D) and labels (N,) of a split."""
         return self.get(split, kind), self.get(split, 'labels')
 
 
@@ -175,6 +176,9 @@ class Results:
     Args:
         path (str | Path): The file; read if it exists, written with every new
             row.
+
+    Raises:
+        ValueError: If the file is damaged.
     """
 
     FIELDS = ('protocol', 'setting', 'metric', 'value', 'seconds')
@@ -203,6 +207,9 @@ class Results:
 
         Args:
             settings (dict): Protocol -> settings.
+
+        Returns:
+            list[dict]: Rows with the fields of this class.
         """
         return [
             r

@@ -3,9 +3,10 @@
 Goyal et al., "Scaling and benchmarking self-supervised visual representation
 learning" (arXiv 1905.01235, sections 4.1 and 6), with the numbers of its code,
 github.com/facebookresearch/fair_self_supervision_benchmark: LIBLINEAR's
-L2-regularized squared hinge, positives weigh twice, features of length 1,
-26 costs.  The average precision is the area under the precision-recall curve as
-there; VOC2007's own, the mean at 11 recalls, is :func:`eleven_point_precision`.
+L2-regularized squared hinge loss, twice the weight for positives, features of
+length 1, 26 costs.  As in that code, the average precision is the area under the
+precision-recall curve; VOC2007's own, the mean at 11 recalls, is
+:func:`eleven_point_precision`.
 """
 
 import warnings
@@ -13,7 +14,7 @@ from typing import List, NamedTuple, Sequence
 
 import numpy as np
 
-# the tenfold ones first: of equally good costs the first is taken, as there
+# Powers of ten first: of equally good costs the first is taken, as in that code.
 COSTS = (*(10.0**e for e in range(-7, 3)), *(0.5**e for e in range(4, 20)))
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 96)  # positives of a class
 SAMPLES = 5  # independent draws of each number of shots
@@ -22,13 +23,13 @@ POSITIVE_WEIGHT, ITERATIONS, TOLERANCE = 2, 2000, 1e-4
 
 
 class ClassScores(NamedTuple):
-    """What the SVMs of one class reach.
+    """What the SVMs of one class reach, in 0-1.
 
     Attributes:
         cost (float): The chosen cost.
         validation (list[float]): Cross-validated average precision of each cost.
         area (float): Average precision on the test images.
-        eleven (float): The same at 11 recalls.
+        eleven (float): The mean at 11 recalls on the test images.
     """
 
     cost: float
@@ -54,7 +55,7 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     """Area under the precision-recall curve, precision made monotonic.
 
     Args:
-        scores (np.ndarray): (N,), larger is likelier; of equal ones the earlier
+        scores (np.ndarray): (N,), larger is likelier; of equal scores the earlier
             image comes first.
         positive (np.ndarray): (N,) bool, at least one True.
 
@@ -72,6 +73,9 @@ def eleven_point_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     Args:
         scores (np.ndarray): See :func:`average_precision`.
         positive (np.ndarray): See :func:`average_precision`.
+
+    Returns:
+        float: In (0, 1].
     """
     recall, precision = _curve(scores, positive)
     return float(np.mean([precision[recall >= r / 10 - 1e-9].max() for r in range(11)]))
@@ -91,16 +95,16 @@ def _svm(cost: float, seed: int):
 
 
 def fit(features: np.ndarray, labels: np.ndarray, cost: float, seed: int = 0):
-    """A linear SVM of one class.
+    """Fits a linear SVM for one class.
 
     Args:
-        features (np.ndarray): (N, D) of :func:`unit_rows`.
+        features (np.ndarray): (N, D) from :func:`unit_rows`.
         labels (np.ndarray): (N,) of 1 and -1.
         cost (float): C.
-        seed (int): Of LIBLINEAR's order. Defaults to 0.
+        seed (int): Seed of LIBLINEAR's order. Defaults to 0.
 
     Returns:
-        sklearn.svm.LinearSVC: Fitted; ITERATIONS end it where it has not converged.
+        sklearn.svm.LinearSVC: Converged, or stopped after ITERATIONS iterations.
     """
     from sklearn.exceptions import ConvergenceWarning
 
@@ -115,14 +119,17 @@ def validate(
     """Average precision of each cost, a mean over FOLDS folds.
 
     The folds are scikit-learn's: each has the same fraction of positives, and
-    images stay in their order.  So is the average precision, whose curve is not
-    made monotonic.
+    images stay in their order.  The average precision is scikit-learn's, too: its
+    curve is not made monotonic.
 
     Args:
         features (np.ndarray): See :func:`fit`.
         labels (np.ndarray): See :func:`fit`.
-        costs (Sequence[float]): What is tried.
-        seed (int): See :func:`fit`.
+        costs (Sequence[float]): The costs to try.
+        seed (int): See :func:`fit`. Defaults to 0.
+
+    Returns:
+        list[float]: One value for each cost, in 0-1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import cross_val_score
@@ -145,12 +152,16 @@ def measure_class(
     """Chooses a class's cost, trains on all images, and scores the test images.
 
     Args:
-        train (np.ndarray): (N, D) of :func:`unit_rows`.
-        labels (np.ndarray): (N,) of 1 (there), -1 (not there) and 0 (difficult):
-            in training the last count as not there, as in the source's code.
-        test (np.ndarray): (M, D) likewise.
-        truth (np.ndarray): (M,) likewise; difficult images are left out.
-        seed (int): See :func:`fit`.
+        train (np.ndarray): (N, D) from :func:`unit_rows`.
+        labels (np.ndarray): (N,) of 1 (the class is there), -1 (it is not) and 0
+            (difficult). In training, difficult images count as without the class,
+            as in the paper's code.
+        test (np.ndarray): (M, D) from :func:`unit_rows`.
+        truth (np.ndarray): (M,) of 1, -1 and 0; difficult images are left out.
+        seed (int): See :func:`fit`. Defaults to 0.
+
+    Returns:
+        ClassScores: Of this class.
     """
     labels = np.where(labels == 1, 1, -1)
     validation = validate(train, labels, COSTS, seed)
@@ -171,9 +182,9 @@ def draw_shots(labels: np.ndarray, shots: int, classes: int, seed: Sequence[int]
 
     Args:
         labels (np.ndarray): (N,) of 1, -1 and 0; difficult images are not drawn.
-        shots (int): Images in which the class is, k.
+        shots (int): k, the number of images with the class.
         classes (int): C; (C - 1) * k images without the class are drawn.
-        seed (Sequence[int]): Of the draw.
+        seed (Sequence[int]): Seed of the draw.
 
     Returns:
         np.ndarray: (C * k,) indices, those with the class first.
@@ -188,10 +199,13 @@ def draw_shots(labels: np.ndarray, shots: int, classes: int, seed: Sequence[int]
 
 
 def fitting_shots(labels: np.ndarray) -> List[int]:
-    """The numbers of SHOTS for which every class has enough images.
+    """Those numbers of SHOTS for which every class has enough images.
 
     Args:
         labels (np.ndarray): (N, C) of 1, -1 and 0.
+
+    Returns:
+        list[int]: In ascending order.
     """
     there, absent = (labels == 1).sum(0).min(), (labels == -1).sum(0).min()
     others = max(labels.shape[1] - 1, 1)
@@ -216,10 +230,11 @@ def measure_shots(
         truth (np.ndarray): See :func:`measure_class`.
         shots (Sequence[int]): See :func:`fitting_shots`.
         classes (int): C.
-        seed (Sequence[int]): Of the draws, besides number and shots.
+        seed (Sequence[int]): Seed of the draws, to which the number of the draw and
+            the shots are added.
 
     Returns:
-        np.ndarray: (SAMPLES, len(shots), len(COSTS)).
+        np.ndarray: (SAMPLES, len(shots), len(COSTS)), in 0-1.
     """
     found = np.zeros((SAMPLES, len(shots), len(COSTS)))
     clear = truth != 0

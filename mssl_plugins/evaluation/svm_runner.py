@@ -19,7 +19,7 @@ from mssl_plugins.files import ProgressBar, write_atomically
 from mssl_plugins.models.readout import is_resnet, kinds_of
 
 FULL, FEW = 'voc07-svm', 'voc07-low-shot'
-OF_RESNET = ('avg', 'conv4', 'conv5')  # the others' maps are asked for by name
+OF_RESNET = ('avg', 'conv4', 'conv5')  # other maps of a ResNet only if they are named
 
 
 class SvmEvaluation:
@@ -29,7 +29,8 @@ class SvmEvaluation:
         backbone (FrozenBackbone): What is measured.
         data (VocData): The images that it is measured on.
         work_dir (Path): Where features, each class's scores and results are kept.
-        options (EvaluationOptions, optional): Defaults to None.
+        options (EvaluationOptions, optional): Defaults to None: the protocols'
+            own settings.
 
     Raises:
         ValueError: For layers that the backbone lacks.
@@ -73,7 +74,7 @@ class SvmEvaluation:
         """Measures what has no result yet; returns the rows of all named protocols.
 
         Args:
-            names (Sequence[str]): 'voc07-svm', 'voc07-low-shot'.
+            names (Sequence[str]): 'voc07-svm', 'voc07-low-shot', or both.
 
         Returns:
             list[dict]: ``protocol, setting, metric, value`` (%), ``seconds``.
@@ -103,11 +104,11 @@ class SvmEvaluation:
         return self.results.of({n: self.settings(n) for n in names})
 
     def _measure(self, name: str, kind: str) -> List[dict]:
-        """The kept scores of every class; those that are missing are shared out."""
+        """The scores of every class; the processes share those that are not kept yet."""
         folder = self.work_dir / f'{name}-{kind}'
         files = [folder / f'{c:03}.json' for c in range(self.data.num_classes)]
         todo = [c for c, file in enumerate(files) if not file.is_file()]
-        barrier()  # all have seen what is to do before one is done
+        barrier()  # every process must list the missing files before one is written
         mine = [todo[i] for i in share(len(todo))]
         if mine:
             train, test = (svm.unit_rows(self.store.get(s, kind)) for s in ('train', 'test'))

@@ -100,8 +100,9 @@ class VideoEvaluation:
         backbone (FrozenBackbone): What is measured.
         data (VideoData): The videos that it is measured on.
         work_dir (Path): Where a video's scores and the results are kept.
-        options (EvaluationOptions, optional): Defaults to None.
-        short (int, optional): See :class:`Segmenter`.
+        options (EvaluationOptions, optional): Defaults to None: the protocol's
+            own settings.
+        short (int, optional): See :class:`Segmenter`. Defaults to None.
 
     Raises:
         ValueError: For a backbone without a map.
@@ -143,10 +144,14 @@ class VideoEvaluation:
         write_atomically(json.dumps(scores).encode(), self._file(sequence.name))
 
     def run(self, names: Sequence[str] = (NAME,)) -> List[dict]:
-        """Measures the videos that have no scores yet; J&F, J and F in %, means over all objects.
+        """Measures the videos that have no scores yet.
 
         Args:
-            names (Sequence[str]): Protocols; this class has one.
+            names (Sequence[str]): Protocols. Defaults to the one of this class.
+
+        Returns:
+            list[dict]: ``protocol, setting, metric, value`` (J&F, J and F in %, means
+            over all objects), ``seconds``.
         """
         if not self.results.has(NAME, [self.setting]):
             todo = [s for s in self.data.sequences if not self._file(s.name).is_file()]

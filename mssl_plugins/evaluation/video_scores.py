@@ -38,6 +38,9 @@ def contour(predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLERAN
         truth (np.ndarray): (H, W) bool.
         tolerance (float): Distance within which contours match, as a fraction of
             the diagonal, rounded up to whole px. Defaults to 0.008.
+
+    Returns:
+        float: F.
     """
     radius = int(np.ceil(tolerance * np.linalg.norm(truth.shape)))
     side = np.arange(-radius, radius + 1)

@@ -19,22 +19,24 @@ class VocData:
     """Training and test images, each with any number of classes.
 
     Args:
-        folder (str): With ``JPEGImages`` and ``ImageSets/Main``, in itself or in
-            ``VOCdevkit/VOC2007``. The labels are those of
-            ``Main/CLASS_SPLIT.txt``, or, where there is no such file, of the
-            objects in ``Annotations``. Splits are trainval and test, or, where
-            one of them is missing, train and val.
+        folder (str): A folder with ``JPEGImages`` and ``ImageSets/Main``, in itself,
+            in ``VOCdevkit/VOC2007`` or in ``VOC2007``. The labels are those of
+            ``Main/CLASS_SPLIT.txt``, or, if there is no such file, of the objects in
+            ``Annotations``. Splits are trainval and test, or, if one of them is
+            missing, train and val.
         size (int, optional): See
-            :class:`mssl_plugins.evaluation.data.EvaluationData`.
-        resize (int, optional): See there.
-        native (int, optional): See there.
-        classes (str, optional): File with the classes to take, one a line.
+            :class:`mssl_plugins.evaluation.data.EvaluationData`. Defaults to None.
+        resize (int, optional): See the same class. Defaults to None.
+        native (int, optional): See the same class. Defaults to None.
+        classes (str, optional): File with the classes to take, one a line. Defaults
+            to None: all.
 
     Attributes:
         names (list[str]): Names of the classes, sorted.
-        files (dict[str, list[str]]): 'train' and 'test': the images.
-        labels (dict[str, np.ndarray]): (N, C) int8: 1 there, -1 not there, 0 only
-            objects marked as difficult.
+        files (dict[str, list[str]]): 'train' and 'test': paths of the images.
+        labels (dict[str, np.ndarray]): 'train' and 'test': (N, C) int8: 1 if the
+            class is in the image, -1 if it is not, 0 if all its objects are marked as
+            difficult.
 
     Raises:
         FileNotFoundError: If a list, an image or an annotation is missing.
@@ -84,7 +86,7 @@ class VocData:
 
     # -- labels
     def _objects(self, name: str) -> Dict[str, bool]:
-        """The classes in an annotation, and whether one of each is clear to see."""
+        """The classes in an annotation, and whether an object of each is not difficult."""
         file = self.root / f'Annotations/{name}.xml'
         if not file.is_file():
             raise FileNotFoundError(
