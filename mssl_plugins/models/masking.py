@@ -97,7 +97,9 @@ GRIDS = dict(block=block_grid, discrete=discrete_grid)
 
 
 def check_grid(pattern: str, grid: int, ratio: float) -> None:
-    """Refuse a grid mask that cannot work, before training starts.
+    """Refuses a grid mask that cannot work, before training starts.
+
+    Arguments as for :func:`grid_mask`.
 
     Raises:
         ValueError: Unknown pattern, a ratio outside (0, 1), or a grid on
@@ -196,16 +198,18 @@ def ranked_keep(
     """Masks of MAE by blocks or by attention, the same number of tokens in each image.
 
     Args:
-        strategy (str): ``'block'`` (BEiT's rectangles; what they leave of the
-            number is drawn at random), ``'attention_low'`` or
+        strategy (str): ``'block'`` (BEiT's rectangles; patches that are missing
+            from the number are drawn at random), ``'attention_low'`` or
             ``'attention_high'`` (MST's order).
         ratio (float): Fraction of masked patches.
         grid (tuple[int, int]): Rows and columns of patches, L in all.
         batch (int): Number of images B.
-        attention (Tensor, optional): (B, L), for those two.
+        attention (Tensor, optional): (B, L), for the last two strategies. Defaults
+            to None.
 
     Returns:
-        Tuple[Tensor, Tensor]: As :func:`random_keep`.
+        Tuple[Tensor, Tensor]: Indices of the kept patches, (B, Lk) long, and the
+        mask, (B, L) bool, as from :func:`random_keep`.
     """
     cells = grid[0] * grid[1]
     kept = round(cells * (1 - ratio))
@@ -248,8 +252,8 @@ def mim_mask(
             attention, MST's order).
         ratios (Sequence[float]): r of each of B images, in [0, 1].
         grid (tuple[int, int]): Rows and columns of patches, L in all.
-        attention (Tensor, optional): (B, L), of [CLS] to the patches; for
-            those two strategies.
+        attention (Tensor, optional): Attention of [CLS] to the patches, (B, L),
+            for the last two strategies. Defaults to None.
 
     Returns:
         Tensor: (B, L) bool on the CPU, or where ``attention`` is; ``True`` =
@@ -277,7 +281,9 @@ STRATEGIES = ('attention_low', 'attention_high', 'random', 'block', 'none')
 
 
 def check_strategy(strategy: str, q: float, p: float) -> None:
-    """Refuse a token mask that cannot work, before training starts.
+    """Refuses a token mask that cannot work, before training starts.
+
+    Arguments as for :func:`token_mask`.
 
     Raises:
         ValueError: Unknown strategy, q or p outside [0, 1].
@@ -308,16 +314,15 @@ def token_mask(
             (the highest instead), ``'random'`` (all are eligible, whatever
             q), ``'block'`` (BEiT's rectangles, up to q of the patches, see
             :func:`mim_mask`) or ``'none'``.
-        attention (Tensor): Of [CLS] to the L patches, (B, L); only its shape
-            matters to ``'random'`` and ``'none'``.
+        attention (Tensor): Attention of [CLS] to the L patches, (B, L); only its
+            shape matters to ``'random'`` and ``'none'``.
         q (float): Fraction of eligible patches. Defaults to 1 / 8.
-        p (float): Probability of an eligible patch to be masked. Defaults to
-            1.
-        generator (torch.Generator, optional): Of the CPU, where u is drawn,
-            so that a mask does not depend on the device. Defaults to None,
+        p (float): Probability that an eligible patch is masked. Defaults to 1.
+        generator (torch.Generator, optional): A generator of the CPU, which draws
+            u, so that a mask does not depend on the device. Defaults to None,
             torch's own.
         grid (tuple[int, int], optional): Rows and columns of patches, for
-            ``'block'``.
+            ``'block'``. Defaults to None.
 
     Returns:
         Tensor: (B, L) bool, ``True`` = masked. [CLS] is not among the L.

@@ -18,28 +18,31 @@ from mssl_plugins.registry import MODELS
 
 @MODELS.register_module()
 class ViewPreprocessor(SelfSupDataPreprocessor):
-    """Move a batch to the device and normalize every view, or make the views there.
+    """Moves a batch to the device and normalizes every view, or makes the views there.
 
     Args:
-        views (Sequence[dict], optional): Make these views of a batch of images
-            of one size, see
-            :class:`~mssl_plugins.datasets.transforms.batch_views.BatchViews`; the
-            pipeline then is ``PackViews`` alone. Defaults to None: the batch
-            holds views.
-        mean (Sequence[float]): Per channel, for pixel values 0-255, in the
-            order of the channels (RGB here); of images that keep their channels as
-            many as they have, in the values of their files. Defaults to ImageNet's.
-        std (Sequence[float]): As ``mean``. Defaults to ImageNet's.
+        mean (Sequence[float]): Mean of each channel (R, G, B) for pixel values in
+            0-255. For images that keep their channels, one value for each of them,
+            in the units of the files. Defaults to ImageNet's.
+        std (Sequence[float]): Standard deviations, as ``mean``. Defaults to
+            ImageNet's.
         channels_last (bool): Whether to give channels_last memory, which
             convolutions are faster on. Defaults to False.
         non_blocking (bool): Whether the transfer may overlap with work on
             the host; needs pinned memory (``pin_memory=True`` of the loader).
             Defaults to False.
+        views (Sequence[dict], optional): Make these views of a batch of images
+            of one size, see
+            :class:`~mssl_plugins.datasets.transforms.batch_views.BatchViews`; the
+            pipeline then is ``PackViews`` alone. Defaults to None: the batch
+            holds views.
         **kwargs: ``to_rgb`` and others of ``SelfSupDataPreprocessor``; our
             pipelines are RGB already.
 
     Raises:
         TypeError: If a batch was not collated by ``default_collate``.
+        ValueError: If images have another number of channels than ``mean``.
+        FieldError: If ``mean`` and ``std`` do not fit each other or ``to_rgb``.
     """
 
     config_parts = dict(views=ViewGroup)
@@ -74,12 +77,12 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         self.views = None if views is None else BatchViews(views)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalize a batch.
+        """Normalizes a batch.
 
         Args:
-            data (dict): ``inputs``, a (B, 3, H, W) tensor or a list of V
-                such, each of its own size, uint8 or float in 0-255;
-                ``data_samples`` (list, optional).
+            data (dict): ``inputs``, a (B, 3, H, W) tensor or a list of V such
+                tensors, each of its own size, uint8 or float in 0-255, or with
+                the channels that images keep; ``data_samples`` (list, optional).
             training (bool): Make ``views`` of the images, if there are any.
                 Defaults to False.
 
@@ -105,7 +108,11 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
 
     @torch.no_grad()
     def make_views(self, images: torch.Tensor, samples: Optional[list]) -> List[torch.Tensor]:
-        """(B, 3, H, W) images to V batches of views; see :class:`BatchViews`."""
+        """(B, 3, H, W) images to V batches of views; see :class:`BatchViews`.
+
+        Raises:
+            TypeError: If the batch holds views already.
+        """
         if not isinstance(images, torch.Tensor) or images.dim() != 4:
             what = f'{len(images)} views' if isinstance(images, (list, tuple)) else type(images)
             raise TypeError(
@@ -124,7 +131,7 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             )
         if self._channel_conversion:
             view = view[:, [2, 1, 0]]
-        if self.channels_last:  # while it is bytes
+        if self.channels_last:  # now, while it is bytes, a quarter of the floats
             view = view.contiguous(memory_format=torch.channels_last)
         if not self._enable_normalize:
             return view.float()

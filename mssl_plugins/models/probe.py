@@ -68,6 +68,11 @@ class MultiLayerHead(BaseModule):
         names (Sequence[str]): Their names in the log. Defaults to conv1 ...
             conv5.
         std (float): Standard deviation of the initial weights. Defaults to 0.01.
+        init_cfg (dict, optional): Defaults to None.
+
+    Raises:
+        ValueError: If ``names`` and ``in_channels`` differ in number, or features
+            have other dimensions.
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class MultiLayerHead(BaseModule):
         return [fc(norm(x)) for fc, norm, x in zip(self.fcs, self.norms, feats)]
 
     def loss(self, feats: Tuple[Tensor, ...], data_samples: List[DataSample], **kwargs) -> dict:
-        """The classifiers' cross-entropies, one entry each."""
+        """The cross-entropy of each classifier, as ``loss_NAME``."""
         target = torch.cat([s.gt_label for s in data_samples]).to(feats[0].device)
         return {
             f'loss_{name}': F.cross_entropy(scores, target)

@@ -239,8 +239,8 @@ def read_layers(backbone: nn.Module, x: Tensor, kinds: Sequence[str]) -> Dict[st
     Args:
         backbone (nn.Module): A ViT or ResNet; any other gives 'avg' only.
         x (Tensor): (B, 3, H, W) normalized images.
-        kinds (Sequence[str]): Of those above; 'auto' is the first of
-            :func:`kinds_of`.
+        kinds (Sequence[str]): Kinds in this module's docstring; 'auto' is the
+            first of :func:`kinds_of`.
 
     Returns:
         dict[str, Tensor]: (B, D) float32 of each kind.
@@ -314,5 +314,5 @@ class MultiFeature(nn.Module):
         return torch.cat([found[k] for k in self.kinds], 1)
 
     def split(self, features: Tensor) -> Dict[str, Tensor]:
-        """The columns of each kind; after a forward pass."""
+        """The columns of each kind, (B, D); to be called after a forward pass."""
         return dict(zip(self.kinds, features.split(self.widths, 1)))

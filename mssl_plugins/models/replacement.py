@@ -53,7 +53,8 @@ def bert_replacement(
         patches (Tensor): Projected, before positions, (B, L, C).
         mask (Tensor): (B, L) bool, ``True`` = masked.
         mask_token (Tensor): Broadcast to (B, L, C).
-        generator (torch.Generator, optional): Of the CPU. Defaults to None.
+        generator (torch.Generator, optional): A generator of the CPU. Defaults to
+            None, torch's own.
 
     Returns:
         Tensor: (B, L, C), to be used where ``mask`` is ``True``.

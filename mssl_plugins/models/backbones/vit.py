@@ -45,6 +45,11 @@ class ViT(VisionTransformer):
             negative=False, init=0.`` of
             :class:`~mssl_plugins.models.layers.mask_bias.MaskBias`. Defaults
             to None, no bias.
+        registers (int): Number of learnable register tokens, which take part
+            in the attention and are left out of every output. Defaults to 0.
+        rope (dict, optional): Arguments ``base=100., rescale=1.`` of
+            :class:`~mssl_plugins.models.layers.rope.RotaryPositions`, which take
+            the place of position embeddings. Defaults to None.
         antialias (bool): Interpolate position embeddings with antialiasing,
             as timm does; False is mmpretrain's and DINO's way. It matters
             only for image sizes other than ``img_size``. Defaults to True.
@@ -56,9 +61,10 @@ class ViT(VisionTransformer):
             from a normal distribution (std 0.02, truncated) with zero bias,
             class token and position embeddings likewise. Defaults to
             ``'mmpretrain'``.
-        activation_checkpointing (bool): Keep only what enters each block, and
-            compute its activations again in the backward pass: less memory,
-            about a third more time, the same gradients. Defaults to False.
+        activation_checkpointing (bool): Keep only the input of each block, and
+            compute the block's activations again in the backward pass: less
+            memory, about a third more time, the same gradients. Defaults to
+            False.
         **kwargs: ``out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
             layer_scale_init_value, layer_cfgs, frozen_stages`` and others as in
             mmpretrain, for example ``patch_size=16``, ``img_size=224``. The
@@ -67,7 +73,8 @@ class ViT(VisionTransformer):
 
     Raises:
         ValueError: If the arch or ``weight_init`` is unknown, an out index
-            does not exist, patches are not square, or heads cannot be rotated.
+            does not exist, patches are not square, ``registers`` is negative, or
+            the width of a head is not divisible by 4, which ``rope`` needs.
     """
 
     config_parts = dict(
@@ -75,7 +82,7 @@ class ViT(VisionTransformer):
         mask_bias=OPTIONS,
         rope=ROPE_OPTIONS,
     )
-    # Of these DINOv3's weights have none in other libraries' forms.
+    # DINOv3's weights lack these keys in other libraries' forms.
     optional_keys: Tuple[str, ...] = ('rope.periods',)
     WEIGHT_INITS = ('mmpretrain', 'dino')
 
@@ -107,7 +114,7 @@ class ViT(VisionTransformer):
             arch = self.arch_zoo[arch.lower()]
         if weight_init not in self.WEIGHT_INITS:
             raise unknown(weight_init, self.WEIGHT_INITS, 'weight_init of ViT')
-        # mmpretrain's class makes everything but the blocks, which are of our class
+        # mmpretrain's class makes everything but the blocks, which take biases and rotations.
         super().__init__(
             dict(arch, num_layers=0),
             out_indices=[0],
@@ -169,7 +176,7 @@ class ViT(VisionTransformer):
             self.pos_embed = None
 
     def make_blocks(self, cfgs: Sequence[dict]) -> List[nn.Module]:
-        """The blocks, each from its arguments; networks with other blocks override it."""
+        """Makes the blocks, each from its arguments; networks with other blocks override it."""
         return [Block(**cfg) for cfg in cfgs]
 
     @property
@@ -251,7 +258,7 @@ class ViT(VisionTransformer):
         return torch.cat([x[:, : self.num_extra_tokens], x[:, self.prefix_tokens :]], 1)
 
     def forward(self, x: Tensor, coverage: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
-        """Mmpretrain's forward: images (B, 3, H, W) -> one output per ``out_indices``.
+        """The forward pass of mmpretrain: images (B, 3, H, W) -> one output per ``out_indices``.
 
         ``coverage`` is as in :meth:`forward_tokens`.
         """
@@ -285,17 +292,19 @@ class ViT(VisionTransformer):
         Args:
             x (Tensor): Images (B, 3, H, W), H and W multiples of the patch.
             mask (Tensor, optional): (B, L) bool, ``True`` = replaced after
-                the patch projection, before the position embeddings.
+                the patch projection, before the position embeddings. Defaults
+                to None: none.
             keep (Tensor, optional): (B, Lk) long; only these patch tokens,
                 in this order, go through the blocks. Position embeddings are
-                added before, the class token always stays.
+                added before, the class token always stays. Defaults to None:
+                all.
             coverage (Tensor, optional): (B, L, K) of the patches by segments
                 for ``mask_bias``, from
                 :func:`~mssl_plugins.models.layers.mask_bias.segment_coverage`.
-                None is the plain network.
+                Defaults to None: the plain network.
             relation (Tensor, optional): (B or 1, heads or 1, N, N) added to
                 the logits of every layer; N counts the tokens that go through
-                the blocks, class token and registers first.
+                the blocks, class token and registers first. Defaults to None.
             replacement (str | Tensor | Callable): What takes the place of
                 masked tokens: ``'mask_token'``, a tensor that broadcasts to
                 (B, L, C), or a function of the projected patches (B, L, C)

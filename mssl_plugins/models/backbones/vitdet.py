@@ -73,7 +73,8 @@ class WindowAttention(FusedAttention):
     ) -> Tensor:
         """Tokens (B, H W, C) of a map of ``grid`` = (H, W) -> (B, H W, C).
 
-        ``rotation`` (2, H W, d) is that of the tokens' places in the whole map.
+        ``rotation`` (2, H W, d) is by the tokens' positions in the whole map, see
+        :func:`~mssl_plugins.models.layers.rope.rotate`.
         """
         (b, _, c), (rows, columns) = x.shape, grid
         side = [min(self.window, n) if self.window else n for n in grid]

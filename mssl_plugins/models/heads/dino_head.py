@@ -125,7 +125,7 @@ class DINOHead(nn.Module):
     def vectors(self, x: Tensor, views: int = 1, stat_views: Optional[int] = None) -> Tensor:
         """Unit vectors before the prototypes, (V * B, bottleneck_channels), at least float32.
 
-        Arguments as of :meth:`forward`.
+        Arguments as for :meth:`forward`.
         """
         stat_views = views if stat_views is None else stat_views
         for layer in self.mlp:

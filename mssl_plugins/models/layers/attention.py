@@ -52,12 +52,13 @@ def softmax_attention(
     dropout_p: float = 0.0,
     scale: Optional[float] = None,
 ) -> Tensor:
-    """``softmax(scale q k^T + mask) v``, by the kernel that is fastest.
+    """``softmax(scale q k^T + mask) v``, computed in the fastest way.
 
-    That is the fused one, but for bfloat16 on a CPU, where its backward pass
-    takes up to seven times as long as two matrix products; these hold the
-    weights of all pairs of tokens, so only up to 1,024 tokens.  Arguments are
-    those of torch's ``scaled_dot_product_attention``.
+    This is torch's fused kernel, except for bfloat16 on a CPU: there the kernel's
+    backward pass takes up to seven times as long as matrix products do.  These
+    hold the weights of all pairs of tokens, and are therefore used for up to
+    1,024 tokens only.  Arguments are those of torch's
+    ``scaled_dot_product_attention``.
 
     Args:
         q (Tensor): Queries (B, heads, N, d).
@@ -66,7 +67,7 @@ def softmax_attention(
         attn_mask (Tensor, optional): (B or 1, heads or 1, N, N), added to the
             scaled logits. Defaults to None.
         dropout_p (float): Dropout of the attention weights. Defaults to 0.
-        scale (float, optional): Defaults to None: d ** -0.5.
+        scale (float, optional): Factor of the logits. Defaults to None: d ** -0.5.
 
     Returns:
         Tensor: (B, heads, N, d).
@@ -84,10 +85,10 @@ def softmax_attention(
 def _folded(
     q: Tensor, k: Tensor, v: Tensor, bias: LowRankBias, mask: Optional[Tensor], dropout: float
 ) -> Tensor:
-    """Attention whose extra head dimensions hold the bias."""
+    """Attention with the bias in extra head dimensions."""
     width, scale = q.shape[-1], q.shape[-1] ** -0.5
     vectors = bias.vectors[:, None].to(q.dtype)  # (B, 1, N, E)
-    # the kernel multiplies all logits by the scale, the bias must stay as it is
+    # The kernel multiplies all logits by the scale, but the bias must stay as it is.
     coefficients = (bias.coefficients / scale).to(q.dtype)[None, :, None]  # (1, heads, 1, E)
     # kernels are a tenth slower where the width is no multiple of 8
     extra = -(-(width + vectors.shape[-1]) // 8) * 8 - width
@@ -151,13 +152,14 @@ def class_attention(
     Args:
         q (Tensor): Queries (B, heads, N, d); token 0 is the class token.
         k (Tensor): Keys, same shape.
-        bias (LowRankBias, optional): As in :func:`attend`.
-        relation (Tensor, optional): As in :func:`attend`.
-        token (int): Whose attention. Defaults to 0, the class token's.
+        bias (LowRankBias, optional): As in :func:`attend`. Defaults to None.
+        relation (Tensor, optional): As in :func:`attend`. Defaults to None.
+        token (int): Index of the token whose attention it is. Defaults to 0, the
+            class token.
 
     Returns:
-        Tensor: (B, heads, N - 1), float32 or wider: softmax over all N keys
-        without the weight of the class token.
+        Tensor: (B, heads, N - 1), float32 or wider: the softmax over all N keys,
+        without the weight of the class token (key 0).
     """
     here = slice(token, token + 1)
     with torch.autocast(q.device.type, enabled=False):
@@ -199,11 +201,13 @@ class FusedAttention(MultiheadAttention):
 
         Args:
             x (Tensor): (B, N, C).
-            bias (LowRankBias, optional): As in :func:`attend`.
-            relation (Tensor, optional): As in :func:`attend`.
-            return_attention (bool): Also return :func:`class_attention`.
-            rotation (Tensor, optional): Of the last tokens' queries and keys,
-                see :func:`~mssl_plugins.models.layers.rope.rotate`.
+            bias (LowRankBias, optional): As in :func:`attend`. Defaults to None.
+            relation (Tensor, optional): As in :func:`attend`. Defaults to None.
+            return_attention (bool): Also return :func:`class_attention`. Defaults
+                to False.
+            rotation (Tensor, optional): Rotates queries and keys of the last
+                tokens, see :func:`~mssl_plugins.models.layers.rope.rotate`.
+                Defaults to None.
 
         Returns:
             Tensor: (B, N, C), or the pair with (B, heads, N - 1).

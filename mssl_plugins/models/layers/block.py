@@ -19,10 +19,9 @@ class Block(TransformerEncoderLayer):
         attention (Callable): Makes the attention from the arguments of
             mmpretrain's ``MultiheadAttention``. Defaults to
             :class:`FusedAttention`.
-        ffn_type (str): Of mmpretrain, or ``'swiglu'``:
-            ``w3(silu(a) b)`` with ``a, b = w12(x)``, ``feedforward_channels`` wide as
-            they are given (mmpretrain's ``'swiglu_fused'`` takes two thirds).
-            Defaults to ``'origin'``.
+        ffn_type (str): A type of mmpretrain, or ``'swiglu'``: ``w3(silu(a) b)`` with
+            ``a, b = w12(x)``, each ``feedforward_channels`` wide (mmpretrain's
+            ``'swiglu_fused'`` takes two thirds of it). Defaults to ``'origin'``.
         **kwargs: Further arguments of ``TransformerEncoderLayer``.
     """
 
@@ -64,7 +63,7 @@ class Block(TransformerEncoderLayer):
         return_attention: bool = False,
         rotation: Optional[Tensor] = None,
     ) -> Union[Tensor, Tuple[Tensor, Tensor]]:
-        """Tokens (B, N, C) -> (B, N, C); arguments of :class:`FusedAttention`."""
+        """Tokens (B, N, C) -> (B, N, C); arguments as for :meth:`FusedAttention.forward`."""
         y = self.attn(self.ln1(x), bias, relation, return_attention, rotation)
         y, attention = y if return_attention else (y, None)
         x = x + y

@@ -1,14 +1,18 @@
-"""Checks of what a Vision Transformer is given beside images."""
+"""Checks of what a Vision Transformer is given besides images."""
 
 import torch
 from torch import Tensor
 
 
 def check_keep(keep: Tensor, patches: Tensor) -> None:
-    """Refuses indices that are not (B, Lk) long, of patches (B, L, C).
+    """Refuses indices of patches that do not fit.
+
+    Args:
+        keep (Tensor): Should be (B, Lk) long.
+        patches (Tensor): (B, L, C).
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If they have another type or shape.
     """
     if keep.dtype != torch.long or keep.ndim != 2 or len(keep) != len(patches):
         raise ValueError(
@@ -18,10 +22,15 @@ def check_keep(keep: Tensor, patches: Tensor) -> None:
 
 
 def check_relation(relation: Tensor, tokens: Tensor, heads: int) -> None:
-    """Refuses a relation that does not broadcast to the logits of tokens (B, N, C).
+    """Refuses a relation that does not broadcast to the logits.
+
+    Args:
+        relation (Tensor): Should be (B or 1, heads or 1, N, N).
+        tokens (Tensor): (B, N, C).
+        heads (int): Heads of the attention.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If it has another shape.
     """
     b, n = tokens.shape[:2]
     if (

@@ -64,10 +64,12 @@ def resize_table(
         table (Tensor): (1, h * w, dim), row by row.
         old (Tuple[int, int]): Its rows h and columns w.
         new (Tuple[int, int]): Rows and columns asked for.
-        mode (str): Of ``interpolate``. Defaults to ``'bicubic'``.
-        antialias (bool): Of ``interpolate``. Defaults to True.
-        offset (float): Added to the new rows and columns in the factors that are
-            interpolated by, 0.1 in DINO. Defaults to 0, the ratio of the sizes.
+        mode (str): Mode of torch's ``interpolate``. Defaults to ``'bicubic'``.
+        antialias (bool): Whether to interpolate with antialiasing. Defaults to
+            True.
+        offset (float): Added to the new rows and columns when the scale factors
+            are computed, 0.1 in DINO. Defaults to 0: the factors are the ratios of
+            the sizes.
 
     Returns:
         Tensor: (1, rows * columns, dim).

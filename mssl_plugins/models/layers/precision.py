@@ -1,4 +1,4 @@
-"""Which precision computes what: where bfloat16 pays, and losses in float32."""
+"""Precision: losses in float32, and bfloat16 where a device computes it."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,13 @@ def upcast(x: Tensor) -> Tensor:
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether a device has bfloat16 arithmetic; a processor may emulate it.
+    """Whether a device has bfloat16 arithmetic; a processor may only emulate it.
 
     Args:
         device (str): Its type, such as 'cpu'.
+
+    Returns:
+        bool: True for everything but a CPU without it.
     """
-    # of oneDNN, which a build of torch may lack
+    # oneDNN answers, which a build of torch may lack.
     return device != 'cpu' or getattr(torch.ops.mkldnn, '_is_mkldnn_bf16_supported', lambda: True)()

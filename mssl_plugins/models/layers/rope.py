@@ -22,7 +22,7 @@ class RotaryPositions(nn.Module):
 
     Args:
         head_dims (int): d, divisible by 4.
-        base (float): Of the periods. Defaults to 100, DINOv3's.
+        base (float): The longest period, nearly. Defaults to 100, DINOv3's.
         rescale (float): While training, the coordinates of a batch are
             multiplied by a factor drawn log-uniformly from [1 / rescale,
             rescale]; 2 in DINOv3's pre-training. Defaults to 1.
@@ -67,11 +67,11 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 
     Args:
         x (Tensor): Queries or keys (B, heads, N, d).
-        rotation (Tensor): Of :class:`RotaryPositions`, (2, L, d), or (2, B, L, d)
-            where every image keeps other patches; L is at most N.
+        rotation (Tensor): From :class:`RotaryPositions`, (2, L, d), or (2, B, L, d)
+            if every image keeps other patches; L is at most N.
 
     Returns:
-        Tensor: As ``x``.
+        Tensor: (B, heads, N, d), of the type of ``x``.
     """
     sine, cosine = rotation if rotation.ndim == 3 else rotation[:, :, None]
     first = x.shape[2] - sine.shape[-2]

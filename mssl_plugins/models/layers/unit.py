@@ -17,7 +17,7 @@ def unit(x: Tensor, dim: int = -1) -> Tensor:
 
     Args:
         x (Tensor): Of any shape.
-        dim (int): Along which the vectors lie. Defaults to -1.
+        dim (int): Dimension along which the vectors lie. Defaults to -1.
 
     Returns:
         Tensor: Of the same shape; a zero vector stays zero.

@@ -97,7 +97,7 @@ class PatchContrast(nn.Module):
             to ``'batch'`` (our choice).
         temperature (float): lambda / D > 0. Defaults to 0.1 (our choice: for
             labels of unit variance a perfect prediction then exceeds an
-            uncorrelated label by 2 / 0.1 = 20 nats, which is ln \|B\|^2 for 147
+            uncorrelated label by 2 / 0.1 = 20 nats, which is 2 ln \|B\| for 147
             patches x 128 images).
         chunk (int, optional): Predictions compared at a time; memory grows
             with chunk x \|B\|. None takes all at once. Defaults to 1024.

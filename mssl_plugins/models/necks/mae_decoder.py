@@ -73,7 +73,7 @@ class MAEDecoder(MAEPretrainDecoder):
         return [self.decoder_blocks[-1]]
 
     def forward(self, tokens: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
-        """Predict the masked patches.
+        """Predicts the masked patches.
 
         Args:
             tokens (Tensor): Encoded [CLS] and kept patches, (B, 1 + Lk, C).

@@ -24,8 +24,7 @@ class MPH(BaseModule):
     ``transformer``: a projection C -> hidden, 2-D sine-cosine position
     embeddings, pre-norm Transformer encoder layers, a projection hidden -> C,
     and the input is added.  ``conv``: ResNet's bottleneck blocks of inner width
-    hidden.  The paper's "without
-    MPH" is ``neck=None`` of ``mssl_plugins.MaskCo``.
+    hidden.  The paper's "without MPH" is ``neck=None`` of ``mssl_plugins.MaskCo``.
 
     Args:
         in_channels (int): C of the map, 2048 for ResNet-50's last.
@@ -34,7 +33,7 @@ class MPH(BaseModule):
         hidden_channels (int): Defaults to 512.
         depth (int): Layers or blocks. Defaults to 2.
         num_heads (int): Heads of the Transformer. Defaults to 8.
-        norm_cfg (dict): Of ``conv``. Defaults to ``dict(type='BN')``.
+        norm_cfg (dict): Norm of ``conv``. Defaults to ``dict(type='BN')``.
         init_cfg (dict, optional): Defaults to None.
 
     Raises:

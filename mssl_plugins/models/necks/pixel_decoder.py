@@ -74,14 +74,14 @@ class PixelDecoder(BaseModule):
         self.to(memory_format=torch.channels_last)  # as tokens arrive
 
     def forward(self, tokens: Tensor, grid: Tuple[int, int]) -> Tensor:
-        """Reconstruct a view.
+        """Reconstructs a view.
 
         Args:
             tokens (Tensor): Patch tokens without [CLS], (B, h * w, C).
             grid (Tuple[int, int]): h and w in patches.
 
         Returns:
-            Tensor: (B, 3, h * patch_size, w * patch_size).
+            Tensor: (B, out_channels, h * patch_size, w * patch_size).
         """
         x = tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, C, h, w)
         for i, stage in enumerate(self.stages):

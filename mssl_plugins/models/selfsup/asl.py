@@ -35,8 +35,8 @@ class ASL(MAE):
         sem (str): L_SEM. ``'contrast_targets'``: L_single against the pixels'
             pseudo labels; ``'contrast_branches'``: against the first branch's
             predictions, without gradient; ``'reconstruct'``: the mean squared
-            error. Defaults to ``'contrast_targets'`` (our choice; being measured
-            anew, see docs/evidence.md).
+            error. Defaults to ``'contrast_targets'`` (our choice; what was
+            measured is in docs/evidence.md).
         weight (float): w >= 0, 1 in the paper. Defaults to 1.
         layer (dict, optional): Arguments of T: ``num_heads`` (the paper's 4),
             ``drop_rate`` (the paper's 0.5, after the attention's projection

@@ -38,10 +38,10 @@ class SelfSupervisor(BaseSelfSupervisor):
             self.to(memory_format=torch.channels_last)
 
     def two_views(self, inputs: List[Tensor]) -> List[Tensor]:
-        """Returns the two views; refuses other numbers of views.
+        """Returns the two views.
 
         Raises:
-            ValueError: If not.
+            ValueError: For another number of views.
         """
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             given = len(inputs) if isinstance(inputs, (list, tuple)) else type(inputs).__name__
@@ -81,7 +81,7 @@ class Siamese(SelfSupervisor):
         raise NotImplementedError
 
     def update_queue(self, b: NamedTuple) -> None:
-        """Store the second view's features once an iteration (MoCo)."""
+        """Stores the second view's features, once an iteration (MoCo)."""
 
     def project(self, x: Tensor) -> Tensor:
         """Backbone and neck: (N, 3, H, W) -> (N, D), float32 or wider."""
@@ -116,7 +116,11 @@ class Siamese(SelfSupervisor):
         return losses
 
     def check_views(self, inputs: List[Tensor]) -> List[Tensor]:
-        """Returns the two views; refuses other numbers of views and batches of one image."""
+        """Returns the two views.
+
+        Raises:
+            ValueError: For another number of views, or a batch of one image.
+        """
         if len(self.two_views(inputs)[0]) < 2:
             raise ValueError(
                 f'{type(self).__name__} compares the images of a batch: '

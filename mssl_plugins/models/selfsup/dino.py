@@ -24,8 +24,8 @@ class Encoded(NamedTuple):
         logits (Tensor, optional): Logits of the head, (V, B, K).
         tokens (List[Tensor]): Normed [CLS] and patch tokens of each view,
             (B, 1 + L, C); None without patch tokens.
-        attention (List[Tensor]): Of [CLS] to the patches in the last block,
-            (B, L), mean over heads, float32; None if not asked for.
+        attention (List[Tensor]): Attention of [CLS] to the patches in the last
+            block, (B, L), mean over heads, float32; None if not asked for.
     """
 
     logits: Optional[Tensor]
@@ -67,6 +67,9 @@ class Encoder(nn.Module):
                 BatchNorm's running statistics under ``bn_per_view``.
             attention (bool): Return attention. Defaults to False.
             logits (bool): Return logits. Defaults to True.
+
+        Returns:
+            Encoded: Of the V views.
         """
         features, tokens, maps = [], [], []
         for start, stop in self.groups(views, extras):
@@ -104,7 +107,12 @@ class Encoder(nn.Module):
     def encode(
         self, x: Tensor, extra: dict, attention: bool
     ) -> Tuple[Tensor, Optional[Tensor], Optional[Tensor]]:
-        """(N, 3, S, S) -> features (N, C), tokens (N, 1 + L, C), attention (N, L)."""
+        """(N, 3, S, S) -> features (N, C), tokens (N, 1 + L, C), attention (N, L).
+
+        Raises:
+            TypeError: If masks, segments or attention are asked of a backbone
+                without ``forward_tokens``.
+        """
         if not hasattr(self.backbone, 'forward_tokens'):
             if extra or attention:
                 raise TypeError(
@@ -151,7 +159,7 @@ class DINO(SelfSupervisor):
         neck (dict, optional): Not used by DINO itself. Defaults to None.
         data_preprocessor (dict, optional): Defaults to
             ``dict(type='mssl_plugins.ViewPreprocessor')``.
-        pretrained (str, optional): Checkpoint of the whole model.
+        pretrained (str, optional): Checkpoint of the whole model. Defaults to None.
         init_cfg (dict | list, optional): Defaults to None.
 
     Raises:

@@ -37,8 +37,8 @@ class IBOT(DINO):
         head (dict): Config of ``mssl_plugins.DINOHead``, without BatchNorm.
         patch_criterion (dict, optional): Arguments of
             ``mssl_plugins.IBOTPatchLoss``. Defaults to None.
-        ratios (Sequence[float]): Of masked patches, in [0, 1]. Defaults to
-            (0, 0.3).
+        ratios (Sequence[float]): Fractions of masked patches, in [0, 1]. Defaults
+            to (0, 0.3).
         spread (Sequence[float]): One for each ratio. Defaults to (0, 0.2).
         strategy (str): See :func:`~mssl_plugins.models.masking.mim_mask`.
             Defaults to ``'block'``.

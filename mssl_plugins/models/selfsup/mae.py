@@ -41,12 +41,12 @@ class MAE(SelfSupervisor):
             paper's.
         mask_unit (int): Side of a mask cell in tokens; 2 for ViT/8. Defaults
             to 1.
+        norm_pix (bool): Normalize the pixels of each target patch by its own
+            mean and standard deviation. Defaults to True.
         strategy (str): ``'random'`` (the paper), ``'block'``,
             ``'attention_low'`` or ``'attention_high'``: MST's order, by the
             attention of the encoder's own class token to the whole image
             (ours). Defaults to ``'random'``.
-        norm_pix (bool): Normalize the pixels of each target patch by its own
-            mean and deviation. Defaults to True.
         init_cfg (dict | list, optional): Defaults to None, the paper's:
             Xavier-uniform linear layers.
         **kwargs: Arguments of
@@ -173,7 +173,7 @@ class MAE(SelfSupervisor):
 
     @torch.no_grad()
     def attention(self, images: Tensor, data_samples: Optional[list] = None) -> Tensor:
-        """Of the class token to the patches of whole images, mean over heads, (B, L)."""
+        """Attention of the class token to the patches of whole images, mean over heads, (B, L)."""
         extra = self.backbone_kwargs(data_samples, 0)
         maps = self.backbone.forward_tokens(images, return_attention=True, **extra)[1]
         return upcast(maps).mean(1)
@@ -235,7 +235,8 @@ class MAE(SelfSupervisor):
 
         Args:
             inputs (Tensor | Sequence[Tensor]): (B, 3, H, W), or a list of it.
-            data_samples (list, optional): Of methods that take segments.
+            data_samples (list, optional): Data samples, for methods that take
+                segments. Defaults to None.
             restore (bool): Scale predictions of normalized pixels by the true
                 mean and standard deviation of the patch, which the network
                 does not know. Defaults to True.

@@ -141,12 +141,12 @@ class MaskGuidedMST(MaskGuided, MST):
 
 @MODELS.register_module()
 class MaskGuidedIBOT(MaskGuided, IBOT):
-    """iBOT with the bias; not of the paper, arguments of both."""
+    """iBOT with the bias; ours, not the paper's. Takes the arguments of both."""
 
 
 @MODELS.register_module()
 class MaskGuidedASL(MaskGuided, ASL):
-    """ASL with the bias; not of the paper, arguments of both."""
+    """ASL with the bias; ours, not the paper's. Takes the arguments of both."""
 
 
 @MODELS.register_module()

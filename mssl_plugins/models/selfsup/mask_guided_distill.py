@@ -61,7 +61,7 @@ class FrozenTeacher(nn.Module):
         self.loaded |= all(f'{prefix}module.{key}' in state_dict for key in own)
 
     def load(self) -> None:
-        """Read the phase-1 network.
+        """Reads the weights of the phase-1 network.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -104,7 +104,11 @@ class FrozenTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, *args, **kwargs):
-        """The network's output, without gradient."""
+        """The network's output, without gradient.
+
+        Raises:
+            ValueError: If the weights have not been loaded.
+        """
         if not self.loaded:
             raise ValueError(
                 f'the phase-1 network of {self.checkpoint} has not been loaded: '
@@ -124,6 +128,12 @@ def phase1_teacher(
         backbone (dict): Config of the student's backbone.
         head (dict, optional): Config of the student's head.
         branch (str): Used if ``teacher`` names none.
+
+    Returns:
+        FrozenTeacher: Not loaded yet.
+
+    Raises:
+        ValueError: If ``teacher`` has an unknown key, or names no checkpoint.
     """
     teacher = {k: v for k, v in teacher.items() if k != '_scope_'}
     for key in teacher:
@@ -142,7 +152,11 @@ def phase1_teacher(
 
 
 def check_plain(backbone: nn.Module) -> None:
-    """Refuse a student of phase 2 that is not plain."""
+    """Refuses a student of phase 2 that is not a plain ``mssl_plugins.ViT``.
+
+    Raises:
+        ValueError: If it is another network, or has a bias.
+    """
     if not hasattr(backbone, 'mask_bias') or backbone.mask_bias is not None:
         raise ValueError(
             'the student of phase 2 is a plain mssl_plugins.ViT: its mask_bias must '

@@ -79,7 +79,8 @@ class MaskCo(SelfSupervisor):
         backbone (dict): Any network whose last output is a map.
         neck (dict, optional): ``mssl_plugins.MPH``. Defaults to None, the
             paper's "without MPH".
-        head (dict): ``mssl_plugins.RoIHead``.
+        head (dict, optional): Config of ``mssl_plugins.RoIHead``. Defaults to
+            None: the one with its own defaults.
         fill (str): What the masked box of the normalized query view becomes:
             ``'mean'`` (0, the data set's mean color), ``'noise'`` (standard
             normal), ``'image_mean'`` (the view's own mean color), or
@@ -90,8 +91,8 @@ class MaskCo(SelfSupervisor):
             BYOL's predictor. Defaults to True.
         intra (bool): Whether boxes of the same image are negatives too, the
             paper's MaskCo(+in). Defaults to False.
-        max_iou (float, optional): Drops those of the same image whose IoU
-            with box 0 is larger. Defaults to None, drop none.
+        max_iou (float, optional): Negatives of the same image whose IoU with box 0
+            is larger are dropped. Defaults to None, none is dropped.
         temperature (float): t. Defaults to 0.2.
         momentum (float): m of the key branch. Defaults to 0.999.
         shuffle_bn (bool): Whether the key branch sees the batch in another
@@ -166,16 +167,16 @@ class MaskCo(SelfSupervisor):
             return dict(loss=F.cross_entropy(logits, label))
 
     def query(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """Q (N, D) of images (N, 3, H, W), masked here, and boxes (N, 4)."""
+        """Query vectors q (N, D) of boxes (N, 4) in images (N, 3, H, W), masked here."""
         x = self.mask(x, boxes)
         return region_vectors(self.backbone, self.neck, self.head, x, boxes[:, None])[:, 0]
 
     def mask(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """Fill the boxes (N, 4) of normalized images (N, 3, H, W)."""
+        """Fills the boxes (N, 4) of normalized images (N, 3, H, W)."""
         return fill_pixels(x, box_mask(boxes, x.shape[-2:]), self.fill)
 
     def keys(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """K (N, K, D) of images (N, 3, H, W) and boxes (N, K, 4), no gradient."""
+        """Key vectors k (N, K, D) of boxes (N, K, 4) in images (N, 3, H, W), no gradient."""
         if self.shuffle_bn:
             return shuffled(self.encoder_k, (x, boxes), self.split_bn)
         return self.encoder_k(x, boxes)

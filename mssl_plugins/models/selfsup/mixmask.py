@@ -89,7 +89,7 @@ class MixMask(nn.Module):
         self.unmix_prob, self.beta = unmix_prob, beta
 
     def forward(self, x1: Tensor) -> List[Mixed]:
-        """Mix a batch with itself.
+        """Mixes a batch with itself.
 
         Args:
             x1 (Tensor): First view, (N, 3, H, W), normalized.

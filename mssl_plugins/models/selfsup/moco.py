@@ -88,7 +88,11 @@ class MoCo(Siamese, mmpretrain.MoCo):
 
     @torch.no_grad()
     def update_queue(self, k: Key) -> None:
-        """Replaces the oldest keys by the new keys of all processes."""
+        """Replaces the oldest keys by the new keys of all processes.
+
+        Raises:
+            ValueError: If they are more than the queue holds.
+        """
         keys = torch.cat(all_gather(k.z))
         n, length = len(keys), self.queue.shape[1]
         if n > length:

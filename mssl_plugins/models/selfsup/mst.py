@@ -256,6 +256,7 @@ class MST(DINO):
             inputs (Tensor | Sequence[Tensor]): A view (B, 3, H, W), or views
                 of which the first is taken.
             data_samples (list, optional): Passed to :meth:`backbone_kwargs`.
+                Defaults to None.
 
         Returns:
             Tuple[Tensor, Tensor]: (B, 3, H, W) in normalized units, and
