@@ -96,6 +96,9 @@ def knn_hook(cfg) -> Optional[dict]:
     Args:
         cfg (mmengine.Config): The hook may be one of its ``custom_hooks`` or
             ``default_hooks``.
+
+    Returns:
+        dict, optional: The hook's own dict, not a copy.
     """
     return next((h for h in each_hook(cfg) if str(h.get('type')).split('.')[-1] == 'KNNHook'), None)
 
@@ -148,6 +151,7 @@ def find_set(cfg, split: str, pipeline: Optional[List[dict]] = None) -> dict:
         cfg (mmengine.Config): The config with the hook.
         split (str): 'train' (the hook's bank) or 'test'.
         pipeline (List[dict], optional): Instead of the hook's test transform.
+            Defaults to None.
 
     Returns:
         dict: With ``dataset``.

@@ -242,7 +242,7 @@ def _check_node(node: Node) -> None:
 
 
 def _check_dicts(path: str, value: Any) -> None:
-    """A list that holds nothing but dicts."""
+    """Refuses anything but a list that holds nothing but dicts."""
     _check_type(path, value, list, strict=True)
     for index, item in enumerate(value):
         _check_type(f'{path}.{index}', item, dict, strict=True)

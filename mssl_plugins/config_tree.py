@@ -76,8 +76,8 @@ class Node(NamedTuple):
     Attributes:
         path (str): Dotted, as in ``--cfg-options``; '' for the config itself.
         value (dict): The dict.
-        registry (Registry, optional): Of what is built from it.
-        scope (str, optional): In which its type is looked for.
+        registry (Registry, optional): The registry that builds something from it.
+        scope (str, optional): The scope in which its type is looked for.
     """
 
     path: str

@@ -73,8 +73,8 @@ class ConsoleHook(Hook):
     """A progress bar for the epoch, and one line after it.
 
     Args:
-        name (str): Of the run, to be shown.
-        stream: Where to write. Defaults to None, stdout.
+        name (str): Name of the run, to be shown.
+        stream (TextIO, optional): Where to write. Defaults to None, stdout.
     """
 
     priority = 'VERY_LOW'

@@ -101,7 +101,7 @@ class ConfigError(UserError):
 
 
 class FieldError(ValueError):
-    """A wrong argument of an object, or of a part of it, that the object finds when it is built.
+    """A wrong argument of an object, or of a part of it, found when the object is built.
 
     Args:
         field (str): Dotted, from the object's own arguments on: ``'neck.embed_dim'``.
@@ -221,7 +221,7 @@ def run_cli(body: Callable[[], Optional[int]], starting: Callable[[], bool] = la
         body (Callable): What to run; returns an exit status or None.
         starting (Callable): Whether the actual work has not begun yet. Until
             it has, every error is treated as a user's mistake; after that,
-            only errors that this library raises itself.
+            only errors that this library raises itself. Defaults to always.
 
     Returns:
         int: The exit status: 0, 1 after a mistake, 2 after one in a config,

@@ -11,12 +11,12 @@ TEMPORARY = '.incomplete'
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file or folder is written before it gets its name."""
+    """The temporary path at which a file or folder is written before it gets its name."""
     return path.with_name(f'.{path.name}{TEMPORARY}')
 
 
 def drop_link(path: Path) -> None:
-    """Removes a link at the path of a file to be written; a stranger's folder may hold one."""
+    """Removes a link at the path of a file to be written: it would lead out of the folder."""
     if path.is_symlink():
         path.unlink()
 
@@ -158,7 +158,10 @@ def progress(items: Iterable, total: int, shown: bool = True, title: str = 'done
         items (Iterable): The items.
         total (int): How many there are; 0: not known.
         shown (bool): Whether to show anything. Defaults to True.
-        title (str): What is being done.
+        title (str): What is being done. Defaults to 'done'.
+
+    Yields:
+        Any: The items.
     """
     bar = ProgressBar(title, total, shown)
     try:

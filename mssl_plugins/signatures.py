@@ -31,7 +31,7 @@ def constructors(built: Callable) -> List[Callable]:
 
 
 def parameters(function: Callable) -> List[inspect.Parameter]:
-    """Parameters of a function or constructor; one written in C takes any keywords."""
+    """Parameters of a function or constructor; any keywords if it is written in C."""
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # written in C
@@ -126,7 +126,7 @@ def nearly_fits(value: Any, hint: Any) -> bool:
 
 
 def kind_of(value: Any) -> str:
-    """'switch', 'number', 'text', 'dict', 'list' or 'other'."""
+    """The kind of a value: 'switch', 'number', 'text', 'dict', 'list' or 'other'."""
     if isinstance(value, bool):
         return 'switch'
     if isinstance(value, (int, float)):

@@ -67,8 +67,8 @@ def _name_apart(cfg: Config) -> str:
 def _close_logs() -> None:
     """Ends the threads that write into a work dir, before it is deleted.
 
-    None of a kind, or one that could not start and cannot close: what ended the
-    run is the error to tell.
+    A log that is not there, or that did not start and cannot be closed, is passed over:
+    the error to tell is the one that ended the run.
     """
     for kind in (Visualizer, *Visualizer.__subclasses__()):
         with suppress(Exception):
@@ -204,7 +204,7 @@ LOSSES = {
 
 
 def _lost(error: BaseException, work_dir: str) -> BaseException:
-    """What was taken from a run under way as one line; other errors as they are."""
+    """The one-line error for what a running training was deprived of; others as they are."""
     text = message(error) if isinstance(error, RuntimeError) else ''
     said = next((said for part, said in LOSSES.items() if part in text), None)
     if memory_refused(error):
@@ -231,7 +231,7 @@ class TrainingRun:
     Attributes:
         begun (bool): Whether one iteration is done. Until then every error is
             treated as a mistake in the config or options.
-        start (str, optional): The checkpoint that was asked for beside the config.
+        start (str, optional): The checkpoint that was asked for besides the config.
     """
 
     def __init__(
@@ -259,7 +259,10 @@ class TrainingRun:
             verbose (bool): See the class. Defaults to False.
             overwrite (bool): Delete the run in the work dir once this one has
                 made a step. Defaults to False: such a work dir is refused.
-            **options: Of :func:`mssl_plugins.run_config.build_run_config`.
+            **options: Arguments of :func:`mssl_plugins.run_config.build_run_config`.
+
+        Returns:
+            TrainingRun: Ready to train, its work dir locked.
 
         Raises:
             UserError: If another run is using the work dir, or an old run is in
@@ -306,8 +309,9 @@ class TrainingRun:
         """Trains; a run that fails before the end of its first iteration leaves no files.
 
         Raises:
-            UserError: If there is nothing to train.
-            Stopped: After a signal that asks to stop, the state being saved.
+            UserError: If there is nothing to train, or the run fails before the end of
+                its first iteration; the message names the config's field, if it is found.
+            Stopped: After a signal that asks to stop, once the state is saved.
         """
         safe_loading()
         try:

@@ -46,7 +46,7 @@ class WorkDir:
         path (str): It need not exist.
 
     Raises:
-        UserError: If the name is not UTF-8, as TensorBoard and logs need it.
+        UserError: If the name is not UTF-8, which TensorBoard and logs need.
     """
 
     def __init__(self, path: str) -> None:

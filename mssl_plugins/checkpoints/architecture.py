@@ -97,10 +97,14 @@ def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -
 def read_hf_config(path: Path) -> Optional[dict]:
     """The backbone's arguments, from Hugging Face's ``config.json`` in the same folder.
 
-    None if there is none.
+    Args:
+        path (Path): The file of weights.
+
+    Returns:
+        dict, optional: Arguments under MMPretrain's names; None if there is no config.
 
     Raises:
-        ValueError: If it is of a network that no ViT here is.
+        ValueError: If it describes a network that no ViT here can be.
     """
     try:
         config = json.loads((path.parent / 'config.json').read_text())

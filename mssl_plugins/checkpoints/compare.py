@@ -52,7 +52,8 @@ def compare(
         own (Mapping[str, Tensor]): The model's state dict.
         given (Mapping[str, Tensor]): The checkpoint's, under the same names.
         resized (Iterable[str]): Suffixes of names whose shapes may differ, such
-            as position embeddings that a model resizes while loading.
+            as position embeddings that a model resizes while loading. Defaults
+            to none.
 
     Returns:
         KeyReport: In the order of the model's names, then the checkpoint's.

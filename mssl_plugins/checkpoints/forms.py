@@ -1,6 +1,6 @@
-"""What tables of names cannot say: tensors that are one there and several here.
+"""What tables of names cannot say: tensors that libraries join, split or leave out.
 
-- Query, key and value apart, or without the bias of the key (Hugging Face, timm's Eva, DINOv3)
+- query, key and value apart, or without the bias of the key (Hugging Face, timm's Eva, DINOv3)
 - a SwiGLU MLP's two projections apart, or under a plain MLP's name (timm, DINOv3)
 - position embeddings without rows for class token and registers (timm)
 """
@@ -13,9 +13,9 @@ from torch import Tensor
 
 QUERY = ('query', 'key', 'value')
 PROJ = ('q_proj', 'k_proj', 'v_proj')
-#: How who keeps query, key and value apart calls them.
+#: Names of query, key and value in libraries that keep them apart.
 APART = {('vit', 'hf'): QUERY, ('vit', 'hf_dinov2'): QUERY, ('vit', 'hf_dinov3'): PROJ}
-#: Gate, other projection and last one of a SwiGLU MLP where the first two are apart.
+#: Names of the gate, the other and the last projection in libraries that keep the first two apart.
 GATED = dict(
     dinov3=('w1', 'w2', 'w3'),
     eva=('fc1_g', 'fc1_x', 'fc2'),
@@ -27,9 +27,12 @@ def unify(weights: Mapping[str, Tensor], family: str, name: str) -> Dict[str, Te
     """Another library's weights as the tables expect them.
 
     Args:
-        weights (Mapping[str, Tensor]): Of a backbone, under the library's names.
+        weights (Mapping[str, Tensor]): Weights of a backbone, under the library's names.
         family (str): 'vit' or 'resnet'.
-        name (str): Of the naming.
+        name (str): The naming, a key of ``NAMINGS[family]``.
+
+    Returns:
+        Dict[str, Tensor]: Under names that the table of this naming has.
 
     Raises:
         ValueError: If they are of an Eva that is no DINOv3.
@@ -49,7 +52,7 @@ def unify(weights: Mapping[str, Tensor], family: str, name: str) -> Dict[str, Te
 
 
 def separate(weights: Mapping[str, Tensor], family: str, name: str) -> Dict[str, Tensor]:
-    """The inverse of :func:`unify`, for the libraries that weights go out to."""
+    """The inverse of :func:`unify`, for exports; arguments and result alike."""
     weights = dict(weights)
     if (family, name) in APART:
         weights = _split(weights, APART[family, name])
@@ -130,7 +133,7 @@ def _split_gates(
 
 
 def _mask_biases(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """DINOv3's own biases times their masks, which take off the key's."""
+    """DINOv3's own biases times their masks, which are zero for the key's bias."""
     for key in [k for k in weights if k.endswith('.bias_mask')]:
         mask, bias = weights.pop(key), key[: -len('_mask')]
         weights[bias] = weights[bias] * mask.to(weights[bias].dtype)
@@ -138,7 +141,7 @@ def _mask_biases(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def _eva(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Timm's Eva as DINOv3 is there: no bias of the key, positions rotary."""
+    """A DINOv3 in timm's form, its Eva: no bias of the key, rotary positions."""
     if 'pos_embed' in weights or 'reg_token' not in weights:
         lack = 'position embeddings' if 'pos_embed' in weights else 'no register tokens'
         raise ValueError(

@@ -85,6 +85,9 @@ def default_branch(checkpoint: dict, method: Optional[str] = None) -> str:
         checkpoint (dict): A checkpoint; those that DINO's authors published are
             recognized by their keys.
         method (str, optional): Name of the algorithm. Defaults to None.
+
+    Returns:
+        str: 'student' or 'teacher'.
     """
     published = all(isinstance(checkpoint.get(name), dict) for name in BRANCHES)
     return 'teacher' if method in TEACHERS or published else 'student'

@@ -32,10 +32,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The tool.
+    """Measures and prints the statistics.
 
     Returns:
-        int: 0.
+        int: The exit status, 0.
+
+    Raises:
+        FileNotFoundError, ValueError: If there is no such data, or an option is out of
+            range.
     """
     args = parse_args(argv)
     from mssl_plugins.datasets.channel_statistics import measure

@@ -71,10 +71,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The tool.
+    """Makes or checks the segments.
 
     Returns:
-        int: 0, or 1 if ``--check`` found a fault.
+        int: The exit status: 0, or 1 if ``--check`` found a fault.
+
+    Raises:
+        ValueError: For an unknown generator, or an option that does not fit it.
     """
     args = parse_args(argv)
     from mssl_plugins.segments.build import check, make

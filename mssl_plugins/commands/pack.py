@@ -39,10 +39,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The tool.
+    """Packs the folder.
 
     Returns:
-        int: 0.
+        int: The exit status, 0.
     """
     args = parse_args(argv)
     from mssl_plugins.pack import pack

@@ -21,7 +21,11 @@ CONFIG = 'simclr_resnet18_1xb64-coslr-8e_scenes'
 
 
 def run(args: argparse.Namespace) -> Optional[int]:
-    """The quick start: baselines, training, measurement, summary."""
+    """The quick start: baselines, training, measurement, summary.
+
+    Raises:
+        UserError: If the config names no images to measure on.
+    """
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mssl_plugins.config import knn_hook, read_config
     from mssl_plugins.report.run import FACTS, read_run

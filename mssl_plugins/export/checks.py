@@ -36,7 +36,24 @@ def check_vit(
     eps: bool = True,
     newer: bool = False,
 ) -> dict:
-    """The arguments of a ViT; refuses parts the target lacks."""
+    """The sizes of a ViT, if the target has a network of its parts.
+
+    Args:
+        b (Backbone): A ViT.
+        target (str): Name of the target, for the message.
+        scale (bool): Whether the target has layer scale. Defaults to False.
+        pre (bool): Whether it has norms before the blocks and after pooling.
+            Defaults to False.
+        cls (bool): Whether its class token is fixed. Defaults to True.
+        eps (bool): Whether the epsilon of its norms is fixed. Defaults to True.
+        newer (bool): Whether it has the parts in ``NEWER``. Defaults to False.
+
+    Returns:
+        dict: ``arch`` of the config.
+
+    Raises:
+        ValueError: If the target lacks a part.
+    """
     c = b.config
     for part, what in NEWER.items():
         if c.get(part) and not newer:
@@ -60,7 +77,17 @@ def check_vit(
 
 
 def check_resnet(b: Backbone, target: str, widths: bool = False, caffe: bool = False) -> None:
-    """Refuses what differs from torchvision's ResNet."""
+    """Refuses a ResNet that differs from torchvision's.
+
+    Args:
+        b (Backbone): A ResNet.
+        target (str): Name of the target, for the message.
+        widths (bool): Whether the target takes other widths. Defaults to False.
+        caffe (bool): Whether it takes ``style='caffe'``. Defaults to False.
+
+    Raises:
+        ValueError: If the target lacks a part.
+    """
     c, kind = b.config, b.config['type'].split('.')[-1]
     if kind in ('ResNet_CIFAR', 'SmallImageResNet'):
         raise no_such_network(

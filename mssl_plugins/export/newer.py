@@ -8,7 +8,7 @@ from mssl_plugins.export.checks import check_vit, no_such_network, norm_eps, pai
 
 
 def mmpretrain_config(b: Backbone) -> dict:
-    """MMPretrain's class where it has the network, else ours, which builds there."""
+    """The config of MMPretrain's class if it has the network, else of ours."""
     c = b.config
     if c['type'] != 'mssl_plugins.ViT' or 'registers' in c or 'rope' in c:
         return c
@@ -36,7 +36,7 @@ def biases(b: Backbone) -> Tuple[bool, bool]:
 
 
 def timm_swiglu(b: Backbone) -> Tuple[str, float]:
-    """An architecture of timm with SwiGLU in its plain ViT, and its MLP's ratio."""
+    """An architecture of timm's plain ViT that has SwiGLU, and the ratio of its MLP."""
     arch = b.config['arch']
     dim, doubled = arch['embed_dims'], 2 * arch['feedforward_channels']
     ratio = doubled / dim if int(dim * (doubled / dim)) == doubled else (doubled + 0.5) / dim
@@ -44,7 +44,11 @@ def timm_swiglu(b: Backbone) -> Tuple[str, float]:
 
 
 def dinov3_in_timm(b: Backbone) -> Tuple[str, dict]:
-    """Architecture and arguments of timm's Eva for a network of rotary positions."""
+    """Architecture and arguments of timm's Eva for a network with rotary positions.
+
+    Raises:
+        ValueError: If Eva has no such network.
+    """
     c, arch = b.config, check_vit(b, 'timm', scale=True, cls=False, eps=False, newer=True)
     dim, hidden = arch['embed_dims'], arch['feedforward_channels']
     query, key = biases(b)
@@ -75,7 +79,11 @@ def dinov3_in_timm(b: Backbone) -> Tuple[str, dict]:
 
 
 def dinov3_in_hf(b: Backbone) -> dict:
-    """The config of Hugging Face's DINOv3ViTModel."""
+    """The config of Hugging Face's DINOv3ViTModel.
+
+    Raises:
+        ValueError: If it has no such network.
+    """
     c, arch = b.config, check_vit(b, 'hf', scale=True, eps=False, newer=True)
     if 'layer_scale_init_value' not in c:
         raise no_such_network('hf', 'its DINOv3 scales its layers')
@@ -102,7 +110,11 @@ def dinov3_in_hf(b: Backbone) -> dict:
 
 
 def dinov2_in_hf(b: Backbone) -> dict:
-    """The config of Hugging Face's Dinov2Model, or of the one with registers."""
+    """The config of Hugging Face's Dinov2Model, or of the one with registers.
+
+    Raises:
+        ValueError: If they have no such network.
+    """
     c, arch = b.config, check_vit(b, 'hf', scale=True, eps=False, newer=True)
     if 'layer_scale_init_value' not in c:
         raise no_such_network('hf', 'its DINOv2 scales its layers')

@@ -1,7 +1,7 @@
 """One function for each library: the files that it reads, and how to load them.
 
 Each takes a :class:`~mssl_plugins.checkpoints.reader.Backbone` and gives a
-:class:`Package`, or says why the library has no such network.
+:class:`Package`, or raises a ValueError that says why the library has no such network.
 """
 
 from typing import Any, Callable, Dict, NamedTuple
@@ -34,9 +34,9 @@ class Package(NamedTuple):
         weights (Dict[str, Tensor]): Under the library's names.
         model (Any): What builds the network there.
         load (str): A line that loads it; ``OUT`` is the folder.
-        around (Callable): Makes of the weights what ``torch.save`` writes.
+        around (Callable): Turns the weights into what ``torch.save`` writes.
             Defaults to the weights themselves.
-        extra (Dict[str, dict]): Further JSON files by name.
+        extra (Dict[str, dict]): Further JSON files by name. Defaults to none.
     """
 
     file: str
@@ -67,17 +67,17 @@ def _openmmlab(model: dict, weights: Dict[str, Tensor], prefix: bool) -> Package
 
 
 def mmpretrain(b: Backbone) -> Package:
-    """Keys begin with ``backbone.``.
+    """A checkpoint whose keys begin with ``backbone.``.
 
-    For ``init_cfg`` with that prefix, and for ``load_from``, also when
-    pre-training is continued.
+    It fits ``init_cfg`` with that prefix, and ``load_from``, also when pre-training is
+    continued.
     """
     weights = keys.from_ours(b.weights, b.family, 'mmpretrain')
     return _openmmlab(newer.mmpretrain_config(b), weights, True)
 
 
 def mmdet(b: Backbone) -> Package:
-    """Keys without prefix, like the torchvision weights that its configs name.
+    """A checkpoint without prefix, like the torchvision weights that mmdet's configs name.
 
     mmdet has no ViT; mmpretrain's is used, with a map as its output.
     """
@@ -96,7 +96,7 @@ def _dense_resnet(b: Backbone, scope: str) -> dict:
 
 
 def mmseg(b: Backbone) -> Package:
-    """Keys without prefix: mmseg's ViT reads no other file."""
+    """A checkpoint without prefix: mmseg's ViT reads no other file."""
     if b.family == 'resnet':
         return _openmmlab(_dense_resnet(b, 'mmseg'), b.weights, False)
     arch, c = check_vit(b, 'mmseg', pre=True, cls=False, eps=False), b.config

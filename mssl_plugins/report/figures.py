@@ -20,7 +20,7 @@ class Figure(NamedTuple):
     Attributes:
         title (str): What it shows, and when.
         file (str): Its name below the run's folder.
-        data (str): A ``data:`` address.
+        data (str): Its content, as a ``data:`` address.
         width, height (int): In px.
     """
 

@@ -28,7 +28,15 @@ OTHER = ('time', 'data_time', 'memory', 'grad_norm', 'lr', 'base_lr')
 
 
 class Measure(NamedTuple):
-    """A label-free measure of a run, for the initial weights and at the end."""
+    """A label-free measure of a run.
+
+    Attributes:
+        key (str): Its name in the log.
+        what (str): What it says.
+        better (str): Which way is better.
+        initial (float, optional): For the initial weights.
+        last (float): At the end.
+    """
 
     key: str
     what: str
@@ -38,7 +46,20 @@ class Measure(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the page shows of one run."""
+    """What the page shows of one run.
+
+    Attributes:
+        run (Run): The run.
+        facts (dict[str, str]): What was trained, on what, by which versions.
+        accuracy (list[tuple]): (name, k-NN accuracy) of trained weights and baselines.
+        measures (list[Measure]): Label-free measures.
+        plots (list[Plot]): Its curves.
+        figures (list[Figure]): Some of its figures.
+        all_figures (int): How many figures there are.
+        commands (list[tuple]): (purpose, command) of the next steps.
+        config (str): Its config, shortened.
+        anchor (str): The section's id on the page.
+    """
 
     run: Run
     facts: Dict[str, str]
@@ -57,7 +78,7 @@ def write_report(
 ) -> Path:
     """Writes the report of a run, or of several side by side.
 
-    For a folder that holds no run a section says so.
+    The page says so for a folder that holds no run.
 
     Args:
         folders (Sequence[str | Path]): Work dirs of the runs.
@@ -89,8 +110,12 @@ def render(runs: Sequence[Run], wrong: Sequence[str] = (), place: Path = Path('.
 
     Args:
         runs (Sequence[Run]): The runs.
-        wrong (Sequence[str]): Messages about folders that hold no run.
+        wrong (Sequence[str]): Messages about folders that hold no run. Defaults
+            to none.
         place (Path): The page's folder. Defaults to the working directory.
+
+    Returns:
+        str: One document that refers to no other file.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -47,8 +47,9 @@ def plot(
     Args:
         title (str): What it shows.
         lines (Dict[str, Sequence]): (iteration, value) under the line's name.
-        levels (Dict[str, float]): Horizontal lines: baselines.
+        levels (Dict[str, float]): Horizontal lines: baselines. Defaults to none.
         number (int): Number of the plot on its page; makes its ids unique.
+            Defaults to 0.
 
     Returns:
         Plot: With one SVG element.

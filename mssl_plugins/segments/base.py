@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Generator:
-    """Base of the generators; ``options`` are those of the constructor."""
+    """Base of the generators; the constructor's arguments are a generator's options."""
 
     def __call__(self, img: np.ndarray, key: str, sample: dict) -> np.ndarray:
         """Segments of one image.

@@ -97,7 +97,8 @@ def make(
         images (Sequence[Image]): See :func:`~mssl_plugins.segments.image_set.find_images`.
         out (str): The folder to write.
         name (str): Name of a generator.
-        options (dict, optional): Options of the generator.
+        options (dict, optional): Options of the generator. Defaults to None: its
+            own defaults.
         workers (int): Number of processes; 0: this process. Defaults to 0.
         shard (int): Images in a full shard. Defaults to 1024.
         shown (bool): Whether to show a progress bar. Defaults to True.

@@ -190,6 +190,9 @@ def build_generator(name: str, options: dict) -> Generator:
             ``'sam'``.
         options (dict): Arguments of its constructor.
 
+    Returns:
+        Generator: Ready to be called.
+
     Raises:
         ValueError: If name or option is unknown.
     """

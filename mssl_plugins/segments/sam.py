@@ -94,7 +94,19 @@ class SAM(Generator):
 
 
 def torch_masks(path: Path, settings: dict):
-    """The automatic mask generator of ``segment_anything``, as a function of an image."""
+    """The automatic mask generator of ``segment_anything``, as a function of an image.
+
+    Args:
+        path (Path): The checkpoint.
+        settings (dict): Arguments of its ``SamAutomaticMaskGenerator``.
+
+    Returns:
+        Callable: Image (H, W, 3) uint8 RGB -> list of masks (H, W) bool.
+
+    Raises:
+        ImportError: If ``segment_anything`` is not installed.
+        ValueError: If it is no checkpoint of Segment Anything.
+    """
     try:
         from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
     except ImportError:
@@ -116,11 +128,14 @@ def torch_masks(path: Path, settings: dict):
 
 
 def find_onnx(paths: Sequence[Path], threads: int = 0) -> Tuple:
-    """Sessions of encoder and decoder.
+    """Opens encoder and decoder in onnxruntime.
 
     Args:
         paths (Sequence[Path]): The two files in any order, or their folder.
         threads (int): Threads of each session; 0: all cores. Defaults to 0.
+
+    Returns:
+        tuple: The sessions of encoder and decoder.
 
     Raises:
         ImportError: Without onnxruntime.
@@ -167,8 +182,12 @@ class ONNXMasks:
     the padded square. Of 4 masks the first, for several points, is left out.
 
     Args:
-        sessions (Tuple): Of encoder and decoder, see :func:`find_onnx`.
-        **settings: See :class:`SAM`.
+        sessions (Tuple): Sessions of encoder and decoder, see :func:`find_onnx`.
+        points_per_side (int): See :class:`SAM`.
+        pred_iou_thresh (float): See :class:`SAM`.
+        stability_score_thresh (float): See :class:`SAM`.
+        box_nms_thresh (float): See :class:`SAM`.
+        side (int): See :class:`SAM`.
 
     Raises:
         ValueError: If a model has inputs of another kind.

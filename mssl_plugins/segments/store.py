@@ -252,8 +252,11 @@ class SegmentStore:
             at (int): Position.
             img (np.ndarray): (H, W, 3) uint8; it may have been resized since
                 the segments were made, with the same proportions.
-            colors (bool): Whether to compare colors, not only proportions; an image of other
-                channels than RGB has others. Defaults to True.
+            colors (bool): Whether to compare colors and not only proportions, which is
+                not possible for channels other than RGB. Defaults to True.
+
+        Returns:
+            bool: Whether it does.
         """
         (height, width), (h, w) = self._shapes[at].tolist(), img.shape[:2]
         if abs(h * width / (w * height) - 1) > 0.02 + 1 / min(h, w):

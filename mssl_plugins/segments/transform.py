@@ -77,7 +77,7 @@ class LoadSegments(BaseTransform):
             )
 
     def transform(self, results: dict) -> dict:
-        """Add the segments of one sample; see the class for the keys."""
+        """Adds the segments of one sample; see the class for the keys."""
         img = results['img'] = input_image(results)
         name = results.get('img_path') or str(int(results['sample_idx']))
         at = int(self.store.find([name])[0])

@@ -11,7 +11,12 @@ SECONDS = 5.0  # after which what is made is written
 
 
 class ShardWriter:
-    """Writes segments as they are made: small shards first, joined to full ones later."""
+    """Writes segments as they are made: small shards first, joined to full ones later.
+
+    Args:
+        folder (Path): The segment store.
+        shard (int): Images in a full shard.
+    """
 
     def __init__(self, folder: Path, shard: int) -> None:
         self.folder, self.shard = folder, shard

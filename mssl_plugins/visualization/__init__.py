@@ -1,7 +1,8 @@
 """The figures, one module each, with ``HELP``, ``add_arguments`` and ``run``.
 
 ``tools/visualize.py`` finds them here; a new figure is a new module and a
-line in :data:`FIGURES`.
+line in :data:`FIGURES`.  ``run`` raises a user's mistake as UserError, ValueError
+or FileNotFoundError, which the command prints in one line.
 """
 
 FIGURES = (

@@ -94,8 +94,12 @@ def load(
         checkpoint (str): A file, or 'random'.
         branch (str, optional): 'student' or 'teacher'. Defaults to None, see
             :func:`mssl_plugins.checkpoints.reader.default_branch`.
-        name (str, optional): Defaults to the checkpoint's.
-        size (int, optional): Short side in px. Defaults to the network's.
+        name (str, optional): Name in titles. Defaults to None: the checkpoint's.
+        size (int, optional): Short side of the input in px. Defaults to None:
+            the network's.
+
+    Returns:
+        Network: On a GPU if there is one.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -110,8 +114,8 @@ def load(
     kind = str(cfg.model.get('backbone', {}).get('type', '')).rsplit('.', 1)[-1]
     if kind not in ('ViT', 'VisionTransformer'):
         raise ValueError(f"{config}: attention is shown of a ViT, the backbone is '{kind}'")
-    cfg.model.backbone.type = 'mssl_plugins.ViT'  # the same network, which can show it
-    # the backbone's place in the model does not matter to its weights
+    cfg.model.backbone.type = 'mssl_plugins.ViT'  # the same network, which shows its attention
+    # Weights of either branch go into the model's one backbone.
     model, _ = build_model(cfg, checkpoint, branch)
     backbone = find_backbone_module(model, 'student')
     if getattr(backbone, 'cls_token', None) is None:
@@ -129,8 +133,8 @@ def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
 
     Args:
         network (Network): See :func:`load`.
-        images (Sequence[np.ndarray]): B images of one size as of
-            :func:`fit`.
+        images (Sequence[np.ndarray]): B images of one size, from
+            :func:`~mssl_plugins.visualization.network.fit`.
 
     Returns:
         Tensor: (B, heads, rows, columns) float32 on the CPU; softmax over
@@ -166,7 +170,7 @@ def keep_mass(attention: Tensor, share: float) -> Tensor:
         raise ValueError(f'--mass must be in (0, 1], got {share}')
     flat = attention.flatten(-2).double()
     values, order = flat.sort(dim=-1, descending=True, stable=True)
-    before = values.cumsum(-1) - values  # what the better ones hold already
+    before = values.cumsum(-1) - values  # held by patches with more attention
     kept = before < share * values.sum(-1, keepdim=True) - 1e-12
     return torch.zeros_like(kept).scatter(-1, order, kept).view(attention.shape)
 
@@ -177,9 +181,16 @@ def heat(
     smooth: bool = False,
     top: Optional[float] = None,
 ) -> np.ndarray:
-    """A map (rows, columns) in colors, from dark (0) to bright (``top``, else its maximum).
+    """A map in colors, from dark (0) to bright.
 
-    Returns (size[0], size[1], 3) uint8 RGB.
+    Args:
+        attention (np.ndarray): (rows, columns), not negative.
+        size (tuple[int, int]): Height and width of the result in px.
+        smooth (bool): Whether to interpolate. Defaults to False.
+        top (float, optional): The brightest value. Defaults to None: the maximum.
+
+    Returns:
+        np.ndarray: (size[0], size[1], 3) uint8 RGB.
     """
     top = max(float(attention.max()) if top is None else top, 1e-12)
     level = (attention / top * 255).round().clip(0, 255).astype(np.uint8)
@@ -189,13 +200,13 @@ def heat(
 
 
 def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
-    """A map over its image, (H, W, 3) uint8 RGB."""
+    """A map (rows, columns) over its image, (H, W, 3) uint8 RGB."""
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(gray, 0.4, heat(attention, image.shape[:2], smooth=True), 0.6, 0)
 
 
 def only(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """An image with all patches darkened but the kept ones (rows, columns)."""
+    """An image (H, W, 3) in which all patches but the kept ones, (rows, columns) bool, are dark."""
     kept = cv2.resize(kept.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return np.where(kept[..., None] > 0, image, image // 5)
 
@@ -207,10 +218,14 @@ def tiles(
 
     Args:
         network (Network): See :func:`load`.
-        image (np.ndarray): (H, W, 3) uint8 RGB, cropped by :func:`cut`.
+        image (np.ndarray): (H, W, 3) uint8 RGB, cropped by
+            :func:`~mssl_plugins.visualization.network.cut`.
         attention (Tensor): (heads, rows, columns).
-        mass (float): See :func:`keep_mass`.
+        mass (float): ``share`` of :func:`keep_mass`.
         heads (bool): Whether to show each head.
+
+    Returns:
+        list[np.ndarray]: (H, W, 3) uint8 RGB each.
     """
     mean = attention.mean(0)
     shown = [
@@ -237,7 +252,17 @@ def titles(networks: Sequence[Network], mass: float, heads: bool) -> List[str]:
 def video_frames(
     networks: Sequence[Network], frames: Iterator[np.ndarray], mass: float, tile: int
 ) -> Iterator[np.ndarray]:
-    """Yields each frame next to every network's overlay and kept patches."""
+    """Yields each frame next to every network's overlay and kept patches.
+
+    Args:
+        networks (Sequence[Network]): The networks.
+        frames (Iterator[np.ndarray]): (H, W, 3) uint8 RGB, of one size.
+        mass (float): ``share`` of :func:`keep_mass`.
+        tile (int): Longer side of a frame in px.
+
+    Yields:
+        np.ndarray: uint8 RGB.
+    """
     frames = iter(frames)
     while batch := list(islice(frames, TOGETHER)):
         columns = [[] for _ in batch]
@@ -258,7 +283,12 @@ def video_frames(
 
 
 def networks_of(args: argparse.Namespace) -> List[Network]:
-    """The one or two networks that the command line names."""
+    """The one or two networks that the command line names.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`load`; also if the numbers of names and
+            checkpoints differ.
+    """
     files = [(args.config, args.checkpoint)]
     if args.beside:
         if len(args.beside) > 2:

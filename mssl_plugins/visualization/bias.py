@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def strongest_block(bias: nn.Module) -> int:
-    """Index of the block whose a and b are the largest on average, the first of equal ones."""
+    """Index of the block whose mean absolute a and b are largest; of equal ones the first."""
     parts = [part for part in (bias.a, bias.b) if part is not None]
     sizes = [
         sum(float(part[i].detach().abs().mean()) for part in parts) for i in range(len(parts[0]))
@@ -61,8 +61,8 @@ def both_attentions(
     Args:
         backbone (nn.Module): ``mssl_plugins.ViT`` with ``mask_bias``.
         x (Tensor): (B, 3, H, W), normalized.
-        coverage (Tensor): (B, L, K).
-        patches (Sequence[int]): Index of a patch for each image.
+        coverage (Tensor): (B, L, K) segment coverage of the patches.
+        patches (Sequence[int]): Index of a patch, 0 to L - 1, for each image.
         block (int): Index of the block.
 
     Returns:
@@ -107,9 +107,10 @@ def figure(
 
     Args:
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
-        segments (Sequence[np.ndarray]): (H, W) label map each.
+        segments (Sequence[np.ndarray]): N label maps (H, W).
         without (np.ndarray): (N, rows, columns), attention without the bias.
-        biased (np.ndarray): Likewise with it. The two have one scale of colors.
+        biased (np.ndarray): (N, rows, columns), attention with it, shown on the same
+            scale of colors.
         cells (Sequence[tuple[int, int]]): (row, column) of each image's patch.
         block (int): Index of the block, for the titles. Defaults to 0.
         tile (int): Longer side of a tile in px. Defaults to 160.

@@ -37,13 +37,16 @@ def image_files(path: str) -> List[Path]:
 
 
 def find_images(path: str, limit: Optional[int] = None, spread: bool = False) -> List[Path]:
-    """The readable ones of :func:`image_files`; how many are not is said on stderr.
+    """The readable images among :func:`image_files`; a line on stderr counts the others.
 
     Args:
         path (str): An image or a folder.
-        limit (int, optional): At most so many. Defaults to None: all.
-        spread (bool): Take them evenly from the folder, and fewer where some
+        limit (int, optional): At most this many. Defaults to None: all.
+        spread (bool): Take them evenly from the folder, and fewer if some
             are damaged. Defaults to False: the first ones.
+
+    Returns:
+        list[Path]: Their files, sorted.
 
     Raises:
         FileNotFoundError: If there are none.
@@ -76,7 +79,7 @@ def find_images(path: str, limit: Optional[int] = None, spread: bool = False) ->
 
 
 def row_names(path: str, files: Sequence[Path]) -> List[str]:
-    """The files' names for the rows of a figure: from the folder on, if it is one."""
+    """The files' names for the rows of a figure; in a folder, paths relative to it."""
     below = Path(path).is_dir()
     return [file.relative_to(path).as_posix() if below else file.name for file in files]
 
@@ -107,8 +110,9 @@ def distinct_names(paths: Sequence[str]) -> List[str]:
 def denormalize(x: Tensor, preprocessor) -> np.ndarray:
     """(N, 3, H, W) normalized -> (N, H, W, 3) uint8, by the model's mean and std.
 
-    Of other images the first three channels, or the only one three times, with two
-    standard deviations around the mean from black to white.
+    Of images that are not 8-bit RGB the first three channels are shown, the last one
+    repeated if there are fewer, from black (two standard deviations below the mean) to
+    white (two above it).
     """
     x = x.detach().float().cpu()
     wide = (
@@ -166,10 +170,11 @@ def sheet(
 
     Args:
         rows (Sequence[Sequence[np.ndarray]]): uint8 RGB or gray images.
-        titles (Sequence[str]): One a column. Defaults to none.
+        titles (Sequence[str]): One for each column. Defaults to none.
         tile (int): Longer side of a tile in px. Defaults to 160.
         gap (int): White space between tiles in px. Defaults to 6.
-        names (Sequence[str]): One a row, such as its file's. Defaults to none.
+        names (Sequence[str]): One for each row, such as its file's. Defaults to
+            none.
 
     Returns:
         np.ndarray: uint8 (H, W, 3) RGB.
@@ -243,7 +248,7 @@ def write_text(
     Args:
         image (np.ndarray): (H, W, 3) uint8, changed.
         text (str): One line.
-        at (tuple[int, int]): x and y of its base line in px.
+        at (tuple[int, int]): x and y where its baseline begins, in px.
         scale (float): OpenCV's font scale.
         width (int, optional): Largest width in px. Defaults to None: any.
     """

@@ -1,7 +1,7 @@
 """ASL's contrast of patches (CVPR 2024, supplement section 12, eq. 3).
 
-For one masked patch: how the softmax of the loss divides its prediction, made
-by the second branch, among the pixels of all masked patches of the image.
+A row of the figure shows, for some masked patches, how well the second branch's
+prediction fits the pixels of each masked patch of the image: the softmax of the loss.
 """
 
 import argparse
@@ -31,8 +31,8 @@ class Contrast(NamedTuple):
 
     Attributes:
         masked (Tensor): (B, Lm) long, positions of the masked patches.
-        weights (Tensor): (B, Lm, Lm) float32, a row for each prediction: the
-            softmax over the masked patches of the image, sum 1.
+        weights (Tensor): (B, Lm, Lm) float32: for each prediction (row) the
+            softmax over the masked patches of its image, sum 1.
     """
 
     masked: Tensor
@@ -46,7 +46,11 @@ def contrast_of(model, x: Tensor, samples: Optional[list] = None) -> Contrast:
     Args:
         model (nn.Module): :class:`mssl_plugins.models.selfsup.asl.ASL`, in evaluation mode.
         x (Tensor): (B, 3, H, W), normalized.
-        samples (list, optional): Of methods that take segments.
+        samples (list, optional): Data samples, for methods that take segments.
+            Defaults to None.
+
+    Returns:
+        Contrast: Of the B images, under masks that torch's generator draws.
     """
     keep, masked = model.sample_mask(x, samples)
     target = model.target(x, masked)  # (B, Lm, D)
@@ -70,8 +74,8 @@ def figure(
     Args:
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
         grid (Sequence[int]): Rows and columns of patches.
-        contrast (Contrast): Of the N images.
-        patches (int): How many predictions; spread evenly over the masked
+        contrast (Contrast): The contrast of the N images.
+        patches (int): How many predictions to show, spread evenly over the masked
             patches. Defaults to 3.
         tile (int): Longer side of a tile in px. Defaults to 160.
         files (Sequence[str]): Names of the images. Defaults to none.

@@ -1,4 +1,4 @@
-"""Loads the images and models of figures of pre-training methods, from their command lines."""
+"""Loads images and models for the figures of pre-training methods."""
 
 import argparse
 from pathlib import Path
@@ -16,13 +16,13 @@ from mssl_plugins.visualization.canvas import find_images, row_names
 def add_model_arguments(
     parser: argparse.ArgumentParser, methods: str, figure: str, seed: str = 'masks'
 ) -> None:
-    """Declares the options of figures that :func:`whole_model` and :func:`seen_images` read.
+    """Declares the options that :func:`whole_model` and :func:`seen_images` read.
 
     Args:
         parser (ArgumentParser): The parser of the figure's command.
-        methods (str): Whose configs it takes, for the help.
-        figure (str): Its name, of which the default output is made.
-        seed (str): What the seed is of, for the help. Defaults to 'masks'.
+        methods (str): The methods whose configs it takes, for the help.
+        figure (str): Name of the figure, for the default output.
+        seed (str): What the seed determines, for the help. Defaults to 'masks'.
     """
     parser.add_argument('config', help=f'a config of {methods}, file or name')
     parser.add_argument('checkpoint', help='a checkpoint of this config')
@@ -33,19 +33,19 @@ def add_model_arguments(
 
 
 def add_size_argument(parser: argparse.ArgumentParser) -> None:
-    """Declares the side of the network's input."""
+    """Declares the option for the side of the network's input."""
     parser.add_argument(
         '--size', type=int, metavar='PX', help='side of the square; default: that of the network'
     )
 
 
 def read_square(path: Union[str, Path], size: int) -> np.ndarray:
-    """The center of an image, short side resized to ``size`` px, uint8 RGB."""
+    """The center of an image, short side resized to ``size`` px: (size, size, 3) uint8 RGB."""
     return CenterView(size)(dict(img_path=str(path)))['img']
 
 
 def squares(path: Optional[str], count: int, size: int, seed: int) -> Tuple[np.ndarray, List[str]]:
-    """Images of a figure's command line.
+    """Square images for a figure.
 
     Args:
         path (str, optional): An image or a folder; None: embedded scenes.
@@ -55,7 +55,7 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> Tuple[np.n
 
     Returns:
         tuple[np.ndarray, list[str]]: (N, size, size, 3) uint8 RGB, and the
-        files' names; no names of scenes.
+        files' names; scenes have none.
 
     Raises:
         FileNotFoundError: If there is no image.
@@ -77,7 +77,7 @@ class SeenImages(NamedTuple):
 
     Attributes:
         images (np.ndarray): (N, S, S, 3) uint8 RGB.
-        files (list[str]): Their names; none of scenes.
+        files (list[str]): Their files' names; scenes have none.
         x (Tensor): (N, 3, S, S), normalized.
         samples (list, optional): See :func:`shown_segments`.
     """
@@ -91,15 +91,18 @@ class SeenImages(NamedTuple):
 def seen_images(model, args: argparse.Namespace) -> SeenImages:
     """The images that a command line names, as the model gets them.
 
-    Torch's seed is set, so that masks drawn afterwards are those of the seed.
+    Torch's seed is set, so that masks drawn afterwards depend on ``args.seed`` alone.
 
     Args:
         model (nn.Module): A pre-training model with a ViT.
-        args (Namespace): Of :func:`add_model_arguments`, perhaps with
+        args (Namespace): From :func:`add_model_arguments`, and perhaps
             :func:`add_size_argument`.
 
+    Returns:
+        SeenImages: ``args.rows`` images, or fewer.
+
     Raises:
-        UserError: If patches do not tile the asked size.
+        UserError: If patches do not tile the size.
         FileNotFoundError, ValueError: See :func:`squares`.
     """
     patch = model.backbone.patch_size
@@ -120,7 +123,7 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
     Args:
         config (str): A config, by path or shipped name.
         checkpoint (str): A checkpoint of this config.
-        needs (List[str]): Methods that the model must have.
+        needs (List[str]): Names of functions that the model's class must have.
         what (str): Which configs have them, for the error message.
 
     Returns:
@@ -128,8 +131,8 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
 
     Raises:
         FileNotFoundError: If config or checkpoint does not exist.
-        ValueError: If the model lacks a method, or the checkpoint is another
-            model's.
+        ValueError: If the model lacks such a function, or the checkpoint is
+            another model's.
     """
     from mmengine.registry import MODELS
 

@@ -59,7 +59,14 @@ def figure(
 
 @torch.no_grad()
 def teacher_attention(model, view: Tensor, samples: Optional[list] = None) -> Tensor:
-    """(B, L) attention of MST's teacher, from which its masks are made."""
+    """(B, L) attention of MST's teacher, from which its masks are made.
+
+    Args:
+        model (nn.Module): MST.
+        view (Tensor): (B, 3, H, W), normalized.
+        samples (list, optional): Data samples, for methods that take segments.
+            Defaults to None.
+    """
     return model.teacher(
         [view], [model.backbone_kwargs(samples, 0)], stat_views=1, attention=True, logits=False
     ).attention[0]

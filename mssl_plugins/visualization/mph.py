@@ -43,7 +43,7 @@ def components(predicted: np.ndarray, target: np.ndarray) -> Tuple[np.ndarray, n
 
     They are fitted to the two maps together, so colors mean the same in both.
 
-    Arguments as of :func:`similarity_map`.
+    Arguments as for :func:`similarity_map`.
 
     Returns:
         Tuple[np.ndarray, np.ndarray]: (h, w, 3) uint8 each.
@@ -78,7 +78,7 @@ def figure(
         target (np.ndarray): (N, C, h, w), features of ``images``.
         tile (int): Longer side of a tile in px. Defaults to 160.
         files (Sequence[str]): Names of the images. Defaults to none.
-        titles (Sequence[str]): Of the columns. Defaults to those of MaskCo.
+        titles (Sequence[str]): Titles of the columns. Defaults to MaskCo's.
 
     Returns:
         np.ndarray: One uint8 (H, W, 3) RGB figure.

@@ -80,8 +80,8 @@ def networks_of(args: argparse.Namespace) -> List[FrozenNetwork]:
 
     Raises:
         FileNotFoundError, ValueError: See
-            :class:`mssl_plugins.evaluation.backbone.FrozenBackbone`; also if a
-            size is smaller than a patch, or the numbers of names and
+            :class:`mssl_plugins.evaluation.backbone.FrozenBackbone`.
+        UserError: If a size is smaller than a patch, or the numbers of names and
             checkpoints differ.
     """
     from mssl_plugins.evaluation.inputs import RANDOM
@@ -110,7 +110,23 @@ def load_frozen(
     name: str = '',
     size: Optional[int] = None,
 ) -> FrozenNetwork:
-    """Loads a network; see :func:`networks_of`."""
+    """Loads a frozen backbone for a figure.
+
+    Args:
+        checkpoint (str): See :class:`mssl_plugins.evaluation.backbone.FrozenBackbone`.
+        config (str, optional): See there. Defaults to None.
+        branch (str, optional): See there. Defaults to None.
+        name (str): Name in titles. Defaults to ''.
+        size (int, optional): Short side of the input in px. Defaults to None: the
+            network's own.
+
+    Returns:
+        FrozenNetwork: On a GPU if there is one.
+
+    Raises:
+        FileNotFoundError, ValueError: See there; also for a backbone without a map.
+        UserError: If the size is smaller than a patch.
+    """
     from mssl_plugins.evaluation.backbone import FrozenBackbone
     from mssl_plugins.evaluation.dense_features import input_stride
 
@@ -128,8 +144,8 @@ def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB.
-        size (int): In px.
-        patch (int): In px, at most ``size``.
+        size (int): Short side of the network's input in px.
+        patch (int): Side of a patch in px, at most ``size``.
 
     Returns:
         Tuple[np.ndarray, Tuple[int, int]]: That part of the image, at its
@@ -173,6 +189,9 @@ def patch_at(
         grid (tuple[int, int]): (h, w) patches of its input.
         x (int): Column of the pixel in the image.
         y (int): Row of the pixel in the image.
+
+    Returns:
+        tuple[int, int]: Row and column in the grid.
 
     Raises:
         UserError: If the pixel is outside of the network's input.

@@ -69,7 +69,16 @@ def paint(colors: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np
 
 
 def spread(frames: Iterator[np.ndarray], count: int, number: int) -> List[np.ndarray]:
-    """At most ``count`` frames, evenly spread if their number is known."""
+    """Some frames, evenly spread if their number is known.
+
+    Args:
+        frames (Iterator[np.ndarray]): The frames.
+        count (int): How many there are; 0: not known.
+        number (int): Take at most this many.
+
+    Returns:
+        list[np.ndarray]: The frames that are taken.
+    """
     step = max(1, -(-count // number))
     return list(islice(frames, 0, step * number, step))
 

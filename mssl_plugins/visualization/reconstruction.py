@@ -78,7 +78,7 @@ def of_model(
         model (nn.Module): MAE, MST or ASL.
         images (np.ndarray): (N, H, W, 3) uint8 RGB.
         x (Tensor): (N, 3, H, W), the same as the model gets them.
-        samples (list, optional): Of methods that take segments.
+        samples (list, optional): Data samples, for methods that take segments.
         tile (int): Longer side of a tile in px. Defaults to 160.
         files (Sequence[str]): Names of the images. Defaults to none.
 

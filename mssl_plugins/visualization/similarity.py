@@ -52,7 +52,7 @@ def cosine_heat(cosine: np.ndarray, size: Tuple[int, int], low: float, high: flo
 
 
 def marked(shown: np.ndarray, grid: Tuple[int, int], row: int, column: int) -> np.ndarray:
-    """An image with a frame around one of its (h, w) patches."""
+    """A copy of an image with a frame around the patch at a row and column of its (h, w) grid."""
     (height, width), (h, w) = shown.shape[:2], grid
     box = [column * width / w, row * height / h, (column + 1) * width / w, (row + 1) * height / h]
     return draw_boxes(shown, [box], MARK, 2 if min(height / h, width / w) >= 12 else 1)
@@ -71,7 +71,7 @@ def figure(
     Args:
         networks (Sequence[FrozenNetwork]): One or two.
         image (np.ndarray): (H, W, 3) uint8 RGB.
-        pixels (Sequence[tuple[int, int]]): (x, y) each.
+        pixels (Sequence[tuple[int, int]]): (x, y) of pixels in the image.
         others (Sequence[np.ndarray]): More images. Defaults to none.
         tile (int): Longer side of a tile in px. Defaults to 160.
         names (Sequence[str]): Names of the other images, for the titles. Defaults

@@ -1,7 +1,7 @@
 """What iBOT's student predicts where patches are masked (arXiv 2111.07832, section 3).
 
-The outputs compared are the heads' unit vectors before the prototypes, whose
-products with the prototypes are the logits of the loss.
+It compares the heads' unit vectors before the prototypes: their dot products with
+the prototypes are the logits of the loss.
 """
 
 import argparse
@@ -44,7 +44,8 @@ def patch_outputs(
         model (nn.Module): :class:`mssl_plugins.models.selfsup.ibot.IBOT`, in evaluation mode.
         x (Tensor): (B, 3, H, W), normalized.
         ratio (float): Fraction of patches that the model's strategy masks.
-        samples (list, optional): Of methods that take segments.
+        samples (list, optional): Data samples, for methods that take segments.
+            Defaults to None.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: (B, 1, H, W) bool, ``True`` = masked;

@@ -49,8 +49,10 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
     Args:
         results (dict): The output of ``mssl_plugins.Views``.
         image (np.ndarray): The original image, uint8 RGB.
-        boxes (np.ndarray, optional): (n, 4) px of the image.
-        segments (np.ndarray, optional): (H, W) label map of the image.
+        boxes (np.ndarray, optional): (n, 4), x0, y0, x1, y1 in px of the image.
+            Defaults to None.
+        segments (np.ndarray, optional): (H, W) label map of the image. Defaults to
+            None.
 
     Returns:
         list: uint8 RGB tiles.
