@@ -52,12 +52,12 @@ class Line(NamedTuple):
     Attributes:
         what (str): What of ours is measured, with sizes.
         beside (str): What it is measured against.
-        goal (float | Callable): The ratio to reach, or what measures it in the
-            same run. At least that many times faster (ratio = theirs / ours),
-            or with ``at_most`` at most that many times the cost (ratio = ours
-            / theirs).
+        goal (float | Callable): The ratio to reach, or a function that measures
+            this ratio in the same run. Ours should be at least this many times
+            faster (ratio = theirs / ours), or with ``at_most`` cost at most this
+            many times as much (ratio = ours / theirs).
         make (Callable): Returns both sides, ready to be called and timed.
-        at_most (bool): Which of the two. Defaults to False.
+        at_most (bool): Whether the goal is a largest ratio. Defaults to False.
         rounds (int): Counted calls of each side. Defaults to 5.
         threads (int, optional): torch threads, where the line sets them, as 1
             in a loader's worker. Defaults to None, those of ``--threads``.
@@ -79,7 +79,7 @@ class Line(NamedTuple):
 
 
 def versions(beside: str) -> str:
-    """Of the packages that a line's other side names."""
+    """Versions of the packages that a line's other side names."""
     found = []
     for word, packages in PEERS.items():
         for package in packages if word in beside else ():
@@ -98,7 +98,7 @@ def timed(call: Callable) -> float:
 
 
 class _Watch(threading.Thread):
-    """Looks at the process's memory every few ms until it is told to stop."""
+    """Reads the process's memory every few ms until it is told to stop."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -113,6 +113,9 @@ def resident() -> int:
     """Bytes of this process's memory that are no pages of files.
 
     ``smaps_rollup`` counts them; the sums in ``status`` may be MiB behind.
+
+    Raises:
+        UserError: If the system does not tell them.
     """
     for line in Path('/proc/self/smaps_rollup').read_text().split('\n'):
         if line.startswith('Anonymous:'):
@@ -123,8 +126,8 @@ def resident() -> int:
 def memory(call: Callable) -> float:
     """MiB that one call takes at its peak, beyond what is held between calls.
 
-    Of a training step these are activations, and what of the gradients exceeds
-    those of the call before; weights and the optimizer's state stay.
+    For a training step these are the activations, and gradients as far as they exceed
+    those of the call before; weights and the optimizer's state are held between calls.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # glibc keeps freed memory
@@ -139,14 +142,14 @@ def memory(call: Callable) -> float:
 
 
 def measure(line: Line) -> dict:
-    """Time both sides in turn after two calls of each: memory has settled then."""
+    """Times both sides in turn after two calls of each, when memory has settled."""
     goal = line.goal() if callable(line.goal) else line.goal
     ours, theirs = line.make()
     for _ in range(2):
         ours(), theirs()
     pairs = [(timed(ours), timed(theirs)) for _ in range(line.rounds)]
     a, b = (sorted(p[i] for p in pairs) for i in range(2))
-    # pair by pair: what slows the machine slows both
+    # Pair by pair, because what slows the machine slows both.
     ratios = sorted(x / y if line.at_most else y / x for x, y in pairs)
     ratio = statistics.median(ratios)
     met = ratio <= goal if line.at_most else ratio >= goal
@@ -166,7 +169,7 @@ def measure(line: Line) -> dict:
 
 
 def used(row: dict) -> str:
-    """The memory of both sides for a line of output, if it was measured."""
+    """The memory of both sides as text for a line of output; '' if it was not measured."""
     if row['our_memory'] is None:
         return ''
     return f'{row["our_memory"]:.0f} and {row["their_memory"]:.0f} MiB; '
@@ -236,7 +239,7 @@ def write_page(rows: List[dict]) -> None:
 
 
 def device_lines() -> List[str]:
-    """Of the page: the rows of ``--device cuda``, if there are any."""
+    """The lines of the page with the rows of ``--device cuda``, if there are any."""
     from benchmarks import device
 
     kept = PAGE.with_name('benchmarks-cuda.json')
@@ -259,7 +262,7 @@ def device_lines() -> List[str]:
 
 
 def measure_device(args: argparse.Namespace) -> None:
-    """``--device``: rows that are not kept yet, and with a GPU the page."""
+    """Runs ``--device``: measures rows that are not kept yet, and with a GPU writes the page."""
     from benchmarks import device
 
     device.require(args.device)

@@ -1,11 +1,11 @@
 """Memory of each process that trains a model: python tools/model_memory.py --arch large huge.
 
 Parameters, gradients, AdamW's two moments and the teacher are counted on tensors
-without data; what the forward pass keeps for the backward pass is seen in a forward
-pass of such tensors, with and without activation checkpointing.  With several
-processes the model is sharded by mssl_plugins.FSDP.  ``--measure`` trains a step of
-the first size in two CPU processes over gloo, and prints what they take beside what
-was computed.  Prints rows of docs/scale.md.
+without data.  What the forward pass keeps for the backward pass is counted in a
+forward pass of such tensors, with and without activation checkpointing.  With several
+processes the model is sharded by mssl_plugins.FSDP.  ``--measure`` trains two steps
+of the first size in two CPU processes over gloo, and prints the memory that they take
+beside the computed one.  Otherwise it prints rows of docs/scale.md.
 """
 
 import argparse
@@ -28,24 +28,32 @@ from mssl_plugins.models.masking import random_keep
 from mssl_plugins.registry import MODELS
 
 GIB = 2**30
-PATCHES = dict(huge=14)  # of other sizes 16
+PATCHES = dict(huge=14)  # px; 16 for other sizes
 HEAD = (
     '| model | images a process | processes | weights, gradients, AdamW | teacher | gathered '
     '| activations | with checkpointing | together |'
 )
 METHODS = ('DINO', 'MAE')
 CROPS = ((224, 2), (96, 8))  # DINO's views: px, number
-SMALL = ((224, 2), (96, 2))  # where it is measured
+SMALL = ((224, 2), (96, 2))  # the views of --measure
 
 
 class Kept(NamedTuple):
-    """What a process holds, in bytes."""
+    """What a process holds, in bytes.
 
-    trained: int  # weights, gradients and two moments
+    Attributes:
+        trained (int): Weights, gradients and AdamW's two moments.
+        teacher (int): The teacher's weights.
+        gathered (int): Whole weights and gradients of the blocks at work.
+        activations (int): Activations without checkpointing.
+        recomputed (int): Activations with checkpointing.
+    """
+
+    trained: int
     teacher: int
-    gathered: int  # whole weights and gradients of what is computed now
+    gathered: int
     activations: int
-    recomputed: int  # activations with checkpointing
+    recomputed: int
 
     @property
     def together(self) -> int:
@@ -73,7 +81,16 @@ def build(method: str, arch: str, recompute: bool = False) -> nn.Module:
 
 
 def loss(model: nn.Module, batch: int, crops) -> Tensor:
-    """The loss of random images, by the parts of the model that have gradients."""
+    """The loss of random images, computed by the parts of the model that have gradients.
+
+    Args:
+        model (nn.Module): From :func:`build`.
+        batch (int): Images of a process.
+        crops (Sequence): (side in px, number) of each kind of DINO's views.
+
+    Returns:
+        Tensor: Scalar.
+    """
     if hasattr(model, 'teacher'):
         sides = [-(-px // model.patch_size) * model.patch_size for px, _ in crops]  # 98 for 96
         views = [
@@ -94,7 +111,7 @@ def loss(model: nn.Module, batch: int, crops) -> Tensor:
 
 
 def kept_activations(method: str, arch: str, batch: int, amp: bool, recompute: bool, crops) -> int:
-    """Bytes that the forward pass keeps for the backward pass."""
+    """Bytes that the forward pass keeps for the backward pass; arguments as for the others."""
     model = build(method, arch, recompute)
     own = {id(p.untyped_storage()) for p in model.parameters()}
     kept: Dict[int, Tuple[object, int]] = {}
@@ -102,7 +119,7 @@ def kept_activations(method: str, arch: str, batch: int, amp: bool, recompute: b
     def pack(x: Tensor) -> Tensor:
         storage = x.untyped_storage()
         if id(storage) not in own:
-            kept[id(storage)] = (storage, storage.nbytes())  # held: an id is used again otherwise
+            kept[id(storage)] = (storage, storage.nbytes())  # held, so that its id stays its own
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
@@ -112,14 +129,14 @@ def kept_activations(method: str, arch: str, batch: int, amp: bool, recompute: b
 
 
 def share(parameter: Tensor, processes: int) -> int:
-    """Bytes of the first process's part, cut along the first axis; that process has most."""
+    """Bytes of the first process's part, the largest; tensors are sharded along the first axis."""
     rows = -(-parameter.shape[0] // processes)
     return rows * (parameter.numel() // parameter.shape[0]) * parameter.element_size()
 
 
 @lru_cache(maxsize=None)
 def described(method: str, arch: str, batch: int, amp: bool, crops) -> Tuple[nn.Module, int, int]:
-    """A model without data; bytes of its activations, kept and with checkpointing."""
+    """A model without data, and the bytes of its activations without and with checkpointing."""
     with FakeTensorMode():
         full, less = (
             kept_activations(method, arch, batch, amp, recompute, crops)
@@ -127,11 +144,24 @@ def described(method: str, arch: str, batch: int, amp: bool, crops) -> Tuple[nn.
         )
         model = build(method, arch)
     student = [b for b in find_blocks(model) if next(b.parameters()).requires_grad]
-    return model, full, less + (full - less) // len(student)  # computed again one at a time
+    # One block at a time is computed again.
+    return model, full, less + (full - less) // len(student)
 
 
 def count(method: str, arch: str, batch: int, processes: int, amp: bool, crops=CROPS) -> Kept:
-    """What each process holds at most."""
+    """What each process holds at most.
+
+    Args:
+        method (str): 'DINO' or 'MAE'.
+        arch (str): ``arch`` of ``mssl_plugins.ViT``.
+        batch (int): Images of a process.
+        processes (int): Number of processes; from 2 on the model is sharded.
+        amp (bool): Whether the forward pass runs under bfloat16 autocast.
+        crops (Sequence): See :func:`loss`. Defaults to CROPS.
+
+    Returns:
+        Kept: In bytes.
+    """
     model, full, again = described(method, arch, batch, amp, crops)
     teacher = set(getattr(model, 'teacher', nn.Module()).parameters())
     trained = gathered = 0
@@ -143,7 +173,7 @@ def count(method: str, arch: str, batch: int, processes: int, amp: bool, crops=C
         inside = {p for block in blocks for p in block.parameters()}
         rest = [p for p in model.parameters() if p not in inside]
         largest = max(sum(map(share1, block.parameters())) for block in blocks)
-        # two blocks' weights, as the next is gathered in advance, and one block's gradients
+        # Weights of two blocks, because the next one is gathered in advance, and gradients of one.
         gathered = sum(share1(p) * (1 + p.requires_grad) for p in rest) + 3 * largest
     own = sum(share(p, processes) for p in teacher)
     return Kept(trained, own, gathered, full, again)
@@ -164,7 +194,7 @@ def row(method: str, arch: str, batch: int, processes: int, amp: bool) -> str:
 
 # -------------------------------------------------------------------- measured
 def resident(field: str = 'VmRSS') -> int:
-    """Memory of this process; 'VmHWM' for its peak."""
+    """Resident memory of this process in bytes; with 'VmHWM' its peak."""
     with open('/proc/self/status') as file:
         return 1024 * next(int(line.split()[1]) for line in file if line.startswith(field))
 
@@ -194,7 +224,7 @@ class Step(nn.Module):
 
 
 def process(rank: int, method: str, arch: str, batch: int, folder: str) -> None:
-    """One of two processes that make two steps; the first writes what it took."""
+    """One of two processes that train two steps; the first writes the memory that it took."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2
@@ -223,7 +253,7 @@ def process(rank: int, method: str, arch: str, batch: int, folder: str) -> None:
 
 
 def measure(method: str, arch: str, batch: int) -> str:
-    """What two processes take beside what was computed."""
+    """The memory that two processes take, beside the computed one, as a sentence."""
     kept = count(method, arch, batch, 2, False, SMALL)
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.start_processes(
@@ -240,7 +270,7 @@ def measure(method: str, arch: str, batch: int) -> str:
 
 
 def main(argv: List[str] = None) -> None:
-    """Parses the command line."""
+    """Parses the command line, measures or counts, prints."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

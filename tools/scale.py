@@ -50,14 +50,14 @@ def make_list(folder: Path, number: int) -> Path:
 
 
 def private_bytes() -> int:
-    """Memory of this process that it shares with nobody, and its part of what it shares."""
+    """Memory of this process in bytes; what it shares counts in proportion (PSS)."""
     with open('/proc/self/smaps_rollup') as file:
         rows = dict(line.split(':', 1) for line in file if ':' in line)
     return 1024 * int(rows['Pss'].split()[0])
 
 
 def start(root: str, list_file: str) -> None:
-    """One process of a run: opens the set and draws the first indices; prints what it took."""
+    """One process of a run: opens the set, draws the first indices, prints time and memory."""
     import mmengine.dist  # noqa: F401
     from torch.utils.data import DataLoader  # noqa: F401
 
@@ -85,7 +85,7 @@ def peak() -> int:
 
 
 def measure(root: Path, list_file: str, processes: int) -> list:
-    """Starts so many processes at once; what each printed."""
+    """Starts this many processes at once; returns what each printed."""
     command = [sys.executable, __file__, '--start', str(root), list_file]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

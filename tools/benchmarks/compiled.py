@@ -10,8 +10,8 @@ from mssl_plugins.engine.hooks.compile_hook import compile_blocks
 
 
 def compiled(step: Step, amp: bool, device: str = 'cpu') -> Callable[[], None]:
-    """A step whose blocks are compiled as they first run."""
-    torch._dynamo.reset()  # of an earlier line
+    """A step whose blocks are compiled when they first run."""
+    torch._dynamo.reset()  # forgets the graphs of an earlier line
     model = step.build()
     compile_blocks(model)
     return step.make(model, amp=amp, device=device)

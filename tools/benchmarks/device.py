@@ -30,14 +30,14 @@ EXPECTED = dict(plain=15.0, compiled=90.0)  # seconds of a case before any is kn
 
 
 class Case(NamedTuple):
-    """One row to be.
+    """What one row measures.
 
     Attributes:
         what (str): Method or views, and sizes.
         compiled (bool): Whether blocks are compiled.
-        images (int): Of a call.
-        step (Step, optional): None for views.
-        px (int): Of views. Defaults to 0.
+        images (int): Images of a call.
+        step (Step, optional): The training step; None for views.
+        px (int): Side of the views. Defaults to 0.
     """
 
     what: str
@@ -48,12 +48,12 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is kept by."""
+        """The name under which its row is kept."""
         return f'{self.what}, compiled' if self.compiled else self.what
 
 
 def cases(size: str) -> List[Case]:
-    """All of a size, what is asked for most first."""
+    """All cases of a size, the most wanted first."""
     found = list(steps(size).values())
     found.sort(key=lambda s: FIRST.index(s.method) if s.method in FIRST else len(FIRST))
     views = [
@@ -68,7 +68,7 @@ def cases(size: str) -> List[Case]:
 
 
 def wait(device: str) -> None:
-    """Until the device has done what it was given."""
+    """Waits until the device has done what it was given."""
     if device == 'cuda':
         torch.cuda.synchronize()
 
@@ -118,7 +118,7 @@ def views_call(case: Case, device: str) -> Callable[[], None]:
 
 
 def timed(call: Callable[[], None], device: str, seconds: float) -> List[float]:
-    """Seconds a call in each group of calls, of which one group takes about ``seconds``."""
+    """Seconds of a call in each group of calls; a group takes about ``seconds``."""
     start = time.perf_counter()
     call()
     wait(device)
@@ -134,7 +134,7 @@ def timed(call: Callable[[], None], device: str, seconds: float) -> List[float]:
 
 
 def measure(case: Case, device: str, size: str) -> dict:
-    """The row of a case."""
+    """Measures a case; returns its row."""
     count = None
     if case.step is None:
         call = views_call(case, device)
@@ -163,20 +163,28 @@ def measure(case: Case, device: str, size: str) -> dict:
 
 
 def release(device: str) -> None:
-    """Gives the memory of what is no more back."""
+    """Gives back the memory of tensors that are gone."""
     gc.collect()
     if device == 'cuda':
         torch.cuda.empty_cache()
 
 
 def require(device: str) -> None:
-    """Raises a ConfigError if torch has no such device here."""
+    """Refuses a device that torch does not have here.
+
+    Raises:
+        ConfigError: If it is not there.
+    """
     if device == 'cuda' and not torch.cuda.is_available():
         raise ConfigError('', f'--device cuda: torch {torch.__version__} finds no GPU here')
 
 
 def select(size: str, only: Optional[Sequence[str]]) -> List[Case]:
-    """Cases whose name has one of these parts; all of them for None."""
+    """Cases whose name has one of these parts; all of them for None.
+
+    Raises:
+        ConfigError: If no case has one of them.
+    """
     every = cases(size)
     found = [c for c in every if not only or any(o.lower() in c.name.lower() for o in only)]
     if not found:
@@ -188,7 +196,7 @@ def select(size: str, only: Optional[Sequence[str]]) -> List[Case]:
 def run(
     device: str, size: str, only: Optional[Sequence[str]], minutes: float, folder: Path
 ) -> List[dict]:
-    """Measures what is not kept yet, until the time is up; the rows that there are."""
+    """Measures what is not kept yet, until the time is up; returns all rows that there are."""
     clock, found = Clock(minutes), select(size, only)
     where = machine(device).removesuffix('float32') + 'bfloat16'
     kept = Pieces(f'steps-{device}', dict(machine=where, size=size), folder)
@@ -248,7 +256,7 @@ def line(row: dict) -> str:
 
 
 def table(rows: Sequence[dict], nominal: Optional[float] = None) -> List[str]:
-    """Lines of a page: markdown."""
+    """The rows as lines of Markdown."""
     wide = '| of the nominal rate ' if nominal else ''
     lines = [
         f'| what | compiled | seconds | images/s | MiB | TFLOP | of the measured rate {wide}'

@@ -24,7 +24,7 @@ def draw():
 
 
 def beside_scikit_learn():
-    """Ours as it runs on this processor, and theirs."""
+    """Our search as it runs on this processor, and scikit-learn's."""
     queries, keys, labels = draw()
     peer = KNeighborsClassifier(K, algorithm='brute', n_jobs=-1).fit(keys, labels)
     return (

@@ -13,11 +13,11 @@ from mssl_plugins.datasets.folder import ImageFolder
 from mssl_plugins.datasets.image_shards import ImageShards
 from mssl_plugins.pack import FORMATS, pack
 
-IMAGES = 300  # of 75 row groups, of which two are kept in memory
+IMAGES = 300  # in 75 row groups of a Parquet file, two of which are kept in memory
 
 
 def sides(form: str):
-    """All images of shards of a format, and of the folder that they were packed from."""
+    """Reads all images of shards of a format, and of the folder that they were packed from."""
     place = Path(tempfile.mkdtemp())
     (place / 'photos').mkdir()
     files = photos(str(place / 'photos'))
@@ -37,7 +37,7 @@ LINES = [
     Line(
         f'shards: {IMAGES} JPEGs (500 x 375 px) in random order from {form}',
         'the same files in a folder',
-        1.5 if form == 'parquet' else 1.1,  # a row group is read for one of its images
+        1.5 if form == 'parquet' else 1.1,  # for one image a whole row group is read
         functools.partial(sides, form),
         at_most=True,
         rounds=3,

@@ -35,7 +35,7 @@ class Step(NamedTuple):
     Attributes:
         what (str): Method and sizes.
         method (str): Such as 'DINO'.
-        batch (int): Images.
+        batch (int): Images of a step.
         build (Callable): Makes the model.
         make (Callable): Takes the model and, by keyword, ``amp`` and ``device``;
             returns what makes one step.
@@ -53,17 +53,17 @@ class Step(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What the steps are measured at.
+    """The sizes at which the steps are measured.
 
     Attributes:
-        depth (int): Of ResNets.
-        pair (Tuple[int, int]): Px and number of images of two-view methods.
-        arch (str | dict): Of DINO's, MST's and iBOT's ViT, as ``ViT`` takes it.
-        crops (List[int]): Px of the views of these.
-        crop_batch (int): Their images.
-        mae (str | dict): Arch of MAE's and ASL's ViT.
-        view (Tuple[int, int]): Px and number of their images.
-        less (bool): Heads and decoders of a few channels, for tests.
+        depth (int): Depth of ResNets.
+        pair (Tuple[int, int]): Side in px and number of the images of two-view methods.
+        arch (str | dict): ``arch`` of DINO's, MST's and iBOT's ViT.
+        crops (List[int]): Sides in px of the views of these methods.
+        crop_batch (int): Number of their images.
+        mae (str | dict): ``arch`` of MAE's and ASL's ViT.
+        view (Tuple[int, int]): Side in px and number of their images.
+        less (bool): Whether heads and decoders have few channels, for tests.
     """
 
     depth: int
@@ -114,7 +114,7 @@ def vit_step(
     patch: int = 16,
     **changes,
 ) -> Step:
-    """A step of a method of :data:`CONFIGS` on views of so many px.
+    """A step of a method of :data:`CONFIGS` on views with these sides in px.
 
     ``changes`` go into the model's config, those of ``backbone`` into the backbone's.
     """
@@ -217,7 +217,7 @@ def maskco_step(size: Size) -> Step:
 
 
 def steps(name: str) -> Dict[str, Step]:
-    """Every method's step at a size of :data:`SIZES`, by what it is."""
+    """Every method's step at a size of :data:`SIZES`, under its ``what``."""
     size = SIZES[name]
     vits = [
         vit_step(method, size.arch, size.crops, size.crop_batch, size.less)

@@ -25,7 +25,7 @@ def find_data(given: Optional[str]) -> Optional[Path]:
 
 
 def use_packed(cfg, data: Path) -> None:
-    """Point every data set whose images lie packed in ``data`` at them."""
+    """Points every data set of a config at its packed images, if ``data`` holds them."""
     for node in each_dict(cfg._cfg_dict):
         if 'data_root' in node and 'split' in node:
             packed = data / f'{Path(node["data_root"]).name}_{node["split"]}.npz'
@@ -36,13 +36,13 @@ def use_packed(cfg, data: Path) -> None:
 
 
 def schedule(cfg, epochs: int, rate: float, warmup: int = 0) -> None:
-    """So many epochs: linear warm-up, then a cosine to 0, by iterations.
+    """Sets the length: linear warm-up, then a cosine to 0, by iterations.
 
     Args:
         cfg (mmengine.Config): Changed in place.
         epochs (int): Passes over the data.
-        rate (float): Of the optimizer, for the batch of the config.
-        warmup (int): Epochs of it. Defaults to 0.
+        rate (float): Learning rate for the batch of the config.
+        warmup (int): Epochs of warm-up. Defaults to 0.
     """
     cfg.optim_wrapper.optimizer.lr = rate
     cfg.train_cfg.max_epochs = epochs
@@ -80,13 +80,16 @@ def build(study: Study, task: Task, data: Optional[Path], after: Optional[Path] 
 
     Args:
         study (Study): Says sizes and differences.
-        task (Task): Which run of it.
-        data (Path, optional): Folder of packed images. Defaults to None: those
-            that the config names.
-        after (Path, optional): Checkpoint of the run before it.
+        task (Task): Which of its runs.
+        data (Path, optional): Folder of packed images; None: the images that the
+            config names.
+        after (Path, optional): Checkpoint of the run before it. Defaults to None.
 
     Returns:
         mmengine.Config: Ready for ``tools/train.py``.
+
+    Raises:
+        UserError: If the config has no KNNHook.
     """
     from mmengine.config import Config
 

@@ -30,7 +30,7 @@ class KeptIoUMetric(IoUMetric):
         self.folder = Path(folder)
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
-        """Write the counts, then what mmseg computes."""
+        """Writes the counts, then computes what mmseg computes."""
         counts = np.stack([np.stack([np.asarray(a), np.asarray(b)], -1) for a, b, *_ in results])
         np.save(self.folder / COUNTS, counts.round().astype(np.int64))
         return super().compute_metrics(results)
@@ -45,7 +45,7 @@ def resampled_ap(truth: Path, predictions: Path, seed: int = 0) -> np.ndarray:
     Args:
         truth (Path): Annotations in COCO's format.
         predictions (Path): Boxes in COCO's results format.
-        seed (int): Of the resamples. Defaults to 0.
+        seed (int): Seed of the resamples. Defaults to 0.
 
     Returns:
         np.ndarray: (1 + B,) AP in %, IoU 0.5-0.95: the whole set's first.

@@ -7,7 +7,7 @@ class Weights(NamedTuple):
     """Where a start comes from.
 
     Attributes:
-        config (str): Of pre-training.
+        config (str): Config of the pre-training.
         branch (str): 'student' or 'teacher'.
     """
 
@@ -20,7 +20,7 @@ class Transfer(NamedTuple):
 
     Attributes:
         title, config, data (str): For the page; shipped config; its data set.
-        family (str): Of ``FAMILIES``.
+        family (str): A key of ``FAMILIES``.
         figure (str): 'AP' (boxes, IoU 0.5-0.95) or 'mIoU'.
         images (int): Test images.
     """

@@ -61,10 +61,13 @@ def measure(checkpoint: str, config: str, sets: Dict[str, DenseSet], work: Path,
 
     Args:
         checkpoint (str): A file, or 'random'.
-        config (str): The run's.
-        sets (dict): Of :func:`data_sets`.
+        config (str): Config of the run.
+        sets (dict): From :func:`data_sets`.
         work (Path): Where features are kept.
-        seed (int): Of random weights, the memory and the linear head.
+        seed (int): Seed of random weights, the memory and the linear head.
+
+    Returns:
+        dict: Name of a set -> its rows.
     """
     from mssl_plugins.evaluation.measure import DataOptions
     from mssl_plugins.evaluation.measure import measure as evaluate
@@ -88,7 +91,7 @@ def run(args, study: Study, folder: Path) -> None:
     """Measures every kept run whose checkpoint is there, and says which have none.
 
     Args:
-        args (argparse.Namespace): Of the command line: ``data``, ``work_dir``,
+        args (argparse.Namespace): From the command line: ``data``, ``work_dir``,
             ``train``, ``minutes``.
         study (Study): At the size that was asked for.
         folder (Path): Its kept results.

@@ -49,8 +49,8 @@ class Task(NamedTuple):
 
     Attributes:
         kind (str): 'pixels', 'random', 'sweep' or 'final'.
-        variant, length (str): Of the study.
-        seed (int): Of the run.
+        variant, length (str): Names in the study.
+        seed (int): Seed of the run.
         rate (float): Learning rate; 0 where nothing is trained.
     """
 

@@ -98,10 +98,15 @@ def measure(study: Study, kind: str, cfg, folder: Path, data: Optional[Path] = N
 
     Args:
         study (Study): Names the figures.
-        kind (str): Of the task.
-        cfg (mmengine.Config): Of the run.
-        folder (Path): The run's, with its checkpoint.
-        data (Path, optional): Of packed images, for figures on other sets.
+        kind (str): ``kind`` of the task.
+        cfg (mmengine.Config): Config of the run.
+        folder (Path): Folder of the run, with its checkpoint.
+        data (Path, optional): Folder of packed images, for figures on other sets.
+            Defaults to None.
+
+    Returns:
+        dict: ``figures`` as :func:`evidence_tool.kept.kept_figures` gives them, and
+        measures of collapse of a network.
     """
     from mssl_plugins.evaluation.collapse import effective_rank, feature_std
     from mssl_plugins.evaluation.features import make_loader

@@ -115,8 +115,11 @@ def patch_counts(model, name: str, data: Path, cfg, branch: str = 'student') -> 
             normalized pixels.
         name (str): 'camvid' or 'scenes'.
         data (Path): Folder of packed images, for CamVid.
-        cfg (mmengine.Config): Of the run: side of the input and normalization.
+        cfg (mmengine.Config): Config of the run: side of the input and normalization.
         branch (str): 'student' or 'teacher'. Defaults to 'student'.
+
+    Returns:
+        np.ndarray: (N, C, 2) int64, N test images.
     """
     from mssl_plugins.evaluation.features import find_backbone_module
     from mssl_plugins.evaluation.knn import knn_predict

@@ -272,7 +272,8 @@ def report(
         root (Path): Where ``docs`` and the pages are. Defaults to the checkout.
         runs (Path, optional): Kept results. Defaults to None:
             ``docs/evidence/runs`` below ``root``.
-        folder (Path, optional): Of the studies. Defaults to None: the shipped.
+        folder (Path, optional): Folder of the studies. Defaults to None: the
+            shipped one.
         drawn (bool): Whether to draw the curves anew. Defaults to True.
     """
     docs = Path(root) / 'docs'
@@ -300,7 +301,7 @@ def report(
 
 
 def copy(page: Path, lines: List[str]) -> None:
-    """Put ``lines`` between the marks of a page; a page without marks shows none."""
+    """Puts ``lines`` between the marks of a page; a page without marks shows none."""
     if page.exists():
         text = '\n'.join(lines).strip()
         page.write_text(

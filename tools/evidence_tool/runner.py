@@ -18,7 +18,7 @@ class Session:
     """One call of the tool.
 
     Args:
-        args (argparse.Namespace): Of the command line.
+        args (argparse.Namespace): From the command line.
         study (Study): At the size that was asked for.
         kept (Kept): Its results so far.
     """

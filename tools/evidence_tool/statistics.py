@@ -126,7 +126,7 @@ def compare(
         minus (Sequence[np.ndarray]): To the baseline, same seeds and images.
         beyond (tuple, optional): Another such pair, whose difference is taken
             off (top-1 only). Defaults to None.
-        seed (int): Of the resamples. Defaults to 0.
+        seed (int): Seed of the resamples. Defaults to 0.
 
     Returns:
         Interval: In points.
@@ -156,13 +156,19 @@ def compare(
 
 
 def compare_resampled(plus: np.ndarray, minus: np.ndarray, images: int) -> Interval:
-    """The same from a figure on resampled images, for one that is no sum over images (AP).
+    """Variant minus baseline for a figure that is no sum over images (AP), from resamples.
 
     Args:
         plus (np.ndarray): (S, 1 + B) the variant's figure in %, by seed: on the
             whole set, then on resamples of it.
-        minus (np.ndarray): The baseline's, on the same resamples.
+        minus (np.ndarray): (S, 1 + B) the baseline's, on the same resamples.
         images (int): Test images.
+
+    Returns:
+        Interval: In points.
+
+    Raises:
+        ValueError: If there are fewer than 2 seeds, or shapes differ.
     """
     if np.shape(plus) != np.shape(minus) or len(plus) < 2:
         raise ValueError(

@@ -83,8 +83,8 @@ class Step:
     """A part of the order of runs.
 
     Attributes:
-        length (str): Of the study's lengths.
-        variants (tuple): The baseline first.
+        length (str): One of the study's lengths.
+        variants (tuple): Names of variants, the baseline first.
         seeds (int): How many fresh seeds: 3, or 5 where a run takes under 10
             minutes.
         sweep (str, optional): Length at which the learning rates are tried.
@@ -106,8 +106,8 @@ class Claim:
         text (str): What is claimed.
         source (str): Table and column, figure or section.
         variant, baseline (str): The first is claimed to be above the second.
-        figure (str): Of the study's figures.
-        length (str): Of the study's lengths.
+        figure (str): One of the study's figures.
+        length (str): One of the study's lengths.
         paper_difference (float, optional): In points, where it is printed.
         beyond (tuple, optional): (variant, baseline) of a difference that this
             one is claimed to exceed.

@@ -40,13 +40,13 @@ TEXT = (
 
 
 class Compiled(NamedTuple):
-    """Of one method.
+    """What the compiled training of one method showed.
 
     Attributes:
-        difference (float): The largest of 20 losses, relative.
-        seconds (float): To the end of the first compiled step.
-        graphs (int): Compiled in the first epoch.
-        later (int): Compiled after it.
+        difference (float): Largest relative difference of a loss from the plain run's.
+        seconds (float): Time to the end of the first compiled step.
+        graphs (int): Graphs compiled in the first epoch.
+        later (int): Graphs compiled after it.
         breaks (int): Graph breaks.
     """
 
@@ -78,7 +78,7 @@ class Count(Hook):
         self.began = time.monotonic()
 
     def after_train_iter(self, runner, batch_idx, *_, **__) -> None:
-        """Stops it once."""
+        """Stops the clock after the first step."""
         self.seconds = self.seconds or time.monotonic() - self.began
 
     def after_train_epoch(self, runner) -> None:
@@ -89,12 +89,12 @@ class Count(Hook):
         self.breaks = graph_breaks()
 
     def after_train(self, runner) -> None:
-        """Writes them."""
+        """Writes what was counted."""
         self.file.write_text(json.dumps([self.seconds, self.graphs, self.breaks]))
 
 
 def run(name: str, folder: Path, hooks: Sequence = (), extra: Sequence[str] = ()) -> Dict:
-    """Trains a shipped config's short form; losses by step.
+    """Trains a shipped config's short form; returns the losses by step.
 
     Raises:
         RuntimeError: If the run ends with an error.
@@ -112,16 +112,16 @@ def run(name: str, folder: Path, hooks: Sequence = (), extra: Sequence[str] = ()
 
 
 def measure(name: str, folder: Path, hooks: Sequence = (), extra: Sequence[str] = ('--compile',)):
-    """A method's two runs.
+    """Trains a method twice, plain and compiled.
 
     Args:
-        name (str): Of a shipped config.
-        folder (Path): An empty one.
-        hooks (Sequence[Hook]): Of the second run. Defaults to ().
+        name (str): Name of a shipped config.
+        folder (Path): An empty folder.
+        hooks (Sequence[Hook]): Hooks of the second run. Defaults to ().
         extra (Sequence[str]): Arguments of the second run. Defaults to ``--compile``.
 
     Returns:
-        Compiled: What they gave.
+        Compiled: How the two compare.
     """
     folder.mkdir(exist_ok=True)
     os.environ['TORCHINDUCTOR_CACHE_DIR'] = str(folder / 'cache')

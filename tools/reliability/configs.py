@@ -87,7 +87,7 @@ STARTED = 90  # exit status of a case that reached its second iteration
 
 
 class Case(NamedTuple):
-    """One change: dotted path, its kind, and what was put there."""
+    """One change of a config: dotted path, kind of change, and what was put there."""
 
     recipe: str
     path: str

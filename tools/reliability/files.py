@@ -127,7 +127,7 @@ def check_folder(folder: Path, expected: Dict[str, Expected], kinds: Dict[str, s
 
 
 def odd_folder(number: int, seed: int, count: int, folder: Path) -> List[Wrong]:
-    """A folder of odd files, read."""
+    """Reads a folder of odd files; returns what was not as documented."""
     rng = np.random.default_rng([seed, number])
     folder.mkdir()
     expected, kinds = {}, {}
@@ -166,7 +166,7 @@ def check_pass(folder: Path, bad: int, max_bad: float) -> List[list]:
 
 
 def one_pass(number: int, seed: int, folder: Path) -> List[Wrong]:
-    """A pass by four workers over 500 images, of which some are damaged."""
+    """Reads 500 images, some damaged, by four workers; returns what was not as documented."""
     rng = np.random.default_rng([seed, number, 1])
     data = encoded(rng, 'PNG')
     bad = max(1, round(IMAGES * math.exp(rng.uniform(math.log(0.001), math.log(0.3)))))

@@ -70,7 +70,7 @@ def unfinished(work_dir: Path) -> bool:
 
 
 def held_while_saving(run: Run, work_dir: Path) -> bool:
-    """Stops the process that writes; whether it was still writing when it stood."""
+    """Stops the process that writes; says whether it was still writing then."""
     os.kill(run.pids[0], signal.SIGSTOP)
     while Path(f'/proc/{run.pids[0]}/stat').read_text().rpartition(')')[2].split()[0] not in 'TZX':
         time.sleep(0.0002)
@@ -84,7 +84,7 @@ def disturb(run: Run, work_dir: Path, saving: bool, rng: random.Random) -> bool:
     """Kills a run while it saves, or after a few steps; False if it ended before.
 
     Raises:
-        TimeoutError: If it does neither for long.
+        TimeoutError: If it does neither for a long time.
     """
     before, until = max(losses(work_dir), default=0), time.monotonic() + LONGEST
     wanted = before + rng.randint(1, max(1, (STEPS - before) // 2))

@@ -58,9 +58,15 @@ if _base_.model.type == 'mssl_plugins.MaskCo':
 
 
 class Growth(NamedTuple):
-    """Of one process: its iterations, peaks in KiB of the first quarter and after, and slopes.
+    """How the memory of one process grew.
 
-    The slopes are an iteration's: of the peaks and of the heap in use in KiB, and of objects.
+    Attributes:
+        iterations (int): How many there were.
+        before (float): Peak of resident memory in the first quarter, in KiB.
+        after (float): Peak after it, in KiB.
+        slope (float): Growth of the peaks after the first quarter, in KiB an iteration.
+        heap (float): Growth of the heap in use, in KiB an iteration.
+        objects (float): Growth in Python objects an iteration.
     """
 
     iterations: int
@@ -72,7 +78,7 @@ class Growth(NamedTuple):
 
     @property
     def grown(self) -> bool:
-        """Whether it is beyond a bound."""
+        """Whether the peaks, the heap or the objects grew by more than their bound."""
         rise = self.after > (1 + RISE) * self.before
         return rise or self.heap > BOUND or self.objects > OBJECTS
 
@@ -111,16 +117,16 @@ class Watch(Hook):
         self.seen = [array('d') for _ in range(3)]  # no objects of its own
 
     def before_train(self, runner) -> None:
-        """Gives free pages of the heap back, in which a leak would go unseen.
+        """Gives free pages of the heap back, because a leak into them would go unseen.
 
-        A forked run inherits those of the process it comes from, which may be a GiB.
+        A forked run inherits those of the process that it comes from, up to a GiB.
         """
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # glibc has it
         if trim is not None:
             trim(0)
 
     def after_train_iter(self, *_, **__) -> None:
-        """Reads it, without pages of files, which come and go with what else the machine does."""
+        """Reads memory without pages of files, which depend on what else the machine does."""
         with open('/proc/self/statm') as state:
             _, resident, shared = map(int, state.read().split()[:3])
         now = ((resident - shared) * PAGE, self.heap(), sys.getallocatedblocks())
@@ -128,7 +134,7 @@ class Watch(Hook):
             values.append(value)
 
     def after_train(self, runner) -> None:
-        """Writes them."""
+        """Writes what was read."""
         self.file.with_name(f'{self.file.name}.{runner.rank}').write_text(
             json.dumps([list(values) for values in self.seen])
         )
@@ -141,10 +147,10 @@ def peaks(seen: Sequence[float]) -> List[float]:
 
 
 def slope(seen: Sequence[float]) -> float:
-    """How much a series of 80 values or more grows in each, after its first quarter.
+    """Growth of a series of 80 values or more for each value, after its first quarter.
 
-    The median of the slopes between any two stretches' peaks (Theil-Sen), so that one
-    step of an allocator is no growth and a steady one is.
+    The median of the slopes between any two stretches' peaks (Theil-Sen), so that a
+    single jump of the allocator does not count as growth, but steady growth does.
     """
     late = list(enumerate(peaks(seen)))[STRETCHES // 4 :]
     size = len(seen) // STRETCHES
@@ -152,11 +158,14 @@ def slope(seen: Sequence[float]) -> float:
 
 
 def growth(resident: Sequence[float], *others: Sequence[float]) -> Growth:
-    """What the series of a run say.
+    """Peaks and slopes of the series of a process.
 
     Args:
-        resident (Sequence[float]): KiB after each iteration, 80 or more.
-        *others (Sequence[float]): KiB of the heap in use; Python objects.
+        resident (Sequence[float]): Resident KiB after each iteration, 80 or more.
+        *others (Sequence[float]): KiB of the heap in use, and Python objects, after each.
+
+    Returns:
+        Growth: Of this process.
     """
     top, quarter = peaks(resident), STRETCHES // 4
     slopes = map(slope, (resident, *others))

@@ -13,9 +13,10 @@ class Pieces:
     A line that a kill cut is left out, and so are those of other settings.
 
     Args:
-        name (str): Of the script.
-        settings (dict): That a result depends on, beside its number.
-        folder (Path): Where the file lies. Defaults to work_dirs/reliability.
+        name (str): Name of the script.
+        settings (dict): What a result depends on besides its number.
+        folder (Path, optional): Where the file lies. Defaults to None:
+            work_dirs/reliability.
     """
 
     def __init__(self, name: str, settings: dict, folder: Optional[Path] = None) -> None:

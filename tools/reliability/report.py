@@ -9,7 +9,7 @@ PAGE = Path(__file__).resolve().parents[2] / 'docs/reliability.md'
 
 
 def measured(command: str, line: str) -> list:
-    """The lines of a section that every one has: how it was measured, where, and the figure."""
+    """The lines that every section has: how it was measured, where, and the figure."""
     machine = f'{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}'
     return [f'`python tools/reliability/{command} --write` ({machine})', '', f'{line}.']
 
@@ -18,9 +18,9 @@ def write_section(name: str, lines: Sequence[str], page: Path = PAGE) -> None:
     """Puts a section in the place of its last version, or at the end of the page.
 
     Args:
-        name (str): Of the script, as in the section's two marks,
+        name (str): Name of the script, as in the section's two marks,
             ``<!-- name: begin -->`` and ``<!-- name: end -->``.
-        lines (Sequence[str]): Of the section, its heading first, without the marks.
+        lines (Sequence[str]): The section, its heading first, without the marks.
         page (Path): Markdown. Defaults to docs/reliability.md.
 
     Raises:

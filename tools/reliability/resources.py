@@ -41,10 +41,11 @@ class Scene:
     """A folder with a config and what runs of it do.
 
     Args:
-        folder (Path): Empty.
-        epochs (int): Of 4 steps, with a checkpoint every second step. Defaults to LONG.
-        workers (int): Of the loader. Defaults to 0.
-        processes (int): Of a run. Defaults to 1.
+        folder (Path): An empty folder.
+        epochs (int): Epochs of 4 steps, with a checkpoint every second step. Defaults to
+            LONG.
+        workers (int): Workers of the loader. Defaults to 0.
+        processes (int): Processes of a run. Defaults to 1.
     """
 
     def __init__(self, folder: Path, epochs: int = LONG, workers: int = 0, processes: int = 1):
@@ -69,7 +70,7 @@ class Scene:
             time.sleep(0.01)
 
     def expect(self, run: Run, status: int, *said, lines: int = 1) -> str:
-        """Notes another exit status than this, or another line of error than one with these."""
+        """Notes a fault if the exit status is another, or the error has other lines or words."""
         run.wait(120)
         code, text = run.codes[run.pids[0]], run.log.read_text(errors='replace')
         errors = [line for line in text.splitlines() if line.startswith(('error', 'stopped'))]
@@ -102,13 +103,13 @@ class TakesMemory(Hook):
     """Asks for more memory than there is at the sixth step."""
 
     def before_train_iter(self, runner, *_, **__) -> None:
-        """Does it."""
+        """Asks for the memory."""
         if runner.iter == 5:
             torch.zeros(1 << 50, dtype=torch.uint8)
 
 
 def without_rights() -> None:
-    """Takes the right from root to write where its own files forbid it."""
+    """Takes from root the right to write where permissions forbid it."""
     libc = ctypes.CDLL(None, use_errno=True)
     head = (ctypes.c_uint32 * 2)(0x20080522, 0)
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits

@@ -85,8 +85,11 @@ def run_command(argv: Sequence[str], target: Path, log: Path, seconds: float = 1
     Args:
         argv (Sequence[str]): The arguments.
         target (Path): The only folder in which files may change; the process stands in it.
-        log (Path): A file for what it says; beside it what it touches is noted.
-        seconds (float): After so many it is ended. Defaults to 120.
+        log (Path): A file for its output; what it touches is noted beside it.
+        seconds (float): Time after which it is ended. Defaults to 120.
+
+    Returns:
+        Ended: How it ended.
     """
     written = log.with_suffix('.written')
     written.touch()

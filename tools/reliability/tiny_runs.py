@@ -72,16 +72,19 @@ def write_config(
     """Writes a short form of a shipped config.
 
     Args:
-        path (Path): Where to.
-        name (str): The shipped one.
-        steps (int): An epoch. Defaults to 4.
-        epochs (int): Defaults to 3.
-        batch (int): Images a process and step. Defaults to 8.
+        path (Path): The file to write.
+        name (str): Name of the shipped config.
+        steps (int): Steps of an epoch. Defaults to 4.
+        epochs (int): Number of epochs. Defaults to 3.
+        batch (int): Images in a process and step. Defaults to 8.
         by_iter (bool): The iteration loop instead of the epoch loop. Defaults to False.
-        workers (int): Of the loader. Defaults to 0.
-        processes (int): That share the images. Defaults to 1.
+        workers (int): Workers of the loader. Defaults to 0.
+        processes (int): Processes that share the images. Defaults to 1.
         log (int): Steps between logged losses. Defaults to 1.
         save (int): Steps between checkpoints. Defaults to 2.
+
+    Returns:
+        Path: ``path``.
     """
     from mssl_plugins.catalogue import find
 
@@ -131,10 +134,12 @@ class Run:
 
     Args:
         argv (Sequence[str]): The arguments.
-        folder (Path): Where it stands; ``output.txt`` in it gets what it says.
-        processes (int): Joined over gloo, with what torchrun sets. Defaults to 1.
+        folder (Path): Its working directory; ``output.txt`` in it gets its output.
+        processes (int): Processes, joined over gloo with the environment that torchrun
+            sets. Defaults to 1.
         hooks (Sequence[Hook]): Further hooks. Defaults to ().
         limit (Callable, optional): Called in each process before anything else.
+            Defaults to None.
     """
 
     def __init__(self, argv, folder: Path, processes: int = 1, hooks: Sequence = (), limit=None):
