@@ -172,8 +172,9 @@ def extract_features(
     Args:
         model (nn.Module): From :func:`get_model`, or any with a ``backbone``.
         images: A folder (its sub-folders, if any, are the labels) or shards; a
-            list of files, Pillow images and arrays (H, W, 3) uint8 RGB; or a
-            dataset, a loader, or the config of one, which keep their own
+            list of files, Pillow images and arrays (H, W, 3) uint8 RGB, or of
+            files and arrays with the channels that the model was trained on;
+            or a dataset, a loader, or the config of one, which keep their own
             transform.
         pool (str): 'auto' (class token where there is one, else the average),
             'cls', 'avg' or 'last'. Defaults to 'auto'.

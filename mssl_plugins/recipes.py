@@ -202,9 +202,17 @@ def set_size(cfg, size: int) -> List[str]:
         list[str]: What changed.
 
     Raises:
-        UserError: If the size is too small, or no multiple of the patch.
+        UserError: If the size is too small or no multiple of the patch, or views are not
+            square.
     """
     before, patch = image_size(cfg), patch_of(cfg)
+    for node in each_dict(cfg._cfg_dict):
+        for view in node.get('views', ()) if node.get('type') in VIEWS else ():
+            if not isinstance(view['size'], int):
+                raise UserError(
+                    f'--size {size}: is for square views, and this config has some of '
+                    f'{tuple(view["size"])} px; set their height and width in the config'
+                )
     if size < 32:
         raise UserError(f'--size {size}: must be 32 px or more')
     if size % patch:

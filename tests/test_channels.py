@@ -63,6 +63,8 @@ def test_a_run(folders, tmp_path, name, channels, bits, suffix, more):
     model = FrozenBackbone(run / 'epoch_1.pth').model
     features = extract_features(model, str(images), size=64).features.numpy()
     assert len(features) == FILES and np.isfinite(features).all() and np.std(features, 0).max() > 0
+    listed = extract_features(model, sorted(images.iterdir())[:3], size=64).features.numpy()
+    assert np.allclose(listed, features[:3], atol=1e-5)  # a list of files keeps its channels, too
     export(run / 'epoch_1.pth', 'timm', tmp_path / 'timm')
     peer = timm.create_model(f'local-dir:{tmp_path / "timm"}', pretrained=True).eval()
     x = torch.randn(2, channels, 64, 64)

@@ -165,3 +165,6 @@ def test_views_positions_and_decoder_follow_the_size():
         recipes.set_size(cfg, 100)
     with pytest.raises(UserError, match='32 px or more'):
         recipes.set_size(cfg, 16)
+    cfg.train_dataloader.dataset.pipeline[0]['views'][0]['size'] = (96, 128)
+    with pytest.raises(UserError, match=r'is for square views, .* some of \(96, 128\) px'):
+        recipes.set_size(cfg, 128)

@@ -16,7 +16,8 @@ class GivenImages(DecodingDataset):
 
     Args:
         images (Sequence): Paths, Pillow's images of any mode, or arrays
-            (H, W, 3) uint8 RGB.
+            (H, W, 3) uint8 RGB. With ``channels``, C: paths, or arrays
+            (H, W, C) uint8 or, for 16 bits, uint16.
         max_bad (float): See :class:`DecodingDataset`. Defaults to 0: no image
             is ever replaced.
         **kwargs: Those of :class:`DecodingDataset`.
@@ -24,7 +25,7 @@ class GivenImages(DecodingDataset):
     Raises:
         UnreadableImages: On access, if a file cannot be decoded.
         ValueError: If there is no image.
-        TypeError: If an item is not an image; the message says which.
+        TypeError: If an item is not such an image; the message says which.
     """
 
     def __init__(
@@ -36,17 +37,22 @@ class GivenImages(DecodingDataset):
         self.images = list(images)
         if not self.images:
             raise ValueError('no images were given')
+        kept = kwargs.get('channels')
+        channels, bits = (3, 8) if kept is None else (kept, kwargs.get('bits', 8))
+        form = f'uint{bits} of shape (H, W, {channels})'
         for number, image in enumerate(self.images):
             array = isinstance(image, np.ndarray)
-            if array and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
+            if array and (image.dtype != f'u{bits // 8}' or image.shape[2:] != (channels,)):
                 raise TypeError(
                     f'image {number} is an array of {image.dtype} and shape {image.shape}: '
-                    'uint8 of shape (H, W, 3), RGB, is taken'
+                    f'{form}{", RGB," if kept is None else ""} is taken'
                 )
-            if not array and not isinstance(image, (str, os.PathLike, Image.Image)):
+            others = (str, os.PathLike, Image.Image) if kept is None else (str, os.PathLike)
+            if not array and not isinstance(image, others):
                 raise TypeError(
-                    f'image {number} is a {type(image).__name__}: a path, an image of Pillow '
-                    'or an array (H, W, 3) uint8 is taken'
+                    f'image {number} is a {type(image).__name__}: a path'
+                    f'{", an image of Pillow" if kept is None else ""} or an array, {form}, '
+                    'is taken'
                 )
         super().__init__(ann_file='', max_bad=max_bad, **kwargs)
 
@@ -58,7 +64,7 @@ class GivenImages(DecodingDataset):
         ]
 
     def load(self, info: dict) -> Optional[np.ndarray]:
-        """Image of a sample, uint8 (H, W, 3) RGB; None if its file is left out."""
+        """Image of a sample, see the class; None if its file is left out."""
         image = self.images[info['sample_idx']]
         if isinstance(image, np.ndarray):
             return image

@@ -228,7 +228,7 @@ def image_set(
         if spec['type'].endswith('ImageFolder'):
             spec['data_root'] = os.fspath(images)
     else:
-        spec = dict(type='mssl_plugins.GivenImages', images=images)
+        spec = dict(type='mssl_plugins.GivenImages', images=images, **channels_of(model))
     first = DATASETS.build(dict(spec, pipeline=[]))[0]['img']
     sides = input_size(first, size, resize, native_size(model))
     return dict(dataset=DATASETS.build(dict(spec, pipeline=center_view(*sides))))
