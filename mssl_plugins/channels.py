@@ -5,7 +5,7 @@ from typing import List, Sequence
 from mssl_plugins.config import each_dict
 from mssl_plugins.errors import UserError
 
-# What is defined for 8-bit RGB alone; Photometric refuses it for other images.
+# Defined for 8-bit RGB only; Photometric refuses it for other images.
 COLOR = ('saturation', 'hue')
 
 

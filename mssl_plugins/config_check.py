@@ -57,7 +57,7 @@ SETTING_TYPES = dict(
         ('val_dataloader', 'test_dataloader', 'val_cfg', 'test_cfg', 'visualizer'), Optional[dict]
     ),
 )
-# Keys whose dicts are surely built from a registry, beside those of KINDS.
+# Keys whose dicts are surely built from a registry, besides those of KINDS.
 BUILT = ('backbone', 'neck', 'head', 'loss', 'criterion', 'mixing')
 # Keys under which a dict, or each dict of a list, has to name what is built.
 TYPED = (
@@ -300,7 +300,7 @@ def _find(name: str, registry: Optional[mm.Registry], scope: Optional[str]) -> O
         import_module(f'{scope}.registry')
     for candidate in (registry, mm.MODELS, mm.TRANSFORMS, mm.TASK_UTILS, mm.EVALUATOR):
         try:
-            # a registry that the scope has no child of would warn
+            # MMEngine would warn of a scope that is none of the registry's children.
             with candidate.switch_scope_and_registry(
                 scope if scope in candidate.children else None
             ) as inner:

@@ -45,10 +45,10 @@ TYPES = {
     'int': int,
     'bool': bool,
 }
-# What a machine says that can do no more, whatever the config.
+# Messages of a machine that is at its end, whatever the config.
 MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENFILE, errno.EMFILE)
 NETWORK = getattr(torch.distributed, 'DistError', ())  # an older torch raises RuntimeError
-LEAST = 2  # the score of a field that an error is laid at
+LEAST = 2  # score from which on an error is traced to a field
 HUGE = 10**6
 OUT_OF_RANGE = ('memory', 'overflow', 'negative', 'positive')  # what libraries say of odd numbers
 
@@ -186,7 +186,7 @@ def _frames(error: BaseException) -> Iterator[Frame]:
             code = trace.tb_frame.f_code
             found.append(Frame(code.co_filename, trace.tb_lineno, trace.tb_frame.f_locals))
             trace = trace.tb_next
-        for line in str(error).splitlines():  # of a worker there is the text
+        for line in str(error).splitlines():  # a worker's traceback comes as text
             parts = line.strip().split('"')
             if len(parts) == 3 and parts[0] == 'File ' and parts[2].startswith(', line '):
                 found.append(Frame(parts[1], int(parts[2].split()[1].strip(',')), {}))
@@ -242,7 +242,7 @@ def _shared(node: Node, owner: Any) -> int:
         if isinstance(value, (int, float, str)):
             try:
                 found += bool(getattr(owner, key, None) == value)
-            except Exception:  # properties that want more, arrays
+            except Exception:  # properties that fail, arrays without a truth value
                 continue
     return found
 

@@ -6,7 +6,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional
 from mmengine import registry as mm
 from mmengine.runner import Runner
 
-# Settings that MMEngine reads beside the arguments of its Runner, or that we read.
+# Settings that MMEngine reads besides the arguments of its Runner, or that we read.
 FURTHER_SETTINGS = {
     'model_wrapper_cfg',
     'sync_bn',

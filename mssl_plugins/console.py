@@ -59,7 +59,8 @@ class QuietRunner(Runner):
             if isinstance(handler, logging.StreamHandler) and not isinstance(
                 handler, logging.FileHandler
             ):
-                handler.setLevel(max(handler.level, logging.WARNING))  # of others than the first
+                # Processes other than the first have a stricter level already.
+                handler.setLevel(max(handler.level, logging.WARNING))
                 handler.addFilter(
                     lambda record: (
                         record.levelno > logging.WARNING

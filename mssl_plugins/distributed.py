@@ -67,7 +67,7 @@ def first_process() -> bool:
     return int(os.environ.get('RANK', 0)) == 0
 
 
-@lru_cache(maxsize=None)  # without a launcher that has one it lives in the first process
+@lru_cache(maxsize=None)  # if the launcher has no store, the first process serves this one
 def shared_store() -> Store:
     """The launcher's store, with keys of this attempt of an elastic run only."""
     attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')

@@ -15,7 +15,7 @@ from typing import Callable, Iterable, Optional
 
 PACKAGE = Path(__file__).resolve().parent
 DISTRIBUTION = 'mssl-plugins-openmmlab'
-# What brings a module that may be missing.
+# What to install for a module that may be missing.
 EXTRAS = dict(
     mmengine='onedl',
     mmcv='onedl',
@@ -145,7 +145,7 @@ def require(*modules: str) -> None:
         if importlib.util.find_spec(module) is None:
             raise UserError(_missing(module))
     for module in {'mmpretrain', 'mmdet', 'mmseg'} & set(modules):
-        with redirect_stdout(io.StringIO()), suppress(ImportError):  # without compiled ops
+        with redirect_stdout(io.StringIO()), suppress(ImportError):  # mmcv without compiled ops
             importlib.import_module(f'{module}.datasets')
 
 

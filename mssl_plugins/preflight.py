@@ -24,7 +24,7 @@ from mssl_plugins.files import progress, write_atomically
 HELD_OUT_FRACTION, HELD_OUT_LEAST = 0.05, 64
 # what becomes 8-bit RGB loses
 LOST = {'16-bit': '16 bits become 8', 'alpha': 'alpha is dropped'}
-DECODED = 20_000  # ours: at most so many files are decoded, some minutes of photos
+DECODED = 20_000  # our choice: decoding this many photos takes some minutes
 
 
 class Survey(NamedTuple):

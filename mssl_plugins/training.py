@@ -41,7 +41,7 @@ from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
 from mssl_plugins.work_dir import WorkDir, last_checkpoint
 
-LONG = 2 * 3600  # s, of a run whose length a person may not expect
+LONG = 2 * 3600  # s; a person may not expect a run to take longer
 #: numbers the runs of this process
 RUNS = itertools.count(1)
 
@@ -179,7 +179,7 @@ class EstimateHook(Hook):
 def _disk_of(runner: Runner) -> Tuple[int, int, int]:
     """Bytes of a checkpoint, number of checkpoints kept, bytes of all images' features."""
     state = sum(v.numel() * v.element_size() for v in unwrap(runner.model).state_dict().values())
-    moments = 0  # of the optimizer, which are made at the first step
+    moments = 0  # the optimizer makes its moments at the first step
     wrappers = runner.optim_wrapper
     for wrapper in wrappers.values() if hasattr(wrappers, 'values') else [wrappers]:
         for group in wrapper.optimizer.param_groups:
@@ -195,7 +195,7 @@ def _disk_of(runner: Runner) -> Tuple[int, int, int]:
     return state + moments, max(kept, 1), 4 * images
 
 
-# What the libraries say when something was taken from a run, and what that is.
+# Messages of the libraries when a run was deprived of something, and of what.
 LOSSES = {
     'DataLoader worker': "a data loader's worker was ended",
     'onnection closed by peer': 'another process of the run is gone',

@@ -88,7 +88,7 @@ class WorkDir:
                 os.fstat(handle), os.stat(self.path / LOCK)
             ):
                 break
-            os.close(handle)  # its owner took it away meanwhile
+            os.close(handle)  # its owner has deleted the file meanwhile
         os.ftruncate(handle, 0)
         os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
         self._lock = handle
@@ -134,7 +134,7 @@ class WorkDir:
 
     def clean_up(self) -> None:
         """Removes the folders and logs of a run that never began."""
-        # deleting a folder opens it, which a run that ran out of open files could not
+        # Deleting a folder opens it, which fails in a run without free file handles.
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
         try:

@@ -7,7 +7,7 @@ are normalized.  An export's metadata says the same.
 #: of ImageNet, 0-255 RGB: where nothing else is said
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 INTERPOLATION = 'bicubic'
-SMALL = 128  # px; networks of less see the whole short side
+SMALL = 128  # px; networks for smaller images see the whole short side
 
 
 def crop_fraction(size: int) -> float:

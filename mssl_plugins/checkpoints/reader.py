@@ -18,7 +18,7 @@ from mssl_plugins.errors import unknown
 METADATA = 'mssl_export.json'
 WEIGHTS = ('model.safetensors', 'backbone.pth')
 BRANCHES = ('student', 'teacher')
-# Whose teacher is what their papers evaluate; of all other methods it is the
+# Methods whose papers evaluate the teacher; those of the others evaluate the
 # network that learns (MoCo's and MaskCo's query encoder, BYOL's online network).
 TEACHERS = ('DINO', 'IBOT', 'MST', 'MaskGuidedDINO', 'MaskGuidedIBOT', 'MaskGuidedMST')
 STEPS = ('teacher.steps', 'encoder_k.steps', 'target_net.steps')

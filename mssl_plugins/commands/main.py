@@ -13,7 +13,7 @@ from mssl_plugins import __version__
 from mssl_plugins.catalogue import KEYS, configs, match
 from mssl_plugins.errors import run_cli, unknown
 
-# What stands here is shown without importing what takes seconds.
+# Help is shown from here, without imports that take seconds.
 COMMANDS = dict(
     train='pre-train a config, by path or by name',
     list='list the shipped configs',

@@ -10,7 +10,7 @@ from typing import List, Optional, Sequence
 
 from mssl_plugins.errors import UserError, require, run_cli
 
-FEW = 8  # processes that any machine may be asked for
+FEW = 8  # so many processes may be asked for on any machine
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -35,7 +35,7 @@ def skip_seen(loop: EpochBasedTrainLoop, seen: int) -> Callable[[], None]:
     """
     loader: DataLoader = loop.dataloader
     rest = copy.copy(loader)
-    # torch lets nobody set it on a loader that is made
+    # torch refuses to set it on a loader that exists.
     rest.__dict__['batch_sampler'] = _Rest(loader.batch_sampler, seen)
     step = loop.run_iter
     loop.dataloader = rest

@@ -31,8 +31,8 @@ from mssl_plugins.models.readout import (
 )
 from mssl_plugins.models.unwrap import unwrap
 
-# What of a data loader's config is used here; every sample is taken once, in
-# order and spread over the processes, whatever sampler the config names.
+# Fields of a data loader's config that are used here; every sample is taken once,
+# in order and spread over the processes, whatever sampler the config names.
 LOADER_KEYS = ('batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'prefetch_factor')
 IGNORED_KEYS = (
     'sampler',
@@ -253,7 +253,7 @@ def extract_features(
         model.to(device)
     loader = make_loader(data)
     total = len(loader.dataset)
-    # No process without a sample: all take part in what is gathered.
+    # Every process gets a sample, because all take part in gathering.
     if total < get_world_size():
         raise ValueError(f'{total} samples are too few for {get_world_size()} process(es)')
     mine = share(total)

@@ -167,7 +167,7 @@ class FineTuning:
         if value is None:
             raise ValueError(f'{name} logged no accuracy: see {folder}/output.txt')
         for old in folder.glob('epoch_*.pth'):
-            old.unlink()  # measured: nothing to go on with
+            old.unlink()  # the result is measured, so no run needs them again
         return result_row(name, self.setting, value / 100, seconds)
 
     def _train(self, folder: Path) -> int:

@@ -29,7 +29,7 @@ from mssl_plugins.registry import DATASETS, TRANSFORMS
 
 RANDOM, PIXELS = 'random', 'pixels'
 SETS = dict(bank='train', test='test')
-# What a checkpoint's own config may name of MMPretrain for its data.
+# Classes of MMPretrain that a checkpoint's own config may name for its data.
 OF_MMPRETRAIN = ('CIFAR10', 'CIFAR100', 'ResizeEdge', 'CenterCrop', 'PackInputs')
 
 

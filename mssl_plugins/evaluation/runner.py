@@ -153,7 +153,7 @@ class Evaluation:
         )
         for name in sorted(todo, key=lambda n: PROTOCOLS[n].kind != 'knn'):
             kind = PROTOCOLS[name].kind
-            if kind == 'knn' or is_main_process():  # k-NN is shared out
+            if kind == 'knn' or is_main_process():  # the processes share the k-NN search
                 self.results.add(run[kind](name))
         return self.results.of({n: settings[n] for n in names})
 
@@ -240,7 +240,7 @@ class Evaluation:
             values = self._train_probe(name, layer, recipe, rates)
             seconds = time.time() - began
             new = [result_row(name, s, v, seconds) for s, v in zip(settings, values)]
-            self.results.add(new)  # a layer may take minutes
+            self.results.add(new)  # now, because a layer may take minutes
             rows += new
         return rows
 

@@ -155,7 +155,7 @@ class VideoEvaluation:
         """
         if not self.results.has(NAME, [self.setting]):
             todo = [s for s in self.data.sequences if not self._file(s.name).is_file()]
-            barrier()  # all have seen what is to do before one is done
+            barrier()  # every process must list the missing files before one is written
             bar = ProgressBar('videos', len(todo), is_main_process())
             for number in share(len(todo)):
                 self._measure(todo[number])

@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS
 
 from mssl_plugins.evaluation.data import center_view, data_hash, input_size
 
-# VOC2007's; data without test labels (VOC2012) is measured on 'val'
+# VOC2007's splits first; data without test labels (VOC2012) is measured on 'val'.
 SPLITS = (dict(train='trainval', test='test'), dict(train='train', test='val'))
 LEAST = 3  # images with and without a class: one for each fold of the cross-validation
 

@@ -79,7 +79,7 @@ class MomentumTeacher(nn.Module):
         """EMA update: ``teacher = m * teacher + (1 - m) * student``."""
         if not self._checked:
             self.sync()
-        # of sharded networks each process moves its own parts
+        # Of a sharded network each process updates its own parts.
         own, student = (
             [own_part(p.detach()) for p in network.parameters()]
             for network in (self.module, self._student[0])

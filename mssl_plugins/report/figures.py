@@ -11,7 +11,7 @@ from PIL import Image
 
 MOST = 24  # figures on a page
 SIDE = 800  # px, the longer side at most
-BYTES = 60_000  # of a PNG that is taken as it is
+BYTES = 60_000  # a PNG of up to this size is taken as it is
 
 
 class Figure(NamedTuple):

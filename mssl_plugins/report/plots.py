@@ -95,7 +95,7 @@ def plot(
     svg = svg[svg.index('<svg') :].replace(INK, 'currentColor')
     svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.S)
     svg = re.sub(r' (?:width|height)="[\d.]+pt"', '', svg, count=2)
-    # everything by one prefix: ids of two plots would otherwise meet
+    # One prefix for all ids, because those of two plots could be equal.
     svg = re.sub(r'\bid="', f'id="p{number}-', svg)
     svg = re.sub(r'(url\(#|href="#)', rf'\1p{number}-', svg)
     said = [

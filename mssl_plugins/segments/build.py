@@ -34,7 +34,7 @@ from mssl_plugins.segments.store import (
 from mssl_plugins.segments.writer import ShardWriter
 
 SHARD = 1024  # images of a whole shard
-SAMPLE = 64  # images that are looked at to see whether they are the same
+SAMPLE = 64  # images that are compared to see whether the set is the same
 
 
 class _Work(Dataset):
@@ -68,7 +68,7 @@ def _as_is(item):
 
 
 def _quiet(_: int) -> None:
-    cv2.setNumThreads(0)  # the processes are the threads
+    cv2.setNumThreads(0)  # each core has a process already
 
 
 def _differing(store: SegmentStore, images: Sequence[Image], places: np.ndarray) -> List[str]:

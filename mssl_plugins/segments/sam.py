@@ -289,7 +289,7 @@ class ONNXMasks:
             point_labels=np.tile(np.float32([1, -1]), (count, 1)),
             mask_input=np.zeros((1, 1, self.size // 4, self.size // 4), np.float32),
             has_mask_input=np.zeros(1, np.float32),
-            # the full-size masks are not used: let them be small
+            # The full-size masks are not used, so they are asked for at a small size.
             orig_im_size=np.float32([max(side // 16, 1) for side in scaled]),
         )
         ious, logits = self.decoder.run(

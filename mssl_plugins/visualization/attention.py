@@ -304,7 +304,7 @@ def run(args: argparse.Namespace) -> None:
     """Shows attention maps of an image or a folder, or of every frame of a video."""
     moving = Path(args.input).suffix.lower() in VIDEOS
     args.out = args.out or f'work_dirs/figures/attention.{"mp4" if moving else "png"}'
-    keep_mass(torch.ones(1, 1), args.mass)  # refuse mistakes before the work
+    keep_mass(torch.ones(1, 1), args.mass)  # refuses a wrong --mass before the work
     if moving:
         if Path(args.out).suffix.lower() != '.mp4':
             raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')

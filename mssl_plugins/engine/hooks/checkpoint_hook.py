@@ -158,7 +158,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if not (runner._resume and source) or (
             Path(source).resolve().parent != Path(self.out_dir).resolve()
         ):
-            return  # it goes on elsewhere: what it named stays
+            return  # the run goes on in another folder: the listed files stay
         info = runner.message_hub
         for key, value in named.items():
             if key == 'keep_ckpt_ids':
@@ -217,7 +217,7 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         # The main process writes alone, so its clock decides.
         due = is_main_process() and time.monotonic() - self._clock >= 60 * self.minutes
-        if isinstance(runner.model, FSDP):  # whose parts all processes bring
+        if isinstance(runner.model, FSDP):  # all processes take part in gathering it
             flag = torch.tensor(int(due))
             broadcast(flag)
             due = bool(flag)

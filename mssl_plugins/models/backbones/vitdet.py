@@ -187,7 +187,7 @@ class ViTDet(ViT):
             asked for.
     """
 
-    # Of these a plain ViT's checkpoint has none, and zero is right.
+    # A plain ViT's checkpoint lacks these keys, and their initial zeros are right.
     optional_keys = (*ViT.optional_keys, 'rel_pos_h', 'rel_pos_w')
 
     def __init__(

@@ -128,7 +128,7 @@ def attend(
         Tensor: (B, N, heads * d).
     """
     mask = None if relation is None else relation.to(q.dtype)
-    # compiled code does not ask for zero: it would be compiled again when that changes
+    # Compiled code does not ask if the bias is zero: a change would compile it again.
     if bias is not None and (torch.compiler.is_compiling() or not bias.zero):
         return _folded(q, k, v, bias, mask, dropout)
     out = _merge(softmax_attention(q, k, v, mask, dropout))

@@ -128,7 +128,7 @@ class MST(DINO):
                 f'the decoder has patches of {self.neck.patch_size} px, the '
                 f"backbone has {self.patch_size} px: set the neck's patch_size"
             )
-        # data-parallel training waits for the gradient of whatever asks for one
+        # Data-parallel training waits for the gradient of every parameter that requires one.
         if not lambda1:
             self.head.requires_grad_(False)
         if not masks and getattr(self.backbone, 'mask_token', None) is not None:
