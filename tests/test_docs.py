@@ -91,7 +91,7 @@ PARSERS = {
     'evidence': ['tools/evidence_tool/command.py'],
     'dense_evidence': ['tools/dense_evidence.py'],
     'benchmark': ['tools/benchmark.py'],
-    'scale': ['tools/scale.py'],
+    'scale': ['tools/scale.py', 'tools/scaling/axes.py', 'tools/scaling/plan.py'],
     'model_memory': ['tools/model_memory.py'],
     'photo_evidence': ['tools/photo_evidence.py'],
     'dense_data': ['tools/dense_data.py'],

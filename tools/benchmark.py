@@ -261,15 +261,18 @@ def device_lines() -> List[str]:
     ]
 
 
-def measure_device(args: argparse.Namespace) -> None:
-    """Runs ``--device``: measures rows that are not kept yet, and with a GPU writes the page."""
+def measure_device(args: argparse.Namespace) -> int:
+    """Runs ``--device``: measures rows that are not kept, and with a GPU writes the page.
+
+    Returns 1 if a row failed.
+    """
     from benchmarks import device
 
     device.require(args.device)
     size = args.size or ('gpu' if args.device == 'cuda' else 'cpu')
     minutes = 9.0 if args.minutes is None else args.minutes
     folder = args.keep or ROOT / 'work_dirs/benchmark'
-    rows = device.run(args.device, size, args.only, minutes, folder)
+    rows, failed = device.run(args.device, size, args.only, minutes, folder)
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + '\n')
     for text in device.table(rows, args.peak and 1e12 * args.peak):
@@ -278,6 +281,7 @@ def measure_device(args: argparse.Namespace) -> None:
         found = json.dumps(dict(peak=args.peak, rows=rows), indent=1)
         PAGE.with_name('benchmarks-cuda.json').write_text(found + '\n')
         write_page([])
+    return int(failed > 0)
 
 
 def parse(argv: Optional[List[str]]) -> argparse.Namespace:
@@ -324,7 +328,7 @@ def parse(argv: Optional[List[str]]) -> argparse.Namespace:
     return args
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: Optional[List[str]] = None) -> int:
     """Measures the lines asked for and prints or writes them."""
     import torch
 
@@ -335,12 +339,11 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.device:
         logging.disable(logging.INFO)
         torch.set_num_threads(args.threads)
-        measure_device(args)
-        return
+        return measure_device(args)
     lines = select(args.only)
     if args.list:
         print('\n'.join(line.what for line in lines))
-        return
+        return 0
     logging.disable(logging.INFO)  # a page of text for each model built
     rows = []
     for line in lines:
@@ -366,6 +369,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         Path(args.json).write_text(json.dumps(rows, indent=1) + '\n')
     if not args.no_page:
         write_page(rows)
+    return 0
 
 
 if __name__ == '__main__':

@@ -2,6 +2,8 @@
 
     python tools/scale.py --images 1000 10000 100000 1000000 --files FOLDER
     python tools/scale.py --images 10000000
+    python tools/scale.py axes --only batch         # with batch, tokens, segments, queue, processes
+    python tools/scale.py plan --images 1.28e6      # hours, disk and network on N machines
 
 With ``--files`` the images are real, empty files, a thousand to a folder, made
 in FOLDER and kept there; without, a list names files that do not exist.  Each start
@@ -11,7 +13,9 @@ image.
 """
 
 import argparse
+import importlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -20,7 +24,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 PROCESSES = 2
 HEAD = (
     '| images | as | first start, s | second start, s | bytes an image, 2 processes '
@@ -121,7 +125,12 @@ def row(number: int, files: Path) -> str:
 
 
 def main(argv=None) -> None:
-    """Parses the command line."""
+    """Parses the command line; ``axes`` and ``plan`` have their own, in ``tools/scaling``."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in ('axes', 'plan'):
+        logging.disable(logging.INFO)  # a line for each model built
+        importlib.import_module(f'scaling.{argv[0]}').main(argv[1:])
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -129,6 +138,8 @@ def main(argv=None) -> None:
     parser.add_argument('--files', type=Path, metavar='FOLDER', help='make real files there')
     parser.add_argument('--start', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if min(args.images) < 1:
+        parser.error(f'--images {min(args.images)}: must be 1 or more')
     if args.start:
         start(*args.start)
         return
@@ -139,4 +150,6 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    from mssl_plugins.errors import run_cli
+
+    sys.exit(run_cli(main))

@@ -90,7 +90,8 @@ def test_what_fails_is_told_and_tried_again(bench, tmp_path, monkeypatch, capsys
         raise errors[case.compiled]
 
     monkeypatch.setattr(device, 'measure', broken)
-    rows = device.run('cpu', 'tiny', ['MAE step'], 9, tmp_path)
+    rows, failed = device.run('cpu', 'tiny', ['MAE step'], 9, tmp_path)
+    assert failed == 1
     assert [(row['compiled'], row['failed']) for row in rows] == [(True, 'out of memory')]
     assert 'RuntimeError: no kernel' in capsys.readouterr().out
     assert 'out of memory' in device.table(rows)[-1]

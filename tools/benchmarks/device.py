@@ -7,7 +7,7 @@ same command goes on with the next one.
 import gc
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -195,8 +195,8 @@ def select(size: str, only: Optional[Sequence[str]]) -> List[Case]:
 
 def run(
     device: str, size: str, only: Optional[Sequence[str]], minutes: float, folder: Path
-) -> List[dict]:
-    """Measures what is not kept yet, until the time is up; returns all rows that there are."""
+) -> Tuple[List[dict], int]:
+    """Measures what is not kept yet, until the time is up; returns rows and how many failed."""
     clock, found = Clock(minutes), select(size, only)
     where = machine(device).removesuffix('float32') + 'bfloat16'
     kept = Pieces(f'steps-{device}', dict(machine=where, size=size), folder)
@@ -232,7 +232,7 @@ def run(
             f'goes on, {kept.path} keeps the others',
             flush=True,
         )
-    return rows
+    return rows, len(failed)
 
 
 def utilization(row: dict, nominal: Optional[float] = None) -> Optional[float]:

@@ -1,0 +1,1 @@
+"""What ``tools/scale.py`` measures and computes: curves, traffic of processes, plans."""
