@@ -83,21 +83,22 @@ def test_the_page_shows_the_commands_plans():
 @pytest.mark.parametrize(
     'argv, said',
     [
-        ('--images 0', '--images 0: must be more than 0'),
-        ('--images inf', '--images inf: must be more than 0'),
-        ('--epochs -1', '--epochs -1: must be more than 0'),
-        ('--batch 0', '--batch 0: must be more than 0'),
-        ('--machines 0 1', '--machines 0: must be 1 or more'),
-        ('--utilization 2', '--utilization 2: must be at most 1'),
-        ('--overlap -1', '--overlap -1: must be 0 or more'),
-        ('--method MoCo', "argument --method: invalid choice: 'MoCo'"),
-        ('--arch big', "argument --arch: invalid choice: 'big'"),
-        ('--link fast', "argument --link: invalid float value: 'fast'"),
+        ('--images 0', '--images 0: must be 1 or more'),
+        ('plan --images 0', '--images 0: must be more than 0'),
+        ('plan --images inf', '--images inf: must be more than 0'),
+        ('plan --epochs -1', '--epochs -1: must be more than 0'),
+        ('plan --batch 0', '--batch 0: must be more than 0'),
+        ('plan --machines 0 1', '--machines 0: must be 1 or more'),
+        ('plan --utilization 2', '--utilization 2: must be at most 1'),
+        ('plan --overlap -1', '--overlap -1: must be 0 or more'),
+        ('plan --method MoCo', "argument --method: invalid choice: 'MoCo'"),
+        ('plan --arch big', "argument --arch: invalid choice: 'big'"),
+        ('plan --link fast', "argument --link: invalid float value: 'fast'"),
     ],
 )
 def test_wrong_options_are_told_in_a_line(argv, said, capsys):
     with pytest.raises(SystemExit) as stopped:
-        scale.main(['plan', *argv.split()])
+        scale.main(argv.split())
     assert stopped.value.code == 2 and said in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -104,7 +104,8 @@ REMARKS = dict(
     'device of a network namespace that nobody else uses. A ring of n processes sends '
     '2 (n - 1) / n of the gradients with DDP. FSDP sends (n - 1) / n of the weights of a block '
     'before each forward and each backward pass, and of the gradients; gloo sums gradients of FSDP '
-    "as DDP's, which is counted here. DINO sends 8 % more with FSDP than was counted. MoCo's "
+    "as DDP's, which is counted here. DINO sends 8 % more with FSDP than was counted: its "
+    "prototypes are gathered four times a step instead of three. MoCo's "
     'shuffled BatchNorm gathers the images of all processes, and its queue their keys.',
     loader='Medians of calls in turn, as in a worker of the loader, files in the cache.',
 )
