@@ -136,7 +136,7 @@ class ConsoleHook(Hook):
             f'loss {self.total / max(self.steps, 1):.4f}',
             f'lr {runner.optim_wrapper.get_lr()["lr"][0]:.3g}',
         ]
-        for key, names in (('knn', None), ('monitor', ('std', 'rankme', 'alignment'))):
+        for key, names in (('knn', None), ('monitor', ('std', 'rankme', 'retrieval'))):
             info = runner.message_hub.runtime_info.get(key)
             if info and info.get('iter') == runner.iter:
                 said += [

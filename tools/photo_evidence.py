@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.webp'}
 # Whether more of a measure is better; alignment alone is not (a collapsed network has 0).
-MEASURES = dict(std=1, rankme=1, alignment=-1, uniformity=-1, lidar=1)
+MEASURES = dict(std=1, rankme=1, alignment=-1, uniformity=-1, lidar=1, retrieval=1)
 
 
 # ---------------------------------------------------------------------- crops

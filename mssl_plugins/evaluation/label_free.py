@@ -5,6 +5,8 @@
 RankMe is :func:`mssl_plugins.evaluation.collapse.effective_rank`.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -71,6 +73,30 @@ def uniformity(features: Tensor, t: float = 2.0) -> float:
         total += (-t * square).exp().sum()
     pairs = len(x) * (len(x) - 1)
     return float(((total - len(x)) / pairs).clamp_min(torch.finfo(x.dtype).tiny).log())
+
+
+@torch.no_grad()
+def view_retrieval(views: Tensor) -> float:
+    """How often the nearest of all views, by cosine, is of the same image.
+
+    The accuracy of telling images apart, the task of contrastive learning (SimCLR,
+    arXiv 2002.05709).  Unlike :func:`alignment` it does not improve when all
+    features become alike.
+
+    Args:
+        views (Tensor): (N, V, D) features of V >= 2 views of N images.
+
+    Returns:
+        float: In [0, 1]; (V - 1) / (N V - 1) by chance.
+    """
+    x = F.normalize(_views(views), dim=2).flatten(0, 1)  # (N V, D)
+    image = torch.arange(len(x)) // views.size(1)
+    hits = 0
+    for place in torch.arange(len(x)).split(ROWS):
+        similar = (x[place] @ x.t()).cpu()
+        similar[torch.arange(len(place)), place] = -math.inf  # not itself
+        hits += int((image[similar.argmax(1)] == image[place]).sum())
+    return hits / len(x)
 
 
 @torch.no_grad()

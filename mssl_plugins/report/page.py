@@ -20,6 +20,7 @@ MEASURES = (
     ('std', 'feature standard deviation (0: collapsed)', 'larger'),
     ('rankme', 'RankMe, effective number of directions', 'larger'),
     ('lidar', 'LiDAR, directions that tell images apart in spite of views', 'larger'),
+    ('retrieval', 'how often the nearest view is of the same image, 0 to 1', 'larger'),
     ('alignment', 'squared distance of two views of an image', 'smaller, while uniformity falls'),
     ('uniformity', 'do the images crowd together (0 to -4)', 'smaller'),
 )

@@ -133,7 +133,7 @@ def test_a_batch_larger_than_the_folder(messy, tmp_path):
 def test_without_labels_it_says_what_is_measured_instead(mae):
     run, text = mae
     assert 'k-NN is not measured: there are no train/ and val/ with a sub-folder a class' in text
-    assert re.search(r'epoch 1/1  loss .*std \d.*rankme \d.*alignment \d', text)
+    assert re.search(r'epoch 1/1  loss .*std \d.*rankme \d.*retrieval \d', text)
     assert (run / 'monitor.json').is_file()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity
+from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity, view_retrieval
 
 
 def unit(x):
@@ -37,6 +37,20 @@ def test_uniformity_goes_by_blocks(monkeypatch):
     whole = uniformity(x)
     monkeypatch.setattr(label_free, 'ROWS', 7)
     assert uniformity(x) == pytest.approx(whole, rel=1e-12)
+
+
+def test_retrieval_is_a_loop_over_views(monkeypatch):
+    from mssl_plugins.evaluation import label_free
+
+    views, hits = torch.randn(9, 1, 4) + torch.randn(9, 3, 4), 0
+    every = [(n, v, unit(views[n, v])) for n in range(9) for v in range(3)]
+    for n, v, x in every:
+        others = [(float((x * y).sum()), m) for m, w, y in every if (m, w) != (n, v)]
+        hits += max(others)[1] == n
+    assert 0.1 < hits / 27 < 0.9
+    assert view_retrieval(views) == pytest.approx(hits / 27)
+    monkeypatch.setattr(label_free, 'ROWS', 4)
+    assert view_retrieval(views) == pytest.approx(hits / 27)
 
 
 def test_lidar_is_the_rank_of_whitened_centers():

@@ -43,7 +43,7 @@ def run_folder(folder: Path, factor: float = 1.0, name: str = 'a figure') -> Pat
         Image.fromarray(pixels).save(folder / f'figures/pca_{epoch}.png')
     noise = rng.integers(0, 256, (900, 1400, 3), dtype=np.uint8)
     Image.fromarray(noise).save(data / 'vis_image/large_30.png')
-    measures = dict(std=0.9, rankme=20.0, lidar=9.0, alignment=0.5, uniformity=-2.0)
+    measures = dict(std=0.9, rankme=20.0, lidar=9.0, alignment=0.5, uniformity=-2.0, retrieval=0.6)
     (folder / 'monitor.json').write_text(
         json.dumps(
             dict(

@@ -1,8 +1,9 @@
 """Whether a run learns, without labels: measures on held-out images.
 
 Feature standard deviation (SimSiam, section 4.1), effective rank (RankMe,
-arXiv 2210.02885), alignment and uniformity (arXiv 2005.10242) and LiDAR (arXiv
-2312.04000), first of the initial weights, which are the baseline.
+arXiv 2210.02885), alignment and uniformity (arXiv 2005.10242), LiDAR (arXiv
+2312.04000) and the retrieval of an image's views, first of the initial weights,
+which are the baseline.
 """
 
 import io
@@ -25,7 +26,7 @@ from mssl_plugins.engine.figures import draw
 from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation.collapse import effective_rank, feature_std
 from mssl_plugins.evaluation.features import extract_features, find_backbone_module, make_loader
-from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity
+from mssl_plugins.evaluation.label_free import alignment, lidar, uniformity, view_retrieval
 from mssl_plugins.files import write_atomically
 from mssl_plugins.models.unwrap import unwrap, whole
 from mssl_plugins.registry import HOOKS
@@ -55,8 +56,8 @@ class DrawnViews(Dataset):
 class MonitorHook(Hook):
     """Measures a backbone on held-out images every n epochs, without labels.
 
-    Writes ``monitor/std``, ``rankme``, ``alignment``, ``uniformity`` and
-    ``lidar`` to the log and every visualizer backend.  The last result is kept
+    Writes ``monitor/std``, ``rankme``, ``alignment``, ``uniformity``, ``lidar``
+    and ``retrieval`` to the log and every visualizer backend.  The last result is kept
     as ``monitor`` in the message hub, and so in checkpoints; ``monitor.json``
     in the work dir keeps every measurement, that of the initial weights as
     ``baseline``.  Training goes on as if the hook were not there.
@@ -70,7 +71,7 @@ class MonitorHook(Hook):
             images under the test transform.
         views (dict): The same for these images under a pipeline that draws one
             random view.
-        num_views (int): Views of an image for alignment and LiDAR. Defaults
+        num_views (int): Views of an image for the measures that need them. Defaults
             to 4 (ours; LiDAR's paper takes 50).
         interval (int): Epochs between measurements; the initial weights and
             the last epoch are always measured. Defaults to 1.
@@ -167,6 +168,7 @@ class MonitorHook(Hook):
             alignment=alignment(views),
             uniformity=uniformity(features),
             lidar=lidar(views),
+            retrieval=view_retrieval(views),
         ), features
 
     def _measure(self, runner, epoch: int) -> None:

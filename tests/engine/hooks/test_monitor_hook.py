@@ -45,7 +45,11 @@ def test_measures_rise_from_a_baseline_and_survive_a_resume(tmp_path, tiny_confi
     assert [m['epoch'] for m in whole['measured']] == [0, 2, 4]
     assert whole['baseline'] == whole['measured'][0] and whole['images'] == 24
     for entry in whole['measured']:
-        assert 0 <= entry['alignment'] <= 4 and entry['uniformity'] <= 0
+        assert (
+            0 <= entry['alignment'] <= 4
+            and entry['uniformity'] <= 0
+            and 0 <= entry['retrieval'] <= 1
+        )
         assert 1 <= entry['rankme'] <= 24 and entry['std'] > 0 and entry['lidar'] >= 1
     assert 'in brackets at initialization' in done.text
     drawn = monitored(tmp_path / 'whole', figures=True)['measured']
