@@ -1,6 +1,6 @@
 """Makes the small data sets of the detection and segmentation benchmarks.
 
-python tools/dense_data.py coco data/scenes-coco      # embedded scenes, nothing to download
+python tools/dense_data.py coco data/scenes-coco      # generated scenes, nothing to download
 python tools/dense_data.py voc data/scenes-voc
 python tools/dense_data.py seg data/scenes-seg --train 1000 --size 128
 python tools/dense_data.py bccd data/bccd --source bccd_voc.tar.gz

@@ -105,7 +105,7 @@ DATA = {
     'own, VOC layout': "The user's images",
     'own, label maps': "The user's images",
     'photos': "The user's images",
-    'scenes': 'Embedded scenes',
+    'scenes': 'Generated scenes',
     'voc2012': 'Pascal VOC 2012',
     'tiny_imagenet': 'Tiny-ImageNet',
     'tiny_imagenet_20c': 'Tiny-ImageNet (20 classes)',

@@ -1,4 +1,4 @@
-# ASL on embedded scenes: nothing to download
+# ASL on generated scenes: nothing to download
 # Command: python tools/train.py configs/asl/asl_vit-mini_1xb256-coslr-12e_scenes.py
 _base_ = '../mae/mae_vit-mini_1xb256-coslr-12e_scenes.py'
 catalogue = dict(

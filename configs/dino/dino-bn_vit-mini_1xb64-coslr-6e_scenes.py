@@ -1,4 +1,4 @@
-# DINO with MST's BatchNorm on embedded scenes: nothing to download
+# DINO with MST's BatchNorm on generated scenes: nothing to download
 # Command: python tools/train.py configs/dino/dino-bn_vit-mini_1xb64-coslr-6e_scenes.py
 _base_ = 'dino_vit-mini_1xb64-coslr-6e_scenes.py'
 catalogue = dict(

@@ -1,4 +1,4 @@
-# MAE on embedded scenes: nothing to download, the baseline
+# MAE on generated scenes: nothing to download, the baseline
 # Command: python tools/train.py configs/mae/mae_vit-mini_1xb256-coslr-12e_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/mae/vits4.py', '../_base_/runtime.py']
 catalogue = dict(

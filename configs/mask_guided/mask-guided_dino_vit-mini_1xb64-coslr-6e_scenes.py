@@ -1,4 +1,4 @@
-# DINO with mask-guided attention bias on embedded scenes: nothing to download, true segments
+# DINO with mask-guided attention bias on generated scenes: nothing to download, true segments
 # Command: python tools/train.py configs/mask_guided/mask-guided_dino_vit-mini_1xb64-coslr-6e_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
 catalogue = dict(

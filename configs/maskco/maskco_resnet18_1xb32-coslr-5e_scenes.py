@@ -1,4 +1,4 @@
-# MaskCo on embedded scenes: nothing to download
+# MaskCo on generated scenes: nothing to download
 # Command: python tools/train.py configs/maskco/maskco_resnet18_1xb32-coslr-5e_scenes.py
 _base_ = [
     '../_base_/datasets/scenes.py',

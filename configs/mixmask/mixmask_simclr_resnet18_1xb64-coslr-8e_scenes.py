@@ -1,4 +1,4 @@
-# SimCLR + MixMask on embedded scenes: nothing to download
+# SimCLR + MixMask on generated scenes: nothing to download
 # Command: python tools/train.py configs/mixmask/mixmask_simclr_resnet18_1xb64-coslr-8e_scenes.py
 _base_ = 'simclr_resnet18_1xb64-coslr-8e_scenes.py'
 catalogue = dict(

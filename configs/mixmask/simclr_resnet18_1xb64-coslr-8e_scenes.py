@@ -1,4 +1,4 @@
-# SimCLR on embedded scenes: nothing to download
+# SimCLR on generated scenes: nothing to download
 # Command: python tools/train.py configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py
 _base_ = [
     '../_base_/datasets/scenes.py',

@@ -1,4 +1,4 @@
-# SimCLR with a small ViT on embedded scenes: nothing to download
+# SimCLR with a small ViT on generated scenes: nothing to download
 # Command: python tools/train.py configs/mixmask/simclr_vit-mini_1xb32-coslr-8e_scenes.py
 _base_ = 'simclr_resnet18_1xb64-coslr-8e_scenes.py'
 catalogue = dict(

@@ -1,4 +1,4 @@
-# MST on embedded scenes: nothing to download
+# MST on generated scenes: nothing to download
 # Command: python tools/train.py configs/mst/mst_vit-mini_1xb64-coslr-6e_scenes.py
 _base_ = ['../_base_/datasets/scenes.py', '../_base_/dino/dino_vit-mini.py', '../_base_/runtime.py']
 catalogue = dict(

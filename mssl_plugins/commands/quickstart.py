@@ -1,4 +1,4 @@
-"""Pre-trains on embedded images and measures what was learned.
+"""Pre-trains on generated images and measures what was learned.
 
 The baselines are k-NN on raw pixels and on the network as initialized; what
 training adds is the difference.

@@ -1,6 +1,6 @@
 """Small detection and segmentation sets as folders that mmdet and mmseg read.
 
-Embedded scenes in COCO's layout, in VOC's and as label maps, and packed CamVid.
+Generated scenes in COCO's layout, in VOC's and as label maps, and packed CamVid.
 Our own; no paper prescribes it.
 """
 

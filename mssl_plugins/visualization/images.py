@@ -26,7 +26,7 @@ def add_model_arguments(
     """
     parser.add_argument('config', help=f'a config of {methods}, file or name')
     parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: generated scenes')
     parser.add_argument('--out', default=f'work_dirs/figures/{figure}.png')
     parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
     parser.add_argument('--seed', type=int, default=0, help=f'seed of the {seed}. Default: 0')
@@ -48,7 +48,7 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> Tuple[np.n
     """Square images for a figure.
 
     Args:
-        path (str, optional): An image or a folder; None: embedded scenes.
+        path (str, optional): An image or a folder; None: generated scenes.
         count (int): At most this many.
         size (int): Side in px.
         seed (int): Seed of the scenes.

@@ -15,7 +15,7 @@ HELP = 'block and discrete patterns, and the images of a batch mixed with them (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this figure's command."""
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: embedded scenes')
+    parser.add_argument('images', nargs='?', help='an image or a folder; default: generated scenes')
     parser.add_argument('--out', default='work_dirs/figures/mixmask.png')
     parser.add_argument(
         '--grid', type=int, default=8, help='cells in a row of the mask. Default: 8'

@@ -264,7 +264,7 @@ def test_no_decay_pulls_the_bias_to_zero(name):
 
 
 def test_on_scenes_the_baseline_is_asked_the_same_queries():
-    """The embedded scenes: DINO, MST and the bias are measured on the same images."""
+    """The generated scenes: DINO, MST and the bias are measured on the same images."""
     knns = [
         resolved(CONFIGS / f).default_hooks.knn
         for f in (

@@ -1,4 +1,4 @@
-"""Embedded scenes: what they contain, and how hard they are."""
+"""Generated scenes: what they contain, and how hard they are."""
 
 import copy
 import time

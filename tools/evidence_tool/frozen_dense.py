@@ -1,6 +1,6 @@
 """The frozen dense protocols on the checkpoints of a study, beside its image-level figures.
 
-``tools/evaluate.py``'s ``dense`` on CamVid and on embedded scenes.  The rows are
+``tools/evaluate.py``'s ``dense`` on CamVid and on generated scenes.  The rows are
 kept in ``docs/evidence/runs/<study>-<size>/dense/<run>.json``.
 """
 
@@ -42,7 +42,7 @@ class DenseSet(NamedTuple):
 
 
 def data_sets(source: Optional[Path], work: Path) -> Dict[str, DenseSet]:
-    """CamVid, if it is packed in ``source``, and embedded scenes, unpacked into ``work``."""
+    """CamVid, if it is packed in ``source``, and generated scenes, unpacked into ``work``."""
     from mssl_plugins.datasets.dense_layouts import PACKED, write_scenes
 
     found = {}

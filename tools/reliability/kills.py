@@ -2,7 +2,7 @@
 
     python tools/reliability/kills.py --n 200 --seed 0 --write
 
-Over the methods' shipped configs on embedded images, in the epoch and the
+Over the methods' shipped configs on generated images, in the epoch and the
 iteration loop, with 0 and 2 workers, in one process and two; every second kill
 falls while a checkpoint is written.  The runs are forked with all imports
 done, so that a kill and a resumption cost seconds.  What a case gave is kept

@@ -1,6 +1,6 @@
 """Whether a run's memory grows: python tools/reliability/memory.py --write.
 
-Every method for 2,000 iterations of a small network on embedded images, with
+Every method for 2,000 iterations of a small network on generated images, with
 checkpoints and logs, and one run of 500 iterations in two processes.  The
 resident memory, pages of files left out, and what of it is in use are read at
 every iteration; of each stretch of iterations the peak counts.  The peaks after

@@ -1,4 +1,4 @@
-"""Training runs of seconds: shipped configs on embedded images, forked with all imports done."""
+"""Training runs of seconds: shipped configs on generated images, forked with all imports done."""
 
 import atexit
 import gc
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-# Every method and every base; those on CIFAR-10 get the embedded images instead.
+# Every method and every base; those on CIFAR-10 get the generated images instead.
 CONFIGS = (
     'simclr_resnet18_1xb64-coslr-8e_scenes',
     'mst_vit-mini_1xb64-coslr-6e_scenes',

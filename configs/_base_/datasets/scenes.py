@@ -1,4 +1,4 @@
-# Embedded scenes, made on the fly: nothing to download.
+# Generated scenes, made on the fly: nothing to download.
 _base_ = './loaders.py'
 image_size, num_classes = 32, 10
 test_pipeline = [

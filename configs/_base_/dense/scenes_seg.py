@@ -1,4 +1,4 @@
-# Embedded scenes with label maps at 64 px: python tools/dense_data.py seg data/scenes-seg
+# Generated scenes with label maps at 64 px: python tools/dense_data.py seg data/scenes-seg
 _base_ = './own_masks.py'
 data_root, scale = 'data/scenes-seg', (64, 64)
 classes = ['background', 'airplane', 'anchor', 'umbrella', 'telephone']

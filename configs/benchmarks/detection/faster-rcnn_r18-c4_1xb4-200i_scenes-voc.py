@@ -1,4 +1,4 @@
-# Embedded scenes in VOC's layout: Faster R-CNN C4 with a small ResNet-18
+# Generated scenes in VOC's layout: Faster R-CNN C4 with a small ResNet-18
 # Command: python tools/dense_data.py voc data/scenes-voc
 #          python tools/train.py configs/benchmarks/detection/faster-rcnn_r18-c4_1xb4-200i_scenes-voc.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT

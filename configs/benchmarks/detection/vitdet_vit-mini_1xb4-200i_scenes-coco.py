@@ -1,4 +1,4 @@
-# Embedded scenes in COCO's layout: ViTDet-style Mask R-CNN with a small ViT
+# Generated scenes in COCO's layout: ViTDet-style Mask R-CNN with a small ViT
 # Command: python tools/dense_data.py coco data/scenes-coco
 #          python tools/train.py configs/benchmarks/detection/vitdet_vit-mini_1xb4-200i_scenes-coco.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT

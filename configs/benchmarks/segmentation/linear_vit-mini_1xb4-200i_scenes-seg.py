@@ -1,4 +1,4 @@
-# Embedded scenes with label maps: DINOv2's linear head on a frozen small ViT
+# Generated scenes with label maps: DINOv2's linear head on a frozen small ViT
 # Command: python tools/dense_data.py seg data/scenes-seg
 #          python tools/train.py configs/benchmarks/segmentation/linear_vit-mini_1xb4-200i_scenes-seg.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT

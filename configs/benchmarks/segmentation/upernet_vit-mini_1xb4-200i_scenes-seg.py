@@ -1,4 +1,4 @@
-# Embedded scenes with label maps: UperNet with a small ViT
+# Generated scenes with label maps: UperNet with a small ViT
 # Command: python tools/dense_data.py seg data/scenes-seg
 #          python tools/train.py configs/benchmarks/segmentation/upernet_vit-mini_1xb4-200i_scenes-seg.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
