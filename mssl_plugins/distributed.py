@@ -59,7 +59,9 @@ def open_process_group(launcher: str) -> None:
     if torch.cuda.is_available() or dist.is_initialized():
         return
     name_process(launcher)
-    dist.init_process_group('gloo')
+    # torchrun's store may outlive a restart, with the addresses of the attempt before
+    rank, size = (int(os.environ[name]) for name in ('RANK', 'WORLD_SIZE'))
+    dist.init_process_group('gloo', store=shared_store(), rank=rank, world_size=size)
 
 
 def first_process() -> bool:
