@@ -105,10 +105,12 @@ def run(args, study: Study, folder: Path) -> None:
     kept, clock = Kept(folder), pieces.Clock(args.minutes)
     work = Path(args.work_dir).absolute()
     data = configs.find_data(args.data)
+    finals = kept.find(kind='final')
+    bases = {study.variants[r['variant']].base for r in finals}  # whose start is compared with
     tasks = [
         Task(**{k: r[k] for k in Task._fields})
-        for r in kept.records
-        if r['kind'] in ('random', 'final')
+        for r in (*finals, *kept.find(kind='random'))
+        if r['kind'] == 'final' or r['variant'] in bases
     ]
     if not tasks:
         raise UserError(f'{folder}: no run is kept: `run {folder.name.rsplit("-", 1)[0]}` first')
@@ -204,7 +206,8 @@ def section(study: Study, kept: Kept) -> List[str]:
     )
     return [
         f'Frozen dense protocols ([how](evaluation.md)), short side {SIDE} px, a memory of '
-        f'{MEMORY:,} patches, {EPOCHS} epochs of the linear head: '
+        f'{MEMORY:,} patches, {EPOCHS} epochs of the linear head; random weights are '
+        'a draw of the backbone alone: '
         f'`python tools/evidence.py dense {size[0]} --size {size[1]}`.{other}',
         '',
         *table(head, rows),
