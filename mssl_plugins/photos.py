@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mssl_plugins import preflight, recipes
 from mssl_plugins.catalogue import find
 from mssl_plugins.channels import set_channels
-from mssl_plugins.config import each_dict, first_part, knn_hook
+from mssl_plugins.config import first_part, knn_hook
 from mssl_plugins.datasets.channel_statistics import measure
 from mssl_plugins.datasets.folder import scan
 from mssl_plugins.datasets.look import set_at, source_of
@@ -231,12 +231,7 @@ def _put_images(
     if not wishes.validate:
         say('nothing is measured while training (--no-validate)')
         return
-    view = next(
-        dict(view, num=1)
-        for node in each_dict(pipeline)
-        if node.get('type') in recipes.VIEWS
-        for view in node['views']
-    )
+    view = dict(next(recipes.each_view(pipeline)), num=1)
     batch = dict(batch_size=32, num_workers=0, collate_fn=dict(type='default_collate'))
     epochs = cfg.train_cfg.get('max_epochs') or 1
     cfg.default_hooks['monitor'] = dict(

@@ -8,7 +8,7 @@ learning rate is scaled with the batch (linear rule, Goyal et al., arXiv
 
 import copy
 import math
-from typing import Dict, List
+from typing import Dict, Iterator, List
 
 import numpy as np
 
@@ -177,14 +177,16 @@ def image_size(cfg) -> int:
     return max(sizes)
 
 
+def each_view(node) -> Iterator[dict]:
+    """The view groups of our view transforms inside a node of a config."""
+    for inner in each_dict(node):
+        if inner.get('type') in VIEWS:
+            yield from inner.get('views', ())
+
+
 def _view_sizes(node) -> List[int]:
     """Longer side in px of each view inside a node."""
-    return [
-        int(np.max(view['size']))  # one side, or height and width
-        for inner in each_dict(node)
-        if inner.get('type') in VIEWS
-        for view in inner.get('views', ())
-    ]
+    return [int(np.max(view['size'])) for view in each_view(node)]  # one side, or height and width
 
 
 def set_size(cfg, size: int) -> List[str]:
@@ -206,13 +208,12 @@ def set_size(cfg, size: int) -> List[str]:
             square.
     """
     before, patch = image_size(cfg), patch_of(cfg)
-    for node in each_dict(cfg._cfg_dict):
-        for view in node.get('views', ()) if node.get('type') in VIEWS else ():
-            if not isinstance(view['size'], int):
-                raise UserError(
-                    f'--size {size}: is for square views, and this config has some of '
-                    f'{tuple(view["size"])} px; set their height and width in the config'
-                )
+    for view in each_view(cfg._cfg_dict):
+        if not isinstance(view['size'], int):
+            raise UserError(
+                f'--size {size}: is for square views, and this config has some of '
+                f'{tuple(view["size"])} px; set their height and width in the config'
+            )
     if size < 32:
         raise UserError(f'--size {size}: must be 32 px or more')
     if size % patch:
@@ -228,11 +229,10 @@ def set_size(cfg, size: int) -> List[str]:
     def scaled(side: int) -> int:
         return size if side == before else max(patch, round(side * ratio / patch) * patch)
 
+    for view in each_view(cfg._cfg_dict):
+        view['size'] = scaled(view['size'])
     for node in each_dict(cfg._cfg_dict):
-        if node.get('type') in VIEWS:
-            for view in node.get('views', ()):
-                view['size'] = scaled(view['size'])
-        elif node.get('type') == 'mssl_plugins.CenterView':
+        if node.get('type') == 'mssl_plugins.CenterView':
             if node.get('resize'):
                 node['resize'] = max(size, round(node['resize'] * size / node['size']))
             node['size'] = size

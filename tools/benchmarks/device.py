@@ -6,6 +6,7 @@ same command goes on with the next one.
 
 import gc
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -99,6 +100,12 @@ def operations(call: Callable[[], None]) -> int:
     return counter.get_total_flops()
 
 
+@lru_cache(maxsize=None)  # once for a step and its compiled form
+def counted(step: Step, device: str) -> int:
+    """:func:`operations` of a step in bfloat16."""
+    return operations(step.ready(amp=True, device=device))
+
+
 def used(call: Callable[[], None], device: str) -> float:
     """MiB at the peak of a call: of all tensors on a GPU; on a CPU beyond what is held."""
     if device == 'cpu':
@@ -135,17 +142,14 @@ def timed(call: Callable[[], None], device: str, seconds: float) -> List[float]:
 
 def measure(case: Case, device: str, size: str) -> dict:
     """Measures a case; returns its row."""
-    count = None
+    count = counted(case.step, device) if case.step and case.step.method in FIRST else None
+    release(device)
     if case.step is None:
         call = views_call(case, device)
+    elif case.compiled:
+        call = compiled(case.step, True, device)
     else:
         call = case.step.ready(amp=True, device=device)
-        if case.step.method in FIRST:
-            count = operations(call)
-        if case.compiled:
-            del call
-            call = compiled(case.step, True, device)
-    release(device)
     start = time.perf_counter()
     call()
     wait(device)

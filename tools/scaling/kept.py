@@ -29,8 +29,7 @@ def load() -> dict:
 def keep(axis: str, found: dict) -> None:
     """Replaces the figures of an axis."""
     path = PAGE.with_suffix('.json')
-    every = json.loads(path.read_text()) if path.exists() else {}
-    every[axis] = found
+    every = dict(load() if path.exists() else {}, **{axis: found})
     text = json.dumps({name: every[name] for name in AXES if name in every}, indent=1)
     write_atomically(f'{text}\n'.encode(), path)
 

@@ -224,10 +224,9 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     args.batch = BATCHES[args.method] if args.batch is None else args.batch
     for name in ('images', 'epochs', 'batch', *(option[2:] for option, *_ in OPTIONS)):
         value = getattr(args, name.replace('-', '_'))
-        low = 0.0 if name in ('overlap', 'latency') else None
-        if not (value >= low if low is not None else value > 0) or math.isinf(value):
-            least = '0 or more' if low is not None else 'more than 0'
-            parser.error(f'--{name} {value:g}: must be {least}')
+        zero = name in ('overlap', 'latency')
+        if not (value > 0 or zero and value == 0) or math.isinf(value):
+            parser.error(f'--{name} {value:g}: must be {"0 or more" if zero else "more than 0"}')
     if args.images < 1:
         parser.error(f'--images {args.images:g}: must be 1 or more')
     for name in ('utilization', 'overlap'):

@@ -11,7 +11,6 @@ import socket
 import statistics
 import struct
 import tempfile
-import time
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -19,6 +18,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from benchmark import timed
 from benchmarks import transformers
 from benchmarks.steps import SIZES, Step, siamese_step, vit_step
 from mssl_plugins.engine.ddp import CPUDistributedDataParallel
@@ -163,6 +163,11 @@ def runner(case: Case, wrapper: Optional[str]) -> Callable[[], None]:
     return call
 
 
+def median_time(call: Callable[[], None], steps: int) -> float:
+    """Median of the seconds of so many calls."""
+    return statistics.median(timed(call) for _ in range(steps))
+
+
 def process(rank: int, number: int, steps: int, folder: str) -> None:
     """One of two processes; the first writes bytes of both and seconds of each step."""
     torch.set_num_threads(1)
@@ -174,15 +179,12 @@ def process(rank: int, number: int, steps: int, folder: str) -> None:
     call = runner(case, case.wrapper)
     call(), call()  # DDP makes its buckets anew after the first
     torch.distributed.barrier()
-    before, seconds = sent(), []
-    for _ in range(steps):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
+    before = sent()
+    seconds = median_time(call, steps)
     torch.distributed.barrier()
     if rank == 0:
         measured = (sent() - before) / steps / 2
-        Path(folder, 'seen').write_text(f'{measured} {statistics.median(seconds)}')
+        Path(folder, 'seen').write_text(f'{measured} {seconds}')
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -191,12 +193,7 @@ def alone(number: int, steps: int) -> float:
     """Seconds of a step in one process."""
     call = runner(cases()[number], None)
     call()
-    seconds = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return median_time(call, steps)
 
 
 def pair(number: int, steps: int) -> Tuple[float, float]:

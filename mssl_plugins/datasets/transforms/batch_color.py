@@ -163,25 +163,25 @@ def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
     Returns:
         Tensor: (N, 3, H, W), in the order of ``views``.
     """
-    factors = torch.from_numpy(drawn.factors).to(views)[..., None, None, None]  # (N, 4, 1, 1, 1)
     row = np.arange(len(views))  # where each view lies now
-    out, spare = (views.new_empty(views.shape) for _ in range(2))
+    buffers = [views.new_empty(views.shape) for _ in range(2)]  # by turns
 
-    def arrange(views: Tensor, rows: np.ndarray, out: Tensor) -> Tensor:
-        return torch.index_select(views, 0, torch.from_numpy(rows).to(views.device), out=out)
+    def arrange(rows: np.ndarray, place: int) -> Tensor:
+        index = torch.from_numpy(rows).to(views.device)
+        return torch.index_select(views, 0, index, out=buffers[place % 2])
 
     for place in range(4):
         kind = np.where(drawn.jitter, drawn.order[:, place], 4)
         sort = kind.argsort(kind='stable')
         rows, row[sort] = row[sort], np.arange(len(row))
-        views, out, spare = arrange(views, rows, out), spare, out
-        sorted_factors = factors[torch.from_numpy(sort).to(views.device)]
+        views = arrange(rows, place)
+        factors = torch.from_numpy(drawn.factors[sort]).to(views)[..., None, None, None]
         ends = np.searchsorted(kind[sort], range(5))
         for i in used:
             part = slice(ends[i], ends[i + 1])
             if ends[i] < ends[i + 1]:
-                OPERATIONS[i](views[part], sorted_factors[part, i])
-    return arrange(views, row, out)
+                OPERATIONS[i](views[part], factors[part, i])
+    return arrange(row, 4)
 
 
 def augment(views: Tensor, drawn: Draws, settings: Photometric) -> Tensor:
