@@ -20,7 +20,8 @@ def test_killed_runs_go_on_with_the_same_losses(tmp_path):
     argv = ['kills', '--n', '2', '--per-case', '2', '--seed', '5', '--pieces', tmp_path]
     said, shown = line(*argv)
     equal, whole = map(int, re.search(r'(\d+) of (\d+) losses equal', said).groups())
-    assert said.startswith('2 SIGKILLs (1 while saving)') and equal == whole >= 12
+    # Every second kill waits for a checkpoint that is being written; the others meet one by chance.
+    assert re.match(r'2 SIGKILLs \([12] while saving\)', said) and equal == whole >= 12
     assert said.endswith(' 0 runs failed') and 'Case(' in shown
     again, shown = line(*argv)  # its cases are kept
     assert again == said and 'Case(' not in shown
