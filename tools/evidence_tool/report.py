@@ -56,7 +56,7 @@ def claim_row(judged: Judged) -> str:
     ours = f'{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]' if found else ''
     verdict = judged.verdict
     if verdict == UNDECIDED:
-        verdict += f'; a difference of {found.detectable:.1f} could have been found'
+        verdict += f'; {found.detectable:.1f} is the smallest difference that could have been found'
     elif verdict == NOT_RANKED:
         values = judged.values
         needed = max(values['pixels'], values['random']) + GATE
