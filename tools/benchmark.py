@@ -24,7 +24,7 @@ import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
@@ -65,6 +65,8 @@ class Line(NamedTuple):
             bfloat16. Defaults to False.
         memory (bool): Whether memory is measured too, by one more call of each
             side. Defaults to False.
+        shares (Callable, optional): Tells of a call the share of its time by kind of
+            operator, for a table of the page. Defaults to None.
     """
 
     what: str
@@ -76,6 +78,7 @@ class Line(NamedTuple):
     threads: Optional[int] = None
     bf16: bool = False
     memory: bool = False
+    shares: Optional[Callable] = None
 
 
 def versions(beside: str) -> str:
@@ -165,6 +168,7 @@ def measure(line: Line) -> dict:
         spread=[ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
         goal=f'{"at most" if line.at_most else "at least"} {goal:.3g} x',
         met=met,
+        shares=line.shares and line.shares(ours),
     )
 
 
@@ -231,11 +235,29 @@ def write_page(rows: List[dict]) -> None:
             f'| {r["ratio"]:.2f} ({r["spread"][0]:.2f} - {r["spread"][1]:.2f}) '
             f'| {r["goal"]} | {met} | {where} |'
         )
+    lines += share_lines(all_rows.values())
     lines += device_lines()
     notes = ROOT / 'docs' / 'benchmarks-notes.md'
     if notes.exists():
         lines += ['', notes.read_text().rstrip()]
     PAGE.write_text('\n'.join(lines) + '\n')
+
+
+def share_lines(rows: Iterable[dict]) -> List[str]:
+    """The lines of the page on where the time of a row's call goes."""
+    lines = []
+    for row in rows:
+        if row.get('shares'):
+            lines += [
+                '',
+                f'{row["what"]}: share of its {row["ours"]:.4g} s by operator, backward included '
+                f"(torch's profiler); {row['beside']} takes {row['theirs']:.4g} s:",
+                '',
+                f'| {" | ".join(kind for kind, _ in row["shares"])} |',
+                f'| {" | ".join("---" for _ in row["shares"])} |',
+                f'| {" | ".join(f"{share:.1%}" for _, share in row["shares"])} |',
+            ]
+    return lines
 
 
 def device_lines() -> List[str]:

@@ -121,6 +121,10 @@ class Draws(NamedTuple):
     sigma: np.ndarray
     solarize: np.ndarray
 
+    def of(self, rows: slice) -> 'Draws':
+        """Those of some of the views."""
+        return Draws(*(values[rows] for values in self))
+
 
 def draw(settings: Photometric, rng: np.random.Generator, number: int) -> Draws:
     """Draws the parameters of ``number`` views.

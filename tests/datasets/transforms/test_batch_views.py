@@ -9,7 +9,7 @@ from scipy.stats import chisquare, kstest
 from skimage import data
 
 from mssl_plugins.datasets.sampler import SampleIndex
-from mssl_plugins.datasets.transforms import batch_color, photometric
+from mssl_plugins.datasets.transforms import batch_color, batch_views, photometric
 from mssl_plugins.datasets.transforms.batch_color import augment, blur_kernels, draw
 from mssl_plugins.datasets.transforms.batch_geometry import random_resized_crops
 from mssl_plugins.datasets.transforms.batch_views import BatchViews
@@ -225,6 +225,15 @@ def test_a_batch_depends_on_seed_epoch_and_samples_only(photos):
         assert one.equal(other) and one.isfinite().all()
     other = preprocess(batch(photos[::-1]), training=True)
     assert not other['inputs'][0].equal(first['inputs'][0])
+
+
+def test_parts_that_fit_the_cache_change_nothing(photos, monkeypatch):
+    preprocess = ViewPreprocessor(views=GROUPS)
+    whole = preprocess(batch(photos), training=True)['inputs']
+    monkeypatch.setattr(batch_views, 'CACHED', 3 * photos[0].size)  # 3, 3 and 2 images
+    assert [part.start for part in batch_views.pieces(planes(photos))] == [0, 3, 6]
+    for one, other in zip(whole, preprocess(batch(photos), training=True)['inputs']):
+        assert torch.allclose(one, other, atol=1e-4)
 
 
 def test_normalized_as_views_of_the_loader(photos):
