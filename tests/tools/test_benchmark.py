@@ -158,10 +158,11 @@ def test_floor_and_where_the_time_goes(bench):
     """The floor has the step's operations, and the shares of its time sum to one."""
     import torch
 
-    from benchmarks import device, floor
+    from benchmarks import floor
+    from benchmarks.operations import operations
 
     count = 2 * (2 * floor.SIDE**3) + 2 * floor.SIDE**2 * 100
-    assert device.operations(floor.products(count)) == count
+    assert operations(floor.products(count)) == count
     weights = torch.randn(256, 256, requires_grad=True)
 
     def call():
@@ -177,3 +178,18 @@ def test_floor_and_where_the_time_goes(bench):
     ]
     bench.write_page([dict(row, machine='m')])
     assert '| matrix products |' in bench.PAGE.read_text()
+
+
+def test_a_goal_by_the_ratio_of_operations(bench):
+    import torch
+
+    from benchmarks.transformers import by_operations
+
+    def step(products):
+        def make(batch):
+            x, weights = torch.randn(batch, 8), torch.randn(8, 8)
+            return lambda: [x @ weights for _ in range(products)]
+
+        return make
+
+    assert by_operations(step(2), step(6))() == pytest.approx(0.9 * 3)

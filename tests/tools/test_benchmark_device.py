@@ -67,7 +67,7 @@ def test_rows_are_kept_and_the_command_goes_on(bench, tmp_path, capsys):
 
 def test_operations_are_those_of_the_formula(bench):
     """Of an attention block: projections, scores and MLP, forward and twice that backward."""
-    from benchmarks import device
+    from benchmarks.operations import operations
     from mssl_plugins.models.backbones.vit import ViT
 
     tokens, dim, hidden, batch = 5, 32, 64, 3
@@ -78,7 +78,7 @@ def test_operations_are_those_of_the_formula(bench):
     block = 2 * batch * tokens * dim * (4 * dim + 2 * hidden)
     attention = 2 * 2 * batch * tokens * tokens * dim
     expected = 3 * (block + attention) + 2 * embed  # no gradient of the image
-    assert device.operations(lambda: net(x)[0].sum().backward()) == expected
+    assert operations(lambda: net(x)[0].sum().backward()) == expected
 
 
 def test_what_fails_is_told_and_tried_again(bench, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
 import scale
-from benchmarks.device import operations
+from benchmarks.operations import operations
 from benchmarks.steps import vit_step
 from mssl_plugins.errors import run_cli
 from scaling import kept, plan

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import memory
 from benchmarks.compiled import compiled
+from benchmarks.operations import operations
 from benchmarks.steps import Step, steps
 from benchmarks.views import MOCO
 from evidence_tool.pieces import Clock, machine
@@ -87,17 +86,6 @@ def rate(device: str, size: str) -> float:
         wait(device)
         best = min(best, (time.perf_counter() - start) / 5)
     return 2 * side**3 / best
-
-
-def operations(call: Callable[[], None]) -> int:
-    """Operations of a step's products and convolutions, forward and backward.
-
-    Attention is written out for the count: a fused kernel computes some of it twice,
-    and that of a CPU is not counted at all.
-    """
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()
 
 
 @lru_cache(maxsize=None)  # once for a step and its compiled form

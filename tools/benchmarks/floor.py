@@ -6,7 +6,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmark import Line
-from benchmarks.device import operations
+from benchmarks.operations import operations
 from benchmarks.steps import Step, steps
 
 SIDE = 1024  # of the square matrices whose product gives the rate

@@ -15,7 +15,7 @@ import math
 from functools import lru_cache
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from benchmarks.device import operations
+from benchmarks.operations import operations
 from benchmarks.steps import NAMES, vit_step
 from benchmarks.transformers import VIEWS
 from mssl_plugins.errors import ConfigError
