@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,30 @@ def test_the_queue_tries_rates_first_and_then_fresh_seeds(tiny, tmp_path):
     assert names() == ['random_simclr_s2']
 
 
+def test_tries_begin_with_the_middle_rate_of_every_variant(tiny, tmp_path):
+    rates = dict(simclr=(0.1, 0.2, 0.4), mixed=(0.3, 0.6, 1.2))
+    study = replace(
+        tiny, variants={n: replace(v, rates=rates[n]) for n, v in tiny.variants.items()}
+    )
+    store = Kept(tmp_path / 'tiny-cpu')
+    found = [(t.variant, t.rate) for t in queue.missing(study, store, MACHINE) if t.rate]
+    assert found[:2] == [('simclr', 0.2), ('mixed', 0.6)]
+    assert sorted(found[2:]) == [('mixed', 0.3), ('mixed', 1.2), ('simclr', 0.1), ('simclr', 0.4)]
+
+
+def test_dense_rows_are_of_finals_or_of_the_best_try(tiny, tmp_path):
+    store = Kept(tmp_path / 'tiny-cpu')
+    for rate, right in ((0.1, 40.0), (0.2, 45.0), (0.4, 42.0)):
+        store.add(Task('sweep', 'simclr', 'shorter', 100, rate), record(right))
+    store.add(Task('sweep', 'mixed', 'shorter', 100, 0.1), record(40.0))
+    store.add(Task('final', 'mixed', 'short', 0, 0.1), record(50.0))
+    store.add(Task('random', 'simclr', 'short', 0, 0.0), record(20.0))
+    found = [(t.kind, t.variant, t.rate) for t in frozen_dense.measured(tiny, store)]
+    assert found == [
+        *(('final', 'mixed', 0.1), ('sweep', 'simclr', 0.2), ('random', 'simclr', 0.0))
+    ]
+
+
 def test_variants_wait_until_their_baseline_has_learned(tiny, tmp_path):
     store = Kept(tmp_path / 'tiny-cpu')
     fill(store, base=34.0, pixels=30.0, seeds=1)
@@ -284,6 +309,10 @@ def test_dense_protocols_on_the_checkpoints_of_a_study(tiny, tmp_path, monkeypat
     monkeypatch.setattr(frozen_dense.configs, 'find_data', lambda given: None)
     runs = tmp_path / 'runs'
     store = Kept(runs / 'tiny-cpu')
+    replaced = Task('sweep', 'simclr', 'shorter', 100, 0.001)
+    row = dict(replaced._asdict(), rows={}, machine=MACHINE)  # kept before there was a final
+    (store.folder / 'dense').mkdir(parents=True)
+    (store.folder / f'dense/{replaced.name}.json').write_text(json.dumps(row))
     for seed in range(2):
         store.add(Task('random', 'simclr', 'short', seed, 0.0), record(20.0 + seed))
     final = Task('final', 'simclr', 'shorter', 0, 0.001)
@@ -292,7 +321,7 @@ def test_dense_protocols_on_the_checkpoints_of_a_study(tiny, tmp_path, monkeypat
     command.main(argv)
     assert f'without a checkpoint here: {final.name};' in capsys.readouterr().out
     command.main([*argv, '--train'])
-    found = frozen_dense.load(store.folder)
+    found = frozen_dense.load(tiny, Kept(store.folder))
     assert [r['kind'] for r in found] == ['random', 'random', 'final']
     for one in found:
         rows = one['rows']['scenes']
@@ -300,7 +329,7 @@ def test_dense_protocols_on_the_checkpoints_of_a_study(tiny, tmp_path, monkeypat
         assert {r['setting'].split(',')[0] for r in rows} == {'map4', 'map5'}
     before = {f: f.stat().st_mtime_ns for f in store.folder.glob('dense/*.json')}
     command.main([*argv, '--train'])
-    assert before == {f: f.stat().st_mtime_ns for f in before} and len(before) == 3
+    assert before == {f: f.stat().st_mtime_ns for f in before} and len(before) == 4
 
     lines = frozen_dense.section(tiny, Kept(store.folder))
     (row,) = [n for n in lines if n.startswith('| simclr | shorter | 60.0 | scenes, map4 |')]

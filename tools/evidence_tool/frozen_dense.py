@@ -87,8 +87,24 @@ def measure(checkpoint: str, config: str, sets: Dict[str, DenseSet], work: Path,
     }
 
 
+def measured(study: Study, kept: Kept) -> List[Task]:
+    """The runs with a row: finals, the best try of a variant that has none yet, random weights."""
+    finals = kept.find(kind='final')
+    best: Dict[str, dict] = {}
+    for record in kept.find(kind='sweep'):
+        found = best.setdefault(record['variant'], record)
+        if figure(record, study.figure) > figure(found, study.figure):
+            best[record['variant']] = record
+    for variant in {record['variant'] for record in finals}:
+        best.pop(variant, None)
+    trained = [*finals, *best.values()]
+    bases = {study.variants[r['variant']].base for r in trained}  # whose start is compared with
+    starts = [r for r in kept.find(kind='random') if r['variant'] in bases]
+    return [Task(**{k: r[k] for k in Task._fields}) for r in (*trained, *starts)]
+
+
 def run(args, study: Study, folder: Path) -> None:
-    """Measures every kept run whose checkpoint is there, and says which have none.
+    """Measures the runs of :func:`measured` whose checkpoints are there, and says which have none.
 
     Args:
         args (argparse.Namespace): From the command line: ``data``, ``work_dir``,
@@ -105,13 +121,7 @@ def run(args, study: Study, folder: Path) -> None:
     kept, clock = Kept(folder), pieces.Clock(args.minutes)
     work = Path(args.work_dir).absolute()
     data = configs.find_data(args.data)
-    finals = kept.find(kind='final')
-    bases = {study.variants[r['variant']].base for r in finals}  # whose start is compared with
-    tasks = [
-        Task(**{k: r[k] for k in Task._fields})
-        for r in (*finals, *kept.find(kind='random'))
-        if r['kind'] == 'final' or r['variant'] in bases
-    ]
+    tasks = measured(study, kept)
     if not tasks:
         raise UserError(f'{folder}: no run is kept: `run {folder.name.rsplit("-", 1)[0]}` first')
     sets = data_sets(data, work / 'dense-sets')
@@ -147,9 +157,11 @@ def _checkpoint(task: Task, own: Path, study: Study, data, again: bool, clock) -
     return found and str(found)
 
 
-def load(folder: Path) -> List[dict]:
-    """The kept rows of a study."""
-    return [json.loads(p.read_text()) for p in sorted((folder / 'dense').glob('*.json'))]
+def load(study: Study, kept: Kept) -> List[dict]:
+    """The kept rows of a study's runs of :func:`measured`."""
+    names = {task.name for task in measured(study, kept)}
+    files = sorted((kept.folder / 'dense').glob('*.json'))
+    return [json.loads(path.read_text()) for path in files if path.stem in names]
 
 
 def _cell(records: List[dict], data: str, layer: str, column: str) -> str:
@@ -171,9 +183,11 @@ def section(study: Study, kept: Kept) -> List[str]:
     from evidence_tool.report import mean_and_spread, table
 
     groups: Dict[tuple, List[dict]] = {}
-    for record in load(kept.folder):
+    for record in load(study, kept):
         name = f'random weights, {record["variant"]}' if record['kind'] == 'random' else ''
         length = '' if record['kind'] == 'random' else record['length']
+        if record['kind'] == 'sweep':
+            length += ', a try'
         groups.setdefault((name or record['variant'], length), []).append(record)
     rows = []
     for (name, length), records in sorted(groups.items(), key=lambda g: (g[0][1], g[0][0])):

@@ -65,11 +65,16 @@ def paired(records: Dict[str, List[dict]]) -> List[Tuple[int, str]]:
     return list(unique.items())
 
 
-def _sweeps(study: Study, kept: Kept, step: Step, variant: str) -> Iterator[Task]:
-    for rate in study.variants[variant].rates:
-        task = Task('sweep', variant, step.sweep or step.length, SPARE_SEED, rate)
-        if not kept.has(task):
-            yield task
+def _sweeps(study: Study, kept: Kept, step: Step) -> Iterator[Task]:
+    """The tries of a step, every variant's middle rate first."""
+    rates = {variant: study.variants[variant].rates for variant in step.variants}
+    most = max(map(len, rates.values()))
+    for place in sorted(range(most), key=lambda i: abs(2 * i + 1 - most)):
+        for variant, own in rates.items():
+            if place < len(own):
+                task = Task('sweep', variant, step.sweep or step.length, SPARE_SEED, own[place])
+                if not kept.has(task):
+                    yield task
 
 
 def _of_step(study: Study, kept: Kept, step: Step, machine: str) -> Iterator[Task]:
@@ -80,8 +85,7 @@ def _of_step(study: Study, kept: Kept, step: Step, machine: str) -> Iterator[Tas
         yield first
     if gate(study, kept, base, step.length)[0] is False:
         return  # training is to be longer: the next step's
-    for variant in step.variants:
-        yield from _sweeps(study, kept, step, variant)
+    yield from _sweeps(study, kept, step)
     runs = {v: finals(study, kept, v, step.length) for v in step.variants}
     complete = {seed for seed, _ in paired(runs)}
     for seed in range(step.seeds):
