@@ -154,28 +154,30 @@ def test_the_ibot_line_is_a_step_of_its_config(monkeypatch):
     assert (model.backbone.mask_token != before).any() and model.ratios == [0.0, 0.3]
 
 
-def test_floor_and_where_the_time_goes(bench):
-    """The floor has the step's operations, and the shares of its time sum to one."""
+def test_least_time_and_where_the_time_goes(bench):
+    """The least time has the step's operations, and the shares of its time sum to one."""
     import torch
 
-    from benchmarks import floor
+    from benchmarks import lower_bound
     from benchmarks.operations import operations
 
-    count = 2 * (2 * floor.SIDE**3) + 2 * floor.SIDE**2 * 100
-    assert operations(floor.products(count)) == count
+    count = 2 * (2 * lower_bound.SIDE**3) + 2 * lower_bound.SIDE**2 * 100
+    assert operations(lower_bound.products(count)) == count
     weights = torch.randn(256, 256, requires_grad=True)
 
     def call():
         torch.nn.functional.gelu(weights @ weights).sum().backward()
 
     row = bench.measure(
-        bench.Line('a step', 'its floor', 1.25, lambda: (call, call), shares=floor.shares)
+        bench.Line(
+            'a step', 'its least time', 1.25, lambda: (call, call), shares=lower_bound.shares
+        )
     )
     found = dict(row['shares'])
     assert sum(found.values()) == pytest.approx(1) and found['matrix products'] > found['GELU'] > 0
-    assert [floor.kind(f'aten::{name}') for name in ('gelu_backward', 'bmm', 'linalg_svd')] == [
-        *('GELU', 'matrix products', 'other operators')
-    ]
+    assert [
+        lower_bound.kind(f'aten::{name}') for name in ('gelu_backward', 'bmm', 'linalg_svd')
+    ] == [*('GELU', 'matrix products', 'other operators')]
     bench.write_page([dict(row, machine='m')])
     assert '| matrix products |' in bench.PAGE.read_text()
 

@@ -1,4 +1,4 @@
-"""Steps of ViT-B in float32 beside their floor: their operations at the cores' matrix rate."""
+"""Steps of ViT-B in float32 beside the least time that their operations can take."""
 
 from typing import Callable, List, Tuple
 
@@ -66,7 +66,7 @@ def sides(step: Step) -> Tuple[Callable, Callable]:
 LINES = [
     Line(
         f'{what}, float32',
-        'its operations as products of square matrices (the floor)',
+        'its operations as products of square matrices (the least time)',
         1.25,
         lambda step=step: sides(step),
         at_most=True,
