@@ -26,8 +26,8 @@ are the same for every length. SplitBN has 2 parts (8 parts of 8 images cost MoC
 Learning rates of MoCo and SimSiam lie around the trials' 0.03 on both sides, so that the best
 need not lie at the edge; they are tried at 1,000 x 40 (600 steps), where a try takes minutes.
 Equal compute: MixMask makes 7 passes through the network a step (counting a backward pass as two)
-where MoCo makes 4, so `moco-longer` trains 1.75 times as long. `moco-4x4` is MoCo with a final map of
-4 x 4 cells, one for each cell of the mask.
+where MoCo makes 4, so `moco-longer` trains 1.75 times as long. `moco-4x4` is MoCo with a final map
+of 4 x 4 cells, one for each cell of the mask.
 """
 
 
