@@ -111,6 +111,7 @@ PLAIN = {
         backend=str,
         init_backend=str,
         port=Optional[int],
+        timeout=Optional[float],
     ),
     'randomness': dict(seed=Optional[int], diff_rank_seed=bool, deterministic=bool),
     'auto_scale_lr': dict(enable=bool, base_batch_size=int),

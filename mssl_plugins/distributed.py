@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from datetime import timedelta
 from functools import lru_cache
 from typing import Callable, Optional
 
@@ -46,11 +47,13 @@ def name_process(launcher: str) -> None:
     env.setdefault('MASTER_PORT', '29500')
 
 
-def open_process_group(launcher: str) -> None:
+def open_process_group(launcher: str, timeout: Optional[float] = None) -> None:
     """Opens a gloo process group if there is no GPU, before MMEngine opens one.
 
     Args:
         launcher (str): See :func:`name_process`.
+        timeout (float, optional): Seconds that a process waits for the others in a
+            collective. Defaults to None: torch's half hour.
 
     Raises:
         UserError: If the launcher's environment variables are missing.
@@ -61,7 +64,8 @@ def open_process_group(launcher: str) -> None:
     name_process(launcher)
     # torchrun's store may outlive a restart, with the addresses of the attempt before
     rank, size = (int(os.environ[name]) for name in ('RANK', 'WORLD_SIZE'))
-    dist.init_process_group('gloo', store=shared_store(), rank=rank, world_size=size)
+    limit = None if timeout is None else timedelta(seconds=timeout)
+    dist.init_process_group('gloo', store=shared_store(), rank=rank, world_size=size, timeout=limit)
 
 
 def first_process() -> bool:

@@ -72,7 +72,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is typing.Literal:
         return value in inner
     kind = origin or hint
-    if not isinstance(kind, type):
+    if kind is Any or not isinstance(kind, type):  # from Python 3.11 on, Any is a type
         return True
     if kind in (type(None), Tensor):
         return isinstance(value, kind)

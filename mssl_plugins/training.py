@@ -200,6 +200,7 @@ LOSSES = {
     'DataLoader worker': "a data loader's worker was ended",
     'onnection closed by peer': 'another process of the run is gone',
     'onnection reset by peer': 'another process of the run is gone',
+    'Timed out waiting': 'another process of the run does not answer',
 }
 
 
@@ -362,7 +363,8 @@ class TrainingRun:
             if isinstance(length, (int, float)) and length < 1 and not measures:
                 raise ConfigError(f'train_cfg.{key}', 'nothing to train', length)
         if self.cfg.launcher != 'none':
-            open_process_group(self.cfg.launcher)
+            options = self.cfg.get('env_cfg', {}).get('dist_cfg', {})
+            open_process_group(self.cfg.launcher, options.get('timeout'))
         mark(self.cfg)
         name = _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner

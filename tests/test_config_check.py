@@ -119,6 +119,24 @@ def test_foreign_variables_of_a_config_are_its_own():
         check_config(cfg)
 
 
+@pytest.mark.parametrize(
+    'path, value, said',
+    [
+        ('env_cfg.dist_cfg', dict(backend='nccl', timeout=300), None),
+        ('env_cfg.dist_cfg', dict(device_id=0), None),  # of torch, whose signature has no type
+        ('env_cfg.dist_cfg', dict(timeout='long'), 'env_cfg.dist_cfg.timeout'),
+    ],
+)
+def test_options_of_the_process_group(path, value, said):
+    cfg = Config.fromfile(str(ROOT / 'configs/mst/mst_vit-mini_1xb64-coslr-6e_cifar10.py'))
+    cfg.merge_from_dict({path: value})
+    if said is None:
+        check_config(cfg)
+    else:
+        with pytest.raises(ConfigError, match=said):
+            check_config(cfg)
+
+
 def test_a_shipped_config_is_a_base_by_the_packages_name(tmp_path):
     """From anywhere, alone or in a list, as from beside it; no scope is marked on its parts."""
     name, own = 'photos/mocov2_resnet18_photos.py', tmp_path / 'own.py'

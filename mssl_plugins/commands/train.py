@@ -142,8 +142,8 @@ def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
     parser.add_argument(
         '--compile',
         action='store_true',
-        help="compile the networks' blocks with torch.compile: the first steps take up to a "
-        'minute, the others less time',
+        help="compile the networks' blocks with torch.compile: the first steps take about a "
+        'minute longer, the others may take less time',
     )
     parser.add_argument('--no-validate', action='store_true', help='no evaluation while training')
     parser.add_argument(

@@ -112,6 +112,16 @@ def test_two_machines_end_with_a_lost_process(start):
     assert 'last good checkpoint' in run.text and 'go on with --resume' in run.text
 
 
+def test_a_frozen_process_ends_the_run(start):
+    """It closes no connection: the others wait for the timeout that the config gives."""
+    run = start(argv=['--cfg-options', 'env_cfg.dist_cfg.timeout=20'])
+    run.after(5)
+    os.kill(run.workers(0)[1], signal.SIGSTOP)
+    assert all(run.wait())
+    assert 'error: another process of the run does not answer' in run.text, run.text[-3000:]
+    assert 'go on with --resume' in run.text
+
+
 def test_an_elastic_run_goes_on_from_its_last_checkpoint(start):
     run = start(epochs=6, argv=['--resume'], options=['--max-restarts', '1'])
     run.after(6)

@@ -19,6 +19,7 @@ NAMES = [
     'dino/dino-bn_vit-mini',
     'mst/mst_vit-mini',
     'mst/mst-random_vit-mini',
+    'ibot/ibot_vit-mini',
     'mae/mae_vit-mini',
     'asl/asl_vit-mini',
     'asl/asl-branches_vit-mini',
