@@ -1,5 +1,6 @@
 """A short run of attacks by files: none executes, none touches what is not its own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from helpers.tools import tool
 
 attacks = tool('reliability/attacks')
+hostile = tool('reliability/hostile')
 
 
 @pytest.fixture(scope='module')
@@ -31,7 +33,7 @@ def test_an_execution_would_be_seen(root, monkeypatch):
     def careless(rng, place: Path):
         import pickle
 
-        data = pickle.dumps(attacks.Call(attacks.os.system, f'touch {place.executed}'))
+        data = pickle.dumps(hostile.Call(os.system, f'touch {place.executed}'))
         monkeypatch.setattr('mssl_plugins.commands.main.main', lambda argv: pickle.loads(data))
         return []
 

@@ -5,6 +5,7 @@ import pytest
 from helpers.tools import tool
 
 resources = tool('reliability/resources')
+Scene = tool('reliability/scene').Scene
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -22,7 +23,7 @@ def test_a_run_does_what_the_page_says(name):
 
 
 def test_what_does_not_hold_is_seen(tmp_path):
-    scene = resources.Scene(tmp_path, epochs=1)
+    scene = Scene(tmp_path, epochs=1)
     run = scene.start()
     scene.expect(run, 143, 'saved')
     (scene.work / '.iter_2.pth.incomplete').touch()

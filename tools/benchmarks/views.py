@@ -30,33 +30,16 @@ MOCO = [
 ]
 DINO_JITTER = dict(JITTER, saturation=0.2)
 SIGMA = (0.1, 2.0)
+DINO = dict(interpolation='bicubic', jitter=DINO_JITTER, gray=0.2)
+GLOBAL = dict(DINO, num=1, size=224, scale=(0.4, 1.0))
 MULTI_CROP = [
+    dict(GLOBAL, blur=dict(p=1.0, sigma=SIGMA)),
+    dict(GLOBAL, blur=dict(p=0.1, sigma=SIGMA), solarize=dict(p=0.2)),
     dict(
-        num=1,
-        size=224,
-        scale=(0.4, 1.0),
-        interpolation='bicubic',
-        jitter=DINO_JITTER,
-        gray=0.2,
-        blur=dict(p=1.0, sigma=SIGMA),
-    ),
-    dict(
-        num=1,
-        size=224,
-        scale=(0.4, 1.0),
-        interpolation='bicubic',
-        jitter=DINO_JITTER,
-        gray=0.2,
-        blur=dict(p=0.1, sigma=SIGMA),
-        solarize=dict(p=0.2),
-    ),
-    dict(
+        DINO,
         num=8,
         size=96,
         scale=(0.05, 0.4),
-        interpolation='bicubic',
-        jitter=DINO_JITTER,
-        gray=0.2,
         blur=dict(p=0.5, sigma=SIGMA),
     ),
 ]

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import signal
 import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
+
+from forked import end_group, work_and_exit
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = ('os.remove', 'os.rename', 'os.rmdir', 'os.mkdir', 'os.chmod', 'os.link', 'os.symlink')
@@ -93,31 +93,19 @@ def run_command(argv: Sequence[str], target: Path, log: Path, seconds: float = 1
     """
     written = log.with_suffix('.written')
     written.touch()
+    log.write_text('')
+
+    def work() -> int:
+        tempfile.tempdir = str(target)
+        report = os.open(written, os.O_WRONLY | os.O_APPEND)
+        _watch([str(target), '/dev/', '/proc/self'], report)
+        from mssl_plugins.commands.main import main
+
+        return main(list(map(str, argv)))
+
     pid = os.fork()
     if not pid:
-        status = 70
-        try:
-            os.setsid()
-            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(out, 1)
-            os.dup2(out, 2)
-            sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
-            os.chdir(target)
-            tempfile.tempdir = str(target)
-            report = os.open(written, os.O_WRONLY | os.O_APPEND)
-            _watch([str(target), '/dev/', '/proc/self'], report)
-            from mssl_plugins.commands.main import main
-
-            status = main(list(map(str, argv)))
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-            status = 1
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status or 0)
+        work_and_exit(work, target, log)
     end = time.monotonic() + seconds
     hung = False
     while True:
@@ -126,15 +114,12 @@ def run_command(argv: Sequence[str], target: Path, log: Path, seconds: float = 1
             break
         if time.monotonic() > end:
             hung = True
-            try:
-                os.killpg(pid, signal.SIGKILL)
-            except ProcessLookupError:  # not yet a group of its own
-                os.kill(pid, signal.SIGKILL)
+            end_group(pid)
             code = os.waitpid(pid, 0)[1]
             break
         time.sleep(0.02)
-    text = log.read_text(errors='replace') if log.exists() else ''
-    return Ended(os.waitstatus_to_exitcode(code), hung, text, written.read_text().splitlines())
+    text, outside = log.read_text(errors='replace'), written.read_text().splitlines()
+    return Ended(os.waitstatus_to_exitcode(code), hung, text, outside)
 
 
 def preload() -> None:

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
-import traceback
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
+
+from forked import end_group, work_and_exit
 
 ROOT = Path(__file__).resolve().parents[2]
 # Every method and every base; those on CIFAR-10 get the generated images instead.
@@ -157,34 +157,16 @@ class Run:
                     place = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=processes)
                     place.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
                     os.environ.update({k: str(v) for k, v in place.items()})
-                self._train(list(map(str, argv)), folder, hooks, limit)
+
+                def train() -> int:
+                    if limit:
+                        limit()
+                    from mssl_plugins.commands.train import main
+
+                    return main(list(map(str, argv)), hooks)
+
+                work_and_exit(train, folder, self.log)
             self.pids.append(pid)
-
-    def _train(self, argv: List[str], folder: Path, hooks: Sequence, limit) -> None:
-        status = 70
-        try:
-            os.setsid()
-            out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(out, 1)
-            os.dup2(out, 2)
-            sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
-            os.chdir(folder)
-            if limit:
-                limit()
-            from mssl_plugins.commands.train import main
-
-            status = main(argv, hooks)
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-            status = 1
-        finally:
-            try:
-                sys.stdout.flush()
-                sys.stderr.flush()
-            finally:
-                os._exit(status or 0)
 
     def poll(self) -> Optional[int]:
         """The exit status once all processes ended: the first that is not 0."""
@@ -215,10 +197,7 @@ class Run:
         """Ends every process and its workers at once."""
         for pid in self.pids:
             if pid not in self.codes:
-                try:
-                    os.killpg(pid, signum)
-                except ProcessLookupError:  # not yet a group of its own
-                    os.kill(pid, signum)
+                end_group(pid, signum)
         self.wait(60)
 
     def end(self) -> None:
