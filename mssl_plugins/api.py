@@ -329,9 +329,10 @@ def train(
 ) -> Trained:
     """Pre-trains in this process; for several processes use the command line.
 
+    Its length is that of its list of arguments, which are the options of the command.
+
     Args:
-        config (str | os.PathLike): A config by name or path, or
-            ``photos/METHOD``.
+        config (str | os.PathLike): A config by name or path, or ``photos/METHOD``.
         data (str | os.PathLike, optional): A folder of images, or shards, to
             train on. Defaults to None: the config's own.
         work_dir (str | os.PathLike, optional): Defaults to None: the config's

@@ -49,6 +49,8 @@ def build_run_config(
 ) -> Config:
     """The config of a run, ready for MMEngine's runner.
 
+    Its length is that of its list of arguments, which are the options of ``train``.
+
     Args:
         config (str): A path, or the name of a shipped config.
         work_dir (str, optional): Where logs and checkpoints go. Defaults to

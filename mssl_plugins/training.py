@@ -151,7 +151,11 @@ class EstimateHook(Hook):
         self.began = time.perf_counter()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Prints the estimate, once."""
+        """Prints the estimate, once.
+
+        Raises:
+            Checked: After the estimate, where nothing but that is wanted.
+        """
         done = runner.iter + 1 - self.first
         if done == self.skipped:
             self.began = time.perf_counter()
@@ -221,8 +225,7 @@ class TrainingRun:
     """One run of a config.
 
     Args:
-        cfg (mmengine.Config): See
-            :func:`mssl_plugins.run_config.build_run_config`.
+        cfg (mmengine.Config): See :func:`mssl_plugins.run_config.build_run_config`.
         hooks (Sequence[mmengine.hooks.Hook]): Further hooks, for a tool that
             trains as one of its steps. Defaults to ().
         check (bool): Stop once a few steps are timed. Defaults to False.

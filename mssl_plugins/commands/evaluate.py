@@ -155,7 +155,11 @@ def _add_protocol_settings(add) -> None:
 
 
 def main(argv=None) -> None:
-    """Parses the command line, measures, prints."""
+    """Parses the command line, measures, prints.
+
+    Raises:
+        ValueError: Without a checkpoint or data, unless it is ``--list``.
+    """
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     args = parse(argv)
     import torch

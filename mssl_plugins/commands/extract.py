@@ -9,7 +9,11 @@ from mssl_plugins.files import write_atomically
 
 
 def main(argv=None) -> None:
-    """Parses the command line, extracts, writes."""
+    """Parses the command line, extracts, writes.
+
+    Raises:
+        ValueError: If the output does not end in .npz.
+    """
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     import numpy as np
     from mmengine.dist import is_main_process

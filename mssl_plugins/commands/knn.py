@@ -9,7 +9,11 @@ from mssl_plugins.files import write_atomically
 
 
 def main(argv=None) -> None:
-    """Parses the command line, measures, prints."""
+    """Parses the command line, measures, prints.
+
+    Raises:
+        ValueError: If a k is larger than the bank.
+    """
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mmengine.dist import is_main_process
 
@@ -18,9 +22,8 @@ def main(argv=None) -> None:
 
     parser = argparse.ArgumentParser(
         prog='knn.py',
-        description='Weighted k-NN (Wu et al. 2018) of frozen, '
-        'L2-normalized features: every key among the k nearest votes with '
-        'exp(similarity / T). Also measures of collapse.',
+        description='Weighted k-NN (Wu et al. 2018) of frozen, L2-normalized features: every key '
+        'among the k nearest votes with exp(similarity / T). Also measures of collapse.',
         epilog='Several processes: torchrun --nproc_per_node N tools/knn.py '
         '... A mistake gets one line; MSSL_TRACEBACK=1 shows where.',
     )

@@ -8,7 +8,12 @@ from mssl_plugins.files import as_bytes, write_atomically
 
 
 def main(argv=None) -> None:
-    """Parses the command line, draws, writes."""
+    """Parses the command line, draws, writes.
+
+    Raises:
+        ValueError: Without a fraction, a number or classes; if the data have no such number
+            of classes with names, or a file of classes comes alone.
+    """
     require('torch', 'mmengine', 'mmcv', 'mmpretrain')
     import numpy as np
 

@@ -43,7 +43,12 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(argv=None) -> None:
-    """Parses the command line, tests, prints."""
+    """Parses the command line, tests, prints.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        UserError: If the config has nothing to test.
+    """
     args = parse_args(argv)
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner

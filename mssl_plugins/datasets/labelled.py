@@ -60,15 +60,13 @@ def LabelledImages(
     transform is needed.
 
     Args:
-        data_root (str): ImageNet's or any folder with ``train/`` and ``val/``
-            (or ``test/``), one sub-folder a class; CIFAR-10, CIFAR-100 or
-            Tiny-ImageNet as unpacked; or ``DIR/NAME`` for packed images
-            ``DIR/NAME_train.npz``.
+        data_root (str): ImageNet's or any folder with ``train/`` and ``val/`` (or ``test/``),
+            one sub-folder a class; CIFAR-10, CIFAR-100 or Tiny-ImageNet as unpacked; or
+            ``DIR/NAME`` for packed images ``DIR/NAME_train.npz``.
         split (str): ``'train'`` or ``'val'``. Defaults to ``'train'``.
-        list_file (str): Only these images: a line ``path class`` each, paths
-            from the split's folder on; for sets without files a line ``index
-            label``. Defaults to ``''``, all. A ``val/`` without sub-folders
-            is read with ``meta/val.txt`` where there is one.
+        list_file (str): Only these images: a line ``path class`` each, paths from the split's
+            folder on; for sets without files a line ``index label``. Defaults to ``''``, all.
+            A ``val/`` without sub-folders is read with ``meta/val.txt`` where there is one.
         classes (str | Sequence[str], optional): Only these classes, or a file
             with one a line (ImageNet-100), of a folder. Defaults to None.
         cache (bool): Whether packed images are decoded once and kept.
@@ -79,8 +77,7 @@ def LabelledImages(
         BaseDataset: The set.
 
     Raises:
-        FileNotFoundError: If the folder has no known layout, or there is no
-            such list.
+        FileNotFoundError: If the folder has no known layout, or there is no such list.
         ValueError: If the split is unknown, or a list does not fit.
     """
     if split not in SPLITS:

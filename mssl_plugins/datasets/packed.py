@@ -70,7 +70,12 @@ class PackedImages(DecodingDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Reads the file; one entry for each image."""
+        """Reads the file; one entry for each image.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, of another kind, or has no image.
+        """
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'no file {self.ann_file}')
         try:

@@ -41,7 +41,11 @@ class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
         get_layer_depth: Optional[Callable] = None,
         **kwargs,
     ) -> None:
-        """Adds one group for each parameter, as mmpretrain's constructor does."""
+        """Adds one group for each parameter, as mmpretrain's constructor does.
+
+        Raises:
+            TypeError: If the backbone does not tell the depth of its layers.
+        """
         if get_layer_depth is None:
             backbone = getattr(module, 'backbone', None)
             if not hasattr(backbone, 'get_layer_depth'):

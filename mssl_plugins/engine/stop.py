@@ -98,7 +98,11 @@ class StopHook(Hook):
         self.request.training = True
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Checks whether this or another process received a signal."""
+        """Checks whether this or another process received a signal.
+
+        Raises:
+            Stopped: After a signal, once the state is saved.
+        """
         asked = self.request.signum or 0
         if is_distributed():
             flag = torch.tensor(asked)

@@ -203,6 +203,19 @@ def _first(inputs):
     return inputs
 
 
+def _prepare(model: nn.Module, batch: dict, device: torch.device) -> Tuple[Tensor, dict]:
+    """A batch's images as the backbone takes them, and what it takes besides."""
+    preprocess = getattr(model, 'data_preprocessor', None)
+    if preprocess is None:
+        x = _first(batch['inputs'])
+        x = torch.stack(list(x)) if isinstance(x, (list, tuple)) else x
+        return x.to(device).float(), {}
+    ready, context = preprocess(batch, False), {}
+    if hasattr(model, 'backbone_kwargs'):  # segments, where the samples have them
+        context = model.backbone_kwargs(ready.get('data_samples'), 0, required=False)
+    return _first(ready['inputs']), context
+
+
 def extract_features(
     model: nn.Module,
     data: Union[Dataset, DataLoader, dict],
@@ -258,7 +271,6 @@ def extract_features(
         raise ValueError(f'{total} samples are too few for {get_world_size()} process(es)')
     mine = share(total)
     loader = make_loader(loader, mine)
-    preprocess = getattr(model, 'data_preprocessor', None)
     bar = ProgressBar('features', len(mine), progress and is_main_process())
 
     features, labels, done = None, torch.empty(len(mine), dtype=torch.long), 0
@@ -270,16 +282,7 @@ def extract_features(
     ):
         for batch in loader:
             batch, batch_labels = _unpack(batch)
-            context = {}
-            if preprocess is not None:
-                ready = preprocess(batch, False)
-                x = _first(ready['inputs'])
-                if hasattr(model, 'backbone_kwargs'):  # segments, where the samples have them
-                    context = model.backbone_kwargs(ready.get('data_samples'), 0, required=False)
-            else:
-                x = _first(batch['inputs'])
-                x = torch.stack(list(x)) if isinstance(x, (list, tuple)) else x
-                x = x.to(device).float()
+            x, context = _prepare(model, batch, device)
             out = pool_output(
                 forward_backbone(backbone, x, **context), pool, extra_tokens(backbone)
             )

@@ -265,8 +265,7 @@ def train_probes(
         check_features(view, labels, 'training set')
     if int(labels.max()) >= num_classes:
         raise ValueError(f'label {int(labels.max())} does not fit {num_classes} classes')
-    n, d = views[0].shape
-    batch = recipe.batch_for(n)
+    (n, d), batch = views[0].shape, recipe.batch_for(len(views[0]))
     rates = torch.tensor(rates or [recipe.lr], device=device)
     rates = rates * batch / recipe.batch_size
     r, c = len(rates), num_classes

@@ -96,7 +96,11 @@ def _dense_resnet(b: Backbone, scope: str) -> dict:
 
 
 def mmseg(b: Backbone) -> Package:
-    """A checkpoint without prefix: mmseg's ViT reads no other file."""
+    """A checkpoint without prefix: mmseg's ViT reads no other file.
+
+    Raises:
+        ValueError: If mmseg has no such network; the message says why.
+    """
     if b.family == 'resnet':
         return _openmmlab(_dense_resnet(b, 'mmseg'), b.weights, False)
     arch, c = check_vit(b, 'mmseg', pre=True, cls=False, eps=False), b.config
@@ -130,7 +134,11 @@ def mmseg(b: Backbone) -> Package:
 
 
 def timm(b: Backbone) -> Package:
-    """A folder for ``timm.create_model('local-dir:OUT', pretrained=True)``."""
+    """A folder for ``timm.create_model('local-dir:OUT', pretrained=True)``.
+
+    Raises:
+        ValueError: If timm has no such network; the message says why.
+    """
     channels = b.config.get('in_channels', 3)
     pretrained = dict(
         input_size=[channels, *b.size],
@@ -208,7 +216,11 @@ def timm(b: Backbone) -> Package:
 
 
 def hf(b: Backbone) -> Package:
-    """A folder for ``transformers``' ``from_pretrained``."""
+    """A folder for ``transformers``' ``from_pretrained``.
+
+    Raises:
+        ValueError: If transformers has no such network; the message says why.
+    """
     naming = 'hf'
     if b.family == 'resnet':
         check_resnet(b, 'hf', widths=True, caffe=True)
@@ -278,7 +290,11 @@ def hf(b: Backbone) -> Package:
 
 
 def torchvision(b: Backbone) -> Package:
-    """A state dict for the class without its classifier."""
+    """A state dict for the class without its classifier.
+
+    Raises:
+        ValueError: If torchvision has no such network; the message says why.
+    """
     if b.family == 'resnet':
         check_resnet(b, 'torchvision')
         model = dict(builder=f'resnet{b.config["depth"]}', remove='fc')
@@ -317,6 +333,9 @@ def detectron2(b: Backbone) -> Package:
     Its ViT has no final norm. Detectron2 matches names by their ends, so
     ``norm.weight`` in the file would be matched with norms of the pyramid; it
     is left out.
+
+    Raises:
+        ValueError: If Detectron2 has no such network; the message says why.
     """
     if b.family == 'resnet':
         check_resnet(b, 'detectron2', widths=b.config['depth'] > 34, caffe=True)

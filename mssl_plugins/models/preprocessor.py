@@ -89,6 +89,11 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         Returns:
             dict: ``inputs``, float32 (V of them if V were given), and
             ``data_samples``, the list or None.
+
+        Raises:
+            TypeError: If the batch is no dict with ``inputs``, or a view is no batch of
+                images.
+            ValueError: If the images have another number of channels than ``mean``.
         """
         if not isinstance(data, dict) or 'inputs' not in data:
             what = sorted(data) if isinstance(data, dict) else type(data)
@@ -122,7 +127,12 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         return self.views(images, samples)
 
     def normalize(self, view: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) of any type to normalized float32, (x - mean) / std."""
+        """(B, 3, H, W) of any type to normalized float32, (x - mean) / std.
+
+        Raises:
+            TypeError: If it is no tensor of that shape.
+            ValueError: If it has another number of channels than ``mean``.
+        """
         if not isinstance(view, torch.Tensor) or view.dim() != 4:
             what = getattr(view, 'shape', type(view).__name__)
             raise TypeError(

@@ -98,7 +98,11 @@ class MultiLayerHead(BaseModule):
             nn.init.zeros_(fc.bias)
 
     def forward(self, feats: Tuple[Tensor, ...]) -> List[Tensor]:
-        """(B, D) of each layer -> (B, num_classes) of each."""
+        """(B, D) of each layer -> (B, num_classes) of each.
+
+        Raises:
+            ValueError: If a layer has other dimensions than ``in_channels`` says.
+        """
         for name, fc, x in zip(self.names, self.fcs, feats):
             if x.shape[1] != fc.in_features:
                 raise ValueError(

@@ -77,7 +77,12 @@ class LoadSegments(BaseTransform):
             )
 
     def transform(self, results: dict) -> dict:
-        """Adds the segments of one sample; see the class for the keys."""
+        """Adds the segments of one sample; see the class for the keys.
+
+        Raises:
+            ValueError: If the store has no segments for the image and ``allow_missing`` is
+                off, or has those of another image.
+        """
         img = results['img'] = input_image(results)
         name = results.get('img_path') or str(int(results['sample_idx']))
         at = int(self.store.find([name])[0])

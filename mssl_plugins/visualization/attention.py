@@ -301,7 +301,12 @@ def networks_of(args: argparse.Namespace) -> List[Network]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows attention maps of an image or a folder, or of every frame of a video."""
+    """Shows attention maps of an image or a folder, or of every frame of a video.
+
+    Raises:
+        ValueError: If frames of a video should be written into another kind of file than
+            .mp4.
+    """
     moving = Path(args.input).suffix.lower() in VIDEOS
     args.out = args.out or f'work_dirs/figures/attention.{"mp4" if moving else "png"}'
     keep_mass(torch.ones(1, 1), args.mass)  # refuses a wrong --mass before the work

@@ -131,7 +131,12 @@ def figure(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows what the bias adds to the attention of a patch."""
+    """Shows what the bias adds to the attention of a patch.
+
+    Raises:
+        UserError: If the model has no bias of segments, or no such block; if there are
+            other numbers of places and images.
+    """
     from mssl_plugins.models.selfsup.mask_guided import MaskGuided
 
     model = whole_model(args.config, args.checkpoint, [], '')

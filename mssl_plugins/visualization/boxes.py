@@ -64,7 +64,11 @@ def draw_boxes(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws MaskCo's views with their masked and key boxes."""
+    """Draws MaskCo's views with their masked and key boxes.
+
+    Raises:
+        ValueError: If the config's pipeline makes no views of MaskCo.
+    """
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find

@@ -105,7 +105,11 @@ def figure(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows which masked patches some predictions fit."""
+    """Shows which masked patches some predictions fit.
+
+    Raises:
+        UserError: If the model is not ASL, or fewer than one patch is asked for.
+    """
     from mssl_plugins.models.selfsup.asl import ASL
 
     model = whole_model(args.config, args.checkpoint, [], '')

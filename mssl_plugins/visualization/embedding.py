@@ -142,7 +142,11 @@ def figure(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws the maps of the networks side by side."""
+    """Draws the maps of the networks side by side.
+
+    Raises:
+        UserError: If a number or a size is too small.
+    """
     from mssl_plugins.datasets.image_io import read_rgb
 
     if min(args.number, args.tile, args.perplexity) < 1 or args.canvas < 4 * args.tile + 100:

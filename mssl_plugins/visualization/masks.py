@@ -93,7 +93,11 @@ def amounts(name: str, strategy: str, q: float, p: float) -> Tuple[float, float]
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows which patches each strategy masks."""
+    """Shows which patches each strategy masks.
+
+    Raises:
+        ValueError: If strategies are given for a model other than MST.
+    """
     from mssl_plugins.models.masking import check_strategy, token_mask
     from mssl_plugins.models.selfsup.mst import MST
 

@@ -68,7 +68,11 @@ def figure(images: np.ndarray, grid: int, ratio: float, files: Sequence[str] = (
 
 
 def run(args: argparse.Namespace) -> None:
-    """Mixes images by grid masks and shows the steps."""
+    """Mixes images by grid masks and shows the steps.
+
+    Raises:
+        ValueError: If there are fewer than 2 images.
+    """
     for pattern in GRIDS:
         check_grid(pattern, args.grid, args.ratio)
     torch.manual_seed(args.seed)

@@ -103,7 +103,12 @@ def patch_row(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows the neighbors of images or of a patch."""
+    """Shows the neighbors of images or of a patch.
+
+    Raises:
+        UserError: If a number is too small, a pixel is named without its image, or there
+            are too few images for k neighbors.
+    """
     if min(args.rows, args.k, args.tile, args.limit) < 1:
         raise UserError('--rows, --k, --tile and --limit must be 1 or more')
     files = find_images(args.images, args.limit)

@@ -138,7 +138,12 @@ def figure(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows the components of images, or of every frame of a video."""
+    """Shows the components of images, or of every frame of a video.
+
+    Raises:
+        UserError: If a number is not positive.
+        ValueError: If a video should be written into another kind of file than .mp4.
+    """
     moving = Path(args.input).suffix.lower() in VIDEOS
     args.out = args.out or f'work_dirs/figures/pca.{"mp4" if moving else "png"}'
     moving = moving or Path(args.out).suffix.lower() == '.mp4'

@@ -37,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws the objects over every frame, for the networks side by side."""
+    """Draws the objects over every frame, for the networks side by side.
+
+    Raises:
+        ValueError: If the video should be written into another kind of file than .mp4.
+        FileNotFoundError: If there is no such mask.
+        UserError: If a number is not positive, or the mask has no objects from 1 to 254.
+    """
     from mssl_plugins.evaluation.dense_data import read_mask
     from mssl_plugins.evaluation.video_runner import Segmenter
     from mssl_plugins.files import progress

@@ -59,7 +59,11 @@ def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws stored segments over their images."""
+    """Draws stored segments over their images.
+
+    Raises:
+        ValueError: If a number is too small, an image cannot be read or has no segments.
+    """
     from mssl_plugins.segments.image_set import find_images, read_image
     from mssl_plugins.segments.store import SegmentStore
 

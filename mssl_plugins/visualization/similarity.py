@@ -108,7 +108,11 @@ def figure(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows which patches resemble the chosen one."""
+    """Shows which patches resemble the chosen one.
+
+    Raises:
+        UserError: If a number is too small.
+    """
     from mssl_plugins.datasets.image_io import read_rgb
 
     if min(args.columns, args.tile) < 1:

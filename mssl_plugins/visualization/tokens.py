@@ -75,7 +75,11 @@ def patch_outputs(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows what the student makes of masked patches, beside the teacher's output."""
+    """Shows what the student makes of masked patches, beside the teacher's output.
+
+    Raises:
+        UserError: If the model is not iBOT or masks nothing, or the ratio is not in 0 .. 1.
+    """
     from mssl_plugins.models.selfsup.ibot import IBOT
 
     model = whole_model(args.config, args.checkpoint, [], '')

@@ -79,7 +79,11 @@ def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Shows the views that a config makes of images."""
+    """Shows the views that a config makes of images.
+
+    Raises:
+        ValueError: If the config's pipeline has none of our view transforms.
+    """
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 

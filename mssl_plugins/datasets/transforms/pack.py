@@ -78,7 +78,11 @@ class PackViews(BaseTransform):
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Packs one sample; see the class for the output."""
+        """Packs one sample; see the class for the output.
+
+        Raises:
+            KeyError: If the sample lacks what is to be packed.
+        """
         for key in ('img', *self.keys):
             if key not in results:
                 raise KeyError(f"PackViews needs '{key}' in the sample, got {sorted(results)}")

@@ -204,7 +204,11 @@ class Views(BaseTransform):
         return np.array([group.draw_box(rng, height, width) for group in self.groups])
 
     def transform(self, results: dict) -> dict:
-        """Replaces the image by its views; see the class for the keys."""
+        """Replaces the image by its views; see the class for the keys.
+
+        Raises:
+            ValueError: If a view cannot be cut from the image; the message names the file.
+        """
         img = input_image(results)
         if results.get('rng') is None:
             results['rng'] = sample_rng(results)

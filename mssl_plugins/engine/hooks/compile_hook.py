@@ -133,7 +133,12 @@ class CompileHook(Hook):
         self.graphs: Optional[int] = None  # once the first epoch is over
 
     def before_train(self, runner) -> None:
-        """Marks the blocks."""
+        """Marks the blocks.
+
+        Raises:
+            UserError: If the model is sharded or has none of the blocks, or if torch cannot
+                compile here.
+        """
         if isinstance(runner.model, FSDP):
             raise UserError('--compile and mssl_plugins.FSDP do not go together: leave one out')
         model = unwrap(runner.model)

@@ -44,7 +44,11 @@ class FreezeHook(Hook):
         self.frozen = Schedule('frozen', 1, 0, curve='step', length=length, by_epoch=by_epoch)
 
     def before_train(self, runner) -> None:
-        """Finds the parameters and drops their gradients before every step."""
+        """Finds the parameters and drops their gradients before every step.
+
+        Raises:
+            ValueError: If a name is the beginning of no parameter's.
+        """
         model = unwrap(runner.model)
         named = dict(model.named_parameters())
         self.parameters = []

@@ -97,7 +97,11 @@ class KNNHook(Hook):
         self.min_std, self.min_erank = min_std, min_erank
 
     def before_train(self, runner) -> None:
-        """Builds the data, so that a mistake stops the run at its start."""
+        """Builds the data, so that a mistake stops the run at its start.
+
+        Raises:
+            ValueError: If a k is larger than the bank, or the test set is empty.
+        """
         self.bank, self.test = make_loader(self.bank), make_loader(self.test)
         size = len(self.bank.dataset)
         if size < max(self.ks):

@@ -67,7 +67,11 @@ class LossGuard(Hook):
         self._verdict(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keeps non-finite parameters out of the checkpoints."""
+        """Keeps non-finite parameters out of the checkpoints.
+
+        Raises:
+            FloatingPointError: If one is not finite.
+        """
         for name, _ in unwrap(runner.model).named_parameters():
             if not torch.isfinite(checkpoint['state_dict'][name]).all():
                 raise FloatingPointError(

@@ -119,7 +119,12 @@ class MonitorHook(Hook):
         self.history: list = []
 
     def before_train(self, runner) -> None:
-        """Builds the data; measures the initial weights of a fresh run."""
+        """Builds the data; measures the initial weights of a fresh run.
+
+        Raises:
+            ValueError: If there are fewer than 2 held-out images, or what was measured
+                before the run was resumed is damaged.
+        """
         self.images, loader = make_loader(self.images), make_loader(self.views)
         if len(self.images.dataset) < 2:
             raise ValueError(

@@ -71,6 +71,9 @@ class SeedHook(Hook):
         seed (int, optional): The seed of the run. Defaults to None: the
             runner's ``randomness.seed``, or, if the config has none, one that
             is drawn, logged and kept in the checkpoint.
+
+    Raises:
+        ValueError: If the seed is no integer of at least 0.
     """
 
     priority = 'VERY_HIGH'

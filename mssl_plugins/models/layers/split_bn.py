@@ -36,7 +36,11 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         self.num_splits = num_splits
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """(N, C, H, W) -> (N, C, H, W).
+
+        Raises:
+            ValueError: If a batch in training cannot be split into equal parts.
+        """
         if not self.training or not self.track_running_stats:
             return super().forward(x)
         n, c, h, w = x.shape

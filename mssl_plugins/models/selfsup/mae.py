@@ -93,7 +93,11 @@ class MAE(SelfSupervisor):
             self.backbone.pos_embed.requires_grad_(False)
 
     def check_neck(self) -> None:
-        """Refuses a decoder whose patches differ from the backbone's."""
+        """Refuses a decoder whose patches differ from the backbone's.
+
+        Raises:
+            FieldError: Names the decoder's field that does not fit.
+        """
         channels = self.backbone.patch_embed.projection.in_channels
         fit = (self.grid, channels * self.patch**2, self.backbone.embed_dims)
         given = (
@@ -208,7 +212,12 @@ class MAE(SelfSupervisor):
         return self.backbone(inputs)
 
     def single_view(self, inputs: Union[Tensor, Sequence[Tensor]]) -> Tensor:
-        """The one view, (B, 3, H, W), given as a tensor or in a list."""
+        """The one view, (B, 3, H, W), given as a tensor or in a list.
+
+        Raises:
+            ValueError: If there are several views, or the view has another size than the
+                model was built for.
+        """
         if not isinstance(inputs, Tensor):
             if len(inputs) != 1:
                 raise ValueError(

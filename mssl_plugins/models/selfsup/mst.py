@@ -203,6 +203,9 @@ class MST(DINO):
         Returns:
             Tuple[Encoded | None, Tensor]: The teacher's output, None if it is
             not needed; the masks, (n * B, L) bool, view after view.
+
+        Raises:
+            ValueError: If the teacher's patches are of another size than the student's.
         """
         by_attention = self.masks and self.strategy.startswith('attention')
         teacher = None
@@ -261,6 +264,9 @@ class MST(DINO):
         Returns:
             Tuple[Tensor, Tensor]: (B, 3, H, W) in normalized units, and
             (B, 1, H, W) bool, ``True`` = masked.
+
+        Raises:
+            ValueError: If the model has no decoder.
         """
         view = inputs if isinstance(inputs, Tensor) else inputs[0]
         if self.neck is None:
