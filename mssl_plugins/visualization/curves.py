@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import math
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -67,8 +68,13 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
 
     logged = {name: read_scalars(folder) for name, folder in runs.items()}
     names = sorted({key for curves in logged.values() for key in curves})
-    figure, axes = plt.subplots(1, len(keys), figsize=(5 * len(keys), 3.6), squeeze=False)
-    for axis, wanted in zip(axes[0], keys):
+    rows = 1 if len(keys) <= 4 else math.ceil(len(keys) / 3)
+    columns = math.ceil(len(keys) / rows)
+    size = (5 * columns, 3.6 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis in axes.flat[len(keys) :]:
+        axis.set_visible(False)
+    for axis, wanted in zip(axes.flat, keys):
         found = [wanted] if wanted in names else [k for k in names if k.startswith(wanted)][:1]
         if not found:
             plt.close(figure)
