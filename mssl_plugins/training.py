@@ -202,8 +202,7 @@ def _disk_of(runner: Runner) -> Tuple[int, int, int]:
 # Messages of the libraries when a run was deprived of something, and of what.
 LOSSES = {
     'DataLoader worker': "a data loader's worker was ended",
-    'onnection closed by peer': 'another process of the run is gone',
-    'onnection reset by peer': 'another process of the run is gone',
+    ' by peer': 'another process of the run is gone',  # the connection is closed or reset
     'Timed out waiting': 'another process of the run does not answer',
 }
 
@@ -211,9 +210,8 @@ LOSSES = {
 def _lost(error: BaseException, work_dir: str) -> BaseException:
     """The one-line error for what a running training was deprived of; others as they are."""
     text = message(error) if isinstance(error, RuntimeError) else ''
-    said = next((said for part, said in LOSSES.items() if part in text), None)
-    if memory_refused(error):
-        said = 'no memory is left'
+    found = (said for part, said in LOSSES.items() if part in text)
+    said = 'no memory is left' if memory_refused(error) else next(found, None)
     if said is None or isinstance(error, UserError):
         return error
     good = last_checkpoint(work_dir)
