@@ -28,8 +28,8 @@ from mssl_plugins.recipe_fit import fit_to_images
 from mssl_plugins.registry import DATASETS
 from mssl_plugins.segments.build import make
 from mssl_plugins.segments.image_set import find_images
+from mssl_plugins.work_dir import LISTS
 
-LISTS = 'images'  # folder of the lists in a work dir
 SMALL, LARGE = 64, 160  # px: a recipe for SMALL or less does not fit images of LARGE or more
 CPU_BATCH, GPU_BATCH = 64, 256  # ours: what a machine takes at 96-224 px
 KNN_BANK = 5000
@@ -48,7 +48,7 @@ class Wishes(NamedTuple):
         segments (str, optional): A segment store, for methods that need one;
             None: it is made before training.
         max_bad (float): Largest fraction of unusable files. Defaults to 0.01.
-        min_size (int): Smallest allowed short side in px. Defaults to 0.
+        min_size (int): Images with a shorter side, in px, are left out. Defaults to 0.
         processes (int): Number of processes. Defaults to 1.
         validate (bool): Whether to measure while training. Defaults to True.
         check (bool): Whether the run ends before it keeps anything. Defaults to False.
@@ -154,10 +154,11 @@ def use_folder(
         for line in survey.faults():
             say(line)
         _check_recipe(cfg, survey, wishes.size)
+        listed = preflight.write_not_used(survey, lists)
+        if survey.faulty:
+            say(f'all names and reasons: {listed}')
         preflight.check_faults(survey, wishes.max_bad)
         preflight.write_lists(survey, lists)
-        if survey.faulty and not wishes.check:
-            say(f'all names and reasons: {lists / "not_used.txt"}')
         (lists / 'channels.json').unlink(missing_ok=True)
         looked.append(survey)
         count = len(preflight.split(item.path for item in survey.used)['train'])

@@ -20,6 +20,7 @@ from mssl_plugins.datasets.image_io import EXTENSIONS, printable
 from mssl_plugins.datasets.look import Files, Found, hash_of, look
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import progress, write_atomically
+from mssl_plugins.work_dir import NOT_USED
 
 HELD_OUT_FRACTION, HELD_OUT_LEAST = 0.05, 64
 # what becomes 8-bit RGB loses
@@ -54,7 +55,7 @@ class Survey(NamedTuple):
 
     @property
     def faulty(self) -> List[Found]:
-        """The files that cannot be used."""
+        """The files that are not used, each with its reason."""
         return [item for item in self.found if item.fault]
 
     @property
@@ -202,30 +203,33 @@ def split(
 
 
 def write_lists(survey_: Survey, into: Path) -> Dict[str, Path]:
-    """Writes which images are trained on, held out and not used.
+    """Writes which images are trained on and held out.
 
     Args:
         survey_ (Survey): The survey of the folder.
         into (Path): Folder for the lists.
 
     Returns:
-        dict[str, Path]: The files 'train', 'held_out' and 'not_used'; the last
-        has lines of path, tab, reason.
+        dict[str, Path]: The files 'train' and 'held_out'.
     """
     parts = split(item.path for item in survey_.used)
-    lists = {name: '\n'.join(paths) for name, paths in parts.items()}
-    lists['not_used'] = '\n'.join(f'{item.path}\t{item.fault}' for item in survey_.faulty)
-    files = {}
-    for name, text in lists.items():
-        files[name] = into / f'{name}.txt'
-        write_atomically(
-            (text + '\n' if text else '').encode(errors='surrogateescape'), files[name]
-        )
-    return files
+    return {name: _write(paths, into / f'{name}.txt') for name, paths in parts.items()}
+
+
+def write_not_used(survey_: Survey, into: Path) -> Path:
+    """Writes which images are not used, as lines of path, tab, reason; returns the file."""
+    return _write([f'{item.path}\t{item.fault}' for item in survey_.faulty], into / NOT_USED)
+
+
+def _write(lines: List[str], file: Path) -> Path:
+    write_atomically(''.join(f'{line}\n' for line in lines).encode(errors='surrogateescape'), file)
+    return file
 
 
 def check_faults(survey_: Survey, max_bad: float) -> None:
-    """Refuses a folder with too many unusable files.
+    """Refuses a folder with too many unusable files, or none that is used.
+
+    Images that are only smaller than asked for are neither counted as such nor among all.
 
     Args:
         survey_ (Survey): The survey of the folder.
@@ -234,7 +238,10 @@ def check_faults(survey_: Survey, max_bad: float) -> None:
     Raises:
         UserError: If there are more; says which option allows them.
     """
-    total, bad = len(survey_.found), survey_.faulty
+    bad = [item for item in survey_.faulty if not item.small]
+    total = len(survey_.found) - (len(survey_.faulty) - len(bad))
+    if not total:
+        raise UserError(f'--data: all {len(survey_.found)} images are smaller than --min-size')
     if len(bad) > max_bad * total:
         first = ', '.join(f'{printable(item.path)} ({item.fault})' for item in bad[:3])
         raise UserError(

@@ -174,7 +174,7 @@ class EstimateHook(Hook):
                     f'checked: {duration(epoch)} an epoch, about '
                     f'{duration(step * runner.max_iters)} for {runner.max_epochs} epochs'
                     + (' (fewer --epochs or a smaller --size take less)' if long else '')
-                    + '; nothing is kept',
+                    + '; no run is kept',
                     flush=True,
                 )
             raise Checked

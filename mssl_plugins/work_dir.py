@@ -17,6 +17,8 @@ from mssl_plugins.files import drop_link
 #: the checkpoint between the regular ones
 INTERIM = 'interim.pth'
 LOCK = '.lock'
+#: folder of the lists of images, and the one of those that are not used
+LISTS, NOT_USED = 'images', 'not_used.txt'
 LOGS = re.compile(r'\d{8}_\d{6}')
 RESUMABLE = re.compile(r'(epoch|iter)_\d+\.pth|interim\.pth')
 CHECKPOINTS = re.compile(r'(epoch|iter)_\d+\.pth|best_.+\.pth|last_checkpoint|interim\.pth')
@@ -133,7 +135,11 @@ class WorkDir:
         self.old = []
 
     def clean_up(self) -> None:
-        """Removes the folders and logs of a run that never began."""
+        """Removes the folders and logs of a run that never began.
+
+        Its list of images that are not used stays: it is moved beside a folder that is
+        deleted, or up in one that was there before, and the place is printed.
+        """
         # Deleting a folder opens it, which fails in a run without free file handles.
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
@@ -142,13 +148,23 @@ class WorkDir:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
+    def _keep_not_used(self) -> None:
+        listed = self.path / LISTS / NOT_USED
+        if LISTS in self.known or not (listed.is_file() and listed.stat().st_size):
+            return
+        beside = self.path.with_name(f'{self.path.name}_{NOT_USED}')
+        kept = beside if self.path in self.new else self.path / NOT_USED
+        os.replace(listed, kept)
+        print(f'this run is not kept; its {NOT_USED} is now {kept}', flush=True)
+
     def _delete_new(self) -> None:
+        self._keep_not_used()
         if self.path in self.new:
             shutil.rmtree(self.path, ignore_errors=True)
         elif self.path.is_dir():
             for path in self.path.iterdir():
                 if path.name not in self.known and (
-                    LOGS.fullmatch(path.name) or path.name in ('config.py', 'images')
+                    LOGS.fullmatch(path.name) or path.name in ('config.py', LISTS)
                 ):
                     _delete(path)
         for parent in self.new[1:]:

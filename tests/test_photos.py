@@ -37,8 +37,10 @@ def test_short_names(alias, stem):
 def test_check_keeps_nothing(tmp_path, messy):
     done = train_photos(tmp_path, messy, 'photos/simsiam', '--check')
     assert done.status == 0, done.text
-    assert re.search(r'checked: .* an epoch, about .* nothing is kept', done.text)
+    assert re.search(r'checked: .* an epoch, about .* no run is kept', done.text)
     assert not (tmp_path / 'run').exists()
+    listed = (tmp_path / 'run_not_used.txt').read_text()
+    assert 'cut.jpg\ttruncated\n' in listed and str(tmp_path / 'run_not_used.txt') in done.text
 
 
 def test_segments_are_made_on_the_way(tmp_path, messy):

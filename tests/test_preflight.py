@@ -55,9 +55,16 @@ def test_every_file_is_accounted_for(messy):
 def test_small_images_are_left_out_and_that_is_said(messy):
     survey = preflight.survey(str(messy), min_size=200)
     assert survey.sides().min() >= 200
-    assert any('smaller than --min-size' in item.fault for item in survey.faulty)
-    with pytest.raises(UserError, match=r'files cannot be used, more than --max-bad 0.01'):
-        preflight.check_faults(survey, 0.01)
+    small = [item for item in survey.faulty if 'smaller than --min-size' in item.fault]
+    assert len(small) > 4 and len(small) + 3 == len(survey.faulty)
+    # they were asked for, so they are no faults
+    preflight.check_faults(survey, 3 / (len(survey.found) - len(small)))
+    total = len(survey.found) - len(small)
+    with pytest.raises(UserError, match=f' 3 of {total} files cannot be used, more than'):
+        preflight.check_faults(survey, 2.9 / total)
+    small = survey._replace(found=small)
+    with pytest.raises(UserError, match='images are smaller than --min-size'):
+        preflight.check_faults(small, 0.01)
 
 
 def test_lists_name_each_image_once(messy, tmp_path):
@@ -66,7 +73,8 @@ def test_lists_name_each_image_once(messy, tmp_path):
     train, held_out = (files[name].read_text().splitlines() for name in ('train', 'held_out'))
     assert not set(train) & set(held_out)
     assert sorted(train + held_out) == sorted(item.path for item in survey.used)
-    reasons = dict(line.split('\t') for line in files['not_used'].read_text().splitlines())
+    listed = preflight.write_not_used(survey, tmp_path)
+    reasons = dict(line.split('\t') for line in listed.read_text().splitlines())
     assert reasons['cut.jpg'] == 'truncated' and len(reasons) == 3
 
 

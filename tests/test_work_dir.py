@@ -58,3 +58,22 @@ def test_links_of_a_stranger_are_not_written_through(tmp_path):
     assert (tmp_path / 'canary').read_text() == 'alive'
     assert not (folder / 'config.py').is_symlink() and not (folder / '.lock').is_symlink()
     place.release()
+
+
+@pytest.mark.parametrize('before', ['no folder', 'a folder', 'a folder with lists'])
+def test_the_list_of_what_is_not_used_survives(tmp_path, before, capsys):
+    """A run that never began leaves nothing but the reasons."""
+    folder = tmp_path / 'runs/mine'
+    if before != 'no folder':
+        (folder / 'images' if 'lists' in before else folder).mkdir(parents=True)
+    place = WorkDir(str(folder))
+    place.lock()
+    (folder / 'images').mkdir(exist_ok=True)
+    (folder / 'images/not_used.txt').write_text('cut.jpg\ttruncated\n')
+    place.release()
+    place.clean_up()
+    names = {'no folder': '../mine_not_used.txt', 'a folder': 'not_used.txt'}
+    kept = tmp_path / 'runs' / os.path.normpath(f'mine/{names.get(before, "images/not_used.txt")}')
+    assert [p for p in tmp_path.rglob('*') if p.is_file()] == [kept]
+    assert kept.read_text() == 'cut.jpg\ttruncated\n'
+    assert (str(kept) in capsys.readouterr().out) == (before in names)

@@ -46,7 +46,8 @@ class Found(NamedTuple):
         kind (str): A value of ``KINDS``; where channels are kept, their number and bits.
         digest (bytes): Digest of its content; equal digests in a
             :class:`~mssl_plugins.preflight.Survey` mean equal files.
-        fault (str): Why it cannot be used; '' for an image that is used.
+        fault (str): Why it is not used; '' for an image that is used.
+        small (bool): Whether that is only its size, see :func:`look`. Defaults to False.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Found(NamedTuple):
     kind: str = ''
     digest: bytes = b''
     fault: str = ''
+    small: bool = False
 
 
 class Files:
@@ -210,7 +212,8 @@ def look(source: Files, path: str, min_size: int = 0, whole: bool = True) -> Fou
     except ValueError as error:
         return found._replace(fault=str(error))
     if min(height, width) < min_size:
-        return found._replace(fault=f'smaller than --min-size {min_size}: {width} x {height} px')
+        fault = f'smaller than --min-size {min_size}: {width} x {height} px'
+        return found._replace(fault=fault, small=True)
     return found
 
 

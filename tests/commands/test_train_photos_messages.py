@@ -116,10 +116,12 @@ def test_three_damaged_files_of_295(tmp_path):
         done.error
     )
     assert not (tmp_path / 'run').exists()
+    kept, reasons = tmp_path / 'run_not_used.txt', [f'bad{n}.jpg\ttruncated' for n in range(3)]
+    assert f'not_used.txt is now {kept}\n' in done.text
+    assert kept.read_text().splitlines() == reasons
     done = Training(tmp_path, *argv, '--max-bad', 0.02, quiet=True).wait()
     assert done.status == 0 and 'epoch 1/1  loss' in done.text, done.text
-    listed = (tmp_path / 'run/images/not_used.txt').read_text().splitlines()
-    assert listed == [f'bad{number}.jpg\ttruncated' for number in range(3)]
+    assert (tmp_path / 'run/images/not_used.txt').read_text().splitlines() == reasons
 
 
 # ------------------------------------------------------------- exit 0, untrained
