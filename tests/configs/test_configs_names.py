@@ -135,11 +135,10 @@ def test_a_photo_recipe_names_its_backbone(name):
     )
 
 
-def test_knn_trains_nothing():
-    for name in ENTRIES:
-        if kind(name) == 'knn':
-            assert name.endswith('_' + DATA[ENTRIES[name]['data']])
-            assert resolved(ENTRIES[name]['path']).train_cfg.max_epochs == 0
+@pytest.mark.parametrize('name', [n for n in ENTRIES if kind(n) == 'knn'])
+def test_knn_trains_nothing(name):
+    assert name.endswith('_' + DATA[ENTRIES[name]['data']])
+    assert resolved(ENTRIES[name]['path']).train_cfg.max_epochs == 0
 
 
 def shown(text):
