@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterable, Iterator, List, Optional, TextIO, Union
 
@@ -21,6 +23,60 @@ def drop_link(path: Path) -> None:
         path.unlink()
 
 
+@contextmanager
+def whole_file(path: Union[str, Path], suffix: str = '') -> Iterator[Path]:
+    """A temporary path to write a file to, which gets its name once it is whole.
+
+    Args:
+        path (str | Path): The file; its folder is made if needed.
+        suffix (str): What the temporary name has to end in. Defaults to ''.
+
+    Yields:
+        Path: Where to write. What is there is removed if that fails.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = partial_of(path)
+    part = part.with_name(part.name + suffix)
+    if part.is_file() or not part.exists():  # else a device, which says if it is full
+        part.unlink(missing_ok=True)
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:  # a killed loader's worker is told of by a signal, here too
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def whole_folder(path: Union[str, Path]) -> Iterator[Path]:
+    """A temporary folder to write to, which gets its name, in place of another, once it is whole.
+
+    Args:
+        path (str | Path): The folder; that around it is made if needed.
+
+    Yields:
+        Path: Where to write. It is removed if that fails, and the older folder stays.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, old = partial_of(path), path.with_name(f'.{path.name}.replaced')
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        if path.exists():
+            os.rename(path, old)
+        os.rename(part, path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        if old.exists():
+            os.rename(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def write_atomically(data: bytes, path: Union[str, Path]) -> None:
     """Writes a file that is complete whenever it exists under its name.
 
@@ -32,22 +88,14 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
         OSError: If it cannot be written; names the path. The partial file is
             removed.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = partial_of(path)
-    if part.is_file() or not part.exists():  # else a device, which says if it is full
-        drop_link(part)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(part, 'wb') as f:
+        with whole_file(path) as part, open(part, 'wb') as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
-        os.replace(part, path)
-    except BaseException as error:  # a killed loader's worker is told of by a signal, here too
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read_lines(path: Union[str, os.PathLike]) -> List[str]:

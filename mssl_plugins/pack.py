@@ -23,7 +23,7 @@ from mssl_plugins.datasets.image_shards import CLASSES
 from mssl_plugins.datasets.look import set_at
 from mssl_plugins.datasets.shards import LABEL, SEGMENTS
 from mssl_plugins.errors import require, unknown
-from mssl_plugins.files import ProgressBar, as_bytes, drop_link, partial_of, write_atomically
+from mssl_plugins.files import ProgressBar, as_bytes, whole_file, write_atomically
 from mssl_plugins.registry import DATASETS
 from mssl_plugins.segments.store import SegmentStore, names_of
 
@@ -262,20 +262,17 @@ def pack(
 
 def _write_shard(shard, writer, dataset, names, part, store, bar) -> None:
     """Writes one shard under a temporary name, and renames it when it is whole."""
-    unfinished = partial_of(shard)
-    drop_link(unfinished)
-    unfinished.unlink(missing_ok=True)
-    file = writer(unfinished, dataset.CLASSES)
-    for index in part:
-        info = dataset.get_data_info(index)
-        label = None
-        if store is not None:
-            found, at = store
-            label = cv2.imencode('.png', found.read(int(at[index])))[1].tobytes()
-        file.add(Sample(names[index], read_file(info['img_path']), info.get('gt_label'), label))
-        bar.update()
-    file.close()
-    os.replace(unfinished, shard)
+    with whole_file(shard) as unfinished:
+        file = writer(unfinished, dataset.CLASSES)
+        for index in part:
+            info = dataset.get_data_info(index)
+            label = None
+            if store is not None:
+                found, at = store
+                label = cv2.imencode('.png', found.read(int(at[index])))[1].tobytes()
+            file.add(Sample(names[index], read_file(info['img_path']), info.get('gt_label'), label))
+            bar.update()
+        file.close()
 
 
 def _store(segments: str, dataset: ImageFolder):

@@ -4,7 +4,14 @@ import os
 
 import pytest
 
-from mssl_plugins.files import as_bytes, read_lines, read_scalars, write_atomically
+from mssl_plugins.files import (
+    as_bytes,
+    read_lines,
+    read_scalars,
+    whole_file,
+    whole_folder,
+    write_atomically,
+)
 
 
 def test_names_that_are_not_utf8_come_back(tmp_path):
@@ -47,3 +54,30 @@ def test_whatever_stops_a_write_leaves_no_partial_file(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match='killed by signal'):
         write_atomically(b'x', tmp_path / 'file')
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_gets_its_name_once_it_is_whole(tmp_path):
+    path = tmp_path / 'folder/film.mp4'
+    for number in (1, 2):
+        with whole_file(path, '.mp4') as part:
+            assert part.suffix == '.mp4' and part.name.startswith('.') and not part.exists()
+            part.write_text(f'{number}')
+            assert path.exists() == (number == 2)
+    with pytest.raises(ValueError, match='half'):
+        with whole_file(path, '.mp4') as part:
+            part.write_text('half')
+            raise ValueError('half')
+    assert [file.name for file in path.parent.iterdir()] == ['film.mp4']
+    assert path.read_text() == '2'
+
+
+def test_a_folder_gets_its_name_once_it_is_whole(tmp_path):
+    path = tmp_path / 'around/folder'
+    for number in (1, 2):
+        with whole_folder(path) as part:
+            (part / f'{number}').touch()
+    with pytest.raises(ValueError, match='half'):
+        with whole_folder(path) as part:
+            (part / '3').touch()
+            raise ValueError('half')
+    assert [file.name for file in path.parent.rglob('*')] == ['folder', '2']

@@ -22,6 +22,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from scipy.stats import spearmanr
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mssl_plugins.files import read_scalars
+
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.webp'}
 # Whether more of a measure is better; alignment alone is not (a collapsed network has 0).
 MEASURES = dict(std=1, rankme=1, alignment=-1, uniformity=-1, lidar=1, retrieval=1)
@@ -113,12 +116,10 @@ def checkpoints(run: Path) -> list:
         list[dict]: With the measures, ``knn`` and ``epoch``.
     """
     knn = {}
-    for file in sorted(run.glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            row = json.loads(line)
-            found = [value for key, value in row.items() if key.startswith('knn/')]
-            if found:
-                knn[row['step']] = found[0]
+    for row in read_scalars(run):
+        found = [value for key, value in row.items() if key.startswith('knn/')]
+        if found:
+            knn[row['step']] = found[0]
     measured = json.loads((run / 'monitor.json').read_text())['measured']
     return [dict(row, knn=knn[row['iter']]) for row in measured if row['iter'] in knn]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from mssl_plugins.datasets.scenes import Scenes
 from mssl_plugins.errors import unknown
+from mssl_plugins.files import as_bytes, whole_file, write_atomically
 
 #: (training, held-out) scenes: other photos, several objects
 SPLITS = dict(train='train', val='test')
@@ -74,9 +75,8 @@ def write_coco(scenes: Scenes, out: Union[str, Path], split: str) -> None:
                 )
             )
     categories = [dict(id=i + 1, name=n) for i, n in enumerate(scenes.metainfo['classes'])]
-    file = out / 'annotations' / f'{split}.json'
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    whole = dict(images=images, annotations=annotations, categories=categories)
+    write_atomically(json.dumps(whole).encode(), out / 'annotations' / f'{split}.json')
 
 
 def write_voc(scenes: Scenes, out: Union[str, Path], split: str) -> None:
@@ -102,9 +102,7 @@ def write_voc(scenes: Scenes, out: Union[str, Path], split: str) -> None:
             for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), box + [1, 1, 0, 0]):
                 ElementTree.SubElement(where, key).text = str(int(value))
         ElementTree.ElementTree(root).write(out / 'Annotations' / f'{names[-1]}.xml')
-    file = out / 'ImageSets' / 'Main' / f'{split}.txt'
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text('\n'.join(names) + '\n')
+    write_atomically(as_bytes(names), out / 'ImageSets' / 'Main' / f'{split}.txt')
 
 
 def write_masks(scenes: Scenes, out: Union[str, Path], split: str) -> None:
@@ -169,11 +167,10 @@ def unpack_camvid(source: Union[str, Path], out: Union[str, Path]) -> None:
                 ('img', 'data', 'off', 'jpg'),
                 ('ann', 'seg', 'seg_off', 'png'),
             ):
-                folder = Path(out) / kind / split
-                folder.mkdir(parents=True, exist_ok=True)
-                blob, ends = packed[data], packed[offsets]
+                folder, blob, ends = Path(out) / kind / split, packed[data], packed[offsets]
                 for name, a, b in zip(packed['name'], ends[:-1], ends[1:]):
-                    (folder / f'{Path(str(name)).stem}.{suffix}').write_bytes(blob[a:b].tobytes())
+                    with whole_file(folder / f'{Path(str(name)).stem}.{suffix}') as part:
+                        part.write_bytes(blob[a:b].tobytes())
 
 
 def unpack_bccd(source: Union[str, Path], out: Union[str, Path]) -> None:
@@ -195,9 +192,8 @@ def unpack_bccd(source: Union[str, Path], out: Union[str, Path]) -> None:
         for entry in archive:
             inside = Path(*Path(entry.name).parts[1:])  # without the top folder
             if entry.isfile() and '..' not in inside.parts and not inside.is_absolute():
-                path = out / inside
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(archive.extractfile(entry).read())
+                with whole_file(out / inside) as part:
+                    part.write_bytes(archive.extractfile(entry).read())
 
 
 PACKED: Dict[str, Callable] = dict(bccd=unpack_bccd, camvid=unpack_camvid)

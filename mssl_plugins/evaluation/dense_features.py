@@ -9,7 +9,7 @@ from mssl_plugins.distributed import share
 from mssl_plugins.evaluation.dense_data import DenseData, patch_distribution
 from mssl_plugins.evaluation.features import frozen
 from mssl_plugins.evaluation.store import FeatureStore
-from mssl_plugins.models.readout import MAPS, dense_kinds, image_channels, read_layers
+from mssl_plugins.models.readout import MAPS, dense_kinds, image_channels, patch_size, read_layers
 
 STRIDE = 32  # px between the cells of a ResNet's conv5
 
@@ -22,7 +22,7 @@ def input_stride(backbone: nn.Module) -> int:
     """
     if dense_kinds(backbone) == list(MAPS):
         return STRIDE
-    return int(backbone.patch_embed.projection.kernel_size[0])
+    return patch_size(backbone)
 
 
 def grids(backbone: nn.Module, shape: Tuple[int, int]) -> Dict[str, Tuple[int, int]]:

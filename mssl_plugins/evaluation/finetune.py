@@ -19,7 +19,7 @@ from mssl_plugins.evaluation.data import EvaluationData
 from mssl_plugins.evaluation.options import EvaluationOptions
 from mssl_plugins.evaluation.protocols import PROTOCOLS
 from mssl_plugins.evaluation.store import result_row
-from mssl_plugins.files import ProgressBar, read_scalars
+from mssl_plugins.files import ProgressBar, read_scalars, write_atomically
 
 
 class FineTuning:
@@ -157,7 +157,7 @@ class FineTuning:
             status = self._train(folder)
         finally:
             seconds = time.time() - began + (float(spent.read_text()) if spent.is_file() else 0)
-            spent.write_text(str(seconds))
+            write_atomically(str(seconds).encode(), spent)
         if status:
             last = [line for line in (folder / 'output.txt').read_text().splitlines() if line][-1:]
             raise ValueError(

@@ -1,7 +1,6 @@
 """Writes an exported backbone: a folder that is complete whenever it exists."""
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from mssl_plugins.checkpoints.reader import METADATA, read
 from mssl_plugins.errors import unknown
 from mssl_plugins.export.checks import no_such_network
 from mssl_plugins.export.targets import TARGETS, Package
-from mssl_plugins.files import partial_of
+from mssl_plugins.files import whole_folder
 
 CHANNELS = ('mmpretrain', 'timm')  # take networks for images of any number of channels
 # An absolute path in quotes, of which the name is kept: POSIX, home, file://, Windows.
@@ -100,13 +99,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 
 def _write(out: Path, package: Package, metadata: dict) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = partial_of(out)
-    old = out.with_name(f'.{out.name}.replaced')
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    part.mkdir()
-    try:
+    with whole_folder(out) as part:
         # Chunks of one tensor share memory, channels-last ones have strides:
         # neither should be written.
         weights = {
@@ -119,12 +112,3 @@ def _write(out: Path, package: Package, metadata: dict) -> None:
             shutil.copymode(part / METADATA, part / package.file)  # others may read it too
         else:
             torch.save(package.around(weights), part / package.file)
-        if out.exists():
-            os.rename(out, old)
-        os.rename(part, out)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        if old.exists():
-            os.rename(old, out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -108,6 +108,11 @@ def image_channels(backbone: nn.Module) -> int:
     return 3 if first is None else first.shape[1]
 
 
+def patch_size(backbone: nn.Module) -> int:
+    """Side in px of the patches of a ViT of mmpretrain's or ours; the former has no such field."""
+    return int(backbone.patch_embed.projection.kernel_size[0])
+
+
 def forward_backbone(backbone: nn.Module, x: Tensor, **context):
     """The output of a backbone for whole, unmasked images (B, 3, H, W)."""
     if context:  # what else the model's backbone_kwargs found in the samples

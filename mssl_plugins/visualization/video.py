@@ -1,6 +1,6 @@
 """Reads videos as frames, and writes frames as a video."""
 
-import os
+from itertools import chain
 from pathlib import Path
 from typing import Iterator, Tuple
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mssl_plugins.errors import UserError
+from mssl_plugins.files import whole_file
 from mssl_plugins.visualization.canvas import image_files
 
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
@@ -56,24 +57,21 @@ def write_video(path: str, frames: Iterator[np.ndarray], rate: float) -> int:
     path = Path(path)
     if path.suffix.lower() != '.mp4':
         raise ValueError(f'{path}: a video ends in .mp4')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part, writer, count = path.with_name(f'.{path.stem}.incomplete.mp4'), None, 0
-    try:
-        for count, frame in enumerate(frames, 1):
-            if writer is None:
-                size = tuple(side // 2 * 2 for side in frame.shape[1::-1])  # codecs want even ones
-                writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)
-                if not writer.isOpened():
-                    raise OSError(f'{path}: OpenCV could not open it for writing')
-            frame = np.ascontiguousarray(frame[: size[1], : size[0]])
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        if writer is not None:
+    frames, count = iter(frames), 0
+    first = next(frames, None)
+    if first is None:
+        return 0
+    size = tuple(side // 2 * 2 for side in first.shape[1::-1])  # codecs want even ones
+    with whole_file(path, '.mp4') as part:  # OpenCV chooses the format by the name
+        writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)
+        try:
+            if not writer.isOpened():
+                raise OSError(f'{path}: OpenCV could not open it for writing')
+            for count, frame in enumerate(chain([first], frames), 1):
+                frame = np.ascontiguousarray(frame[: size[1], : size[0]])
+                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        finally:
             writer.release()
-            os.replace(part, path)
-    finally:
-        if writer is not None:
-            writer.release()
-        part.unlink(missing_ok=True)
     return count
 
 
