@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from contextlib import redirect_stdout
+from typing import List
 
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -97,9 +98,12 @@ class ConsoleHook(Hook):
             if self.by_epoch
             else f'{runner.max_iters} steps'
         )
-        self._line(
+        self.line(
             f'training {self.name}{begun}: {length}; log and checkpoints in {runner.work_dir}'
         )
+        baseline = [] if runner.iter else self._measured(runner)
+        if baseline:
+            self.line('  '.join(['initial weights', *baseline]))
 
     def before_train_epoch(self, runner) -> None:
         """Starts a new mean of the loss."""
@@ -136,6 +140,18 @@ class ConsoleHook(Hook):
             f'loss {self.total / max(self.steps, 1):.4f}',
             f'lr {runner.optim_wrapper.get_lr()["lr"][0]:.3g}',
         ]
+        said += self._measured(runner)
+        left = (
+            (time.time() - self.began)
+            / max(runner.iter - self.first, 1)  # 0 where a run went on at an epoch's end
+            * (runner.max_iters - runner.iter)
+        )
+        self.line('  '.join([*said, f'{duration(left)} left']))
+
+    @staticmethod
+    def _measured(runner) -> List[str]:
+        """What was measured at this iteration; of the label-free measures three."""
+        said = []
         for key, names in (('knn', None), ('monitor', ('std', 'rankme', 'retrieval'))):
             info = runner.message_hub.runtime_info.get(key)
             if info and info.get('iter') == runner.iter:
@@ -144,17 +160,12 @@ class ConsoleHook(Hook):
                     for name, value in info.items()
                     if name != 'iter' and (names is None or name in names)
                 ]
-        left = (
-            (time.time() - self.began)
-            / max(runner.iter - self.first, 1)  # 0 where a run went on at an epoch's end
-            * (runner.max_iters - runner.iter)
-        )
-        self._line('  '.join([*said, f'{duration(left)} left']))
+        return said
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Prints the metrics of a detector, segmentor or classifier."""
         if metrics and runner.rank == 0:
-            self._line(
+            self.line(
                 f'after step {runner.iter}: '
                 + '  '.join(
                     f'{name} {value:.4g}'
@@ -163,7 +174,8 @@ class ConsoleHook(Hook):
                 )
             )
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
+        """Prints a line of its own, in the first process."""
         if self.shown:
             self.stream.write(f'\r{text:<100}\n' if self.live else f'{text}\n')
             self.stream.flush()

@@ -228,7 +228,7 @@ def _put_images(
         dict(type='mssl_plugins.CenterView', size=size, resize=resize),
         dict(type='mssl_plugins.PackViews'),
     ]
-    _set_knn(cfg, spec, center, wishes, say)
+    no_knn = _set_knn(cfg, spec, center, wishes, say)
     if not wishes.validate:
         say('nothing is measured while training (--no-validate)')
         return
@@ -238,6 +238,7 @@ def _put_images(
     cfg.default_hooks['monitor'] = dict(
         type='mssl_plugins.MonitorHook',
         interval=max(1, round(epochs / 20)),
+        not_measured={'k-NN': no_knn} if no_knn else {},
         images=dict(batch, dataset=images('held_out', center)),
         views=dict(
             batch,
@@ -255,8 +256,8 @@ def _put_images(
 
 def _set_knn(
     cfg: Config, spec: dict, center: list, wishes: Wishes, say: Callable[[str], None]
-) -> None:
-    """Sets up k-NN if sub-folders are classes; otherwise removes its hook and says so."""
+) -> str:
+    """Sets up k-NN if sub-folders are classes; otherwise removes its hook and says why."""
     hook, root = knn_hook(cfg), Path(spec['data_root'])
     test = next(
         (
@@ -293,13 +294,15 @@ def _set_knn(
             },
         )
         say(f'k-NN is measured on {len(classes)} classes: {root} and {test}')
-        return
+        return ''
     cfg.custom_hooks = [h for h in cfg.get('custom_hooks') or [] if h is not hook]
     for key, other in list(cfg.default_hooks.items()):
         if other is hook and hook is not None:
             cfg.default_hooks.pop(key)
+    why = 'there are no train/ and val/ with a sub-folder a class'
     if wishes.validate:
-        say('k-NN is not measured: there are no train/ and val/ with a sub-folder a class')
+        say(f'k-NN is not measured: {why}')
+    return why
 
 
 def _use_segments(

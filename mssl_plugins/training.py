@@ -15,7 +15,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -124,30 +124,29 @@ class Checked(Exception):
 
 
 class EstimateHook(Hook):
-    """Times a few steps and prints how long an epoch and the run take.
+    """Says what disk the checkpoints take and, by a few timed steps, how long an epoch takes.
 
     Args:
         stop (bool): Whether to end the run then. Defaults to False.
-        steps (int): Number of steps to time, after two that are not timed.
-            Defaults to 10.
+        say (Callable): Called with each line for the user, besides the log. Defaults to
+            None: only the log has them.
     """
 
     priority = 'LOWEST'
 
-    def __init__(self, stop: bool = False, steps: int = 10) -> None:
-        self.stop, self.steps = stop, steps
+    def __init__(self, stop: bool = False, say: Optional[Callable[[str], None]] = None) -> None:
+        self.stop, self.say = stop, say or (lambda line: None)
 
     def before_train(self, runner) -> None:
         """Starts counting; refuses a disk on which the checkpoints do not fit."""
         if runner.rank == 0:
             line = disk_line(runner.work_dir, *_disk_of(runner))
             runner.logger.info(line)
-            if any(isinstance(hook, MonitorHook) for hook in runner.hooks):
-                print(line, flush=True)
+            self.say(line)
         self.first = runner.iter
         total = runner.max_iters - runner.iter
         self.skipped = min(2, total - 1)
-        self.until = min(self.skipped + self.steps, total)
+        self.until = min(self.skipped + 10, total)
         self.began = time.perf_counter()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -163,21 +162,24 @@ class EstimateHook(Hook):
             return
         step = (time.perf_counter() - self.began) / (self.until - self.skipped)
         epoch = step * len(runner.train_dataloader)
-        runner.logger.info(
+        line = (
             f'{step:.3g} s a step: {duration(epoch)} an epoch, about '
             f'{duration(step * (runner.max_iters - self.first))} for the run'
         )
-        if self.stop:
-            if runner.rank == 0:
-                long = step * runner.max_iters > LONG
-                print(
-                    f'checked: {duration(epoch)} an epoch, about '
-                    f'{duration(step * runner.max_iters)} for {runner.max_epochs} epochs'
-                    + (' (fewer --epochs or a smaller --size take less)' if long else '')
-                    + '; no run is kept',
-                    flush=True,
-                )
-            raise Checked
+        runner.logger.info(line)
+        if not self.stop:
+            self.say(line)
+            return
+        if runner.rank == 0:
+            long = step * runner.max_iters > LONG
+            print(
+                f'checked: {duration(epoch)} an epoch, about '
+                f'{duration(step * runner.max_iters)} for {runner.max_epochs} epochs'
+                + (' (fewer --epochs or a smaller --size take less)' if long else '')
+                + '; no run is kept',
+                flush=True,
+            )
+        raise Checked
 
 
 def _disk_of(runner: Runner) -> Tuple[int, int, int]:
@@ -379,7 +381,7 @@ class TrainingRun:
             *self.hooks,
             *shown,
             *([] if self.check else [ReportHook()]),
-            EstimateHook(self.check),
+            EstimateHook(self.check, shown[0].line if shown else None),
             _Begin(self),
             StopHook(request),
         ):

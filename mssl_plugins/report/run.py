@@ -48,6 +48,7 @@ class Run(NamedTuple):
         monitor (List[dict]): Label-free measures; the first entry is of the
             initial weights if its ``epoch`` is 0.
         held_out (int): Number of images that these were measured on.
+        not_measured (Dict[str, str]): What was not measured or drawn, and why.
         images (int, optional): Number of training images.
         classes (List[str]): Names of the classes, if there are labels.
         checkpoint (Path, optional): The last one.
@@ -67,6 +68,7 @@ class Run(NamedTuple):
     why_no_baseline: str
     monitor: List[dict]
     held_out: int
+    not_measured: Dict[str, str]
     images: Optional[int]
     classes: List[str]
     checkpoint: Optional[Path]
@@ -128,6 +130,7 @@ def read_run(folder: Union[str, Path]) -> Run:
         why_no_baseline=str(facts.get('why_no_baseline', 'this run did not measure them')),
         monitor=[m for m in monitor.get('measured', ()) if isinstance(m, dict)],
         held_out=monitor.get('images', 0),
+        not_measured={k: str(v) for k, v in _part(monitor, 'not_measured').items()},
         images=facts.get('images'),
         classes=[str(name) for name in facts.get('classes') or ()],
         checkpoint=Path(last) if last else None,
@@ -162,6 +165,11 @@ def _json(path: Path) -> dict:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _part(found: dict, name: str) -> dict:
+    part = found.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _config_text(folder: Path) -> str:

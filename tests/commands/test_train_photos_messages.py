@@ -1,5 +1,6 @@
 """What stood in the way of people's own images: each message is gone, or says what to do."""
 
+import json
 import re
 import shutil
 
@@ -13,6 +14,7 @@ from helpers.forked import Training
 from helpers.messy import make_messy_folder, photo
 from helpers.photos import RECIPES, train_photos
 from mssl_plugins import catalogue, photos
+from mssl_plugins.commands.main import COMMANDS
 from mssl_plugins.config import each_dict, read_config
 from mssl_plugins.errors import UserError
 from mssl_plugins.export import TARGETS, export
@@ -135,8 +137,17 @@ def test_a_batch_larger_than_the_folder(messy, tmp_path):
 def test_without_labels_it_says_what_is_measured_instead(mae):
     run, text = mae
     assert 'k-NN is not measured: there are no train/ and val/ with a sub-folder a class' in text
-    assert re.search(r'epoch 1/1  loss .*std \d.*rankme \d.*retrieval \d', text)
-    assert (run / 'monitor.json').is_file()
+    measures = r'std \d\S+  rankme \d\S+  retrieval \d\S+'
+    assert re.search(
+        rf'^initial weights  {measures}\n(.*\n)*epoch 1/1  loss .*{measures}', text, re.M
+    )
+    found = json.loads((run / 'monitor.json').read_text())['not_measured']
+    assert found['k-NN'] == 'there are no train/ and val/ with a sub-folder a class'
+
+
+def test_disk_and_time_are_said_before_the_first_epoch_ends(mae):
+    said = r'^disk: checkpoints .*\n(.*\n)*\S+ s a step: .* an epoch, about .* for the run\n'
+    assert re.search(rf'{said}(.*\n)*epoch 1/1', mae[1], re.M)
 
 
 # -------------------------------------------------------------- a quiet console
@@ -145,19 +156,19 @@ def test_506_lines_before_the_first_step(mae):
     assert len(before) < 20, '\n'.join(before)
 
 
-@pytest.mark.parametrize(
-    'argv',
-    [
-        ('extract', 'CHECKPOINT', 'a.npz', '--data', 'FOLDER'),
-        ('export', 'CHECKPOINT', 'out', '--to', 'timm'),
-        ('visualize', 'pca', 'CHECKPOINT', 'FOLDER', '--out', 'a.png', '--rows', '1'),
-        ('train', '--help'),
-    ],
-    ids=lambda argv: argv[0],
+REAL = dict(  # of the other commands the help
+    extract=('CHECKPOINT', 'a.npz', '--data', 'FOLDER'),
+    export=('CHECKPOINT', 'out', '--to', 'timm'),
+    visualize=('pca', 'CHECKPOINT', 'FOLDER', '--out', 'a.png', '--rows', '1'),
+    list=('photos',),
 )
-def test_could_not_import_onedl(argv, mae, messy, tmp_path, run_python):
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_could_not_import_onedl(command, mae, messy, tmp_path, run_python):
     places = dict(CHECKPOINT=mae[0] / 'epoch_1.pth', FOLDER=messy / 'urlaub é')
-    done = run_python('-m', 'mssl_plugins', *(places.get(word, word) for word in argv))
+    argv = [places.get(word, word) for word in REAL.get(command, ('--help',))]
+    done = run_python('-m', 'mssl_plugins', command, *argv)
     assert done.returncode == 0, done.stderr
     assert 'Could not import' not in done.stdout + done.stderr
     assert 'mmengine - INFO' not in done.stdout + done.stderr

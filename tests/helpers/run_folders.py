@@ -48,6 +48,7 @@ def run_folder(folder: Path, factor: float = 1.0, name: str = 'a figure') -> Pat
         json.dumps(
             dict(
                 images=64,
+                not_measured={'figure of boxes': f'{name} has none'},
                 measured=[
                     dict(epoch=0, iter=0, figures={name: 'figures/pca_0.png'}, **measures),
                     dict(

@@ -81,6 +81,7 @@ def test_the_page_says_what_was_trained_and_whether_it_learned(folder):
         'raw pixels 0.25 initial weights 0.125 trained 0.5',
         'RankMe, effective number of directions larger 20 30.5',
         'on 64 held-out images',
+        'What there is not, and why: figure of boxes: a figure has none',
         f'evaluate {folder / "epoch_3.pth"} --data DIR',
         'mask-rcnn_r50-c4_8xb2-1x_own-coco',
         'a figure, epoch 0',
@@ -158,6 +159,7 @@ def test_a_wrong_folder_is_said_on_the_page_and_the_console(folder, tmp_path, ca
     [
         ('monitor.json', '{"measured": [1, {"epoch": 0}], "images": 2'),
         ('monitor.json', '[]'),
+        ('monitor.json', '{"measured": [], "not_measured": [1]}'),
         ('report.json', 'null'),
         ('20260101_000000/vis_data/config.py', 'model = dict('),
         (

@@ -64,7 +64,8 @@ class MonitorHook(Hook):
 
     The figures of :mod:`mssl_plugins.engine.figures` go into the run's
     ``vis_data/figures`` and to visualizer backends that take images;
-    ``monitor.json`` lists their paths relative to the work dir.
+    ``monitor.json`` lists their paths relative to the work dir, and as ``not_measured``
+    what there is not, with the reason.
 
     Args:
         images (dict): Config of a data loader, or dataset, of the held-out
@@ -84,6 +85,8 @@ class MonitorHook(Hook):
             our choice.
         min_rank (float): Warn of collapse below this RankMe. Defaults to 2,
             our choice.
+        not_measured (dict, optional): Reasons why others measure nothing in this run, by
+            their names. Defaults to None.
 
     Raises:
         ValueError: For arguments outside these; before training, if there
@@ -104,6 +107,7 @@ class MonitorHook(Hook):
         pool: str = 'auto',
         min_std: float = 0.1,
         min_rank: float = 2.0,
+        not_measured: Optional[Dict[str, str]] = None,
     ) -> None:
         if branch not in (None, *BRANCHES):
             raise unknown(branch, BRANCHES, 'branch')
@@ -117,6 +121,7 @@ class MonitorHook(Hook):
         self.min_std, self.min_rank, self.figures = min_std, min_rank, figures
         self.width, self.count = 0, 0  # of the features, of the held-out images
         self.history: list = []
+        self.not_measured = dict(not_measured or {})
 
     def before_train(self, runner) -> None:
         """Builds the data; measures the initial weights of a fresh run.
@@ -208,6 +213,7 @@ class MonitorHook(Hook):
                         branch=self.branch,
                         images=len(self.images.dataset),
                         views=self.num_views,
+                        not_measured=self.not_measured,
                         baseline=first,
                         measured=self.history,
                     ),
@@ -231,6 +237,7 @@ class MonitorHook(Hook):
             features,
             runner.train_dataloader.dataset,
         )
+        self.not_measured.update({f'figure of {name}': why for name, why in absent.items()})
         if epoch == 0:
             for name, reason in absent.items():
                 runner.logger.info(f'no figure of {name}: {reason}')

@@ -58,6 +58,9 @@ def test_measures_rise_from_a_baseline_and_survive_a_resume(tmp_path, tiny_confi
         for path in entry['figures'].values():
             assert np.asarray(Image.open(tmp_path / 'whole' / path)).std() > 5
     assert 'no figure of attention: the network has no class token' in done.text
+    absent = whole['not_measured']
+    assert absent['figure of attention'].startswith('the network has no class token')
+    assert set(absent) == {f'figure of {name}' for name in ('attention', 'reconstructed', 'boxes')}
     done = train(
         config,
         '--work-dir',
