@@ -35,11 +35,11 @@ from mssl_plugins.distributed import first_process, open_process_group
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.report_hook import ReportHook
 from mssl_plugins.engine.stop import StopHook, StopRequest
-from mssl_plugins.errors import ConfigError, Stopped, UserError, memory_refused, message
+from mssl_plugins.errors import ConfigError, Stopped, UserError
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
-from mssl_plugins.work_dir import WorkDir, last_checkpoint
+from mssl_plugins.work_dir import WorkDir, deprived
 
 LONG = 2 * 3600  # s; a person may not expect a run to take longer
 #: numbers the runs of this process
@@ -201,26 +201,6 @@ def _disk_of(runner: Runner) -> Tuple[int, int, int]:
     return state + moments, max(kept, 1), 4 * images
 
 
-# Messages of the libraries when a run was deprived of something, and of what.
-LOSSES = {
-    'DataLoader worker': "a data loader's worker was ended",
-    ' by peer': 'another process of the run is gone',  # the connection is closed or reset
-    'Timed out waiting': 'another process of the run does not answer',
-}
-
-
-def _lost(error: BaseException, work_dir: str) -> BaseException:
-    """The one-line error for what a running training was deprived of; others as they are."""
-    text = message(error) if isinstance(error, RuntimeError) else ''
-    found = (said for part, said in LOSSES.items() if part in text)
-    said = 'no memory is left' if memory_refused(error) else next(found, None)
-    if said is None or isinstance(error, UserError):
-        return error
-    good = last_checkpoint(work_dir)
-    rest = f'last good checkpoint: {good}; go on with --resume' if good else 'none was saved yet'
-    return UserError(f'{said} ({text or type(error).__name__}); {rest}')
-
-
 class TrainingRun:
     """One run of a config.
 
@@ -330,10 +310,10 @@ class TrainingRun:
             raise
         except BaseException as error:
             if self.begun:
-                lost = _lost(error, self.cfg.work_dir)
-                if lost is error:
+                said = deprived(error, self.cfg.work_dir)
+                if said is error:
                     raise
-                raise lost from error
+                raise said from error
             _close_logs()
             self._clean_up()
             if not isinstance(error, Exception):

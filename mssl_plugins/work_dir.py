@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import List, Optional, Union
 
-from mssl_plugins.errors import UserError
+from mssl_plugins.errors import UserError, memory_refused, message
 from mssl_plugins.files import drop_link
 
 #: the checkpoint between the regular ones
@@ -177,3 +177,31 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+# Messages of the libraries when a run was deprived of something, and of what.
+LOSSES = {
+    'DataLoader worker': "a data loader's worker was ended",
+    ' by peer': 'another process of the run is gone',  # the connection is closed or reset
+    'Timed out waiting': 'another process of the run does not answer',
+}
+
+
+def deprived(error: BaseException, work_dir: str) -> BaseException:
+    """The one-line error for what a running training was deprived of; others as they are.
+
+    Args:
+        error (BaseException): What ended the training.
+        work_dir (str): Whose last checkpoint the line names.
+
+    Returns:
+        BaseException: A UserError, or ``error`` itself.
+    """
+    text = message(error) if isinstance(error, RuntimeError) else ''
+    found = (said for part, said in LOSSES.items() if part in text)
+    said = 'no memory is left' if memory_refused(error) else next(found, None)
+    if said is None or isinstance(error, UserError):
+        return error
+    good = last_checkpoint(work_dir)
+    rest = f'last good checkpoint: {good}; go on with --resume' if good else 'none was saved yet'
+    return UserError(f'{said} ({text or type(error).__name__}); {rest}')
