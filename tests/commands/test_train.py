@@ -68,9 +68,13 @@ def test_images_that_cannot_be_read_stop_the_run(tmp_path, tiny_config, train, w
     empty.mkdir(), broken.mkdir()
     for i in range(20):
         (broken / f'{i}.png').write_bytes(b'no picture')
-    for folder, said in (
-        (empty, 'empty'),
-        (broken, ': 20 of 20 files cannot be used, more than --max-bad 0.01'),
+    for folder, said, left in (
+        (empty, 'empty', []),
+        (
+            broken,
+            ': 20 of 20 files cannot be used, more than --max-bad 0.01',
+            ['new', 'new/run_not_used.txt'],  # with their names and reasons
+        ),
     ):
         done = train(
             tiny_config(),
@@ -83,7 +87,8 @@ def test_images_that_cannot_be_read_stop_the_run(tmp_path, tiny_config, train, w
         )
         assert done.status == 1 and said in done.error, done.text[-2000:]
         assert 'Traceback' not in done.text and done.error.count('\n') == 0
-        assert not (tmp_path / 'new').exists()
+        found = [p for p in tmp_path.rglob('*') if 'new' in p.relative_to(tmp_path).parts]
+        assert sorted(str(p.relative_to(tmp_path)) for p in found) == left
 
 
 def test_allow_missing_trains_without_some_segments(tmp_path, tiny_config, train, image_folder):

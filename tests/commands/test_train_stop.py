@@ -84,13 +84,13 @@ def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
     config = tiny_config(
         LOG
         + """
-    train_cfg['max_epochs'] = 20
+    train_cfg['max_epochs'] = 30
     train_dataloader.update(num_workers=2, batch_size=2)
     default_hooks['checkpoint']['interval'] = 1000
     """
     )  # 12 batches an epoch
     slow = tmp_path / 'slow.py'
-    slow.write_text(config.read_text() + SLOW)  # four signals find it running
+    slow.write_text(config.read_text() + SLOW)  # four signals find it running, on a busy machine too
     broken, straight = tmp_path / 'broken', tmp_path / 'straight'
     done = 0
     for name, status in (('SIGTERM', 143), ('SIGHUP', 143), ('SIGUSR1', 143), ('SIGINT', 130)):
@@ -100,7 +100,7 @@ def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
         ended = run.wait(60)
         assert ended.status == status, ended.text[-2000:]
         done = max(losses(broken))
-        assert f'stopped by {name} after iteration {done} of 240' in ended.text
+        assert f'stopped by {name} after iteration {done} of 360' in ended.text
         assert '--resume' in ended.text and 'Traceback' not in ended.text
         assert last(broken)['meta']['iter'] == done
         assert sorted(p.name for p in broken.glob('*.pth')) == ['interim.pth']

@@ -17,6 +17,7 @@ def test_bf16_on_the_cpu():
         dict(
             type='mssl_plugins.BF16OptimWrapper',
             optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+            insist=True,  # also where the processor emulates it
         )
     )
     assert isinstance(wrapper, OptimWrapper)
