@@ -90,7 +90,7 @@ def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
     """
     )  # 12 batches an epoch
     slow = tmp_path / 'slow.py'
-    slow.write_text(config.read_text() + SLOW)  # four signals find it running, on a busy machine too
+    slow.write_text(config.read_text() + SLOW)  # four signals find it running
     broken, straight = tmp_path / 'broken', tmp_path / 'straight'
     done = 0
     for name, status in (('SIGTERM', 143), ('SIGHUP', 143), ('SIGUSR1', 143), ('SIGINT', 130)):
