@@ -189,8 +189,8 @@ def test_svms_equal_loops_in_one_process_and_two(files, few, tmp_path):
         assert [r['value'] for r in other] == [r['value'] for r in rows]
 
 
-def test_few_shots_equal_loops(files, few, tmp_path):
-    rows = run(files, tmp_path, ['voc07-low-shot'], layers=['cls'])
+def test_few_shots_equal_loops_in_one_process_and_two(files, few, tmp_path):
+    rows = run(files, tmp_path / 'one', ['voc07-low-shot'], layers=['cls'])
     voc = files / 'voc'
     train, test = (features_of(files / 'vit.pth', voc, s) for s in ('trainval', 'test'))
     labels, truth = (labels_of(voc, s) for s in ('trainval', 'test'))
@@ -211,6 +211,12 @@ def test_few_shots_equal_loops(files, few, tmp_path):
         found = [r['value'] for r in rows[2 * number : 2 * number + 2]]
         assert found == pytest.approx([100 * best.mean(), 100 * best.std()], abs=2e-3)
         assert f'k={k}, mean of 5 draws' in rows[2 * number]['setting']
+
+    def work(where=tmp_path / 'two'):
+        return run(files, where, ['voc07-low-shot'], layers=['cls'])
+
+    for other in in_two_processes(work, tmp_path):
+        assert [r['value'] for r in other] == [r['value'] for r in rows]
 
 
 def test_the_paper_s_numbers():
