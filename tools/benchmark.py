@@ -376,8 +376,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         torch.set_num_threads(threads)
         row = dict(
             measure(line),
-            machine=f'{machine("cpu").removesuffix(", float32")}, '
-            f'{threads} thread{"s" if threads > 1 else ""}',
+            machine=machine('cpu', f', {threads} thread{"s" if threads > 1 else ""}'),
             versions=versions(line.beside),
         )
         rows.append(row)

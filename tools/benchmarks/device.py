@@ -190,7 +190,7 @@ def run(
 ) -> Tuple[List[dict], int]:
     """Measures what is not kept yet, until the time is up; returns rows and how many failed."""
     clock, found = Clock(minutes), select(size, only)
-    where = machine(device).removesuffix('float32') + 'bfloat16'
+    where = machine(device, ', bfloat16')
     kept = Pieces(f'steps-{device}', dict(machine=where, size=size), folder)
     left = [case for case in found if kept.get(case.name) is None]
     failed: Dict[str, str] = {}

@@ -1,5 +1,6 @@
 """Steps of ViT-B in float32 beside the least time that their operations can take."""
 
+from functools import partial
 from typing import Callable, List, Tuple
 
 import torch
@@ -40,11 +41,8 @@ def products(count: int) -> Callable[[], None]:
 
 def kind(operator: str) -> str:
     """What the page calls an operator, its backward included."""
-    name = operator.removesuffix('_backward').removesuffix('_backward_data')
-    for found, names in KINDS.items():
-        if any(name.startswith(start) for start in names):
-            return found
-    return 'other operators'
+    found = (kind for kind, names in KINDS.items() if operator.startswith(names))
+    return next(found, 'other operators')
 
 
 def shares(call: Callable[[], None]) -> List[Tuple[str, float]]:
@@ -68,7 +66,7 @@ LINES = [
         f'{what}, float32',
         'its operations as products of square matrices (the least time)',
         1.25,
-        lambda step=step: sides(step),
+        partial(sides, step),
         at_most=True,
         shares=shares,
     )

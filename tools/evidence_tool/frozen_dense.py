@@ -90,14 +90,13 @@ def measure(checkpoint: str, config: str, sets: Dict[str, DenseSet], work: Path,
 def measured(study: Study, kept: Kept) -> List[Task]:
     """The runs with a row: finals, the best try of a variant that has none yet, random weights."""
     finals = kept.find(kind='final')
-    best: Dict[str, dict] = {}
+    done = {record['variant'] for record in finals}
+    tries: Dict[str, List[dict]] = {}
     for record in kept.find(kind='sweep'):
-        found = best.setdefault(record['variant'], record)
-        if figure(record, study.figure) > figure(found, study.figure):
-            best[record['variant']] = record
-    for variant in {record['variant'] for record in finals}:
-        best.pop(variant, None)
-    trained = [*finals, *best.values()]
+        if record['variant'] not in done:
+            tries.setdefault(record['variant'], []).append(record)
+    best = [max(found, key=lambda r: figure(r, study.figure)) for found in tries.values()]
+    trained = [*finals, *best]
     bases = {study.variants[r['variant']].base for r in trained}  # whose start is compared with
     starts = [r for r in kept.find(kind='random') if r['variant'] in bases]
     return [Task(**{k: r[k] for k in Task._fields}) for r in (*trained, *starts)]

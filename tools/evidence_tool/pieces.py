@@ -13,13 +13,13 @@ from evidence_tool.study import ROOT
 from mssl_plugins.errors import UserError
 
 
-def machine(device: str) -> str:
-    """The type of machine: only runs of the same type are compared."""
+def machine(device: str, how: str = ', float32') -> str:
+    """The type of machine, and how it computes: only runs of the same type are compared."""
     import torch
 
     version = torch.__version__.split('+')[0]
     if device == 'cuda':
-        return f'{torch.cuda.get_device_name()}, torch {version}, float32'
+        return f'{torch.cuda.get_device_name()}, torch {version}{how}'
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():
         fields = dict(
@@ -31,7 +31,7 @@ def machine(device: str) -> str:
         cpu = fields.get('model name', cpu)
         if 'model' in fields:  # the name alone need not tell generations apart
             cpu += f' (family {fields.get("cpu family")}, model {fields["model"]})'
-    return f'{cpu}, torch {version}, float32'
+    return f'{cpu}, torch {version}{how}'
 
 
 def environment(device: str, threads: int) -> Dict[str, str]:

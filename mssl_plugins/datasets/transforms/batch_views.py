@@ -111,15 +111,16 @@ class BatchViews:
         rng, (height, width) = batch_rng(samples), images.shape[2:]
         boxes, flips = self.draw_geometry(rng, len(images), height, width)
         drawn = [draw(group.photometric, rng, len(images)) for group in self.groups]
-        views = [
-            torch.cat(
+        parts = []
+        for rows in pieces(images):
+            pixels = images[rows].float()  # once for all views
+            parts.append(
                 [
-                    self._render(group, images[rows], box[rows], flip[rows], light.of(rows))
-                    for rows in pieces(images)
+                    self._render(group, pixels, box[rows], flip[rows], light.of(rows))
+                    for group, box, flip, light in zip(self.groups, boxes, flips, drawn)
                 ]
             )
-            for group, box, flip, light in zip(self.groups, boxes, flips, drawn)
-        ]
+        views = parts[0] if len(parts) == 1 else [torch.cat(view) for view in zip(*parts)]
         for i, sample in enumerate(samples or ()):
             self._carry(sample, height, width, boxes[:, i], flips[:, i])
         return views
@@ -127,14 +128,14 @@ class BatchViews:
     def _render(
         self, group: ViewGroup, images: Tensor, box: np.ndarray, flip: np.ndarray, drawn: Draws
     ) -> Tensor:
-        """(B, 3, H, W) -> one view of each, (B, 3, S, S) float32."""
+        """(B, 3, H, W) float32 -> one view of each, (B, 3, S, S)."""
         (height, width), (view_height, view_width) = images.shape[2:], height_width(group.size)
         x0, y0, x1, y1 = torch.from_numpy(box.T).to(images.device)
         turned = torch.from_numpy(flip).to(images.device)
         how = (group.interpolation, group.crop)
         rows = resampling(y0, y1, None, height, view_height, *how)  # (B, S, H)
         columns = resampling(x0, x1, turned, width, view_width, *how)  # (B, S, W)
-        view = separable(rows, images.float(), columns)
+        view = separable(rows, images, columns)
         if group.interpolation == 'bicubic':
             view.clamp_(0, 255)  # the cubic overshoots
         return augment(view, drawn, group.photometric)
