@@ -106,7 +106,7 @@ def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
         assert sorted(p.name for p in broken.glob('*.pth')) == ['interim.pth']
     assert train(config, '--work-dir', broken, '--resume').status == 0
     assert train(config, '--work-dir', straight).status == 0
-    assert losses(broken) == losses(straight) and len(losses(broken)) == 240
+    assert losses(broken) == losses(straight) and len(losses(broken)) == 360
     assert same_weights(last(broken), last(straight))
 
 
