@@ -263,6 +263,8 @@ class TrainingRun:
                 place.lock()
                 if not (resume or check):
                     place.start_over(overwrite)
+                if not resume:
+                    place.put_lists_aside()
             except BaseException:
                 place.release()  # what is in the folder is another run's
                 raise
@@ -354,7 +356,7 @@ class TrainingRun:
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
         check_custom_keys(self.cfg, runner.model)
         _check_batches(runner.train_loop.dataloader)
-        if self.place and self.place.old:
+        if self.place and self.place.old and not self.check:
             runner.register_hook(_Overwrite(self.place), priority='VERY_HIGH')
         shown = [] if self.verbose else [ConsoleHook(name)]
         for hook in (

@@ -19,6 +19,8 @@ INTERIM = 'interim.pth'
 LOCK = '.lock'
 #: folder of the lists of images, and the one of those that are not used
 LISTS, NOT_USED = 'images', 'not_used.txt'
+#: where those of an older run lie until a new one has made a step, and what they are
+OLD_LISTS, ITS_LISTS = f'.{LISTS}.old', ('train.txt', 'held_out.txt', NOT_USED, 'channels.json')
 LOGS = re.compile(r'\d{8}_\d{6}')
 RESUMABLE = re.compile(r'(epoch|iter)_\d+\.pth|interim\.pth')
 CHECKPOINTS = re.compile(r'(epoch|iter)_\d+\.pth|best_.+\.pth|last_checkpoint|interim\.pth')
@@ -94,6 +96,7 @@ class WorkDir:
         os.ftruncate(handle, 0)
         os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
         self._lock = handle
+        self._put_lists_back()  # should a run have been killed before its first step
 
     def release(self) -> None:
         """Lets other runs in."""
@@ -128,6 +131,25 @@ class WorkDir:
             )
         self.old = found + [p for p in self.path.iterdir() if LOGS.fullmatch(p.name)]
 
+    def put_lists_aside(self) -> None:
+        """Keeps an older run's lists of images for its --resume, should the new run not begin."""
+        lists = [p for p in (self.path / LISTS / name for name in ITS_LISTS) if p.is_file()]
+        if lists and not (self.path / LISTS).is_symlink():
+            aside = self.path / OLD_LISTS
+            aside.mkdir()
+            for file in lists:
+                os.replace(file, aside / file.name)
+            self.old.append(aside)
+
+    def _put_lists_back(self) -> None:
+        aside = self.path / OLD_LISTS
+        if aside.is_dir() and not aside.is_symlink():
+            for name in ITS_LISTS:
+                (self.path / LISTS / name).unlink(missing_ok=True)
+                if (aside / name).is_file():
+                    os.replace(aside / name, self.path / LISTS / name)
+            _delete(aside)
+
     def forget_old(self) -> None:
         """Deletes the run that :meth:`start_over` found, once the new one has begun."""
         for path in self.old:
@@ -150,7 +172,8 @@ class WorkDir:
 
     def _keep_not_used(self) -> None:
         listed = self.path / LISTS / NOT_USED
-        if LISTS in self.known or not (listed.is_file() and listed.stat().st_size):
+        its_own = LISTS in self.known and not (self.path / OLD_LISTS).is_dir()
+        if its_own or not (listed.is_file() and listed.stat().st_size):
             return
         beside = self.path.with_name(f'{self.path.name}_{NOT_USED}')
         kept = beside if self.path in self.new else self.path / NOT_USED
@@ -167,6 +190,7 @@ class WorkDir:
                     LOGS.fullmatch(path.name) or path.name in ('config.py', LISTS)
                 ):
                     _delete(path)
+            self._put_lists_back()
         for parent in self.new[1:]:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()

@@ -77,3 +77,33 @@ def test_the_list_of_what_is_not_used_survives(tmp_path, before, capsys):
     assert [p for p in tmp_path.rglob('*') if p.is_file()] == [kept]
     assert kept.read_text() == 'cut.jpg\ttruncated\n'
     assert (str(kept) in capsys.readouterr().out) == (before in names)
+
+
+@pytest.mark.parametrize('ends', ['refused', 'killed', 'begun'])
+def test_an_older_runs_lists_outlive_a_run_that_never_begins(tmp_path, ends, capsys):
+    """And files of the user beside them are nobody's lists."""
+    lists = tmp_path / 'images'
+    lists.mkdir()
+    before = {'train.txt': 'old', 'held_out.txt': 'old', 'photo.jpg': 'mine'}
+    for name, text in before.items():
+        (lists / name).write_text(text)
+    place = WorkDir(str(tmp_path))
+    place.lock()
+    place.put_lists_aside()
+    after = {'train.txt': 'new', 'not_used.txt': 'cut.jpg', 'channels.json': '{}'}
+    for name, text in after.items():
+        (lists / name).write_text(text)
+    place.release()
+    if ends == 'begun':
+        place.forget_old()
+        wanted = dict(after, **{'photo.jpg': 'mine'})
+    elif ends == 'killed':  # the next run finds what it left
+        WorkDir(str(tmp_path)).lock()
+        wanted = before
+    else:
+        place.clean_up()
+        wanted = before
+        assert (tmp_path / 'not_used.txt').read_text() == 'cut.jpg'
+        assert str(tmp_path / 'not_used.txt') in capsys.readouterr().out
+    assert {p.name: p.read_text() for p in lists.iterdir()} == wanted
+    assert not (tmp_path / '.images.old').exists()

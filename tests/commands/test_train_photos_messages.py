@@ -123,7 +123,13 @@ def test_three_damaged_files_of_295(tmp_path):
     assert kept.read_text().splitlines() == reasons
     done = Training(tmp_path, *argv, '--max-bad', 0.02, quiet=True).wait()
     assert done.status == 0 and 'epoch 1/1  loss' in done.text, done.text
-    assert (tmp_path / 'run/images/not_used.txt').read_text().splitlines() == reasons
+    lists = {p: p.read_text() for p in (tmp_path / 'run/images').iterdir()}
+    assert lists[tmp_path / 'run/images/not_used.txt'].splitlines() == reasons
+    # a run that is refused leaves an older one as it is, to be resumed
+    (folder / '0.jpg').write_bytes(b'')
+    refused = Training(tmp_path, *argv, '--overwrite', quiet=True).wait()
+    assert refused.status == 1 and '4 of 295 files cannot be used' in refused.error
+    assert {p: p.read_text() for p in (tmp_path / 'run/images').iterdir()} == lists
 
 
 # ------------------------------------------------------------- exit 0, untrained

@@ -70,12 +70,13 @@ def axis_lines(axis: str, found: dict) -> List[str]:
     if axis == 'processes':
         head = [
             '| step | wrapper | MB a step and process, computed | measured '
-            '| s, 1 process | s, 2 processes |',
-            '| --- | --- | --- | --- | --- | --- |',
+            '| s, 1 process | s, 2 processes | exponent |',
+            '| --- | --- | --- | --- | --- | --- | --- |',
         ]
         return head + [
             f'| {r["what"]} | {r["wrapper"]} | {r["computed"] / 1e6:.1f} '
-            f'| {r["measured"] / 1e6:.1f} | {r["alone"]:.2f} | {r["seconds"]:.2f} |'
+            f'| {r["measured"] / 1e6:.1f} | {r["alone"]:.2f} | {r["seconds"]:.2f} '
+            f'| {fit([(1, r["alone"]), (2, r["seconds"])]).exponent:.2f} |'
             for r in found['rows']
         ]
     return [
@@ -99,7 +100,9 @@ REMARKS = dict(
     images='The points are those of the table above: the time of a first and a second start, and '
     'the memory that two processes keep together.',
     processes='Two processes over gloo, a thread each, one of them beside other work, so their '
-    'seconds say little about machines on a network. Measured are all bytes through the loopback '
+    'seconds say little about machines on a network. The exponent is that of seconds by processes '
+    'at the same batch a process, from two points: 0 would be an exchange that costs nothing, 1 '
+    'no gain over one process. Measured are all bytes through the loopback '
     'device of a network namespace that nobody else uses. A ring of n processes sends '
     '2 (n - 1) / n of the gradients with DDP. FSDP sends (n - 1) / n of the weights of a block '
     'before each forward and each backward pass, and of the gradients; gloo sums gradients of FSDP '
