@@ -20,7 +20,7 @@ from mssl_plugins.files import write_atomically
 INTRODUCTION = Path(__file__).parent / 'introduction.md'
 HEAD = (
     "| paper | claim | source | metric | paper's difference, points "
-    '| our difference, points [95 % interval] | verdict | seeds | CPU hours |'
+    '| our difference, points [95 % interval] | verdict | paired seeds | CPU hours |'
 )
 
 
@@ -56,13 +56,13 @@ def claim_row(judged: Judged) -> str:
     ours = f'{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]' if found else ''
     verdict = judged.verdict
     if verdict == UNDECIDED:
-        verdict += f'; {found.detectable:.1f} is the smallest difference that could have been found'
+        verdict += f'; a true difference of {found.detectable:.1f} or more would be found reliably'
     elif verdict == NOT_RANKED:
         values = judged.values
         needed = max(values['pixels'], values['random']) + GATE
-        verdict += f': the baseline has {values["base"]:.1f}, and needs {needed:.1f}'
+        verdict += f': the baseline reaches {values["base"]:.1f} and needs {needed:.1f}'
     elif not found:
-        verdict += f': {judged.done} of {judged.total} runs'
+        verdict += f' ({judged.done} of {judged.total} runs done)'
     return (
         f'| {claim.paper} | {claim.text} | {claim.source} | {claim.figure} | {paper} | {ours} | '
         f'{verdict} | {judged.seeds} | {judged.seconds / 3600:.1f} |'
@@ -105,7 +105,14 @@ def variants_table(found: Found) -> List[str]:
         *((f'random weights, {v}', kept.find(kind='random', variant=v)) for v in study.variants),
     ):
         if runs:
-            cells = [mean_and_spread([figure(r, n) for r in runs]) for n in study.figures]
+            cells = [
+                mean_and_spread(
+                    []  # pixels have no EMA copy
+                    if title == 'raw pixels' and f.branch == 'teacher'
+                    else [figure(r, name) for r in runs]
+                )
+                for name, f in study.figures.items()
+            ]
             rows.append(f'| {title} | | | {" | ".join(cells)} | {len(runs)} | |')
     for length in study.lengths:
         for variant in study.variants:
@@ -213,8 +220,8 @@ def seeds_table(judged: List[Judged]) -> List[str]:
                 f'{j.interval.detectable:.1f} |'
             )
     head = (
-        '| claim | images x epochs | metric | difference, seed by seed | smallest that could '
-        'have been found |'
+        '| claim | images x epochs | metric | difference, seed by seed | smallest true difference '
+        'that would be found reliably |'
     )
     return table(head, rows) + [''] if rows else []
 

@@ -77,8 +77,8 @@ def claims(length):
         ),
         Claim(
             PAPER,
-            'the effect of the mask on conv5 is better with MPH than without',
-            'main paper, on MPH',
+            'with MPH the mask raises conv5 more, or lowers it less, than without',
+            'main paper, on MPH (second-hand)',
             'maskco',
             'nomask',
             'linear conv5',

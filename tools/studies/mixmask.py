@@ -86,13 +86,13 @@ epochs; a still lower one was not tried.
 }
 
 
-def pair(base, length, names, figure='k-NN'):
+def pair(base, length, names, figure='k-NN', source='supplement Fig. 1 (k-NN against epochs)'):
     """The claim of supplement Fig. 1 for a base."""
     return Claim(
         PAPER,
         f'{names[base]} + MixMask is above {names[base]}, {length.replace("x", " images x ")} '
         f'epochs',
-        'supplement Fig. 1 (k-NN against epochs)',
+        source,
         f'mixmask_{base}',
         base,
         figure,
@@ -111,7 +111,7 @@ MOCO_LENGTHS = ('1000x100', '1000x200', '5000x40', '5000x120', LONGEST)
 CLAIMS = (
     *(pair('moco', length, NAMES) for length in reversed(MOCO_LENGTHS)),
     *(pair(base, LONGEST, NAMES) for base in BASES[1:]),
-    pair('moco', LONGEST, NAMES, 'linear'),
+    pair('moco', LONGEST, NAMES, 'linear', 'ours: the claim of Fig. 1 by a linear probe'),
     Claim(
         PAPER,
         'MoCo + MixMask is above MoCo at equal compute, 1000 images x 600 epochs',
@@ -123,7 +123,8 @@ CLAIMS = (
     ),
     Claim(
         PAPER,
-        'the block mask is above the discrete mask, final map of 4 x 4',
+        'the block mask is above the discrete mask, with a backbone whose last feature map has '
+        '4 x 4 cells (`moco-4x4`)',
         'supplement Fig. 2',
         'mixmask_moco-4x4-block',
         'mixmask_moco-4x4-discrete',

@@ -78,7 +78,7 @@ def claims(length):
     return (
         row(
             'MST is above `dino-bn`, DINO with the BatchNorm of MST',
-            'supplement section 8 and Table 3: linear, 100 epochs; its DINO has no BatchNorm',
+            'supplement section 8 and Table 3: linear, 100 epochs; the DINO there has no BatchNorm',
             'mst',
             'dino-bn',
             'linear, teacher',
@@ -86,7 +86,7 @@ def claims(length):
         ),
         row(
             "MST's BatchNorm helps DINO",
-            'section 3; ours: measured by itself',
+            'section 3; a comparison of ours',
             'dino-bn',
             'dino',
             'linear, teacher',
@@ -125,8 +125,8 @@ def claims(length):
             None,
         ),
         row(
-            'q = p = 0.3 is above q = 1/8',
-            'ours: not given in the paper',
+            'q = p = 0.3 is above q = 1/8, p = 1',
+            'ours: the paper gives no values of q and p',
             'mst-0.3',
             'mst',
             'k-NN, teacher',
