@@ -340,7 +340,9 @@ def test_dense_protocols_on_the_checkpoints_of_a_study(tiny, tmp_path, monkeypat
     )
     assert row.split('|')[7].strip() == f'{value:.1f}'
     (row,) = [
-        n for n in lines if n.startswith('| random weights, simclr |  | 20.5 ± 0.7 | scenes, map5')
+        n
+        for n in lines
+        if n.startswith('| random weights, network of simclr |  | 20.5 ± 0.7 | scenes, map5')
     ]
     assert ' ± ' in row.split('|')[5] and row.endswith('| 2 |')
     assert len(found[0]['rows']['scenes']) == len(found[2]['rows']['scenes'])

@@ -183,7 +183,9 @@ def section(study: Study, kept: Kept) -> List[str]:
 
     groups: Dict[tuple, List[dict]] = {}
     for record in load(study, kept):
-        name = f'random weights, {record["variant"]}' if record['kind'] == 'random' else ''
+        name = (
+            f'random weights, network of {record["variant"]}' if record['kind'] == 'random' else ''
+        )
         length = '' if record['kind'] == 'random' else record['length']
         if record['kind'] == 'sweep':
             length += ', a try'

@@ -60,7 +60,7 @@ def claim_row(judged: Judged) -> str:
     elif verdict == NOT_RANKED:
         values = judged.values
         needed = max(values['pixels'], values['random']) + GATE
-        verdict += f': the baseline reaches {values["base"]:.1f} and needs {needed:.1f}'
+        verdict += f': the baseline reaches {values["base"]:.1f}; the gate is at {needed:.1f}'
     elif not found:
         verdict += f' ({judged.done} of {judged.total} runs done)'
     return (
@@ -102,7 +102,10 @@ def variants_table(found: Found) -> List[str]:
     rows = []
     for title, runs in (
         ('raw pixels', kept.find(kind='pixels')),
-        *((f'random weights, {v}', kept.find(kind='random', variant=v)) for v in study.variants),
+        *(
+            (f'random weights, network of {v}', kept.find(kind='random', variant=v))
+            for v in study.variants
+        ),
     ):
         if runs:
             cells = [

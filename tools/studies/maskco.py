@@ -77,7 +77,7 @@ def claims(length):
         ),
         Claim(
             PAPER,
-            'with MPH the mask raises conv5 more, or lowers it less, than without',
+            'the mask raises conv5 more, or lowers it less, if there is MPH',
             'main paper, on MPH (second-hand)',
             'maskco',
             'nomask',

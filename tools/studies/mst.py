@@ -86,7 +86,7 @@ def claims(length):
         ),
         row(
             "MST's BatchNorm helps DINO",
-            'section 3; a comparison of ours',
+            'section 3, without a number',
             'dino-bn',
             'dino',
             'linear, teacher',
