@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mmengine.config import Config
 
 from mssl_plugins import __version__, catalogue
 from mssl_plugins.checkpoints.loading import load_backbone
+from mssl_plugins.commands.figures import OPTIONS
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
 
 ROOT = Path(__file__).parents[1]
@@ -73,15 +75,15 @@ def commands():
 
 
 EPOCHS = {c['name']: c['epochs'] for c in catalogue.configs()}
-# where the options of a tool are defined
-EVALUATION = ['mssl_plugins/evaluation/inputs.py']
+# where the options of a tool are defined; those of figures are asked for
+SHARED = 'mssl_plugins/commands/options.py'
 PARSERS = {
     'train': ['mssl_plugins/commands/train.py'],
     'quickstart': ['mssl_plugins/commands/quickstart.py'],
     'list': ['mssl_plugins/commands/main.py'],
-    'knn': ['mssl_plugins/commands/knn.py', *EVALUATION],
-    'extract': ['mssl_plugins/commands/extract.py', *EVALUATION],
-    'evaluate': ['mssl_plugins/commands/evaluate.py', *EVALUATION],
+    'knn': ['mssl_plugins/commands/knn.py', SHARED],
+    'extract': ['mssl_plugins/commands/extract.py', SHARED],
+    'evaluate': ['mssl_plugins/commands/evaluate.py'],
     'report': ['mssl_plugins/commands/report.py'],
     'export': ['mssl_plugins/commands/export.py'],
     'make_segments': ['mssl_plugins/commands/make_segments.py'],
@@ -120,17 +122,11 @@ def test_commands_of_the_pages_are_valid(page, line):
         if '-m mssl_plugins train' in command and (name := rest.split()[0]).islower():
             assert catalogue.find(name)
         if tool == 'visualize':
-            figure = rest.split()[0]
-            folder = ROOT / 'mssl_plugins/visualization'
-            sources = [folder / f'{figure}.py', ROOT / 'mssl_plugins/commands/visualize.py']
-            if 'attention' in sources[0].read_text():
-                sources.append(folder / 'attention.py')
-            for shared in ('images', 'network'):
-                if f'visualization.{shared}' in sources[0].read_text():
-                    sources.append(folder / f'{shared}.py')
+            parser = ArgumentParser()
+            OPTIONS[rest.split()[0]](parser)
+            source = repr(list(parser._option_string_actions))
         else:
-            sources = [ROOT / path for path in PARSERS[tool]]
-        source = ''.join(path.read_text() for path in sources)
+            source = ''.join((ROOT / path).read_text() for path in PARSERS[tool])
         for option in re.findall(r'(?<= )--?[a-z][\w-]*', rest):
             assert f"'{option}'" in source, (option, line)
 

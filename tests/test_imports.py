@@ -36,8 +36,8 @@ FLOORS = [
 ]
 # Modules that may import inside functions, and what. Circles and floors are
 # looked for there all the same.
-# A command line is read before what takes seconds is imported; figures define
-# their commands' arguments.
+# A command line is read before what takes seconds is imported, so that help and a
+# wrong option are answered at once.
 HEAVY = {PACKAGE, 'torch', 'numpy', 'mmengine', 'mmpretrain', 'cv2', 'matplotlib'}
 LATE = {
     # the Python door lists configs without them
@@ -52,6 +52,7 @@ LATE = {
             'knn',
             'make_segments',
             'make_subset',
+            'options',
             'pack',
             'quickstart',
             'report',
@@ -271,14 +272,34 @@ def test_the_walk_sees_what_it_looks_for(tmp_path):
     )
 
 
-@pytest.mark.parametrize('argv', [['list'], ['--help'], ['--version']], ids=lambda a: a[0])
-def test_the_command_line_starts_without_torch(argv):
+STATUSES = """
+import sys
+from mssl_plugins.commands.main import COMMANDS, main
+from mssl_plugins.visualization import FIGURES
+
+for argv, status in {lines}:
+    try:
+        found = main(argv)
+    except SystemExit as left:  # of a parser
+        found = left.code
+    heavy = {{'torch', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'matplotlib'}} & set(sys.modules)
+    if heavy or found != status:
+        sys.exit(f'{{argv}}: status {{found}}, loads {{sorted(heavy)}}')
+"""
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [
+        "[([word], 0) for word in ('list', '--help', '--version')]",
+        "[([command, '--help'], 0) for command in COMMANDS]",
+        "[(['visualize', figure, '--help'], 0) for figure in FIGURES]",
+        "[([command, '--no-such-option'], 2) for command in COMMANDS]",
+    ],
+    ids=('list', 'help', 'figures', 'mistakes'),
+)
+def test_the_command_line_starts_without_torch(lines):
     """What is loaded decides how long it takes (0.1 s), on any machine."""
-    code = (
-        'import sys; from mssl_plugins.commands.main import main; '
-        f'status = main({argv!r}); '
-        'heavy = {"torch", "numpy", "mmengine", "mmcv", "matplotlib"} & set(sys.modules); '
-        'sys.exit(status or " ".join(sorted(heavy)) or None)'
-    )
+    code = STATUSES.format(lines=lines)
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-500:]

@@ -9,7 +9,6 @@ from mssl_plugins.errors import require
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line of ``tools/channel_statistics.py``."""
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     parser = argparse.ArgumentParser(
         prog='channel_statistics.py',
         description='Measures mean and standard deviation of each channel of a set of images, '
@@ -42,6 +41,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             range.
     """
     args = parse_args(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mssl_plugins.datasets.channel_statistics import measure
     from mssl_plugins.datasets.look import set_at
     from mssl_plugins.registry import DATASETS

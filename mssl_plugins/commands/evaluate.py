@@ -160,8 +160,8 @@ def main(argv=None) -> None:
     Raises:
         ValueError: Without a checkpoint or data, unless it is ``--list``.
     """
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     args = parse(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     import torch
     from mmengine.dist import is_main_process
 

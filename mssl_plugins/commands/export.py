@@ -7,9 +7,6 @@ from mssl_plugins.errors import require
 
 def main(argv=None) -> None:
     """Parses the command line, exports, prints the line that loads it."""
-    require('torch', 'mmengine', 'mmcv', 'mmpretrain', 'safetensors')
-    from mssl_plugins.export import TARGETS, export
-
     parser = argparse.ArgumentParser(
         prog='export.py',
         description="Writes a checkpoint's backbone as another library names "
@@ -20,7 +17,12 @@ def main(argv=None) -> None:
     )
     parser.add_argument('checkpoint', help='a file, or the folder of an earlier export')
     parser.add_argument('out', metavar='OUT', help='the folder to make')
-    parser.add_argument('--to', required=True, metavar='TARGET', help=', '.join(TARGETS))
+    parser.add_argument(
+        '--to',
+        required=True,
+        metavar='TARGET',
+        help='mmpretrain, mmdet, mmseg, timm, hf, torchvision, detectron2',
+    )
     parser.add_argument(
         '--branch',
         metavar='BRANCH',
@@ -33,6 +35,9 @@ def main(argv=None) -> None:
     )
     parser.add_argument('--overwrite', action='store_true', help='replace an earlier export')
     args = parser.parse_args(argv)
+    require('torch', 'mmengine', 'mmcv', 'mmpretrain', 'safetensors')
+    from mssl_plugins.export import export
+
     done = export(args.checkpoint, args.to, args.out, args.branch, args.config, args.overwrite)
     source, kind = done['source'], done['architecture']['type']
     print(f'{args.out}: {kind}, {source["branch"]} of {source["method"] or source["file"]}')

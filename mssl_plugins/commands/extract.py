@@ -4,6 +4,7 @@ import argparse
 import io
 from pathlib import Path
 
+from mssl_plugins.commands.options import add_frozen_features
 from mssl_plugins.errors import require
 from mssl_plugins.files import write_atomically
 
@@ -14,13 +15,6 @@ def main(argv=None) -> None:
     Raises:
         ValueError: If the output does not end in .npz.
     """
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    import numpy as np
-    from mmengine.dist import is_main_process
-
-    from mssl_plugins.api import extract_features
-    from mssl_plugins.evaluation import inputs
-
     parser = argparse.ArgumentParser(
         prog='extract.py',
         description='Writes the frozen features of a set '
@@ -30,7 +24,7 @@ def main(argv=None) -> None:
         'tools/extract.py ... A mistake gets one line; MSSL_TRACEBACK=1 shows '
         'where.',
     )
-    inputs.add_arguments(parser)
+    add_frozen_features(parser)
     parser.add_argument('out', metavar='OUT.npz', help='the file to write')
     parser.add_argument(
         '--split',
@@ -51,6 +45,12 @@ def main(argv=None) -> None:
         help='of the files of --data that may be unreadable, which are left out; default: 0.01',
     )
     args = parser.parse_args(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
+    import numpy as np
+    from mmengine.dist import is_main_process
+
+    from mssl_plugins.api import extract_features
+    from mssl_plugins.evaluation import inputs
 
     out = Path(args.out)
     if out.suffix != '.npz':

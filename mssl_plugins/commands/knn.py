@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 
+from mssl_plugins.commands.options import add_frozen_features
 from mssl_plugins.errors import require
 from mssl_plugins.files import write_atomically
 
@@ -14,12 +15,6 @@ def main(argv=None) -> None:
     Raises:
         ValueError: If a k is larger than the bank.
     """
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    from mmengine.dist import is_main_process
-
-    from mssl_plugins.evaluation import inputs
-    from mssl_plugins.evaluation.summary import summarize
-
     parser = argparse.ArgumentParser(
         prog='knn.py',
         description='Weighted k-NN (Wu et al. 2018) of frozen, L2-normalized features: every key '
@@ -27,7 +22,7 @@ def main(argv=None) -> None:
         epilog='Several processes: torchrun --nproc_per_node N tools/knn.py '
         '... A mistake gets one line; MSSL_TRACEBACK=1 shows where.',
     )
-    inputs.add_arguments(parser)
+    add_frozen_features(parser)
     parser.add_argument(
         '--k',
         type=int,
@@ -48,6 +43,11 @@ def main(argv=None) -> None:
     )
     parser.add_argument('--json', metavar='FILE', help='also write it here')
     args = parser.parse_args(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
+    from mmengine.dist import is_main_process
+
+    from mssl_plugins.evaluation import inputs
+    from mssl_plugins.evaluation.summary import summarize
 
     device = inputs.start(args)
     model, loaded, cfg = inputs.find_model(args)

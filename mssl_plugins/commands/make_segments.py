@@ -5,16 +5,12 @@ import os
 import time
 from typing import Optional, Sequence
 
+from mssl_plugins.commands.options import Settings
 from mssl_plugins.errors import require, unknown
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line of ``tools/make_segments.py``."""
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    from mmengine.config import DictAction
-
-    from mssl_plugins.segments.generators import GENERATORS
-
     parser = argparse.ArgumentParser(
         prog='make_segments.py',
         description='Makes the segments of a set of images, once, off '
@@ -27,7 +23,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         'path or shipped name, whose images are taken',
     )
     parser.add_argument('out', help='the segment store, a folder')
-    parser.add_argument('--generator', metavar='NAME', help=', '.join(GENERATORS))
+    parser.add_argument('--generator', metavar='NAME', help='felzenszwalb, slic, annotations, sam')
     parser.add_argument(
         '--weights',
         nargs='+',
@@ -45,7 +41,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--options',
         nargs='+',
-        action=DictAction,
+        action=Settings,
         default={},
         metavar='KEY=VALUE',
         help='options of the generator, such as points_per_side=16 or scale=0.05',
@@ -80,6 +76,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         ValueError: For an unknown generator, or an option that does not fit it.
     """
     args = parse_args(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mssl_plugins.segments.build import check, make
     from mssl_plugins.segments.generators import GENERATORS
     from mssl_plugins.segments.image_set import find_images

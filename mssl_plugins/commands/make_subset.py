@@ -14,16 +14,6 @@ def main(argv=None) -> None:
         ValueError: Without a fraction, a number or classes; if the data have no such number
             of classes with names, or a file of classes comes alone.
     """
-    require('torch', 'mmengine', 'mmcv', 'mmpretrain')
-    import numpy as np
-
-    from mssl_plugins.datasets.labelled import (
-        LabelledImages,
-        balanced,
-        labels_of,
-        list_lines,
-    )
-
     parser = argparse.ArgumentParser(
         prog='make_subset.py',
         description='Draws a part of the training set, '
@@ -51,6 +41,16 @@ def main(argv=None) -> None:
     )
     parser.add_argument('--seed', type=int, default=0, help='default: 0')
     args = parser.parse_args(argv)
+    require('torch', 'mmengine', 'mmcv', 'mmpretrain')
+    import numpy as np
+
+    from mssl_plugins.datasets.labelled import (
+        LabelledImages,
+        balanced,
+        labels_of,
+        list_lines,
+    )
+
     if not (args.fraction or args.per_class or args.classes):
         raise ValueError('give --fraction, --per-class or --classes')
     chosen = args.classes

@@ -10,7 +10,6 @@ FORMATS = ('tar', 'parquet', 'arrow', 'lmdb')
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line of ``tools/pack.py``."""
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     parser = argparse.ArgumentParser(
         prog='pack.py',
         description='Packs a folder of images into shards, files of many images each, for '
@@ -45,6 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         int: The exit status, 0.
     """
     args = parse_args(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mssl_plugins.pack import pack
 
     shards = pack(

@@ -9,14 +9,12 @@ import json
 import os
 from pathlib import Path
 
+from mssl_plugins.commands.options import Settings
 from mssl_plugins.errors import UserError, require
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     """Reads the command line."""
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(
         prog='test.py',
         description='Tests a checkpoint by the test loop of its config; one of pre-training, '
@@ -31,7 +29,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Settings,
         metavar='KEY=VALUE',
         help='override settings: test_dataloader.batch_size=16',
     )
@@ -50,6 +48,7 @@ def main(argv=None) -> None:
         UserError: If the config has nothing to test.
     """
     args = parse_args(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import List, Optional, Sequence
 
+from mssl_plugins.commands.options import Settings
 from mssl_plugins.errors import UserError, require, run_cli
 
 FEW = 8  # so many processes may be asked for on any machine
@@ -15,9 +16,6 @@ FEW = 8  # so many processes may be asked for on any machine
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line of ``tools/train.py``."""
-    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(
         prog='train.py',
         description='Pre-trains what a config describes.',
@@ -44,8 +42,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         'without --overwrite or --resume such a work dir is refused',
     )
     _add_own_images(parser.add_argument_group('your own images and sizes'))
-    _add_run_settings(parser, DictAction)
+    _add_run_settings(parser)
     args = parser.parse_args(argv)
+    require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.launcher == 'none' and int(os.environ.get('WORLD_SIZE', 1)) > 1:
         args.launcher = 'pytorch'  # started by torchrun
@@ -128,7 +127,7 @@ def _add_own_images(own) -> None:
     )
 
 
-def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
+def _add_run_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--allow-missing',
         action='store_true',
@@ -160,7 +159,7 @@ def _add_run_settings(parser: argparse.ArgumentParser, options: type) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=options,
+        action=Settings,
         metavar='KEY=VALUE',
         help='override settings: optim_wrapper.optimizer.lr=0.1 train_cfg.max_epochs=3 key="[a,b]"',
     )

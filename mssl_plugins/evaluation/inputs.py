@@ -17,7 +17,7 @@ from mssl_plugins.checkpoints.loading import (
     load_checkpoint_safely,
     safe_loading,
 )
-from mssl_plugins.checkpoints.reader import BRANCHES, default_branch
+from mssl_plugins.checkpoints.reader import default_branch
 from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, without_pretrained
 from mssl_plugins.datasets.look import set_at
 from mssl_plugins.distributed import open_process_group
@@ -91,7 +91,7 @@ def find_model(args) -> Tuple[nn.Module, str, Optional[Config]]:
     checkpoint describes.
 
     Args:
-        args (argparse.Namespace): Arguments of :func:`add_arguments`.
+        args (argparse.Namespace): Of ``knn`` or ``extract``.
 
     Returns:
         tuple[nn.Module, str, mmengine.Config | None]: The model, a line that
@@ -303,47 +303,6 @@ def features(args, model: nn.Module, loader: DataLoader, device: str) -> Tuple[T
     """Frozen features (N, D) float32 and labels (N,) as a command line asks for them."""
     dtype = torch.bfloat16 if args.bf16 else torch.float32
     return extract_features(model, loader, args.pool, device=device, progress=True, dtype=dtype)
-
-
-def add_arguments(parser) -> None:
-    """The arguments that tools on frozen features share."""
-    add = parser.add_argument
-    add(
-        'checkpoint',
-        help="a checkpoint of any library, or, with --config, 'random' "
-        "for random weights or 'pixels' for raw pixels",
-    )
-    add(
-        '--config',
-        help='a config, by path or name, that describes network and data; '
-        'default: the one in the checkpoint',
-    )
-    add(
-        '--branch',
-        choices=BRANCHES,
-        help='which backbone of the checkpoint; default: the '
-        'teacher of DINO, iBOT and MST, else the student',
-    )
-    add(
-        '--pool',
-        default='auto',
-        choices=['auto', 'cls', 'avg', 'last'],
-        help='features: class token, average, or the output as it is; '
-        'auto: the class token if there is one, else the average',
-    )
-    add(
-        '--size',
-        type=int,
-        metavar='PX',
-        help="side of the input; default: that of the config's test transform; with --data "
-        'the size of the ViT, else 224, or less if the images are smaller',
-    )
-    add('--resize', type=int, metavar='PX', help='short side before the center crop')
-    add('--batch-size', type=int, metavar='N')
-    add('--workers', type=int, metavar='N', help='processes that read images')
-    add('--device', help='default: cuda if there is one')
-    add('--bf16', action='store_true', help='run the network in bfloat16')
-    add('--seed', type=int, default=0, help='seed of random weights')
 
 
 def start(args) -> str:

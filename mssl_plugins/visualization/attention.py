@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mssl_plugins.errors import unknown
+from mssl_plugins.visualization import VIDEOS
 from mssl_plugins.visualization.canvas import (
     distinct_names,
     enlarge,
@@ -24,40 +25,8 @@ from mssl_plugins.visualization.canvas import (
     save_image,
     sheet,
 )
-from mssl_plugins.visualization.network import add_look_arguments, cut, fit
-from mssl_plugins.visualization.video import TOGETHER, VIDEOS, read_video, video_facts, write_video
-
-HELP = "the class token's attention, of images or a video, of one or two checkpoints"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config with a ViT as backbone, file or name')
-    parser.add_argument('checkpoint', help="a checkpoint of this config, or 'random'")
-    parser.add_argument('input', help=f'an image, a folder, or a video ({", ".join(VIDEOS)})')
-    parser.add_argument('--out', help='default: work_dirs/figures/attention.png, or .mp4')
-    parser.add_argument(
-        '--beside',
-        nargs='+',
-        metavar='[CONFIG] CHECKPOINT',
-        help='a second checkpoint, of the same or another config',
-    )
-    add_look_arguments(parser)
-    parser.add_argument(
-        '--mass',
-        type=float,
-        default=0.6,
-        metavar='SHARE',
-        help='fraction of the attention that the patches shown as kept hold. Default: 0.6',
-    )
-    parser.add_argument('--no-heads', action='store_true', help='only the mean over heads')
-    parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
-    parser.add_argument(
-        '--tile',
-        type=int,
-        metavar='PX',
-        help='longer side of an image in the figure; default: 160, in a video 480',
-    )
+from mssl_plugins.visualization.network import cut, fit
+from mssl_plugins.visualization.video import TOGETHER, read_video, video_facts, write_video
 
 
 class Network(NamedTuple):

@@ -15,33 +15,11 @@ from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.attention import heat
 from mssl_plugins.visualization.canvas import enlarge, save_image, sheet
 from mssl_plugins.visualization.images import (
-    add_model_arguments,
-    add_size_argument,
     seen_images,
     whole_model,
 )
 from mssl_plugins.visualization.segments import overlay
 from mssl_plugins.visualization.similarity import marked
-
-HELP = 'image, its segments, and where a patch attends without and with their bias (mask-guided)'
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_model_arguments(parser, 'phase 1 of mask-guided attention', 'bias', seed='scenes')
-    parser.add_argument(
-        '--at',
-        type=float,
-        nargs=2,
-        action='append',
-        metavar=('X', 'Y'),
-        help='where the patch lies in the shown square, in %% from the left and from the top; '
-        'once, or once for each image. Default: 50 50',
-    )
-    parser.add_argument(
-        '--block', type=int, metavar='N', help='from 1; default: the one with the strongest bias'
-    )
-    add_size_argument(parser)
 
 
 def strongest_block(bias: nn.Module) -> int:

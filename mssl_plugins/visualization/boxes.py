@@ -7,17 +7,7 @@ import numpy as np
 
 from mssl_plugins.visualization import canvas
 
-HELP = "MaskCo's query and key view with the masked box and the key boxes"
 MASKED, NEGATIVE = (255, 60, 60), (60, 160, 255)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a config of MaskCo, file or name')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: generated scenes')
-    parser.add_argument('--out', default='work_dirs/figures/boxes.png')
-    parser.add_argument('--rows', type=int, default=4, help='images. Default: 4')
-    parser.add_argument('--seed', type=int, default=0)
 
 
 def draw_boxes(

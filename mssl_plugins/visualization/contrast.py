@@ -14,16 +14,8 @@ from torch import Tensor
 from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.attention import heat
 from mssl_plugins.visualization.canvas import enlarge, save_image, sheet
-from mssl_plugins.visualization.images import add_model_arguments, seen_images, whole_model
+from mssl_plugins.visualization.images import seen_images, whole_model
 from mssl_plugins.visualization.similarity import marked
-
-HELP = "image, visible part, and which masked patches a patch's prediction fits (ASL)"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_model_arguments(parser, 'ASL', 'contrast')
-    parser.add_argument('--patches', type=int, default=3, help='patches of an image. Default: 3')
 
 
 class Contrast(NamedTuple):

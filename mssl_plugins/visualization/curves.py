@@ -10,20 +10,6 @@ from mssl_plugins.files import read_scalars as read_rows
 from mssl_plugins.files import write_atomically
 from mssl_plugins.visualization.canvas import distinct_names
 
-HELP = 'loss and k-NN curves of several runs side by side (MixMask Fig. 1)'
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    parser.add_argument('runs', nargs='+', help='work directories of runs, optionally NAME=DIR')
-    parser.add_argument('--out', default='work_dirs/figures/curves.png')
-    parser.add_argument(
-        '--keys',
-        nargs='+',
-        default=['loss', 'knn'],
-        help='what to draw, a panel each: a logged name or its beginning. Default: loss knn',
-    )
-
 
 def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
     """Every scalar a run logged, ``{name: [(step, value), ...]}``.

@@ -14,38 +14,9 @@ import numpy as np
 
 from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.canvas import enlarge, find_images, save_image, write_text
-from mssl_plugins.visualization.network import add_network_arguments, image_features, networks_of
+from mssl_plugins.visualization.network import image_features, networks_of
 
-HELP = '2-D map of images by t-SNE or UMAP of their features, with thumbnails'
-METHODS = ('tsne', 'umap')
 MARGIN, HEAD = 20, 30  # px
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_network_arguments(parser)
-    parser.add_argument('images', help='a folder; sub-folders are classes, shown by colored frames')
-    parser.add_argument(
-        '--method', choices=METHODS, default='tsne', help='umap needs umap-learn. Default: tsne'
-    )
-    parser.add_argument(
-        '--number', type=int, default=400, help='images, spread over the folder. Default: 400'
-    )
-    parser.add_argument(
-        '--perplexity',
-        type=float,
-        default=30.0,
-        help='perplexity of t-SNE, or number of neighbors of UMAP. Default: 30, at most a third '
-        'of the images',
-    )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', default='work_dirs/figures/embedding.png')
-    parser.add_argument(
-        '--canvas', type=int, default=1200, help='side of the map in px. Default: 1200'
-    )
-    parser.add_argument(
-        '--tile', type=int, default=48, help='longer side of a thumbnail in px. Default: 48'
-    )
 
 
 def embed(features: np.ndarray, method: str, perplexity: float, seed: int) -> np.ndarray:

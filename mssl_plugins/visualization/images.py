@@ -13,32 +13,6 @@ from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.canvas import find_images, row_names
 
 
-def add_model_arguments(
-    parser: argparse.ArgumentParser, methods: str, figure: str, seed: str = 'masks'
-) -> None:
-    """Declares the options that :func:`whole_model` and :func:`seen_images` read.
-
-    Args:
-        parser (ArgumentParser): The parser of the figure's command.
-        methods (str): The methods whose configs it takes, for the help.
-        figure (str): Name of the figure, for the default output.
-        seed (str): What the seed determines, for the help. Defaults to 'masks'.
-    """
-    parser.add_argument('config', help=f'a config of {methods}, file or name')
-    parser.add_argument('checkpoint', help='a checkpoint of this config')
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: generated scenes')
-    parser.add_argument('--out', default=f'work_dirs/figures/{figure}.png')
-    parser.add_argument('--rows', type=int, default=6, help='images. Default: 6')
-    parser.add_argument('--seed', type=int, default=0, help=f'seed of the {seed}. Default: 0')
-
-
-def add_size_argument(parser: argparse.ArgumentParser) -> None:
-    """Declares the option for the side of the network's input."""
-    parser.add_argument(
-        '--size', type=int, metavar='PX', help='side of the square; default: that of the network'
-    )
-
-
 def read_square(path: Union[str, Path], size: int) -> np.ndarray:
     """The center of an image, short side resized to ``size`` px: (size, size, 3) uint8 RGB."""
     return CenterView(size)(dict(img_path=str(path)))['img']
@@ -95,8 +69,7 @@ def seen_images(model, args: argparse.Namespace) -> SeenImages:
 
     Args:
         model (nn.Module): A pre-training model with a ViT.
-        args (Namespace): From :func:`add_model_arguments`, and perhaps
-            :func:`add_size_argument`.
+        args (Namespace): With ``images``, ``rows`` and ``seed``, and perhaps ``size``.
 
     Returns:
         SeenImages: ``args.rows`` images, or fewer.

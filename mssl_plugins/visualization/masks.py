@@ -9,21 +9,7 @@ from torch import Tensor
 
 from mssl_plugins.visualization.attention import overlay
 from mssl_plugins.visualization.canvas import save_image, sheet
-from mssl_plugins.visualization.images import add_model_arguments, seen_images, whole_model
-
-HELP = "image, teacher's attention, and what the mask hides (MST; MAE and ASL without attention)"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_model_arguments(parser, 'MST, MAE or ASL', 'masks', seed='random masks')
-    parser.add_argument(
-        '--strategies',
-        nargs='+',
-        metavar='NAME',
-        help='for MST: strategies to show, one a column, '
-        "each hiding as many patches as the config's own; default: that one",
-    )
+from mssl_plugins.visualization.images import seen_images, whole_model
 
 
 def figure(

@@ -10,23 +10,6 @@ from mssl_plugins.models.masking import GRIDS, check_grid, grid_mask
 from mssl_plugins.visualization.canvas import find_images, row_names, save_image, sheet
 from mssl_plugins.visualization.images import read_square
 
-HELP = 'block and discrete patterns, and the images of a batch mixed with them (MixMask Fig. 2)'
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    parser.add_argument('images', nargs='?', help='an image or a folder; default: generated scenes')
-    parser.add_argument('--out', default='work_dirs/figures/mixmask.png')
-    parser.add_argument(
-        '--grid', type=int, default=8, help='cells in a row of the mask. Default: 8'
-    )
-    parser.add_argument('--ratio', type=float, default=0.5, help='fraction of cells. Default: 0.5')
-    parser.add_argument(
-        '--size', type=int, default=224, help='side of the images in px. Default: 224'
-    )
-    parser.add_argument('--pairs', type=int, default=3, help='rows. Default: 3')
-    parser.add_argument('--seed', type=int, default=0)
-
 
 def figure(images: np.ndarray, grid: int, ratio: float, files: Sequence[str] = ()) -> np.ndarray:
     """One row for each pair of images: both, then mask and two mixes of each pattern.

@@ -13,15 +13,9 @@ import numpy as np
 import torch
 
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
-from mssl_plugins.visualization.images import add_model_arguments, squares, whole_model
+from mssl_plugins.visualization.images import squares, whole_model
 
 TITLES = ('image', 'masked', 'cosine, -1 to 1', 'MPH of masked', 'key of image')
-HELP = "image, masked image, and MPH's output against the whole image's features (MaskCo Fig. 1)"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_model_arguments(parser, 'MaskCo', 'mph', seed='masked boxes')
 
 
 def similarity_map(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:

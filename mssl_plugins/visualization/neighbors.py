@@ -16,7 +16,6 @@ from mssl_plugins.visualization.canvas import (
 )
 from mssl_plugins.visualization.network import (
     FrozenNetwork,
-    add_network_arguments,
     cut,
     image_features,
     maps_of,
@@ -24,36 +23,6 @@ from mssl_plugins.visualization.network import (
     patch_at,
 )
 from mssl_plugins.visualization.similarity import marked
-
-HELP = 'the nearest images of images, or, with --at, the nearest patches of a patch'
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_network_arguments(parser)
-    parser.add_argument('images', help='a folder of images to search')
-    parser.add_argument(
-        '--queries',
-        nargs='+',
-        metavar='FILE',
-        help='images whose neighbors are shown; default: --rows images spread over the folder',
-    )
-    parser.add_argument(
-        '--at',
-        type=int,
-        nargs=2,
-        metavar=('X', 'Y'),
-        help='the patch that holds this pixel of the first query, instead of whole images',
-    )
-    parser.add_argument('--rows', type=int, default=6, help='queries. Default: 6')
-    parser.add_argument('--k', type=int, default=6, help='neighbors. Default: 6')
-    parser.add_argument(
-        '--limit', type=int, default=2000, help='largest number of images to search. Default: 2000'
-    )
-    parser.add_argument('--out', default='work_dirs/figures/neighbors.png')
-    parser.add_argument(
-        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
-    )
 
 
 def image_rows(

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mssl_plugins.errors import UserError
+from mssl_plugins.visualization import MAP_SIZE
 from mssl_plugins.visualization.canvas import distinct_names
-
-MAP_SIZE = 448  # px, short side for a ResNet: 14 cells of conv5
 
 
 class FrozenNetwork(NamedTuple):
@@ -31,48 +30,6 @@ class FrozenNetwork(NamedTuple):
     patch: int
     size: int
     native: Optional[int]
-
-
-def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options that name one or two checkpoints; ``checkpoint`` comes first."""
-    parser.add_argument(
-        'checkpoint', help="a ViT or ResNet of any library, or 'random' with --config"
-    )
-    parser.add_argument(
-        '--config',
-        metavar='CONFIG',
-        help='a config that describes the network; default: the one in the checkpoint',
-    )
-    parser.add_argument(
-        '--beside', metavar='CHECKPOINT', help='a second checkpoint to compare with'
-    )
-    parser.add_argument(
-        '--beside-config', metavar='CONFIG', help='config of the second; default: as for the first'
-    )
-    add_look_arguments(parser)
-
-
-def add_look_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options for branch, input size and names of the checkpoints."""
-    parser.add_argument(
-        '--names',
-        nargs='+',
-        metavar='NAME',
-        default=[],
-        help="names of the checkpoints in the titles; default: the files' names",
-    )
-    parser.add_argument(
-        '--branch',
-        choices=['student', 'teacher'],
-        help='which backbone; default: the teacher of DINO, iBOT and MST, else the student',
-    )
-    parser.add_argument(
-        '--size',
-        type=int,
-        metavar='PX',
-        help='short side of the input; default: the size a ViT was made for, '
-        f'{MAP_SIZE} px for a ResNet',
-    )
 
 
 def networks_of(args: argparse.Namespace) -> List[FrozenNetwork]:

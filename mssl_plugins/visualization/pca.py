@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from mssl_plugins.errors import UserError, unknown
+from mssl_plugins.visualization import VIDEOS
 from mssl_plugins.visualization.canvas import (
     enlarge,
     find_images,
@@ -22,44 +23,13 @@ from mssl_plugins.visualization.canvas import (
 )
 from mssl_plugins.visualization.network import (
     FrozenNetwork,
-    add_network_arguments,
     cut,
     maps_of,
     networks_of,
 )
-from mssl_plugins.visualization.video import TOGETHER, VIDEOS, frame_source, write_video
+from mssl_plugins.visualization.video import TOGETHER, frame_source, write_video
 
-HELP = 'patch features in colors, their first three principal components (DINOv2 Fig. 1)'
 FITTED = 24  # frames of a video whose patches make the basis
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_network_arguments(parser)
-    parser.add_argument(
-        'input',
-        help=f'an image, a folder (with --out FILE.mp4 of frames), or a video '
-        f'({", ".join(VIDEOS)})',
-    )
-    parser.add_argument('--out', help='default: work_dirs/figures/pca.png, or .mp4 of a video')
-    parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
-    parser.add_argument(
-        '--whole',
-        action='store_true',
-        help='color every patch; default: only the foreground, found by the first component',
-    )
-    parser.add_argument(
-        '--smooth', action='store_true', help='interpolate between patches; default: cells'
-    )
-    parser.add_argument(
-        '--fps', type=float, default=12.0, help='frames per second of a folder. Default: 12'
-    )
-    parser.add_argument(
-        '--tile',
-        type=int,
-        metavar='PX',
-        help='longer side of an image in the figure; default: 160, in a video 480',
-    )
 
 
 def paint(colors: np.ndarray, size: Tuple[int, int], smooth: bool = False) -> np.ndarray:

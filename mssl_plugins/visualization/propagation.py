@@ -13,27 +13,8 @@ from PIL import Image
 
 from mssl_plugins.errors import UserError, unknown
 from mssl_plugins.visualization.canvas import draw_segments, enlarge
-from mssl_plugins.visualization.network import add_network_arguments, networks_of
+from mssl_plugins.visualization.network import networks_of
 from mssl_plugins.visualization.video import frame_source, write_video
-
-HELP = "a mask of a video's first frame carried through it, as video-segmentation measures"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_network_arguments(parser)
-    parser.add_argument('input', help='a video, or a folder of frames')
-    parser.add_argument(
-        'mask', help='mask of the first frame (PNG): 0 is background, other numbers are objects'
-    )
-    parser.add_argument('--out', default='work_dirs/figures/propagation.mp4')
-    parser.add_argument('--masks', metavar='DIR', help='write the masks there too, as PNG')
-    parser.add_argument(
-        '--fps', type=float, default=12.0, help='frames per second of a folder. Default: 12'
-    )
-    parser.add_argument(
-        '--tile', type=int, default=480, help='longer side of a frame in px. Default: 480'
-    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
-from mssl_plugins.visualization.images import add_model_arguments, seen_images, whole_model
-
-HELP = 'image, its visible part, and its reconstruction (MAE, MST, ASL)'
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_model_arguments(parser, 'MAE, MST or ASL', 'reconstruction')
+from mssl_plugins.visualization.images import seen_images, whole_model
 
 
 def figure(

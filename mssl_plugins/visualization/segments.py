@@ -12,28 +12,6 @@ from mssl_plugins.visualization.canvas import (
     sheet,
 )
 
-HELP = 'images and their segments, of one segment store or several side by side'
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    parser.add_argument('data', help='a folder of images, packed images (.npz), or a config')
-    parser.add_argument(
-        'segments', nargs='+', help='segment stores of these images, made by tools/make_segments.py'
-    )
-    parser.add_argument('--out', default='work_dirs/figures/segments.png')
-    parser.add_argument('--number', type=int, default=12, help='images. Default: 12')
-    parser.add_argument('--columns', type=int, default=2, help='images in a row. Default: 2')
-    parser.add_argument(
-        '--split',
-        default='train',
-        choices=['train', 'test'],
-        help='which images of a config. Default: train',
-    )
-    parser.add_argument(
-        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
-    )
-
 
 def overlay(image: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
     """Segments over an image, with their borders.

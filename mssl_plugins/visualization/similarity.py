@@ -10,38 +10,13 @@ from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.canvas import draw_boxes, enlarge, find_images, save_image, sheet
 from mssl_plugins.visualization.network import (
     FrozenNetwork,
-    add_network_arguments,
     cut,
     maps_of,
     networks_of,
     patch_at,
 )
 
-HELP = "every patch's cosine to the patch at a pixel, in its image and in others"
 MARK = (255, 60, 60)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_network_arguments(parser)
-    parser.add_argument('image', help='the image with the chosen patch')
-    parser.add_argument(
-        '--at',
-        type=int,
-        nargs=2,
-        action='append',
-        metavar=('X', 'Y'),
-        required=True,
-        help='a pixel of the image, from the left and from the top; may be given several times',
-    )
-    parser.add_argument('--others', help='an image or a folder, whose patches are compared too')
-    parser.add_argument(
-        '--columns', type=int, default=3, help='at most this many of the others. Default: 3'
-    )
-    parser.add_argument('--out', default='work_dirs/figures/similarity.png')
-    parser.add_argument(
-        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
-    )
 
 
 def cosine_heat(cosine: np.ndarray, size: Tuple[int, int], low: float, high: float) -> np.ndarray:

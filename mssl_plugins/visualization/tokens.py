@@ -14,24 +14,12 @@ from torch import Tensor
 from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.canvas import save_image
 from mssl_plugins.visualization.images import (
-    add_model_arguments,
-    add_size_argument,
     seen_images,
     whole_model,
 )
 from mssl_plugins.visualization.mph import figure
 
-HELP = "image, masked image, and the student's patch outputs against the teacher's (iBOT)"
 TITLES = ('image', 'masked', 'cosine, -1 to 1', 'student of masked', 'teacher of image')
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    add_model_arguments(parser, 'iBOT', 'tokens')
-    parser.add_argument(
-        '--ratio', type=float, default=0.4, help='fraction of masked patches. Default: 0.4'
-    )
-    add_size_argument(parser)
 
 
 @torch.no_grad()

@@ -9,9 +9,9 @@ import numpy as np
 
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import whole_file
+from mssl_plugins.visualization import VIDEOS
 from mssl_plugins.visualization.canvas import image_files
 
-VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 TOGETHER = 8  # frames that go through the network at once
 
 

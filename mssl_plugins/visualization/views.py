@@ -16,8 +16,6 @@ from mssl_plugins.visualization.canvas import (
     sheet,
 )
 
-HELP = "the views that a config's pipeline makes of an image, with crops, boxes and segments"
-
 COLORS = (
     (60, 160, 255),
     (255, 160, 0),
@@ -30,17 +28,6 @@ COLORS = (
     (120, 120, 120),
     (0, 0, 0),
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of this figure's command."""
-    parser.add_argument('config', help='a pre-training config')
-    parser.add_argument(
-        'images', nargs='?', help="an image or a folder; default: the config's own data"
-    )
-    parser.add_argument('--out', default='work_dirs/figures/views.png')
-    parser.add_argument('--number', type=int, default=4, help='rows. Default: 4')
-    parser.add_argument('--seed', type=int, default=0)
 
 
 def row(results: dict, image: np.ndarray, boxes=None, segments=None) -> list:

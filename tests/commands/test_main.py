@@ -43,7 +43,19 @@ def test_listing_needs_no_openmmlab(run_python, tmp_path):
     assert run_python('-m', 'mssl_plugins', 'list', env=env).returncode == 0
 
 
-def test_without_openmmlab_one_line_says_what_to_install(tmp_path):
+def test_help_names_every_target_and_generator(capsys):
+    from mssl_plugins.commands.main import main
+    from mssl_plugins.export import TARGETS
+    from mssl_plugins.segments.generators import GENERATORS
+
+    for command, names in (('export', TARGETS), ('make_segments', GENERATORS)):
+        with pytest.raises(SystemExit):
+            main([command, '--help'])
+        assert ', '.join(names) in ' '.join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize('argv', [['x'], ['x', '--cfg-options', 'seed=1']], ids=len)
+def test_without_openmmlab_one_line_says_what_to_install(argv, tmp_path):
     """An interpreter that sees this library alone."""
     done = subprocess.run(
         [
@@ -51,8 +63,9 @@ def test_without_openmmlab_one_line_says_what_to_install(tmp_path):
             '-S',
             '-c',
             'import sys; sys.path.insert(0, sys.argv[1]); import mssl_plugins;'
-            'from mssl_plugins.commands.train import main; sys.exit(main(["x"]))',
+            'from mssl_plugins.commands.train import main; sys.exit(main(sys.argv[2:]))',
             str(ROOT),
+            *argv,
         ],
         text=True,
         capture_output=True,

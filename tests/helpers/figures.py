@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mssl_plugins.commands.figures import OPTIONS
 from mssl_plugins.registry import MODELS
 
 
@@ -26,7 +27,7 @@ def drawn(figures, folder, model, words):
     built = MODELS.build(Config.fromfile(folder / 'c.py').model)
     torch.save(dict(state_dict=built.state_dict()), folder / 'c.pth')
     parser = ArgumentParser()
-    figures.add_arguments(parser)
+    OPTIONS[figures.__name__.rpartition('.')[2]](parser)
     files = [folder / 'c.py', folder / 'c.pth', folder / 'photo.png']
     words = [*files, '--out', folder / 'out.png', *words]
     figures.run(parser.parse_args([str(word) for word in words]))

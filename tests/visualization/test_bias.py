@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mssl_plugins.commands.figures import OPTIONS
 from mssl_plugins.errors import UserError
 from mssl_plugins.models.layers.mask_bias import MaskBias, segment_coverage
 from mssl_plugins.registry import MODELS
@@ -94,7 +95,7 @@ def run(tmp_path):
 
     def call(*words, config=None):
         parser = ArgumentParser()
-        figures.add_arguments(parser)
+        OPTIONS['bias'](parser)
         out = tmp_path / 'bias.png'
         asked = [config or tmp_path / 'c.py', tmp_path / 'c.pth', tmp_path / 'photos', *words]
         figures.run(parser.parse_args([str(word) for word in [*asked, '--out', out]]))
@@ -127,7 +128,7 @@ def test_mistakes_are_named(run, words, message):
 
 def test_a_plain_method_is_refused(tmp_path):
     parser = ArgumentParser()
-    figures.add_arguments(parser)
+    OPTIONS['bias'](parser)
     name = 'dino_vit-mini_1xb64-coslr-6e_cifar10'
     from mssl_plugins.catalogue import find
 

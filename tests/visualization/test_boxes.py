@@ -59,19 +59,20 @@ def test_pictures_from_the_command_line(tmp_path):
     from mmengine.config import Config
 
     from mssl_plugins.catalogue import find
+    from mssl_plugins.commands.figures import OPTIONS
     from mssl_plugins.visualization import boxes, mph
 
     name = 'maskco_resnet18_1xb32-coslr-4e_tiny20'
     model = MODELS.build(Config.fromfile(find(name)).model)
     weights = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=model.state_dict()), weights)
-    for module, extra in ((boxes, []), (mph, [str(weights)])):
+    for figure, module, extra in (('boxes', boxes, []), ('mph', mph, [str(weights)])):
         parser = ArgumentParser()
-        module.add_arguments(parser)
-        out = tmp_path / f'{module.__name__}.png'
+        OPTIONS[figure](parser)
+        out = tmp_path / f'{figure}.png'
         module.run(parser.parse_args([name, *extra, '--rows', '2', '--out', str(out)]))
         assert out.stat().st_size > 1000
     with pytest.raises(ValueError, match='configs/maskco'):
         parser = ArgumentParser()
-        boxes.add_arguments(parser)
+        OPTIONS['boxes'](parser)
         boxes.run(parser.parse_args(['simclr_resnet18_1xb64-coslr-8e_scenes']))
