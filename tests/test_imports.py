@@ -60,8 +60,8 @@ LATE = {
             'train',
         )
     },
-    'visualization': HEAVY,
-    'visualization.embedding': {PACKAGE, 'sklearn', 'umap'},  # seconds, and optional
+    'visualization': {'matplotlib'},  # for text and curves alone
+    'visualization.embedding': {'sklearn', 'umap'},  # seconds, and optional
     # the compiler, seconds for those who use it alone
     'engine.hooks.compile_hook': {'torch'},
     'evaluation.svm': {'sklearn'},  # a second

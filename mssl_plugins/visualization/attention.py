@@ -15,7 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mssl_plugins.config import read_config
+from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.errors import unknown
+from mssl_plugins.evaluation.features import find_backbone_module, frozen
+from mssl_plugins.evaluation.inputs import build_model
+from mssl_plugins.files import progress
 from mssl_plugins.visualization import VIDEOS
 from mssl_plugins.visualization.canvas import (
     distinct_names,
@@ -75,10 +80,6 @@ def load(
         ValueError: If the backbone is no ViT with a class token, or the size
             is less than a patch.
     """
-    from mssl_plugins.config import read_config
-    from mssl_plugins.evaluation.features import find_backbone_module
-    from mssl_plugins.evaluation.inputs import build_model
-
     cfg = read_config(config)
     kind = str(cfg.model.get('backbone', {}).get('type', '')).rsplit('.', 1)[-1]
     if kind not in ('ViT', 'VisionTransformer'):
@@ -109,8 +110,6 @@ def attention_maps(network: Network, images: Sequence[np.ndarray]) -> Tensor:
         Tensor: (B, heads, rows, columns) float32 on the CPU; softmax over
         [CLS] and the patches, without [CLS]'s own weight.
     """
-    from mssl_plugins.evaluation.features import frozen
-
     x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     device = next(network.backbone.parameters()).device
     preprocess = getattr(network.model, 'data_preprocessor', None)
@@ -282,8 +281,6 @@ def run(args: argparse.Namespace) -> None:
     if moving:
         if Path(args.out).suffix.lower() != '.mp4':
             raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
-        from mssl_plugins.files import progress
-
         rate, count = video_facts(args.input)
         networks = networks_of(args)
         frames = video_frames(networks, read_video(args.input), args.mass, args.tile or 480)
@@ -291,8 +288,6 @@ def run(args: argparse.Namespace) -> None:
         return
     files = find_images(args.input, args.rows)
     networks = networks_of(args)
-    from mssl_plugins.datasets.image_io import read_rgb
-
     rows, heads, tile = [], not args.no_heads, args.tile or 160
     for file in files:
         image, row = read_rgb(str(file)), []

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mssl_plugins.errors import UserError
+from mssl_plugins.models.layers.attention import class_attention
+from mssl_plugins.models.selfsup.mask_guided import MaskGuided
 from mssl_plugins.visualization.attention import heat
 from mssl_plugins.visualization.canvas import enlarge, save_image, sheet
 from mssl_plugins.visualization.images import (
@@ -46,8 +48,6 @@ def both_attentions(
     Returns:
         tuple[Tensor, Tensor]: (B, L) each, mean over heads, float32.
     """
-    from mssl_plugins.models.layers.attention import class_attention
-
     attention, given = backbone.layers[block].attn, []
     handle = attention.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
     try:
@@ -115,8 +115,6 @@ def run(args: argparse.Namespace) -> None:
         UserError: If the model has no bias of segments, or no such block; if there are
             other numbers of places and images.
     """
-    from mssl_plugins.models.selfsup.mask_guided import MaskGuided
-
     model = whole_model(args.config, args.checkpoint, [], '')
     if not isinstance(model, MaskGuided):
         raise UserError(

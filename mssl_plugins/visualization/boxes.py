@@ -4,7 +4,14 @@ import argparse
 from typing import Sequence
 
 import numpy as np
+from mmengine.config import Config
 
+from mssl_plugins.catalogue import find
+from mssl_plugins.datasets.image_io import read_rgb
+from mssl_plugins.datasets.sampler import SampleIndex
+from mssl_plugins.datasets.scenes import Scenes
+from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
+from mssl_plugins.registry import TRANSFORMS
 from mssl_plugins.visualization import canvas
 
 MASKED, NEGATIVE = (255, 60, 60), (60, 160, 255)
@@ -59,14 +66,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the config's pipeline makes no views of MaskCo.
     """
-    from mmengine.config import Config
-
-    from mssl_plugins.catalogue import find
-    from mssl_plugins.datasets.image_io import read_rgb
-    from mssl_plugins.datasets.sampler import SampleIndex
-    from mssl_plugins.datasets.transforms.maskco_views import MaskCoViews
-    from mssl_plugins.registry import TRANSFORMS
-
     cfg = Config.fromfile(find(args.config))
     steps = [
         TRANSFORMS.build(step)
@@ -81,8 +80,6 @@ def run(args: argparse.Namespace) -> None:
         files = canvas.find_images(args.images, args.rows)
         images, names = [read_rgb(str(f)) for f in files], canvas.row_names(args.images, files)
     else:
-        from mssl_plugins.datasets.scenes import Scenes
-
         size = steps[0].groups[0].size
         scenes = Scenes(split='train', length=args.rows, size=size, seed=args.seed)
         images, names = [scenes[i]['img'] for i in range(len(scenes))], [''] * len(scenes)

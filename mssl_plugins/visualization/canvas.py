@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from mssl_plugins.datasets.folder import EXTENSIONS, scan
+from mssl_plugins.datasets.image_io import printable, read_rgb
 from mssl_plugins.files import write_atomically
 
 WRITTEN = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.webp')  # what a figure may be
@@ -25,8 +27,6 @@ def image_files(path: str) -> List[Path]:
     Raises:
         FileNotFoundError: If there are none.
     """
-    from mssl_plugins.datasets.folder import EXTENSIONS, scan
-
     path = Path(path)
     if path.is_file():
         return [path]
@@ -52,8 +52,6 @@ def find_images(path: str, limit: Optional[int] = None, spread: bool = False) ->
         FileNotFoundError: If there are none.
         ValueError: If the one image that is named is damaged.
     """
-    from mssl_plugins.datasets.image_io import printable, read_rgb
-
     files, found, damaged = image_files(path), [], []
     if spread and limit is not None:
         files = (
@@ -225,8 +223,6 @@ def name_line(name: str, width: int, lead: str = '') -> np.ndarray:
     Letters that the font lacks are written as escapes, and of a name that is
     too long the end is kept.
     """
-    from mssl_plugins.datasets.image_io import printable
-
     font, known = _font()
     text = ''.join(
         c if ord(c) in known and c.isprintable() else c.encode('ascii', 'backslashreplace').decode()

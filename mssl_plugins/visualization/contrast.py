@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mssl_plugins.errors import UserError
+from mssl_plugins.models.selfsup.asl import ASL
 from mssl_plugins.visualization.attention import heat
 from mssl_plugins.visualization.canvas import enlarge, save_image, sheet
 from mssl_plugins.visualization.images import seen_images, whole_model
@@ -102,8 +103,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: If the model is not ASL, or fewer than one patch is asked for.
     """
-    from mssl_plugins.models.selfsup.asl import ASL
-
     model = whole_model(args.config, args.checkpoint, [], '')
     if not isinstance(model, ASL):
         raise UserError(f'{args.config}: {type(model).__name__} is not ASL; configs/asl are')

@@ -12,6 +12,7 @@ from typing import List, Sequence
 import cv2
 import numpy as np
 
+from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.errors import UserError
 from mssl_plugins.visualization.canvas import enlarge, find_images, save_image, write_text
 from mssl_plugins.visualization.network import image_features, networks_of
@@ -118,8 +119,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: If a number or a size is too small.
     """
-    from mssl_plugins.datasets.image_io import read_rgb
-
     if min(args.number, args.tile, args.perplexity) < 1 or args.canvas < 4 * args.tile + 100:
         raise UserError(
             '--number, --tile and --perplexity must be 1 or more, --canvas at least 4 tiles and '

@@ -4,12 +4,20 @@ import argparse
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Tuple, Union
 
+import cv2
 import numpy as np
 import torch
+from mmengine.registry import MODELS
+from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mssl_plugins.checkpoints.loading import load_checkpoint_safely
+from mssl_plugins.config import read_config
+from mssl_plugins.datasets.scenes import Scenes
 from mssl_plugins.datasets.transforms.views import CenterView
 from mssl_plugins.errors import UserError
+from mssl_plugins.models.selfsup.mask_guided import MaskGuided
+from mssl_plugins.segments.generators import build_generator
 from mssl_plugins.visualization.canvas import find_images, row_names
 
 
@@ -40,8 +48,6 @@ def squares(path: Optional[str], count: int, size: int, seed: int) -> Tuple[np.n
     if path:
         files = find_images(path, count)
         return np.stack([read_square(file, size) for file in files]), row_names(path, files)
-    from mssl_plugins.datasets.scenes import Scenes
-
     scenes = Scenes(split='test', length=count, size=size, seed=seed)
     return np.stack([scenes[i]['img'] for i in range(len(scenes))]), []
 
@@ -107,11 +113,6 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
         ValueError: If the model lacks such a function, or the checkpoint is
             another model's.
     """
-    from mmengine.registry import MODELS
-
-    from mssl_plugins.checkpoints.loading import load_checkpoint_safely
-    from mssl_plugins.config import read_config
-
     model = MODELS.build(read_config(config).model)
     for name in needs:
         if not hasattr(model, name):
@@ -143,15 +144,8 @@ def shown_segments(model, images: np.ndarray) -> Optional[list]:
         list, optional: N ``DataSample`` with ``view_segments``; None where
         the model takes no segments.
     """
-    from mssl_plugins.models.selfsup.mask_guided import MaskGuided
-
     if not isinstance(model, MaskGuided):
         return None
-    import cv2
-    from mmpretrain.structures import DataSample
-
-    from mssl_plugins.segments.generators import build_generator
-
     generate, samples = build_generator('felzenszwalb', {}), []
     for image in images:
         labels = np.asarray(generate(image, '', {}), np.uint16)

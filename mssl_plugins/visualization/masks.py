@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mssl_plugins.models.masking import check_strategy, token_mask
+from mssl_plugins.models.selfsup.mst import MST
 from mssl_plugins.visualization.attention import overlay
 from mssl_plugins.visualization.canvas import save_image, sheet
 from mssl_plugins.visualization.images import seen_images, whole_model
@@ -84,9 +86,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If strategies are given for a model other than MST.
     """
-    from mssl_plugins.models.masking import check_strategy, token_mask
-    from mssl_plugins.models.selfsup.mst import MST
-
     for name in args.strategies or ():
         check_strategy(name, 0.0, 0.0)
     model = whole_model(

@@ -6,6 +6,7 @@ from typing import Sequence
 import numpy as np
 import torch
 
+from mssl_plugins.datasets.scenes import Scenes
 from mssl_plugins.models.masking import GRIDS, check_grid, grid_mask
 from mssl_plugins.visualization.canvas import find_images, row_names, save_image, sheet
 from mssl_plugins.visualization.images import read_square
@@ -67,8 +68,6 @@ def run(args: argparse.Namespace) -> None:
         images = np.stack([read_square(f, args.size) for f in files])
         names = row_names(args.images, files)
     else:
-        from mssl_plugins.datasets.scenes import Scenes
-
         scenes = Scenes(split='train', length=2 * args.pairs, size=args.size, seed=args.seed)
         images, names = np.stack([scenes[i]['img'] for i in range(len(scenes))]), []
     save_image(args.out, figure(images, args.grid, args.ratio, names))

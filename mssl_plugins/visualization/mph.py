@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import torch
 
+from mssl_plugins.config import read_config
+from mssl_plugins.registry import TRANSFORMS
 from mssl_plugins.visualization.canvas import denormalize, save_image, sheet
 from mssl_plugins.visualization.images import squares, whole_model
 
@@ -87,9 +89,6 @@ def figure(
 
 def run(args: argparse.Namespace) -> None:
     """Shows what MaskCo's mask prediction head predicts inside the masked box."""
-    from mssl_plugins.config import read_config
-    from mssl_plugins.registry import TRANSFORMS
-
     model = whole_model(args.config, args.checkpoint, ['dense'], 'configs/maskco do')
     cfg = read_config(args.config)
     sampler = TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[0]).query_sampler

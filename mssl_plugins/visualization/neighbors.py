@@ -6,7 +6,9 @@ from typing import List, Sequence
 
 import numpy as np
 
+from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.errors import UserError
+from mssl_plugins.evaluation.neighbors import nearest_images, nearest_patches
 from mssl_plugins.visualization.canvas import (
     caption,
     enlarge,
@@ -29,9 +31,6 @@ def image_rows(
     network: FrozenNetwork, files: Sequence[Path], queries: Sequence[int], k: int, tile: int
 ) -> List[List[np.ndarray]]:
     """One row for each query: the image and its nearest images, with their cosines."""
-    from mssl_plugins.datasets.image_io import read_rgb
-    from mssl_plugins.evaluation.neighbors import nearest_images
-
     cosines, index = nearest_images(image_features(network, files), queries, k)
 
     def shown(number: int, lead: str = '') -> np.ndarray:
@@ -53,9 +52,6 @@ def patch_row(
     tile: int,
 ) -> List[np.ndarray]:
     """A patch in its image, and the nearest patch of each of the nearest images."""
-    from mssl_plugins.datasets.image_io import read_rgb
-    from mssl_plugins.evaluation.neighbors import nearest_patches
-
     images = [read_rgb(str(file)) for file in files]
     maps = maps_of(network, images)
     at = patch_at(images[query], network, tuple(maps[query].shape[:2]), *pixel)

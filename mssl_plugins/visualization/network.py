@@ -7,8 +7,18 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from mssl_plugins.datasets.image_io import read_rgb
+from mssl_plugins.datasets.transforms.geometry import resize
+from mssl_plugins.datasets.transforms.views import CenterView
 from mssl_plugins.errors import UserError
+from mssl_plugins.evaluation.backbone import FrozenBackbone
+from mssl_plugins.evaluation.data import center_view, input_size
+from mssl_plugins.evaluation.dense_features import input_stride
+from mssl_plugins.evaluation.features import extract_features
+from mssl_plugins.evaluation.inputs import RANDOM
+from mssl_plugins.evaluation.patch_maps import patch_maps
 from mssl_plugins.visualization import MAP_SIZE
 from mssl_plugins.visualization.canvas import distinct_names
 
@@ -41,8 +51,6 @@ def networks_of(args: argparse.Namespace) -> List[FrozenNetwork]:
         UserError: If a size is smaller than a patch, or the numbers of names and
             checkpoints differ.
     """
-    from mssl_plugins.evaluation.inputs import RANDOM
-
     files = [(args.checkpoint, args.config)]
     if args.beside:
         other = args.beside_config
@@ -84,9 +92,6 @@ def load_frozen(
         FileNotFoundError, ValueError: See there; also for a backbone without a map.
         UserError: If the size is smaller than a patch.
     """
-    from mssl_plugins.evaluation.backbone import FrozenBackbone
-    from mssl_plugins.evaluation.dense_features import input_stride
-
     found = FrozenBackbone(checkpoint, branch, config)
     patch = input_stride(found.model.backbone)
     size = size or found.native or MAP_SIZE
@@ -118,15 +123,11 @@ def cut(image: np.ndarray, size: int, patch: int) -> Tuple[np.ndarray, Tuple[int
 
 def fit(image: np.ndarray, size: int, patch: int) -> np.ndarray:
     """The image cropped by :func:`cut`, at the size of the network's input."""
-    from mssl_plugins.datasets.transforms.geometry import resize
-
     return resize(*cut(image, size, patch), 'bilinear')
 
 
 def maps_of(network: FrozenNetwork, images: Sequence[np.ndarray]) -> List[Tensor]:
     """(h, w, D) patch features of each image, (H, W, 3) uint8 RGB of any size."""
-    from mssl_plugins.evaluation.patch_maps import patch_maps
-
     found = []
     for image in images:
         seen = fit(image, network.size, network.patch)
@@ -171,13 +172,6 @@ def patch_at(
 
 def image_features(network: FrozenNetwork, files: Sequence[Path]) -> Tensor:
     """(N, D) features, one for each image, under the transform of an evaluation."""
-    from torch.utils.data import Dataset
-
-    from mssl_plugins.datasets.image_io import read_rgb
-    from mssl_plugins.datasets.transforms.views import CenterView
-    from mssl_plugins.evaluation.data import center_view, input_size
-    from mssl_plugins.evaluation.features import extract_features
-
     size = None if network.native is None and network.size == MAP_SIZE else network.size
     step = dict(center_view(*input_size(read_rgb(str(files[0])), size))[0])
     step.pop('type')

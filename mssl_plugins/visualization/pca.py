@@ -12,7 +12,10 @@ from typing import Iterator, List, Sequence, Tuple
 import cv2
 import numpy as np
 
+from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.errors import UserError, unknown
+from mssl_plugins.evaluation.patch_maps import PatchBasis, colors_of
+from mssl_plugins.files import progress
 from mssl_plugins.visualization import VIDEOS
 from mssl_plugins.visualization.canvas import (
     enlarge,
@@ -57,8 +60,6 @@ def video_frames(
     networks: Sequence[FrozenNetwork], path: str, whole: bool, smooth: bool, tile: int
 ) -> Iterator[np.ndarray]:
     """Yields each frame next to its colors for every network."""
-    from mssl_plugins.evaluation.patch_maps import PatchBasis
-
     frames, _, count = frame_source(path)
     some = spread(frames, count, FITTED)
     bases = [PatchBasis.fit(maps_of(network, some), not whole) for network in networks]
@@ -94,8 +95,6 @@ def figure(
     Returns:
         np.ndarray: One uint8 RGB image; each network has its own basis.
     """
-    from mssl_plugins.evaluation.patch_maps import colors_of
-
     rows = [[] for _ in images]
     for network in networks:
         for row, image, colors in zip(rows, images, colors_of(maps_of(network, images), not whole)):
@@ -122,16 +121,12 @@ def run(args: argparse.Namespace) -> None:
     if moving:
         if Path(args.out).suffix.lower() != '.mp4':
             raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
-        from mssl_plugins.files import progress
-
         _, rate, count = frame_source(args.input)
         frames = video_frames(
             networks_of(args), args.input, args.whole, args.smooth, args.tile or 480
         )
         write_video(args.out, progress(frames, count), rate or args.fps)
         return
-    from mssl_plugins.datasets.image_io import read_rgb
-
     files = find_images(args.input, args.rows)
     images = [read_rgb(str(file)) for file in files]
     look = (args.whole, args.smooth, args.tile or 160, row_names(args.input, files))

@@ -12,6 +12,9 @@ import numpy as np
 from PIL import Image
 
 from mssl_plugins.errors import UserError, unknown
+from mssl_plugins.evaluation.dense_data import read_mask
+from mssl_plugins.evaluation.video_runner import Segmenter
+from mssl_plugins.files import progress
 from mssl_plugins.visualization.canvas import draw_segments, enlarge
 from mssl_plugins.visualization.network import networks_of
 from mssl_plugins.visualization.video import frame_source, write_video
@@ -25,10 +28,6 @@ def run(args: argparse.Namespace) -> None:
         FileNotFoundError: If there is no such mask.
         UserError: If a number is not positive, or the mask has no objects from 1 to 254.
     """
-    from mssl_plugins.evaluation.dense_data import read_mask
-    from mssl_plugins.evaluation.video_runner import Segmenter
-    from mssl_plugins.files import progress
-
     if Path(args.out).suffix.lower() != '.mp4':
         raise unknown(Path(args.out).suffix, ['.mp4'], 'kind of video to write')
     if min(args.fps, args.tile) <= 0:

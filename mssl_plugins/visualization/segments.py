@@ -5,6 +5,8 @@ import argparse
 import cv2
 import numpy as np
 
+from mssl_plugins.segments.image_set import find_images, read_image
+from mssl_plugins.segments.store import SegmentStore
 from mssl_plugins.visualization.canvas import (
     distinct_names,
     draw_segments,
@@ -42,9 +44,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If a number is too small, an image cannot be read or has no segments.
     """
-    from mssl_plugins.segments.image_set import find_images, read_image
-    from mssl_plugins.segments.store import SegmentStore
-
     if min(args.number, args.columns, args.tile) < 1:
         raise ValueError('--number, --columns and --tile must be 1 or more')
     images = find_images(args.data, args.split)

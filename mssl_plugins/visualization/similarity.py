@@ -6,7 +6,9 @@ from typing import Sequence, Tuple
 import cv2
 import numpy as np
 
+from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.errors import UserError
+from mssl_plugins.evaluation.neighbors import patch_similarity
 from mssl_plugins.visualization.canvas import draw_boxes, enlarge, find_images, save_image, sheet
 from mssl_plugins.visualization.network import (
     FrozenNetwork,
@@ -59,8 +61,6 @@ def figure(
     Raises:
         UserError: If a pixel lies outside of what a network sees.
     """
-    from mssl_plugins.evaluation.neighbors import patch_similarity
-
     parts = []
     for network in networks:
         maps = maps_of(network, [image, *others])
@@ -88,8 +88,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: If a number is too small.
     """
-    from mssl_plugins.datasets.image_io import read_rgb
-
     if min(args.columns, args.tile) < 1:
         raise UserError('--columns and --tile must be 1 or more')
     image = read_rgb(str(find_images(args.image)[0]))

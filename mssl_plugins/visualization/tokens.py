@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from mssl_plugins.errors import UserError
+from mssl_plugins.models.masking import mim_mask
+from mssl_plugins.models.selfsup.ibot import IBOT
 from mssl_plugins.visualization.canvas import save_image
 from mssl_plugins.visualization.images import (
     seen_images,
@@ -40,8 +42,6 @@ def patch_outputs(
         the student's (B, D, rows, columns), of the masked images; the
         teacher's, likewise, of the whole images.
     """
-    from mssl_plugins.models.masking import mim_mask
-
     extra = model.backbone_kwargs(samples, 0)
     grid = tuple(side // model.patch_size for side in x.shape[2:])
     how = dict(stat_views=1, logits=False)
@@ -68,8 +68,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: If the model is not iBOT or masks nothing, or the ratio is not in 0 .. 1.
     """
-    from mssl_plugins.models.selfsup.ibot import IBOT
-
     model = whole_model(args.config, args.checkpoint, [], '')
     if not isinstance(model, IBOT):
         raise UserError(f'{args.config}: {type(model).__name__} is not iBOT; configs/ibot are')

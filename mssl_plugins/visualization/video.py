@@ -7,6 +7,7 @@ from typing import Iterator, Tuple
 import cv2
 import numpy as np
 
+from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import whole_file
 from mssl_plugins.visualization import VIDEOS
@@ -81,8 +82,6 @@ def frame_source(path: str) -> Tuple[Iterator[np.ndarray], float, int]:
     Raises:
         UserError: If a folder's images differ in size.
     """
-    from mssl_plugins.datasets.image_io import read_rgb
-
     if Path(path).suffix.lower() in VIDEOS:
         rate, count = video_facts(path)
         return read_video(path), rate, count

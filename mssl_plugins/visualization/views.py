@@ -4,9 +4,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
+from mssl_plugins.catalogue import find
 from mssl_plugins.config import first_part
-from mssl_plugins.registry import DATASETS
+from mssl_plugins.datasets.image_io import read_rgb
+from mssl_plugins.datasets.sampler import SampleIndex
+from mssl_plugins.registry import DATASETS, TRANSFORMS
 from mssl_plugins.visualization.canvas import (
     draw_boxes,
     draw_segments,
@@ -71,14 +76,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the config's pipeline has none of our view transforms.
     """
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-
-    from mssl_plugins.catalogue import find
-    from mssl_plugins.datasets.image_io import read_rgb
-    from mssl_plugins.datasets.sampler import SampleIndex
-    from mssl_plugins.registry import TRANSFORMS
-
     cfg = Config.fromfile(str(find(args.config)))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = first_part(cfg.train_dataloader.dataset)
