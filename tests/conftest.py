@@ -159,14 +159,22 @@ def train(tmp_path):
 
 @pytest.fixture
 def run_python(tmp_path):
-    """Runs ``python ARGUMENTS`` as a user does, outside the checkout."""
+    """Runs ``python ARGUMENTS`` as a user does, outside the checkout.
 
-    def run(*args, env=None, cwd=tmp_path, timeout=600, python=sys.executable):
+    ``fresh=True`` starts Python anew, which takes ten seconds of a slow processor: where
+    starting, or what the dependencies print then, is tested.
+    """
+    from helpers.forked import run_script
+
+    def run(*args, env=None, cwd=tmp_path, timeout=600, fresh=False):
+        argv, env = [*map(str, args)], {**os.environ, 'PYTHONPATH': str(ROOT), **(env or {})}
+        if not fresh:
+            return run_script(argv, cwd, env, timeout)
         return subprocess.run(
-            [str(python), *map(str, args)],
+            [sys.executable, *argv],
             cwd=cwd,
             timeout=timeout,
-            env={**os.environ, 'PYTHONPATH': str(ROOT), **(env or {})},
+            env=env,
             text=True,
             capture_output=True,
         )

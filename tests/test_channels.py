@@ -37,18 +37,18 @@ def folders(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    'name, channels, bits, suffix, more',
+    'name, channels, bits, suffix, processes',
     [
-        ('photos/mae', 13, 16, '.npy', ['--processes', '2']),
-        ('photos/mocov2', 4, 8, '.png', []),
-        ('photos/mst', 1, 16, '.tif', []),
+        ('photos/mae', 13, 16, '.npy', 2),
+        ('photos/mocov2', 4, 8, '.png', 1),
+        ('photos/mst', 1, 16, '.tif', 1),
     ],
 )
-def test_a_run(folders, tmp_path, name, channels, bits, suffix, more):
+def test_a_run(folders, tmp_path, name, channels, bits, suffix, processes):
     """It trains, its statistics are those of its images, it resumes, and features come out."""
     images = folders(channels, bits, suffix)
-    given = ['--channels', channels, '--bits', bits, *more]
-    done = train_photos(tmp_path, images, name, *given)
+    given = ['--channels', channels, '--bits', bits]
+    done = train_photos(tmp_path, images, name, *given, processes=processes)
     assert done.status == 0, done.text
     run = tmp_path / 'run'
     found = json.loads((run / 'images' / 'channels.json').read_text())
@@ -56,7 +56,9 @@ def test_a_run(folders, tmp_path, name, channels, bits, suffix, more):
     read_back = read(run / 'epoch_1.pth')
     assert read_back.mean == found['mean'] and read_back.std == found['std']
     if name == 'photos/mae':
-        again = train_photos(tmp_path, images, name, *given, '--resume', epochs=2)
+        again = train_photos(
+            tmp_path, images, name, *given, '--resume', epochs=2, processes=processes
+        )
         assert again.status == 0 and (run / 'epoch_2.pth').is_file(), again.text
     else:
         assert 'left out of the views, for they are for 8-bit RGB' in done.text

@@ -12,7 +12,7 @@ from mssl_plugins import catalogue
 
 @pytest.fixture(scope='module')
 def messy(tmp_path_factory):
-    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=40)
+    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=24)
 
 
 def run(folder, *argv, quiet=True):

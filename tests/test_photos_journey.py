@@ -24,7 +24,7 @@ PLAIN = [name for name in RECIPES if name not in GUIDED]
 
 @pytest.fixture(scope='module')
 def messy(tmp_path_factory):
-    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=40)
+    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=24)
 
 
 @pytest.fixture(scope='module')
@@ -197,7 +197,7 @@ def test_a_guided_network_says_which_recipe_makes_it_plain(name, trained, tmp_pa
 @pytest.mark.parametrize('name', [name for name in RECIPES if 'simsiam_resnet18' in name][:1])
 def test_two_processes_measure_and_export_alike(name, messy, files, tmp_path, run_python):
     """Trained by two processes; extracted by one and by two: the same features."""
-    done = train_photos(tmp_path, messy, name, '--processes', 2)
+    done = train_photos(tmp_path, messy, name, processes=2)
     assert done.status == 0, done.text
     path, made = tmp_path / 'run/epoch_1.pth', []
     launch = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2)

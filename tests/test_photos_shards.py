@@ -26,12 +26,12 @@ def packed(tmp_path_factory):
 
 def test_segments_beside_the_images_in_two_processes(packed, tmp_path):
     """They are found without an option; a resumed run takes the same images."""
-    given = packed / 'segmented', 'photos/mask-guided_dino', '--processes', '2'
-    done = train_photos(tmp_path, *given)
+    given = packed / 'segmented', 'photos/mask-guided_dino'
+    done = train_photos(tmp_path, *given, processes=2)
     assert done.status == 0 and 'those that lie beside the images' in done.text, done.text
     listed = (tmp_path / 'run/images/train.txt').read_text()
     assert all(line.startswith('images-0000') for line in listed.splitlines())
-    again = train_photos(tmp_path, *given, '--resume', epochs=2)
+    again = train_photos(tmp_path, *given, '--resume', epochs=2, processes=2)
     assert again.status == 0 and (tmp_path / 'run/epoch_2.pth').is_file(), again.text
     assert (tmp_path / 'run/images/train.txt').read_text() == listed
 

@@ -66,8 +66,10 @@ def plot(
         'text.parse_math': False,
     }
     with rc_context(settings):
-        figure = Figure(figsize=(4.6, 2.7), layout='constrained')
+        figure = Figure(figsize=(4.6, 2.7))
         FigureCanvasSVG(figure)
+        # a layout that is fitted to the labels takes as long as all the rest
+        figure.subplots_adjust(left=0.18, right=0.96, bottom=0.17, top=0.91)
         axis = figure.add_subplot()
         for i, (name, points) in enumerate(lines.items()):
             points = thin(points)
@@ -85,6 +87,7 @@ def plot(
                 value, color=INK, linewidth=1, linestyle=(':', '--')[i % 2], label=_label(name)
             )
         axis.set_xlabel('iteration')
+        axis.locator_params(axis='x', nbins=5)
         axis.spines[['top', 'right']].set_visible(False)
         axis.grid(alpha=0.2, color=INK)
         if len(lines) + len(levels) > 1:

@@ -12,11 +12,11 @@ from mssl_plugins import catalogue
 
 
 def test_list_as_json_and_as_table(run_python):
-    done = run_python('-m', 'mssl_plugins', 'list', '--json', '--method', 'mixmask')
+    done = run_python('-m', 'mssl_plugins', 'list', '--json', '--method', 'mixmask', fresh=True)
     found = json.loads(done.stdout)
     assert found and all(list(e) == ['name', 'path', *catalogue.KEYS] for e in found)
     assert {e['method'] for e in found} == {'mixmask'}
-    table = run_python('-m', 'mssl_plugins', 'list').stdout.splitlines()
+    table = run_python('-m', 'mssl_plugins', 'list', fresh=True).stdout.splitlines()
     assert len(table) == 1 + len(catalogue.configs())
     assert all(any(line.startswith(e['name']) for line in table) for e in found)
 
@@ -40,7 +40,7 @@ def test_listing_needs_no_openmmlab(run_python, tmp_path):
             f'raise ModuleNotFoundError("no {name}", name="{name}")'
         )
     env = {'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT}'}
-    assert run_python('-m', 'mssl_plugins', 'list', env=env).returncode == 0
+    assert run_python('-m', 'mssl_plugins', 'list', env=env, fresh=True).returncode == 0
 
 
 def test_help_names_every_target_and_generator(capsys):

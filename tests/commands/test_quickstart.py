@@ -24,9 +24,8 @@ def test_summary_says_what_was_measured(tmp_path, run_python):
     config.write_text(SMALL)
     work.mkdir()
     (work / 'summary.json').write_text('of an earlier run')
-    done = run_python(
-        '-m', 'mssl_plugins', 'quickstart', '--config', config, '--epochs', 2, '--work-dir', work
-    )
+    argv = ('--config', config, '--epochs', 2, '--work-dir', work)
+    done = run_python('-m', 'mssl_plugins', 'quickstart', *argv, fresh=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert not done.stderr  # nothing of the dependencies
     assert done.stdout.startswith('k-NN on raw pixels')

@@ -25,7 +25,7 @@ from mssl_plugins.run_config import build_run_config
 
 @pytest.fixture(scope='module')
 def messy(tmp_path_factory):
-    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=40)
+    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=24)
 
 
 @pytest.fixture(scope='module')
@@ -174,7 +174,7 @@ REAL = dict(  # of the other commands the help
 def test_could_not_import_onedl(command, mae, messy, tmp_path, run_python):
     places = dict(CHECKPOINT=mae[0] / 'epoch_1.pth', FOLDER=messy / 'urlaub é')
     argv = [places.get(word, word) for word in REAL.get(command, ('--help',))]
-    done = run_python('-m', 'mssl_plugins', command, *argv)
+    done = run_python('-m', 'mssl_plugins', command, *argv, fresh=True)
     assert done.returncode == 0, done.stderr
     assert 'Could not import' not in done.stdout + done.stderr
     assert 'mmengine - INFO' not in done.stdout + done.stderr

@@ -17,6 +17,6 @@ print(peak() - before)
 def test_knn_needs_less_than_a_gib_above_the_features(run_python):
     """50,000 keys of 384 dimensions; with more queries there are more steps,
     not larger ones (10,000 are measured in docs/evaluation.md)."""
-    done = run_python('-c', MEMORY.format(queries=1500))
+    done = run_python('-c', MEMORY.format(queries=1500), fresh=True)
     assert done.returncode == 0, done.stderr[-1000:]
     assert float(done.stdout.split()[-1]) < 1

@@ -7,8 +7,12 @@ what ``python tools/train.py`` does, and can be killed like any process.
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import runpy
+import signal
 import socket
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,15 +37,23 @@ def _served(argv, log, folder, quiet, env):
     train(argv, log, folder, quiet)
 
 
-def train(argv, log, folder, quiet=False):
-    """What ``tools/train.py`` does, in this process; its output goes to a file."""
+def _take_over(folder, out, err):
+    """Makes this process one of its own, whose output goes to files."""
     os.chdir(folder)
+    # A shell's background jobs, and what they start, ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # The server's own method; MMEngine warns where it sets another one.
     multiprocessing.set_start_method('fork', force=True)
-    with open(log, 'w') as f:
-        os.dup2(f.fileno(), 1)
-        os.dup2(f.fileno(), 2)
+    with open(out, 'a') as first, open(err, 'a') as second:
+        os.dup2(first.fileno(), 1)
+        os.dup2(second.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
+
+
+def train(argv, log, folder, quiet=False):
+    """What ``tools/train.py`` does, in this process; its output goes to a file."""
+    log.write_text('')
+    _take_over(folder, log, log)
     from mssl_plugins.commands.train import main
 
     sys.exit(main(argv if quiet else [*argv, '--verbose']))
@@ -60,6 +72,38 @@ def server():
     multiprocessing.forkserver.ensure_running()
     os.environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), *given])
     return context
+
+
+def _script(argv, folder, env, output):
+    """What ``python ARGUMENTS`` does, in this process."""
+    os.environ.clear()
+    os.environ.update(env)
+    _take_over(folder, *output)
+    sys.path[:0] = [p for p in env.get('PYTHONPATH', '').split(os.pathsep) if p]
+    if argv[0] == '-m':
+        sys.argv, sys.path[:0] = argv[1:], [str(folder)]
+        runpy.run_module(argv[1], run_name='__main__', alter_sys=True)
+    elif argv[0] == '-c':
+        sys.argv = ['-c', *argv[2:]]
+        exec(argv[1], dict(__name__='__main__'))
+    else:
+        sys.argv = argv
+        sys.path.insert(0, os.path.dirname(os.path.join(folder, argv[0])))
+        runpy.run_path(argv[0], run_name='__main__')
+
+
+def run_script(argv, folder: Path, env: dict, seconds: float) -> subprocess.CompletedProcess:
+    """``python ARGUMENTS`` in a process that has imported OpenMMLab already."""
+    with tempfile.TemporaryDirectory() as place:
+        output = [Path(place, name) for name in ('stdout', 'stderr')]
+        process = server().Process(target=_script, args=(argv, folder, env, output))
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            raise subprocess.TimeoutExpired(argv, seconds)
+        said = [file.read_text() for file in output]
+    return subprocess.CompletedProcess(argv, process.exitcode, *said)
 
 
 class Training:
@@ -88,7 +132,9 @@ class Training:
         return Outcome(self.process.exitcode, self.log.read_text())
 
 
-def train_in_processes(folder: Path, number: int, *argv, seconds: float = 300) -> Outcome:
+def train_in_processes(
+    folder: Path, number: int, *argv, seconds: float = 300, quiet: bool = False
+) -> Outcome:
     """Waits for a run in several processes over gloo; the first status that is not 0."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -97,7 +143,7 @@ def train_in_processes(folder: Path, number: int, *argv, seconds: float = 300) -
     runs = []
     for rank in range(number):
         env = {key: str(value) for key, value in dict(place, RANK=rank, LOCAL_RANK=rank).items()}
-        runs.append(Training(folder, *argv, env=env if number > 1 else {}))
+        runs.append(Training(folder, *argv, quiet=quiet, env=env if number > 1 else {}))
     ends = [run.wait(seconds) for run in runs]
     status = next((end.status for end in ends if end.status), 0)
     return Outcome(status, '\n'.join(end.text for end in ends))

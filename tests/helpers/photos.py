@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from helpers.forked import Outcome, Training
+from helpers.forked import Outcome, train_in_processes
 from mssl_plugins import catalogue
 
 # one network a method: the smaller one, which `photos/METHOD` means
@@ -20,8 +20,10 @@ def size_of(name: str) -> str:
     return '128' if name.startswith('maskco') else SIZE
 
 
-def train_photos(folder: Path, images: Path, name: str, *argv, epochs: int = 1) -> Outcome:
+def train_photos(
+    folder: Path, images: Path, name: str, *argv, epochs: int = 1, processes: int = 1
+) -> Outcome:
     """Trains into ``folder/run``; the console's text as a user sees it."""
     given = ('--data', images, '--size', size_of(name), '--epochs', epochs, '--batch-size', 8)
     more = ('--max-bad', '0.1', '--work-dir', folder / 'run', *argv)
-    return Training(folder, name, *given, *more, quiet=True).wait()
+    return train_in_processes(folder, processes, name, *given, *more, quiet=True)

@@ -27,7 +27,7 @@ print(json.dumps(compiled.measure(name, Path(folder), hooks, extra)._asdict()))
 def measure(run_python, tmp_path):
     def measure(*args):
         name, *more = args
-        done = run_python('-c', MEASURE, name, str(tmp_path / 'both'), *more)
+        done = run_python('-c', MEASURE, name, str(tmp_path / 'both'), *more, fresh=True)
         assert done.returncode == 0, done.stderr[-3000:]
         return SimpleNamespace(**json.loads(done.stdout.splitlines()[-1]))
 
