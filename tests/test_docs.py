@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
@@ -244,7 +242,7 @@ def test_training_commands_run(name, tmp_path, train):
     assert (tmp_path / 'run/epoch_1.pth').is_file() and 'knn/top1_k20' in done.text
 
 
-def test_the_tour_runs(tmp_path):
+def test_the_tour_runs(tmp_path, run_python):
     """The commands of docs/commands.md's tour, with the training cut short."""
     page = (ROOT / 'docs/commands.md').read_text()
     block = re.search(r'## A tour\n.*?```bash\n(.*?)```', page, re.S)[1]
@@ -253,17 +251,16 @@ def test_the_tour_runs(tmp_path):
         'default_hooks.knn.bank.dataset.length=200 default_hooks.knn.test.dataset.length=50'
     )
     for line in block.strip().splitlines():
-        line = line.replace('work_dirs/tour', str(tmp_path)).replace(
-            'python ', f'{shlex.quote(sys.executable)} ', 1
-        )
+        line = line.replace('work_dirs/tour', str(tmp_path))
         if ' train ' in line:
             line += ' ' + small
         if 'tools/knn.py' in line:
             line = line.replace(
                 f'epoch_{EPOCHS["simclr_resnet18_1xb64-coslr-8e_scenes"]}.pth', 'epoch_1.pth'
             )
-        done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, line + done.stdout[-1000:] + done.stderr[-2000:]
+        python, *argv = shlex.split(line)
+        done = run_python(*argv, cwd=ROOT)
+        assert python == 'python' and done.returncode == 0, line + done.stderr[-2000:]
     assert (tmp_path / 'mixmask.png').exists() and (tmp_path / 'views.png').exists()
 
 

@@ -52,19 +52,19 @@ def test_packing_that_was_stopped_goes_on(folder, tmp_path, monkeypatch, form):
     assert sum(data[i]['img'].std() > 0 for i in range(IMAGES)) == IMAGES
 
 
-def test_a_killed_process_leaves_no_half_shard(folder, tmp_path):
+def test_a_killed_process_leaves_no_half_shard(folder, tmp_path, run_python):
     """SIGKILL while it runs; started again it ends with the same files as an undisturbed run."""
-    command = [sys.executable, str(ROOT / 'tools/pack.py'), str(folder), '--images', '1']
+    command = [str(ROOT / 'tools/pack.py'), str(folder), '--images', '1']
     alone, killed = tmp_path / 'alone', tmp_path / 'killed'
-    done = subprocess.run([*command, str(alone)], capture_output=True, text=True)
+    done = run_python(*command, alone)
     assert done.returncode == 0 and f'{IMAGES} shards in' in done.stdout, done.stderr
     assert 'images packed' in done.stdout
-    process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, *command, str(killed)], stdout=subprocess.DEVNULL)
     while not list(killed.glob('images-*')) and process.poll() is None:
         time.sleep(0.001)
     process.kill()
     process.wait()
-    assert subprocess.run([*command, str(killed)], capture_output=True).returncode == 0
+    assert run_python(*command, killed).returncode == 0
     names = sorted(os.listdir(alone))
     assert sorted(os.listdir(killed)) == names
     assert all((alone / name).read_bytes() == (killed / name).read_bytes() for name in names)
