@@ -11,13 +11,13 @@ from mssl_plugins.segments.image_set import find_images
 
 @pytest.fixture(scope='module')
 def packed(tmp_path_factory):
-    """A messy folder in a tar file for each 50 images, with segments where there are any."""
+    """A messy folder in a tar file for each 25 images, with segments where there are any."""
     place = tmp_path_factory.mktemp('shards')
-    folder = make_messy_folder(place / 'mine', good=80)
+    folder = make_messy_folder(place / 'mine', good=40)
     for name in ('cut.jpg', 'text.jpg', 'empty.jpg'):  # have no segments
         (folder / name).rename(place / name)
     make(find_images(str(folder)), str(place / 'store'), 'slic', shown=False)
-    pack(str(folder), str(place / 'segmented'), images=50, segments=str(place / 'store'))
+    pack(str(folder), str(place / 'segmented'), images=25, segments=str(place / 'store'))
     for name in ('cut.jpg', 'text.jpg', 'empty.jpg'):
         (place / name).rename(folder / name)
     pack(str(folder), str(place / 'plain'), 'parquet')

@@ -114,9 +114,14 @@ def test_a_frozen_process_ends_the_run(start):
     """It closes no connection: the others wait for the timeout that the config gives."""
     run = start(argv=['--cfg-options', 'env_cfg.dist_cfg.timeout=20'])
     run.after(5)
-    os.kill(run.workers(0)[1], signal.SIGSTOP)
+    frozen, end = run.workers(0)[1], time.time() + 120
+    os.kill(frozen, signal.SIGSTOP)
+    said = 'error: another process of the run does not answer'
+    while said not in run.text and time.time() < end:
+        time.sleep(0.1)
+    os.kill(frozen, signal.SIGKILL)  # its agent would do that half a minute later
     assert all(run.wait())
-    assert 'error: another process of the run does not answer' in run.text, run.text[-3000:]
+    assert said in run.text, run.text[-3000:]
     assert 'go on with --resume' in run.text
 
 
