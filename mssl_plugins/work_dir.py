@@ -73,7 +73,7 @@ class WorkDir:
             UserError: If another run holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in (LOCK, 'config.py'):
+        for name in (LOCK, 'config.py', OLD_LISTS):
             drop_link(self.path / name)
         while True:
             handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -143,7 +143,7 @@ class WorkDir:
 
     def _put_lists_back(self) -> None:
         aside = self.path / OLD_LISTS
-        if aside.is_dir() and not aside.is_symlink():
+        if aside.is_dir():
             for name in ITS_LISTS:
                 (self.path / LISTS / name).unlink(missing_ok=True)
                 if (aside / name).is_file():

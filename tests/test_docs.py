@@ -84,7 +84,7 @@ PARSERS = {
     'evaluate': ['mssl_plugins/commands/evaluate.py'],
     'report': ['mssl_plugins/commands/report.py'],
     'export': ['mssl_plugins/commands/export.py'],
-    'make_segments': ['mssl_plugins/commands/make_segments.py'],
+    'make_segments': ['mssl_plugins/commands/make_segments.py', SHARED],
     'make_subset': ['mssl_plugins/commands/make_subset.py'],
     'channel_statistics': ['mssl_plugins/commands/channel_statistics.py'],
     'pack': ['mssl_plugins/commands/pack.py'],

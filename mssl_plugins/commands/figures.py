@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 
+from mssl_plugins.commands.options import add_split
 from mssl_plugins.visualization import MAP_SIZE, VIDEOS
 
 
@@ -71,6 +72,30 @@ def _add_size(parser: ArgumentParser) -> None:
     )
 
 
+def _add_tile(parser: ArgumentParser, px: int = 160, of: str = 'an image') -> None:
+    """Declares the option for the size of what is put side by side."""
+    parser.add_argument(
+        '--tile', type=int, default=px, help=f'longer side of {of} in px. Default: {px}'
+    )
+
+
+def _add_tile_or_frame(parser: ArgumentParser) -> None:
+    """The same of a figure that is an image or a video."""
+    parser.add_argument(
+        '--tile',
+        type=int,
+        metavar='PX',
+        help='longer side of an image in the figure; default: 160, in a video 480',
+    )
+
+
+def _add_fps(parser: ArgumentParser) -> None:
+    """Declares the option for the speed of a video."""
+    parser.add_argument(
+        '--fps', type=float, default=12.0, help='frames per second of a folder. Default: 12'
+    )
+
+
 def _attention(parser: ArgumentParser) -> None:
     parser.add_argument('config', help='a config with a ViT as backbone, file or name')
     parser.add_argument('checkpoint', help="a checkpoint of this config, or 'random'")
@@ -92,12 +117,7 @@ def _attention(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--no-heads', action='store_true', help='only the mean over heads')
     parser.add_argument('--rows', type=int, default=6, help='images of a folder. Default: 6')
-    parser.add_argument(
-        '--tile',
-        type=int,
-        metavar='PX',
-        help='longer side of an image in the figure; default: 160, in a video 480',
-    )
+    _add_tile_or_frame(parser)
 
 
 def _bias(parser: ArgumentParser) -> None:
@@ -165,9 +185,7 @@ def _embedding(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--canvas', type=int, default=1200, help='side of the map in px. Default: 1200'
     )
-    parser.add_argument(
-        '--tile', type=int, default=48, help='longer side of a thumbnail in px. Default: 48'
-    )
+    _add_tile(parser, 48, 'a thumbnail')
 
 
 def _masks(parser: ArgumentParser) -> None:
@@ -221,9 +239,7 @@ def _neighbors(parser: ArgumentParser) -> None:
         '--limit', type=int, default=2000, help='largest number of images to search. Default: 2000'
     )
     parser.add_argument('--out', default='work_dirs/figures/neighbors.png')
-    parser.add_argument(
-        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
-    )
+    _add_tile(parser)
 
 
 def _pca(parser: ArgumentParser) -> None:
@@ -243,15 +259,8 @@ def _pca(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--smooth', action='store_true', help='interpolate between patches; default: cells'
     )
-    parser.add_argument(
-        '--fps', type=float, default=12.0, help='frames per second of a folder. Default: 12'
-    )
-    parser.add_argument(
-        '--tile',
-        type=int,
-        metavar='PX',
-        help='longer side of an image in the figure; default: 160, in a video 480',
-    )
+    _add_fps(parser)
+    _add_tile_or_frame(parser)
 
 
 def _propagation(parser: ArgumentParser) -> None:
@@ -262,12 +271,8 @@ def _propagation(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--out', default='work_dirs/figures/propagation.mp4')
     parser.add_argument('--masks', metavar='DIR', help='write the masks there too, as PNG')
-    parser.add_argument(
-        '--fps', type=float, default=12.0, help='frames per second of a folder. Default: 12'
-    )
-    parser.add_argument(
-        '--tile', type=int, default=480, help='longer side of a frame in px. Default: 480'
-    )
+    _add_fps(parser)
+    _add_tile(parser, 480, 'a frame')
 
 
 def _reconstruction(parser: ArgumentParser) -> None:
@@ -282,15 +287,8 @@ def _segments(parser: ArgumentParser) -> None:
     parser.add_argument('--out', default='work_dirs/figures/segments.png')
     parser.add_argument('--number', type=int, default=12, help='images. Default: 12')
     parser.add_argument('--columns', type=int, default=2, help='images in a row. Default: 2')
-    parser.add_argument(
-        '--split',
-        default='train',
-        choices=['train', 'test'],
-        help='which images of a config. Default: train',
-    )
-    parser.add_argument(
-        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
-    )
+    add_split(parser)
+    _add_tile(parser)
 
 
 def _similarity(parser: ArgumentParser) -> None:
@@ -310,9 +308,7 @@ def _similarity(parser: ArgumentParser) -> None:
         '--columns', type=int, default=3, help='at most this many of the others. Default: 3'
     )
     parser.add_argument('--out', default='work_dirs/figures/similarity.png')
-    parser.add_argument(
-        '--tile', type=int, default=160, help='longer side of an image in px. Default: 160'
-    )
+    _add_tile(parser)
 
 
 def _tokens(parser: ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import os
 import time
 from typing import Optional, Sequence
 
-from mssl_plugins.commands.options import Settings
+from mssl_plugins.commands.options import Settings, add_split
 from mssl_plugins.errors import require, unknown
 
 
@@ -46,12 +46,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='options of the generator, such as points_per_side=16 or scale=0.05',
     )
-    parser.add_argument(
-        '--split',
-        default='train',
-        choices=['train', 'test'],
-        help='which images of a config. Default: train',
-    )
+    add_split(parser)
     parser.add_argument(
         '--workers',
         type=int,

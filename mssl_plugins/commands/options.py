@@ -55,3 +55,13 @@ def add_frozen_features(parser: argparse.ArgumentParser) -> None:
     add('--device', help='default: cuda if there is one')
     add('--bf16', action='store_true', help='run the network in bfloat16')
     add('--seed', type=int, default=0, help='seed of random weights')
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """The argument that says which images of a config are meant."""
+    parser.add_argument(
+        '--split',
+        default='train',
+        choices=['train', 'test'],
+        help='which images of a config. Default: train',
+    )

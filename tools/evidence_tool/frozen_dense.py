@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 from evidence_tool import configs, pieces
-from evidence_tool.kept import Kept, Task, figure
+from evidence_tool.kept import Kept, Task, figure, random_title
 from evidence_tool.study import Study
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import write_atomically
@@ -183,9 +183,7 @@ def section(study: Study, kept: Kept) -> List[str]:
 
     groups: Dict[tuple, List[dict]] = {}
     for record in load(study, kept):
-        name = (
-            f'random weights, network of {record["variant"]}' if record['kind'] == 'random' else ''
-        )
+        name = random_title(record['variant']) if record['kind'] == 'random' else ''
         length = '' if record['kind'] == 'random' else record['length']
         if record['kind'] == 'sweep':
             length += ', a try'

@@ -70,6 +70,11 @@ class Task(NamedTuple):
         return f'{self.variant}_{self.length}_lr{self.rate:g}_s{self.seed}'
 
 
+def random_title(variant: str) -> str:
+    """What the page calls random weights: those that the runs of a variant start from."""
+    return f'random weights, network of {variant}'
+
+
 class Kept:
     """The kept results of one study at one size.
 

@@ -11,7 +11,7 @@ from typing import Dict, List, NamedTuple, Optional
 from evidence_tool import dense_report, frozen_dense
 from evidence_tool import study as studies
 from evidence_tool.claims import NOT_MEASURED, NOT_RANKED, Judged, judge_all
-from evidence_tool.kept import Kept, figure
+from evidence_tool.kept import Kept, figure, random_title
 from evidence_tool.queue import GATE, best_rate, finals, gate
 from evidence_tool.statistics import UNDECIDED
 from evidence_tool.study import ROOT, Study
@@ -102,10 +102,7 @@ def variants_table(found: Found) -> List[str]:
     rows = []
     for title, runs in (
         ('raw pixels', kept.find(kind='pixels')),
-        *(
-            (f'random weights, network of {v}', kept.find(kind='random', variant=v))
-            for v in study.variants
-        ),
+        *((random_title(v), kept.find(kind='random', variant=v)) for v in study.variants),
     ):
         if runs:
             cells = [
