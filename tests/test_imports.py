@@ -16,7 +16,7 @@ PACKAGE = 'mssl_plugins'
 # import from its own floor and from those below; the longest name counts, and
 # a package's own __init__ stands on the floor of its highest part.
 FLOORS = [
-    ['mssl_plugins', 'errors', 'registry', 'signatures'],
+    ['mssl_plugins', 'errors', 'mmpretrain_models', 'registry', 'signatures'],
     ['catalogue', 'files', 'distributed', 'work_dir'],
     ['config', 'config_check', 'config_errors', 'config_tree'],
     ['channels', 'checkpoints', 'recipe_fit', 'recipes'],

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
-from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
 from mssl_plugins.checkpoints.compare import compare, without_counters
 from mssl_plugins.errors import unknown
+from mssl_plugins.mmpretrain_models import models
 from mssl_plugins.registry import MODELS
 
 VITS = ('ViT', 'VisionTransformer', 'MAEViT')
@@ -216,7 +216,7 @@ def with_periods(weights: Mapping[str, Tensor], config: dict) -> Dict[str, Tenso
 
 def _arch(weights: Mapping[str, Tensor], given: dict, kind: str, swiglu: bool) -> dict:
     """Width, depth and MLP from the weights, heads from what is given or usual."""
-    zoo = VisionTransformer.arch_zoo
+    zoo = models.VisionTransformer.arch_zoo
     first = weights.get('layers.0.ffn.w3.weight' if swiglu else 'layers.0.ffn.layers.0.0.weight')
     arch = dict(
         embed_dims=weights['patch_embed.projection.weight'].shape[0],

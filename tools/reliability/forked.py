@@ -19,6 +19,8 @@ def work_and_exit(work: Callable[[], int], folder: Path, log: Path) -> NoReturn:
     status = 70
     try:
         os.setsid()
+        # A shell's background jobs, and what they start, ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)

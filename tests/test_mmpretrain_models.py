@@ -1,0 +1,30 @@
+"""mmpretrain's models are imported without mmdet, unless it is there already."""
+
+import pytest
+
+ALONE = """
+import sys
+import {module}
+heavy = {{'mmdet', 'sklearn', 'pandas'}} & set(sys.modules)
+assert not heavy, f'{module} loads {{sorted(heavy)}}'
+import mmdet.models  # later on, as for a detector's training
+from mmdet.registry import MODELS
+assert MODELS.get('FasterRCNN')
+"""
+AFTER_MMDET = """
+import mmdet
+import mssl_plugins.models
+from mmdet.registry import MODELS
+assert MODELS.get('ResLayerExtraNorm'), 'the head that mmpretrain makes for mmdet'
+"""
+
+
+@pytest.mark.parametrize('module', ['mssl_plugins.training', 'mssl_plugins.checkpoints.reader'])
+def test_mmdet_stays_out(module, run_python):
+    done = run_python('-c', ALONE.format(module=module), fresh=True)
+    assert not done.returncode, done.stderr
+
+
+def test_mmdet_keeps_its_head(run_python):
+    done = run_python('-c', AFTER_MMDET, fresh=True)
+    assert not done.returncode, done.stderr
