@@ -3,7 +3,7 @@
 import copy
 import traceback
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -12,7 +12,8 @@ from mssl_plugins.catalogue import find, root
 from mssl_plugins.config_check import check_config
 from mssl_plugins.errors import ConfigError, message, nearest
 
-_STOCK_PATH = Config._get_cfg_path
+_STOCK_PATH, _STOCK_TEXT = Config._get_cfg_path, Config.pretty_text
+_TEXTS: Dict[str, str] = {}  # the text of the config that was asked for last
 
 
 def _base_path(given: str, filename: str) -> Tuple[str, Optional[str]]:
@@ -36,7 +37,20 @@ def _base_path(given: str, filename: str) -> Tuple[str, Optional[str]]:
     return str(path), None
 
 
+def _text(cfg: Config) -> str:
+    """A config's text, laid out by yapf in a tenth of a second or more.
+
+    A run asks for it five times as it starts, and at every checkpoint.
+    """
+    key = f'{cfg._format_python_code} {cfg._cfg_dict!r}'
+    if key not in _TEXTS:
+        _TEXTS.clear()
+        _TEXTS[key] = _STOCK_TEXT.fget(cfg)
+    return _TEXTS[key]
+
+
 Config._get_cfg_path = staticmethod(_base_path)
+Config.pretty_text = property(_text)
 
 
 def each_dict(node) -> Iterator[dict]:
