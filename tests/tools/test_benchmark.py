@@ -90,6 +90,30 @@ def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys)
     assert 'met' in capsys.readouterr().out
 
 
+def test_operators_are_repeated_without_copies(bench):
+    import torch
+
+    from benchmarks.operators import Operators, replay
+
+    layer, x = torch.nn.Linear(4, 4), torch.randn(2, 4)
+
+    def step():
+        layer.zero_grad()
+        (layer(x).to(torch.bfloat16).t().clone().relu() * 2).sum().backward()
+
+    def counts(call):
+        with Operators() as operators:
+            call()
+        return {key: count for key, (count, *_) in operators.seen.items()}
+
+    wanted, call = counts(step), replay(step)
+    names = {key[0]._schema.name for key in wanted}
+    assert {'aten::addmm', 'aten::relu', 'aten::mm', 'aten::threshold_backward'} <= names
+    assert not {'aten::_to_copy', 'aten::clone', 'aten::t'} & names
+    assert counts(call) == wanted
+    assert counts(lambda: (step(), step()))[next(iter(wanted))] == 2 * wanted[next(iter(wanted))]
+
+
 def test_all_shipped_lines_are_listed(bench, capsys):
     bench.main(['--list'])
     shown = capsys.readouterr().out

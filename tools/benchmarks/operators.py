@@ -1,0 +1,76 @@
+"""Steps of ViTs in bfloat16 beside their own operators, one by one and without copies.
+
+bfloat16 makes products faster, but not the sums, normalizations and the optimizer's
+step between them.  This is the least time that a step can take with torch's operators.
+"""
+
+from functools import partial
+from typing import Callable, Dict, Tuple
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from benchmark import Line
+from benchmarks.lower_bound import shares
+from benchmarks.steps import Step, steps
+
+METHODS = ('DINO', 'MAE', 'ASL')
+COPIES = ('aten::_to_copy', 'aten::copy_', 'aten::clone')  # casts and changes of layout
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that run, by name and arguments, and keeps their first arguments.
+
+    Operators that only make views or copies are left out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Dict[tuple, list] = {}  # signature: [count, operator, args, kwargs]
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Notes one operator."""
+        kwargs = kwargs or {}
+        name = func._schema.name
+        if not (func.is_view or name in COPIES or name.startswith('aten::empty')):
+            leaves, tree = tree_flatten((args, kwargs))
+            of = tuple(
+                (x.shape, x.stride(), x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves
+            )
+            detached = tree_map_only(Tensor, Tensor.detach, (args, kwargs))
+            self.seen.setdefault((func, str(tree), of), [0, func, *detached])[0] += 1
+        return func(*args, **kwargs)
+
+
+def replay(step: Callable[[], None]) -> Callable[[], None]:
+    """A call that computes a step's operators, each on the arguments that it first had."""
+    with Operators() as operators:
+        step()
+
+    def call() -> None:
+        for count, func, args, kwargs in operators.seen.values():
+            for _ in range(count):
+                func(*args, **kwargs)
+
+    return call
+
+
+def sides(step: Step) -> Tuple[Callable, Callable]:
+    """A step in bfloat16, and its operators alone."""
+    return step.ready(amp=True), replay(step.ready(amp=True))
+
+
+LINES = [
+    Line(
+        f'{what}, bfloat16',
+        'its operators one by one, without casts and copies (the least time)',
+        1.1,
+        partial(sides, step),
+        at_most=True,
+        bf16=True,
+        shares=shares,
+    )
+    for what, step in steps('cpu').items()
+    if step.method in METHODS
+]
