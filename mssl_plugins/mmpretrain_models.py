@@ -2,9 +2,10 @@
 
 mmpretrain makes a head for mmdet if it can import mmdet, which takes a third of the
 time that every command needs to start.  Where mmdet is loaded already, as in mmdet's
-own tools, the head is made as usual.
+own tools, the head is made as usual; :func:`with_mmdet` makes it later.
 """
 
+import importlib
 import sys
 
 if 'mmdet' not in sys.modules:
@@ -16,4 +17,11 @@ if 'mmdet' not in sys.modules:
 else:
     import mmpretrain.models as models
 
-__all__ = ['models']
+__all__ = ['models', 'with_mmdet']
+
+
+def with_mmdet() -> None:
+    """Makes mmpretrain's head for mmdet, which configs of mmdet may name."""
+    module = sys.modules['mmpretrain.models.utils.res_layer_extra_norm']
+    if module.ResLayerExtraNorm is None:
+        importlib.reload(module)

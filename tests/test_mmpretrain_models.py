@@ -2,6 +2,10 @@
 
 import pytest
 
+from helpers.paths import ROOT
+
+DETECTOR = ROOT / 'configs/benchmarks/detection/faster-rcnn_r18-c4_1xb4-200i_bccd.py'
+
 ALONE = """
 import sys
 import {module}
@@ -9,7 +13,10 @@ heavy = {{'mmdet', 'sklearn', 'pandas'}} & set(sys.modules)
 assert not heavy, f'{module} loads {{sorted(heavy)}}'
 import mmdet.models  # later on, as for a detector's training
 from mmdet.registry import MODELS
-assert MODELS.get('FasterRCNN')
+assert MODELS.get('FasterRCNN') and not MODELS.get('ResLayerExtraNorm')
+from mssl_plugins.run_config import build_run_config
+build_run_config(config={config!r}, work_dir='run')
+assert MODELS.get('ResLayerExtraNorm')
 """
 AFTER_MMDET = """
 import mmdet
@@ -21,7 +28,7 @@ assert MODELS.get('ResLayerExtraNorm'), 'the head that mmpretrain makes for mmde
 
 @pytest.mark.parametrize('module', ['mssl_plugins.training', 'mssl_plugins.checkpoints.reader'])
 def test_mmdet_stays_out(module, run_python):
-    done = run_python('-c', ALONE.format(module=module), fresh=True)
+    done = run_python('-c', ALONE.format(module=module, config=str(DETECTOR)), fresh=True)
     assert not done.returncode, done.stderr
 
 
