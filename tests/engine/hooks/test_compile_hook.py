@@ -49,6 +49,18 @@ def test_blocks_share_one_graph_and_keep_values_gradients_and_keys():
     assert compile_hook.compiled_graphs() == 1 and compile_hook.graph_breaks() == 0
 
 
+def test_crops_of_two_sizes_and_a_smaller_last_batch_are_compiled_in_the_first_epoch():
+    model = vit(layers=2)
+    compile_hook.CompileHook(backend='aot_eager').before_train(runner(model))
+    graphs = []
+    for _ in range(3):  # epochs
+        for batch, sides in ((4, (16, 8)), (4, (16, 8)), (3, (16, 8))):
+            views = [model(torch.randn(batch, 3, side, side))[0] for side in sides]
+            sum(view.square().sum() for view in views).backward()
+        graphs.append(compile_hook.compiled_graphs())
+    assert graphs[0] == graphs[-1] > 1 and compile_hook.graph_breaks() == 0
+
+
 def test_inductor_compiles_the_same_function():
     plain = vit(layers=1)
     model = copy.deepcopy(plain)
