@@ -42,11 +42,13 @@ def _text(cfg: Config) -> str:
 
     A run asks for it five times as it starts, and at every checkpoint.
     """
-    key = f'{cfg._format_python_code} {cfg._cfg_dict!r}'
-    if key not in _TEXTS:
+    key = f'{cfg._format_python_code} {cfg.to_dict()!r}'
+    text = _TEXTS.get(key)
+    if text is None:
+        text = _STOCK_TEXT.fget(cfg)
         _TEXTS.clear()
-        _TEXTS[key] = _STOCK_TEXT.fget(cfg)
-    return _TEXTS[key]
+        _TEXTS[key] = text
+    return text
 
 
 Config._get_cfg_path = staticmethod(_base_path)

@@ -1,8 +1,10 @@
 """mmpretrain's models, imported without mmdet.
 
-mmpretrain makes a head for mmdet if it can import mmdet, which takes a third of the
-time that every command needs to start.  Where mmdet is loaded already, as in mmdet's
-own tools, the head is made as usual; :func:`with_mmdet` makes it later.
+mmpretrain makes a head for mmdet, ``ResLayerExtraNorm``, if it can import mmdet.  That
+import takes a third of the time in which a command with a network starts.  Where mmdet
+is loaded already, as in mmdet's own tools, the head is made as usual.  Our commands make
+it when they read a config of mmdet; a script of your own that imports this library
+first calls :func:`with_mmdet`.
 """
 
 import importlib
@@ -24,4 +26,4 @@ def with_mmdet() -> None:
     """Makes mmpretrain's head for mmdet, which configs of mmdet may name."""
     module = sys.modules['mmpretrain.models.utils.res_layer_extra_norm']
     if module.ResLayerExtraNorm is None:
-        importlib.reload(module)
+        models.utils.ResLayerExtraNorm = importlib.reload(module).ResLayerExtraNorm

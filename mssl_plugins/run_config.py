@@ -19,7 +19,6 @@ from mssl_plugins.datasets.bands import check_channels
 from mssl_plugins.distributed import first_does, first_process
 from mssl_plugins.errors import ConfigError, UserError, nearest
 from mssl_plugins.evaluation.data import use_data
-from mssl_plugins.mmpretrain_models import with_mmdet
 from mssl_plugins.photos import Wishes
 from mssl_plugins.work_dir import last_checkpoint
 
@@ -264,8 +263,6 @@ def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) ->
 
 def _complete(cfg: Config, launcher: str, pin_memory: bool, persistent_workers: bool) -> None:
     """Adapts loaders, optimizer, checkpoints and the data-parallel wrapper to this machine."""
-    if cfg.get('default_scope') == 'mmdet':
-        with_mmdet()
     on_gpu = torch.cuda.is_available()
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)

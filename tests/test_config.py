@@ -19,7 +19,17 @@ def test_a_text_is_made_once(monkeypatch):
     changed = cfg.pretty_text
     assert changed != text and Config.fromstring(changed, '.py').model.width == 2
     cfg.model.width = '2'  # another text for another type
-    assert cfg.pretty_text != changed and len(calls) == 3
+    last = cfg.pretty_text
+    assert last != changed and len(calls) == 3
     plain = Config(cfg.to_dict(), format_python_code=False)
-    plain.pretty_text
-    assert len(calls) == 3  # not laid out
+    assert plain.pretty_text != last and len(calls) == 3  # not laid out
+
+
+def test_lazy_names_of_two_modules_have_two_texts(tmp_path):
+    texts = []
+    for module in ('torch.optim', 'torch.optim.sgd'):
+        file = tmp_path / f'{module}.py'.replace('.', '_', 1)
+        file.write_text(f'from {module} import SGD\noptimizer = dict(type=SGD, lr=1)\n')
+        texts.append(Config.fromfile(file).pretty_text)
+        assert f"'{module}.SGD'" in texts[-1]
+    assert texts[0] != texts[1]

@@ -4,12 +4,14 @@ import pytest
 
 from helpers.paths import ROOT
 
+pytest.importorskip('mmdet', reason='needs mmdet: the extra [dense]')
+pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops: tools/test.sh')
 DETECTOR = ROOT / 'configs/benchmarks/detection/faster-rcnn_r18-c4_1xb4-200i_bccd.py'
 
 ALONE = """
 import sys
 import {module}
-heavy = {{'mmdet', 'sklearn', 'pandas'}} & set(sys.modules)
+heavy = {{'mmdet', 'sklearn', 'pandas'}} & set(sys.modules)  # mmdet imports the others
 assert not heavy, f'{module} loads {{sorted(heavy)}}'
 import mmdet.models  # later on, as for a detector's training
 from mmdet.registry import MODELS

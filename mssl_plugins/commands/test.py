@@ -57,15 +57,12 @@ def main(argv=None) -> None:
     from mssl_plugins.distributed import open_process_group
     from mssl_plugins.errors import EXTRAS
     from mssl_plugins.files import write_atomically
-    from mssl_plugins.mmpretrain_models import with_mmdet
 
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'no such checkpoint: {args.checkpoint}')
     cfg = read_config(args.config)
     if cfg.get('default_scope') in EXTRAS:
         require(cfg.default_scope)
-    if cfg.get('default_scope') == 'mmdet':
-        with_mmdet()
     cfg.merge_from_dict(args.cfg_options or {})
     cfg.launcher = args.launcher
     safe_loading()

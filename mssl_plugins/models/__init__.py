@@ -1,5 +1,5 @@
 """All parts of models; importing it fills the registry."""
 
-from mssl_plugins import mmpretrain_models  # noqa: F401, before any other import of it
+from mssl_plugins import mmpretrain_models  # noqa: F401, before others import mmpretrain's models
 from mssl_plugins.models import backbones, heads, losses, necks, preprocessor, probe, selfsup  # noqa: F401
 from mssl_plugins.models.layers import split_bn  # noqa: F401

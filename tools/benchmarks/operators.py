@@ -1,7 +1,8 @@
 """Steps of ViTs in bfloat16 beside their own operators, one by one and without copies.
 
 bfloat16 makes products faster, but not the sums, normalizations and the optimizer's
-step between them.  This is the least time that a step can take with torch's operators.
+step between them.  The second side is the least time that a step can take with torch's
+operators.
 """
 
 from functools import partial
@@ -20,9 +21,10 @@ COPIES = ('aten::_to_copy', 'aten::copy_', 'aten::clone')  # casts and changes o
 
 
 class Operators(TorchDispatchMode):
-    """Counts the operators that run, by name and arguments, and keeps their first arguments.
+    """Counts the operators that run, and keeps the first arguments of each kind.
 
-    Operators that only make views or copies are left out.
+    A kind is an operator with the shapes, strides and types of its arguments.  Operators
+    that only make views, copies or empty tensors are left out.
     """
 
     def __init__(self) -> None:
@@ -33,7 +35,7 @@ class Operators(TorchDispatchMode):
         """Notes one operator."""
         kwargs = kwargs or {}
         name = func._schema.name
-        if not (func.is_view or name in COPIES or name.startswith('aten::empty')):
+        if not (func.is_view or name in COPIES or name.startswith(('aten::empty', 'profiler::'))):
             leaves, tree = tree_flatten((args, kwargs))
             of = tuple(
                 (x.shape, x.stride(), x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves
@@ -45,6 +47,7 @@ class Operators(TorchDispatchMode):
 
 def replay(step: Callable[[], None]) -> Callable[[], None]:
     """A call that computes a step's operators, each on the arguments that it first had."""
+    step()  # the first one makes the optimizer's state
     with Operators() as operators:
         step()
 

@@ -35,8 +35,8 @@ TEXT = (
     'steps, relative. The time is from the start of training to the end of the first compiled '
     'step, with no compilation kept from an earlier run. ResNets train in float64 here: BatchNorm '
     'over so few images and ReLU carry the rounding of float32 to 1e-2 within ten steps, in any '
-    'two ways to add up, and MaskCo with its attention written out, because torch compiles the '
-    'fused one of a CPU for float32 alone.'
+    "two ways to add up. MaskCo's attention is written out, because torch cannot compile the fused "
+    'one of a CPU in float64.'
 )
 
 
@@ -64,7 +64,7 @@ class Double(Hook):
     def before_train(self, runner) -> None:
         """Converts parameters and statistics in place; the optimizer holds the same ones."""
         runner.model.double()
-        torch.backends.cuda.enable_flash_sdp(False)  # of a CPU, too
+        torch.backends.cuda.enable_flash_sdp(False)  # holds for a CPU's attention too
 
 
 class Count(Hook):

@@ -11,6 +11,8 @@ from typing import Callable, NoReturn
 def work_and_exit(work: Callable[[], int], folder: Path, log: Path) -> NoReturn:
     """Does the work of a forked process, as the first of a group of its own, and ends it.
 
+    SIGINT takes effect, even if the process that forked it ignores SIGINT.
+
     Args:
         work (Callable[[], int]): Returns the exit status, which is 1 after an exception.
         folder (Path): Where the process stands.
@@ -19,7 +21,7 @@ def work_and_exit(work: Callable[[], int], folder: Path, log: Path) -> NoReturn:
     status = 70
     try:
         os.setsid()
-        # A shell's background jobs, and what they start, ignore it.
+        # A shell's background jobs, and what they start, ignore SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)

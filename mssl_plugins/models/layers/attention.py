@@ -78,7 +78,7 @@ def softmax_attention(
             q, k, v, attn_mask=attn_mask, dropout_p=dropout_p, scale=scale
         )
     logits = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-1, -2)
-    # the kernel computes in float32 and rounds only what it returns
+    # computed in float32; what is returned, and kept for the backward pass, is bfloat16
     weights = (logits if attn_mask is None else logits + attn_mask).softmax(-1)
     return F.dropout(weights, dropout_p) @ v
 
