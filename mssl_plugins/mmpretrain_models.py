@@ -19,8 +19,6 @@ if 'mmdet' not in sys.modules:
 else:
     import mmpretrain.models as models
 
-__all__ = ['models', 'with_mmdet']
-
 
 def with_mmdet() -> None:
     """Makes mmpretrain's head for mmdet, which configs of mmdet may name."""

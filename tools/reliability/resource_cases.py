@@ -18,9 +18,9 @@ def full_disk(folder: Path) -> List[str]:
     scene = Scene(folder)
     with small_disk(folder / 'small', 40) as disk:
         scene.work = disk / 'run'
-        run = scene.start()
-        scene.after(run, 5)
         with open(disk / 'other', 'wb') as other:
+            run = scene.start()
+            scene.after(run, 5)
             try:
                 while True:
                     other.write(bytes(1 << 16))
