@@ -88,7 +88,8 @@ def compile_blocks(
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, LIMIT)
     found = [m for m in model.modules() if type(m).__name__ in regions]
     for block in found:
-        block.compile(backend=backend, mode=mode)
+        # each size has its own graph: where sizes are symbols, inductor may fail
+        block.compile(backend=backend, mode=mode, dynamic=False)
     return len(found)
 
 
