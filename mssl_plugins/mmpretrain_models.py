@@ -1,10 +1,10 @@
 """mmpretrain's models, imported without mmdet.
 
-mmpretrain makes a head for mmdet, ``ResLayerExtraNorm``, if it can import mmdet.  That
-import takes a third of the time in which a command with a network starts.  Where mmdet
-is loaded already, as in mmdet's own tools, the head is made as usual.  Our commands make
-it when they read a config of mmdet; a script of your own that imports this library
-first calls :func:`with_mmdet`.
+mmpretrain makes a head for mmdet, ``ResLayerExtraNorm``, if it can import mmdet.  This
+would take a third of the start time of a command with a network.  Where mmdet is loaded
+already, as in mmdet's own tools, the head is made as usual.  Our commands make it when
+they read a config of mmdet.  In a script of your own, call :func:`with_mmdet` before you
+use the head, if you imported this library before mmdet.
 """
 
 import importlib

@@ -1,8 +1,7 @@
 """Steps of ViTs in bfloat16 beside their own operators, one by one and without copies.
 
-bfloat16 makes products faster, but not the sums, normalizations and the optimizer's
-step between them.  The second side is the least time that a step can take with torch's
-operators.
+bfloat16 speeds up products, but not sums, normalizations and the optimizer's step.  The
+other side of a row runs each operator of the uncompiled step alone: a lower bound for it.
 """
 
 from functools import partial
