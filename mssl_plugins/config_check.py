@@ -63,13 +63,8 @@ BUILT = ('backbone', 'neck', 'head', 'loss', 'criterion', 'mixing')
 # Keys under which a dict, or each dict of a list, has to name what is built.
 TYPED = (
     *BUILT,
-    'norm_cfg',
-    'act_cfg',
-    'conv_cfg',
-    'dataset',
-    'sampler',
-    'collate_fn',
-    'pipeline',
+    *('norm_cfg', 'act_cfg', 'conv_cfg'),
+    *('dataset', 'sampler', 'collate_fn', 'pipeline'),
     'optimizer',
     'param_scheduler',
     'custom_hooks',

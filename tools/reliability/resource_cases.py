@@ -1,5 +1,6 @@
 """What may give out under a run: each case, how it is made, and what the page says of it."""
 
+import gc
 import os
 import resource
 import signal
@@ -140,10 +141,11 @@ def refused_memory(folder: Path) -> List[str]:
     scene = Scene(folder)
 
     def limit() -> None:
+        gc.collect()  # what is freed later would be room
         used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), used + (100 << 20)))
 
-    batch = ['train_dataloader.batch_size=1024', 'train_dataloader.dataset.indices=1024']
+    batch = ['train_dataloader.batch_size=2048', 'train_dataloader.dataset.indices=2048']
     run = scene.start('--cfg-options', *batch, limit=limit)
     scene.expect(run, 2, 'memory', 'train_dataloader.batch_size')
     scene.check(not scene.work.exists(), 'the work dir is left')
