@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader
 
 from mssl_plugins.config_tree import ALWAYS, KINDS, LOADERS, Node, nodes, settings
 from mssl_plugins.errors import EXTRAS, ConfigError, nearest, require
-from mssl_plugins.mmpretrain_models import with_mmdet
 from mssl_plugins.signatures import (
     arguments,
     constructors,
@@ -177,6 +176,8 @@ def _check_scope(scope: Any) -> None:
     if scope in EXTRAS:
         require(scope)
         if scope == 'mmdet':
+            from mssl_plugins.mmpretrain_models import with_mmdet
+
             with_mmdet()
     elif find_spec(scope.split('.')[0]) is None and scope not in mm.MODELS.children:
         known = {*EXTRAS, *mm.MODELS.children}

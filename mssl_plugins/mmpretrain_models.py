@@ -10,14 +10,12 @@ use the head, if you imported this library before mmdet.
 import importlib
 import sys
 
-if 'mmdet' not in sys.modules:
-    sys.modules['mmdet'] = None  # its import fails, as if it were not installed
-    try:
-        import mmpretrain.models as models
-    finally:
-        del sys.modules['mmdet']
-else:
+sys.modules.setdefault('mmdet', None)  # unless loaded, its import fails as if not installed
+try:
     import mmpretrain.models as models
+finally:
+    if sys.modules['mmdet'] is None:
+        del sys.modules['mmdet']
 
 
 def with_mmdet() -> None:

@@ -60,6 +60,7 @@ LATE = {
             'train',
         )
     },
+    'config_check': {PACKAGE},  # networks, which other configs are read without
     'visualization': {'matplotlib'},  # for text and curves alone
     'visualization.embedding': {'sklearn', 'umap'},  # seconds, and optional
     # the compiler, seconds for those who use it alone

@@ -28,7 +28,7 @@ class Operators(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: Dict[tuple, list] = {}  # signature: [count, operator, args, kwargs]
+        self.seen: Dict[tuple, list] = {}  # (operator, ...): [count, args, kwargs]
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Notes one operator."""
@@ -40,7 +40,7 @@ class Operators(TorchDispatchMode):
                 (x.shape, x.stride(), x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves
             )
             detached = tree_map_only(Tensor, Tensor.detach, (args, kwargs))
-            self.seen.setdefault((func, str(tree), of), [0, func, *detached])[0] += 1
+            self.seen.setdefault((func, str(tree), of), [0, *detached])[0] += 1
         return func(*args, **kwargs)
 
 
@@ -51,7 +51,7 @@ def replay(step: Callable[[], None]) -> Callable[[], None]:
         step()
 
     def call() -> None:
-        for count, func, args, kwargs in operators.seen.values():
+        for (func, *_), (count, args, kwargs) in operators.seen.items():
             for _ in range(count):
                 func(*args, **kwargs)
 
