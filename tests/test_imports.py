@@ -71,7 +71,8 @@ LATE = {
     'datasets.lmdb_shard': {'lmdb'},
     'pack': {'pyarrow', 'lmdb'},
     'datasets.dense_layouts': {'pycocotools'},
-    'segments.generators': {'pycocotools'},
+    'report.plots': {'matplotlib'},  # at the end of a run
+    'segments.generators': {'pycocotools', 'skimage'},  # where segments are made alone
     'segments.sam': {'segment_anything', 'onnxruntime'},
     # for the glyphs of made scenes alone, in every process of a loader
     'datasets.scene_sources': {'matplotlib'},

@@ -4,10 +4,6 @@ import io
 import re
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
-from matplotlib import rc_context
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-
 #: colors of runs that are told apart in light, dark and gray (Okabe and Ito)
 COLORS = ('#0b84c8', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#7a5cc9', '#5b8f22', '#888888')
 DASHES = ('-', '--', '-.', ':')
@@ -54,6 +50,11 @@ def plot(
     Returns:
         Plot: With one SVG element.
     """
+    # half a second, which is not taken before a training begins
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     settings = {
         'svg.fonttype': 'none',
         'svg.hashsalt': f'plot {number}',

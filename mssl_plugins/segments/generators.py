@@ -10,7 +10,6 @@ from typing import Dict, Optional, Sequence, Type
 
 import numpy as np
 from PIL import Image
-from skimage.segmentation import felzenszwalb, slic
 
 from mssl_plugins.errors import unknown
 from mssl_plugins.segments.base import Generator, label_map, shrink
@@ -39,6 +38,8 @@ class Felzenszwalb(Generator):
 
     def __call__(self, img, key, sample):
         """Label map (h, w) of an RGB image."""
+        from skimage.segmentation import felzenszwalb  # a second of start-up
+
         img = shrink(img, self.side)
         pixels = img.shape[0] * img.shape[1]
         return 1 + felzenszwalb(
@@ -66,6 +67,8 @@ class SLIC(Generator):
 
     def __call__(self, img, key, sample):
         """Label map (h, w) of an RGB image."""
+        from skimage.segmentation import slic  # a second of start-up
+
         return slic(
             shrink(img, self.side), self.segments, self.compactness, sigma=self.sigma, start_label=1
         )

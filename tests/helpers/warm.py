@@ -5,6 +5,8 @@ from importlib import import_module
 
 from yapf.yapflib import yapf_api
 
+from mssl_plugins.report.plots import plot
+
 for name in (
     'mmpretrain.visualization',
     'mssl_plugins.commands.train',
@@ -15,8 +17,10 @@ for name in (
     'mssl_plugins.segments',
     'mssl_plugins.training',
     'setuptools',  # MMEngine asks it for the compiler
+    'skimage.segmentation',
 ):
     import_module(name)
+plot('of a report', {'its fonts': [(1, 1.0)]})
 
 
 def plain(text: str, **kwargs) -> tuple:
