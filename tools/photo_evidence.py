@@ -2,12 +2,14 @@
 
     python tools/photo_evidence.py crops OUT FOLDER [FOLDER ...]
     python tools/photo_evidence.py train OUT RECIPE [RECIPE ...] --minutes 15
+    python tools/photo_evidence.py pixels RUN [RUN ...]
     python tools/photo_evidence.py rank RUN [RUN ...]
 
 ``crops`` cuts photo-like images out of larger ones, ``train`` trains recipes
-on them by the command that users give, each for so many minutes, ``rank``
-compares label-free measures with k-NN over the checkpoints of runs on
-labeled images.  docs/your-images.md shows what they gave.
+on them by the command that users give, each for so many minutes (options that
+are not its own go to that command), ``pixels`` takes the same measures of the
+images themselves, ``rank`` compares label-free measures with k-NN over the
+checkpoints of runs on labeled images.  docs/your-images.md shows what they gave.
 """
 
 import argparse
@@ -19,8 +21,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
+from mmengine.registry import HOOKS, MODELS, init_default_scope
 from PIL import Image, UnidentifiedImageError
 from scipy.stats import spearmanr
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mssl_plugins.files import read_scalars
@@ -81,7 +86,7 @@ def train(args: argparse.Namespace) -> None:
         work_dir = args.work_dir / recipe.replace('/', '_')
         command = [
             *(sys.executable, '-m', 'mssl_plugins', 'train', recipe, '--data', str(args.folder)),
-            *('--size', str(args.size), '--work-dir', str(work_dir), '--seed', '0'),
+            *('--size', str(args.size), '--work-dir', str(work_dir), '--seed', '0', *args.more),
         ]
         checked = subprocess.run([*command, '--check'], check=True, text=True, capture_output=True)
         seconds, unit = re.search(r'checked: ([\d.]+) (s|min|h) an epoch', checked.stdout).groups()
@@ -102,6 +107,37 @@ def table(runs) -> None:
         first, last = kept['baseline'], kept['measured'][-1]
         cells = [f'{first[name]:.3g} -> {last[name]:.3g}' for name in MEASURES]
         print(f'| `{run.name}` | {last["epoch"]} | ' + ' | '.join(cells) + ' |')
+
+
+# ---------------------------------------------------------------------- pixels
+class Thumbnail(nn.Module):
+    """Images (B, C, H, W) -> (B, C * side * side): averages of a grid of ``side`` x ``side`` boxes.
+
+    Args:
+        preprocessor (nn.Module): Normalizes the images.
+        side (int): Boxes along a side.
+    """
+
+    def __init__(self, preprocessor: nn.Module, side: int) -> None:
+        super().__init__()
+        self.data_preprocessor = preprocessor
+        self.backbone = nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten())
+
+
+def pixels(args: argparse.Namespace) -> None:
+    """Prints what label-free measures say of averaged pixels: no network, nothing learned."""
+    print('| run | boxes | ' + ' | '.join(MEASURES) + ' |')
+    print('| --- |' + ' --- |' * (1 + len(MEASURES)))
+    for run in args.runs:
+        cfg = Config.fromfile(run / 'config.py')
+        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        hook = HOOKS.build({**cfg.default_hooks.monitor, 'branch': 'student'})
+        hook.load_images()
+        preprocessor = MODELS.build(cfg.model.get('data_preprocessor') or cfg.data_preprocessor)
+        for side in args.sides:
+            found, _ = hook.measure(Thumbnail(preprocessor, side))
+            cells = [f'{found[name]:.3f}' for name in MEASURES]
+            print(f'| `{run.name}` | {side} x {side} | ' + ' | '.join(cells) + ' |', flush=True)
 
 
 # ------------------------------------------------------------------------ rank
@@ -161,10 +197,18 @@ def main(argv=None) -> None:
     own.add_argument('--size', type=int, default=96)
     own.add_argument('--work-dir', type=Path, default=Path('work_dirs/photo_evidence'))
     own.set_defaults(run=train)
+    own = commands.add_parser('pixels', help=pixels.__doc__)
+    own.add_argument('runs', type=Path, nargs='+', metavar='RUN')
+    own.add_argument(
+        '--sides', type=int, nargs='+', default=[4, 16], help='boxes along a side; default: 4 16'
+    )
+    own.set_defaults(run=pixels)
     own = commands.add_parser('rank', help=rank.__doc__)
     own.add_argument('runs', type=Path, nargs='+', metavar='RUN')
     own.set_defaults(run=rank)
-    args = parser.parse_args(argv)
+    args, args.more = parser.parse_known_args(argv)  # train takes the options of `train`
+    if args.more and args.run is not train:
+        parser.error(f'unrecognized arguments: {" ".join(args.more)}')
     args.run(args)
 
 

@@ -130,20 +130,7 @@ class MonitorHook(Hook):
             ValueError: If there are fewer than 2 held-out images, or what was measured
                 before the run was resumed is damaged.
         """
-        self.images, loader = make_loader(self.images), make_loader(self.views)
-        if len(self.images.dataset) < 2:
-            raise ValueError(
-                'MonitorHook: at least 2 held-out images are needed, got '
-                f'{len(self.images.dataset)}'
-            )
-        self.views = make_loader(
-            dict(
-                dataset=DrawnViews(loader.dataset, self.num_views),
-                batch_size=loader.batch_size,
-                num_workers=loader.num_workers,
-                collate_fn=loader.collate_fn,
-            )
-        )
+        self.load_images()
         model = unwrap(runner.model)
         self.branch = self.branch or default_branch({}, type(model).__name__)
         find_backbone_module(model, self.branch)
@@ -158,6 +145,27 @@ class MonitorHook(Hook):
                 raise ValueError(
                     f'{self.file} is damaged ({error!r}): remove it, and its measures begin anew'
                 ) from None
+
+    def load_images(self) -> None:
+        """Builds the loaders of the held-out images and of their views.
+
+        Raises:
+            ValueError: If there are fewer than 2 images.
+        """
+        self.images, loader = make_loader(self.images), make_loader(self.views)
+        if len(self.images.dataset) < 2:
+            raise ValueError(
+                'MonitorHook: at least 2 held-out images are needed, got '
+                f'{len(self.images.dataset)}'
+            )
+        self.views = make_loader(
+            dict(
+                dataset=DrawnViews(loader.dataset, self.num_views),
+                batch_size=loader.batch_size,
+                num_workers=loader.num_workers,
+                collate_fn=loader.collate_fn,
+            )
+        )
 
     def after_train_epoch(self, runner) -> None:
         """Measures every ``interval`` epochs and after the last."""
