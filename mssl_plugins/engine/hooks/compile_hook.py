@@ -63,13 +63,18 @@ def why_not(folder: str = os.path.dirname(torch.__file__)) -> Optional[str]:
     return None
 
 
+def on_cpu(model: nn.Module) -> bool:
+    """Whether all parameters lie in the memory of a CPU."""
+    return all(p.device.type == 'cpu' for p in model.parameters())
+
+
 def compile_blocks(
     model: nn.Module,
     regions: Sequence[str] = REGIONS,
     backend: str = 'inductor',
     mode: Optional[str] = None,
 ) -> int:
-    """Marks blocks, each of which is compiled when it first runs.
+    """Marks blocks, each of which is compiled when it first runs; on a CPU not those of a teacher.
 
     For the whole process, random numbers in compiled code become torch's own, and the
     limit of recompilations is raised.
@@ -87,6 +92,8 @@ def compile_blocks(
     torch._inductor.config.fallback_random = True  # random numbers as torch draws them
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, LIMIT)
     found = [m for m in model.modules() if type(m).__name__ in regions]
+    if on_cpu(model):  # a C++ compiler takes longer than a teacher's forward pass gains
+        found = [m for m in found if any(p.requires_grad for p in m.parameters())]
     for block in found:
         # each size has its own graph: where sizes are symbols, inductor may fail
         block.compile(backend=backend, mode=mode, dynamic=False)
@@ -97,6 +104,7 @@ def compile_blocks(
 class CompileHook(Hook):
     """Compiles the blocks of every network of the model, each when it first runs.
 
+    On a CPU a teacher runs uncompiled: its graphs would double the time to a ResNet's first step.
     Losses are those of the plain run up to rounding: random numbers are drawn
     as torch draws them.  What is measured while training (k-NN, figures) runs
     uncompiled, so that its sizes need no graphs.  After the first epoch the log
@@ -143,8 +151,7 @@ class CompileHook(Hook):
         if isinstance(runner.model, FSDP):
             raise UserError('--compile and mssl_plugins.FSDP do not go together: leave one out')
         model = unwrap(runner.model)
-        on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
-        reason = why_not() if on_cpu and self.backend == 'inductor' else None
+        reason = why_not() if on_cpu(model) and self.backend == 'inductor' else None
         if reason is not None:
             raise UserError(f'--compile: {reason}')
         count = compile_blocks(model, self.regions, self.backend, self.mode)

@@ -61,6 +61,15 @@ def test_crops_of_two_sizes_and_a_smaller_last_batch_are_compiled_in_the_first_e
     assert graphs[0] == graphs[-1] > 1 and compile_hook.graph_breaks() == 0
 
 
+def test_a_teacher_on_a_cpu_is_not_compiled():
+    model = nn.ModuleDict(dict(student=vit(), teacher=vit().requires_grad_(False)))
+    assert compile_hook.compile_blocks(model, backend='aot_eager') == 3
+    model['teacher'](torch.randn(2, 3, 16, 16))
+    assert compile_hook.compiled_graphs() == 0
+    model['student'](torch.randn(2, 3, 16, 16))
+    assert compile_hook.compiled_graphs() == 1
+
+
 def test_inductor_compiles_the_same_function():
     plain = vit(layers=1)
     model = copy.deepcopy(plain)
