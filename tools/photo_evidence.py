@@ -1,13 +1,13 @@
 """Do runs on unlabeled folders learn, and do label-free measures say so?
 
     python tools/photo_evidence.py crops OUT FOLDER [FOLDER ...]
-    python tools/photo_evidence.py train OUT RECIPE [RECIPE ...] --minutes 15
+    python tools/photo_evidence.py train OUT RECIPE [RECIPE ...] --minutes 15 [-- --lr 3e-4]
     python tools/photo_evidence.py pixels RUN [RUN ...]
     python tools/photo_evidence.py rank RUN [RUN ...]
 
 ``crops`` cuts photo-like images out of larger ones, ``train`` trains recipes
-on them by the command that users give, each for so many minutes (options that
-are not its own go to that command), ``pixels`` takes the same measures of the
+on them by the command that users give (with the options after ``--``), each for
+so many minutes, ``pixels`` takes the same measures of the
 images themselves, ``rank`` compares label-free measures with k-NN over the
 checkpoints of runs on labeled images.  docs/your-images.md shows what they gave.
 """
@@ -21,11 +21,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config
-from mmengine.registry import HOOKS, MODELS, init_default_scope
 from PIL import Image, UnidentifiedImageError
 from scipy.stats import spearmanr
-from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mssl_plugins.files import read_scalars
@@ -110,34 +107,25 @@ def table(runs) -> None:
 
 
 # ---------------------------------------------------------------------- pixels
-class Thumbnail(nn.Module):
-    """Images (B, C, H, W) -> (B, C * side * side): averages of a grid of ``side`` x ``side`` boxes.
-
-    Args:
-        preprocessor (nn.Module): Normalizes the images.
-        side (int): Boxes along a side.
-    """
-
-    def __init__(self, preprocessor: nn.Module, side: int) -> None:
-        super().__init__()
-        self.data_preprocessor = preprocessor
-        self.backbone = nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten())
-
-
 def pixels(args: argparse.Namespace) -> None:
     """Prints what label-free measures say of averaged pixels: no network, nothing learned."""
-    print('| run | boxes | ' + ' | '.join(MEASURES) + ' |')
+    from mmengine.config import Config
+    from mmengine.registry import HOOKS, init_default_scope
+
+    from mssl_plugins.evaluation.backbone import Pixels
+
+    print('| run | pixels | ' + ' | '.join(MEASURES) + ' |')
     print('| --- |' + ' --- |' * (1 + len(MEASURES)))
     for run in args.runs:
         cfg = Config.fromfile(run / 'config.py')
-        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        init_default_scope('mmpretrain')
         hook = HOOKS.build({**cfg.default_hooks.monitor, 'branch': 'student'})
         hook.load_images()
-        preprocessor = MODELS.build(cfg.model.get('data_preprocessor') or cfg.data_preprocessor)
-        for side in args.sides:
-            found, _ = hook.measure(Thumbnail(preprocessor, side))
+        seen = Pixels.of_config(cfg)
+        for seen.size in args.sides:
+            found, _ = hook.measure(seen)
             cells = [f'{found[name]:.3f}' for name in MEASURES]
-            print(f'| `{run.name}` | {side} x {side} | ' + ' | '.join(cells) + ' |', flush=True)
+            print(f'| `{run.name}` | {seen.size} x {seen.size} | ' + ' | '.join(cells) + ' |')
 
 
 # ------------------------------------------------------------------------ rank
@@ -200,15 +188,21 @@ def main(argv=None) -> None:
     own = commands.add_parser('pixels', help=pixels.__doc__)
     own.add_argument('runs', type=Path, nargs='+', metavar='RUN')
     own.add_argument(
-        '--sides', type=int, nargs='+', default=[4, 16], help='boxes along a side; default: 4 16'
+        '--sides',
+        type=int,
+        nargs='+',
+        default=[4, 16],
+        help='averaged to N x N; default: 4 16',
+        metavar='N',
     )
     own.set_defaults(run=pixels)
     own = commands.add_parser('rank', help=rank.__doc__)
     own.add_argument('runs', type=Path, nargs='+', metavar='RUN')
     own.set_defaults(run=rank)
-    args, args.more = parser.parse_known_args(argv)  # train takes the options of `train`
-    if args.more and args.run is not train:
-        parser.error(f'unrecognized arguments: {" ".join(args.more)}')
+    argv = list(sys.argv[1:] if argv is None else argv)
+    own = argv.index('--') if '--' in argv else len(argv)
+    args = parser.parse_args(argv[:own])
+    args.more = argv[own + 1 :]
     args.run(args)
 
 

@@ -1,8 +1,9 @@
-"""What every training run imports, for the server that runs are forked from."""
+"""What training runs import and do, for the server that they are forked from."""
 
 import gc
 from importlib import import_module
 
+from skimage.segmentation import felzenszwalb, slic  # noqa: F401
 from yapf.yapflib import yapf_api
 
 from mssl_plugins.report.plots import plot
@@ -17,7 +18,6 @@ for name in (
     'mssl_plugins.segments',
     'mssl_plugins.training',
     'setuptools',  # MMEngine asks it for the compiler
-    'skimage.segmentation',
 ):
     import_module(name)
 plot('of a report', {'its fonts': [(1, 1.0)]})

@@ -106,7 +106,7 @@ def test_a_run_in_pieces_is_kept_once(tiny, tmp_path, capsys):
     cfg = runner.configs.build(tiny, task, None)
     assert cfg.model.mixing.pattern == 'block' and cfg.randomness.seed == 1
     # short pieces: each gets a little further
-    done = any(pieces.train(cfg, folder, 10 + 7 * i, session.env) for i in range(40))
+    done = any(pieces.train(cfg, folder, 9 + 3 * i, session.env) for i in range(40))
     assert done and pieces.checkpoint(folder).name == 'epoch_6.pth'
     assert session.do(task) and store.has(task)
     found = Kept(store.folder).find(kind='final')[0]

@@ -1,6 +1,7 @@
 """The tool that trains photo recipes on crops and measures what label-free measures tell."""
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,7 +41,13 @@ def test_pixels_are_measured_as_features_are(tmp_path, image_folder, capsys):
     assert 0 < found['alignment'] < 4 and 0 < found['retrieval'] < 1
 
 
-def test_options_of_train_are_taken_by_train_alone(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        tool('photo_evidence').main(['rank', str(tmp_path), '--lr', '1'])
-    assert 'unrecognized arguments: --lr 1' in capsys.readouterr().err
+def test_options_after_two_dashes_are_those_of_training(tmp_path, monkeypatch):
+    evidence, called = tool('photo_evidence'), []
+    said = SimpleNamespace(stdout='checked: 2.0 min an epoch')
+    monkeypatch.setattr(evidence.subprocess, 'run', lambda argv, **_: called.append(argv) or said)
+    monkeypatch.setattr(evidence, 'table', called.append)
+    more = ['--lr', '3e-4']
+    evidence.main(['train', str(tmp_path), 'photos/mst', '--minutes', '6', '--', *more])
+    checked, trained, _ = called
+    assert '--check' in checked and trained[trained.index('--epochs') + 1] == '3'
+    assert all(argv[i : i + 2] == more for argv in called[:2] for i in [argv.index('--lr')])

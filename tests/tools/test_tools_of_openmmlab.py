@@ -117,12 +117,13 @@ def test_mim_test_and_gridsearch(trained, tmp_path):
     assert 'knn/top1_k5' in json.loads((tmp_path / 'mim.json').read_text())
     text = run(
         *('-m', 'mim', 'gridsearch', NAME, config, '--gpus', 0, '--work-dir', tmp_path / 'grid'),
-        *('--search-args', '--optim_wrapper.optimizer.lr 0.01'),
+        *('--search-args', '--optim_wrapper.optimizer.lr 0.01 0.02'),
         cwd=tmp_path,
         PYTHONPATH=path,
     )
-    folder = tmp_path / 'grid_search_optim_wrapper.optimizer.lr_0.01'
-    assert (folder / 'epoch_1.pth').is_file() and (folder / 'report.html').is_file(), text
+    for rate in ('0.01', '0.02'):
+        folder = tmp_path / f'grid_search_optim_wrapper.optimizer.lr_{rate}'
+        assert (folder / 'epoch_1.pth').is_file() and (folder / 'report.html').is_file(), text
 
 
 def test_downloads_are_unpacked_where_the_configs_read(tmp_path):

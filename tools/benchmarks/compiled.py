@@ -13,7 +13,7 @@ def compiled(step: Step, amp: bool, device: str = 'cpu') -> Callable[[], None]:
     """A step whose blocks are compiled when they first run."""
     torch._dynamo.reset()  # forgets the graphs of an earlier line
     model = step.build()
-    compile_blocks(model)
+    compile_blocks(model, teachers=device != 'cpu')  # as CompileHook does
     return step.make(model, amp=amp, device=device)
 
 

@@ -63,18 +63,14 @@ def why_not(folder: str = os.path.dirname(torch.__file__)) -> Optional[str]:
     return None
 
 
-def on_cpu(model: nn.Module) -> bool:
-    """Whether all parameters lie in the memory of a CPU."""
-    return all(p.device.type == 'cpu' for p in model.parameters())
-
-
 def compile_blocks(
     model: nn.Module,
     regions: Sequence[str] = REGIONS,
     backend: str = 'inductor',
     mode: Optional[str] = None,
+    teachers: bool = True,
 ) -> int:
-    """Marks blocks, each of which is compiled when it first runs; on a CPU not those of a teacher.
+    """Marks blocks, each of which is compiled when it first runs.
 
     For the whole process, random numbers in compiled code become torch's own, and the
     limit of recompilations is raised.
@@ -85,6 +81,8 @@ def compile_blocks(
             :class:`CompileHook`.
         backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``.
         mode (str, optional): Mode of inductor. Defaults to None.
+        teachers (bool): Also blocks that are not trained, which need graphs of their own, if
+            others are. Defaults to True.
 
     Returns:
         int: Number of blocks.
@@ -92,8 +90,8 @@ def compile_blocks(
     torch._inductor.config.fallback_random = True  # random numbers as torch draws them
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, LIMIT)
     found = [m for m in model.modules() if type(m).__name__ in regions]
-    if on_cpu(model):  # a C++ compiler takes longer than a teacher's forward pass gains
-        found = [m for m in found if any(p.requires_grad for p in m.parameters())]
+    trained = [m for m in found if any(p.requires_grad for p in m.parameters())]
+    found = found if teachers else trained or found
     for block in found:
         # each size has its own graph: where sizes are symbols, inductor may fail
         block.compile(backend=backend, mode=mode, dynamic=False)
@@ -102,9 +100,8 @@ def compile_blocks(
 
 @HOOKS.register_module()
 class CompileHook(Hook):
-    """Compiles the blocks of every network of the model, each when it first runs.
+    """Compiles the blocks of a model's networks, each when it first runs.
 
-    On a CPU a teacher runs uncompiled: its graphs would double the time to a ResNet's first step.
     Losses are those of the plain run up to rounding: random numbers are drawn
     as torch draws them.  What is measured while training (k-NN, figures) runs
     uncompiled, so that its sizes need no graphs.  After the first epoch the log
@@ -117,6 +114,8 @@ class CompileHook(Hook):
             ``Bottleneck``), Swin and ConvNeXt.
         backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``.
         mode (str, optional): Mode of inductor. Defaults to None.
+        teachers (bool, optional): Also the blocks of a network that is not trained beside one
+            that is. Defaults to None: on a GPU; a CPU compiles each graph for seconds.
 
     Raises:
         UserError: If this machine cannot compile, the model has no such block, or
@@ -131,6 +130,7 @@ class CompileHook(Hook):
         regions: Optional[Sequence[str]] = None,
         backend: str = 'inductor',
         mode: Optional[str] = None,
+        teachers: Optional[bool] = None,
     ) -> None:
         backends = torch.compiler.list_backends(exclude_tags=())
         if backend not in backends:
@@ -139,6 +139,7 @@ class CompileHook(Hook):
         if mode not in (None, *modes):
             raise unknown(mode, modes, 'mode of torch.compile')
         self.regions, self.mode, self.backend = tuple(regions or REGIONS), mode, backend
+        self.teachers = teachers
         self.graphs: Optional[int] = None  # once the first epoch is over
 
     def before_train(self, runner) -> None:
@@ -151,10 +152,12 @@ class CompileHook(Hook):
         if isinstance(runner.model, FSDP):
             raise UserError('--compile and mssl_plugins.FSDP do not go together: leave one out')
         model = unwrap(runner.model)
-        reason = why_not() if on_cpu(model) and self.backend == 'inductor' else None
+        on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
+        reason = why_not() if on_cpu and self.backend == 'inductor' else None
         if reason is not None:
             raise UserError(f'--compile: {reason}')
-        count = compile_blocks(model, self.regions, self.backend, self.mode)
+        teachers = not on_cpu if self.teachers is None else self.teachers
+        count = compile_blocks(model, self.regions, self.backend, self.mode, teachers)
         if not count:
             raise UserError(
                 f'--compile: the model has none of the blocks {", ".join(self.regions)}; name '

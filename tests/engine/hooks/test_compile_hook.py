@@ -61,13 +61,21 @@ def test_crops_of_two_sizes_and_a_smaller_last_batch_are_compiled_in_the_first_e
     assert graphs[0] == graphs[-1] > 1 and compile_hook.graph_breaks() == 0
 
 
-def test_a_teacher_on_a_cpu_is_not_compiled():
+@pytest.mark.parametrize('teachers, blocks', [(None, 3), (True, 6)])
+def test_on_a_cpu_a_teacher_is_compiled_if_asked(caplog, teachers, blocks):
+    caplog.set_level(logging.INFO, 'compile')
     model = nn.ModuleDict(dict(student=vit(), teacher=vit().requires_grad_(False)))
-    assert compile_hook.compile_blocks(model, backend='aot_eager') == 3
+    compile_hook.CompileHook(backend='aot_eager', teachers=teachers).before_train(runner(model))
+    assert f'{blocks} blocks are compiled' in caplog.text
     model['teacher'](torch.randn(2, 3, 16, 16))
-    assert compile_hook.compiled_graphs() == 0
-    model['student'](torch.randn(2, 3, 16, 16))
-    assert compile_hook.compiled_graphs() == 1
+    assert compile_hook.compiled_graphs() == (blocks == 6)
+
+
+def test_a_frozen_network_is_compiled_where_nothing_else_is(caplog):
+    caplog.set_level(logging.INFO, 'compile')
+    model = nn.Sequential(vit().requires_grad_(False), nn.Linear(16, 2))
+    compile_hook.CompileHook(backend='aot_eager').before_train(runner(model))
+    assert '3 blocks are compiled' in caplog.text
 
 
 def test_inductor_compiles_the_same_function():
