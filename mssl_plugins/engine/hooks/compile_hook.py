@@ -7,6 +7,8 @@ compilation), and state dicts keep their keys.
 """
 
 import os
+import platform
+import subprocess
 from typing import Optional, Sequence
 
 import torch
@@ -61,6 +63,26 @@ def why_not(folder: str = os.path.dirname(torch.__file__)) -> Optional[str]:
     if ' ' in folder:  # inductor gives it to the linker without quotes
         return f'torch is in a path with a space, which its compiler cannot take: {folder}'
     return None
+
+
+def spare_probes() -> None:
+    """Spares torch's compiler its test programs for the processor's vector units.
+
+    It compiles and loads all of torch's vector code for each kind of unit, five seconds
+    each, to find out whether the C++ compiler knows it.  An empty program tells that too.
+    """
+    from torch._inductor import config, cpu_vec_isa
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    if config.cpp.vec_isa_ok is not None or platform.machine() != 'x86_64':
+        return
+    has = cpu_vec_isa.x86_isa_checker()
+    units = [unit for unit in cpu_vec_isa.supported_vec_isa_list if {*str(unit).split()} <= {*has}]
+    for unit in units:
+        argv = (get_cpp_compiler(), *unit.build_arch_flags().split(), '-fsyntax-only', '-xc++', '-')
+        if subprocess.run(argv, input=b'', capture_output=True).returncode:
+            return
+    config.cpp.vec_isa_ok = True
 
 
 def compile_blocks(
@@ -156,6 +178,8 @@ class CompileHook(Hook):
         reason = why_not() if on_cpu and self.backend == 'inductor' else None
         if reason is not None:
             raise UserError(f'--compile: {reason}')
+        if on_cpu and self.backend == 'inductor':
+            spare_probes()
         teachers = not on_cpu if self.teachers is None else self.teachers
         count = compile_blocks(model, self.regions, self.backend, self.mode, teachers)
         if not count:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import platform
 from types import SimpleNamespace
 
 import pytest
@@ -76,6 +77,16 @@ def test_a_frozen_network_is_compiled_where_nothing_else_is(caplog):
     model = nn.Sequential(vit().requires_grad_(False), nn.Linear(16, 2))
     compile_hook.CompileHook(backend='aot_eager').before_train(runner(model))
     assert '3 blocks are compiled' in caplog.text
+
+
+@pytest.mark.parametrize('compiler, ok', [('g++', True), ('false', None)])
+def test_a_compiler_that_knows_the_vector_units_is_not_probed(monkeypatch, compiler, ok):
+    if platform.machine() != 'x86_64':
+        pytest.skip('the vector units of x86_64')
+    monkeypatch.setattr('torch._inductor.cpp_builder.get_cpp_compiler', lambda: compiler)
+    with torch._inductor.config.patch({'cpp.vec_isa_ok': None}):
+        compile_hook.spare_probes()
+        assert torch._inductor.config.cpp.vec_isa_ok is ok
 
 
 def test_inductor_compiles_the_same_function():
