@@ -7,9 +7,9 @@
 
 ``crops`` cuts photo-like images out of larger ones, ``train`` trains recipes
 on them by the command that users give (with the options after ``--``), each for
-so many minutes, ``pixels`` takes the same measures of the
-images themselves, ``rank`` compares label-free measures with k-NN over the
-checkpoints of runs on labeled images.  docs/your-images.md shows what they gave.
+so many minutes, ``pixels`` takes the same measures of the images' averaged
+pixels, ``rank`` compares label-free measures with k-NN over the checkpoints of
+runs on labeled images.  docs/your-images.md shows what they gave.
 """
 
 import argparse
@@ -203,6 +203,8 @@ def main(argv=None) -> None:
     own = argv.index('--') if '--' in argv else len(argv)
     args = parser.parse_args(argv[:own])
     args.more = argv[own + 1 :]
+    if args.more and args.run is not train:
+        parser.error('options after -- are those of train')
     args.run(args)
 
 

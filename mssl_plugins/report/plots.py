@@ -50,7 +50,7 @@ def plot(
     Returns:
         Plot: With one SVG element.
     """
-    # half a second, which is not taken before a training begins
+    # here: half a second that a training need not wait for at its start
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

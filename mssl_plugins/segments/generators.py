@@ -34,16 +34,16 @@ class Felzenszwalb(Generator):
     def __init__(
         self, scale: float = 3.0, sigma: float = 0.8, min_size: float = 0.005, side: int = 256
     ) -> None:
-        from skimage.segmentation import felzenszwalb  # 0.6 s of every training's start
+        from skimage.segmentation import felzenszwalb  # here, because it takes 0.6 s
 
-        self.segment = felzenszwalb
+        self.method = felzenszwalb
         self.scale, self.sigma, self.min_size, self.side = scale, sigma, min_size, side
 
     def __call__(self, img, key, sample):
         """Label map (h, w) of an RGB image."""
         img = shrink(img, self.side)
         pixels = img.shape[0] * img.shape[1]
-        return 1 + self.segment(
+        return 1 + self.method(
             img, self.scale * pixels**0.5, self.sigma, max(round(self.min_size * pixels), 1)
         )
 
@@ -63,15 +63,15 @@ class SLIC(Generator):
     def __init__(
         self, segments: int = 32, compactness: float = 10.0, sigma: float = 1.0, side: int = 256
     ) -> None:
-        from skimage.segmentation import slic  # 0.6 s of every training's start
+        from skimage.segmentation import slic  # here, because it takes 0.6 s
 
-        self.segment = slic
+        self.method = slic
         self.segments, self.compactness = segments, compactness
         self.sigma, self.side = sigma, side
 
     def __call__(self, img, key, sample):
         """Label map (h, w) of an RGB image."""
-        return self.segment(
+        return self.method(
             shrink(img, self.side), self.segments, self.compactness, sigma=self.sigma, start_label=1
         )
 

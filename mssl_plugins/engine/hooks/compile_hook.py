@@ -66,23 +66,30 @@ def why_not(folder: str = os.path.dirname(torch.__file__)) -> Optional[str]:
 
 
 def spare_probes() -> None:
-    """Spares torch's compiler its test programs for the processor's vector units.
+    """Spares torch's compiler its largest test program for each kind of vector unit.
 
-    It compiles and loads all of torch's vector code for each kind of unit, five seconds
-    each, to find out whether the C++ compiler knows it.  An empty program tells that too.
+    It includes all of torch's vector code and takes about five seconds a unit.  Whether the
+    C++ compiler knows the unit, a program of one line tells.
     """
-    from torch._inductor import config, cpu_vec_isa
-    from torch._inductor.cpp_builder import get_cpp_compiler
+    try:
+        from torch._inductor import config, cpu_vec_isa
+        from torch._inductor.cpp_builder import get_cpp_compiler
 
-    if config.cpp.vec_isa_ok is not None or platform.machine() != 'x86_64':
-        return
-    has = cpu_vec_isa.x86_isa_checker()
-    units = [unit for unit in cpu_vec_isa.supported_vec_isa_list if {*str(unit).split()} <= {*has}]
-    for unit in units:
-        argv = (get_cpp_compiler(), *unit.build_arch_flags().split(), '-fsyntax-only', '-xc++', '-')
-        if subprocess.run(argv, input=b'', capture_output=True).returncode:
+        if config.cpp.vec_isa_ok is not None or platform.machine() != 'x86_64':
             return
-    config.cpp.vec_isa_ok = True
+        has = {*cpu_vec_isa.x86_isa_checker()}
+        for unit in cpu_vec_isa.supported_vec_isa_list:
+            argv = (get_cpp_compiler(), *unit.build_arch_flags().split(), '-fsyntax-only', '-xc++')
+            program = b'#include <immintrin.h>\n'
+            if {*str(unit).split()} <= has and _fails([*argv, '-'], program):
+                return
+        config.cpp.vec_isa_ok = True
+    except (ImportError, AttributeError, OSError):  # another torch, which finds out by itself
+        return
+
+
+def _fails(argv: Sequence[str], text: bytes) -> bool:
+    return subprocess.run(argv, input=text, capture_output=True).returncode != 0
 
 
 def compile_blocks(
@@ -103,8 +110,8 @@ def compile_blocks(
             :class:`CompileHook`.
         backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``.
         mode (str, optional): Mode of inductor. Defaults to None.
-        teachers (bool): Also blocks that are not trained, which need graphs of their own, if
-            others are. Defaults to True.
+        teachers (bool): Whether to compile blocks without trained parameters too, such as a
+            teacher's. If no block is trained, all are compiled. Defaults to True.
 
     Returns:
         int: Number of blocks.
@@ -136,8 +143,8 @@ class CompileHook(Hook):
             ``Bottleneck``), Swin and ConvNeXt.
         backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``.
         mode (str, optional): Mode of inductor. Defaults to None.
-        teachers (bool, optional): Also the blocks of a network that is not trained beside one
-            that is. Defaults to None: on a GPU; a CPU compiles each graph for seconds.
+        teachers (bool, optional): Whether to compile a teacher's blocks too. Defaults to None:
+            on a GPU only, because a CPU takes seconds for each graph.
 
     Raises:
         UserError: If this machine cannot compile, the model has no such block, or

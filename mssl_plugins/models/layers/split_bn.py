@@ -47,7 +47,9 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         s = self.num_splits
         if n % s:
             raise ValueError(f'a batch of {n} cannot be split into {s} equal parts (SplitBN)')
-        if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        # Compiled for a CPU, each part would get kernels of its own.
+        if channels_last and not (x.device.type == 'cpu' and torch.compiler.is_compiling()):
             return self._by_part(x)
         mean, var = self.running_mean.repeat(s), self.running_var.repeat(s)
         # parts become channels: one fused call normalizes all of them
@@ -63,7 +65,8 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             self.eps,
         )
         self._note(mean.view(s, c), var.view(s, c))
-        return out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
+        out = out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
+        return out.contiguous(memory_format=torch.channels_last) if channels_last else out
 
     def _by_part(self, x: Tensor) -> Tensor:
         """One call for each part: in channels-last memory this copies less than one joint call."""

@@ -31,3 +31,14 @@ def test_parts_are_normalized_by_themselves(layout, splits):
     assert torch.allclose(norm.running_var, torch.stack(variances).mean(0))
     assert norm.num_batches_tracked == 1
     assert torch.autograd.gradcheck(norm, (x,))
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_compiled_it_gives_the_same_values_in_the_same_layout(layout):
+    torch._dynamo.reset()
+    plain, compiled = SplitBatchNorm2d(3, num_splits=4), SplitBatchNorm2d(3, num_splits=4)
+    x = torch.randn(8, 3, 5, 4).to(memory_format=layout)
+    expected, found = plain(x), torch.compile(compiled, backend='aot_eager', fullgraph=True)(x)
+    torch.testing.assert_close(found, expected)
+    assert found.stride() == expected.stride()
+    torch.testing.assert_close(compiled.running_var, plain.running_var)
