@@ -93,7 +93,8 @@ PARSERS = {
     'benchmark': ['tools/benchmark.py'],
     'scale': ['tools/scale.py', 'tools/scaling/axes.py', 'tools/scaling/plan.py'],
     'model_memory': ['tools/model_memory.py'],
-    'photo_evidence': ['tools/photo_evidence.py'],
+    # after `--` come options of the command `train`
+    'photo_evidence': ['tools/photo_evidence.py', 'mssl_plugins/commands/train.py'],
     'dense_data': ['tools/dense_data.py'],
     **{
         name: [f'tools/reliability/{name}.py', 'tools/reliability/report.py']
