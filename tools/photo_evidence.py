@@ -95,10 +95,15 @@ def train(args: argparse.Namespace) -> None:
     table([args.work_dir / recipe.replace('/', '_') for recipe in args.recipes])
 
 
+def head(*columns: str) -> None:
+    """Prints the head of a table of Markdown: these columns, and one for each measure."""
+    print('| ' + ' | '.join([*columns, *MEASURES]) + ' |')
+    print('|' + ' --- |' * (len(columns) + len(MEASURES)))
+
+
 def table(runs) -> None:
     """Prints each run's measures, at initialization and at the end, as rows of Markdown."""
-    print('| recipe | epochs | ' + ' | '.join(MEASURES) + ' |')
-    print('| --- |' + ' --- |' * (1 + len(MEASURES)))
+    head('recipe', 'epochs')
     for run in runs:
         kept = json.loads((run / 'monitor.json').read_text())
         first, last = kept['baseline'], kept['measured'][-1]
@@ -114,18 +119,18 @@ def pixels(args: argparse.Namespace) -> None:
 
     from mssl_plugins.evaluation.backbone import Pixels
 
-    print('| run | pixels | ' + ' | '.join(MEASURES) + ' |')
-    print('| --- |' + ' --- |' * (1 + len(MEASURES)))
+    head('run', 'pixels')
     for run in args.runs:
         cfg = Config.fromfile(run / 'config.py')
         init_default_scope('mmpretrain')
         hook = HOOKS.build({**cfg.default_hooks.monitor, 'branch': 'student'})
         hook.load_images()
         seen = Pixels.of_config(cfg)
-        for seen.size in args.sides:
+        for side in args.sides:
+            seen.size = side
             found, _ = hook.measure(seen)
             cells = [f'{found[name]:.3f}' for name in MEASURES]
-            print(f'| `{run.name}` | {seen.size} x {seen.size} | ' + ' | '.join(cells) + ' |')
+            print(f'| `{run.name}` | {side} x {side} | ' + ' | '.join(cells) + ' |')
 
 
 # ------------------------------------------------------------------------ rank
@@ -153,8 +158,7 @@ def rank(args: argparse.Namespace) -> None:
     runs = {run.name: checkpoints(run) for run in args.runs}
     every = [row for rows in runs.values() for row in rows]
     print(f'{len(every)} checkpoints of {len(runs)} runs')
-    print('| checkpoints of | number | k-NN | ' + ' | '.join(MEASURES) + ' |')
-    print('| --- |' + ' --- |' * (2 + len(MEASURES)))
+    head('checkpoints of', 'number', 'k-NN')
     for name, rows in {'all': every, **runs}.items():
         knn = [row['knn'] for row in rows]
         cells = [
@@ -200,9 +204,9 @@ def main(argv=None) -> None:
     own.add_argument('runs', type=Path, nargs='+', metavar='RUN')
     own.set_defaults(run=rank)
     argv = list(sys.argv[1:] if argv is None else argv)
-    own = argv.index('--') if '--' in argv else len(argv)
-    args = parser.parse_args(argv[:own])
-    args.more = argv[own + 1 :]
+    end = argv.index('--') if '--' in argv else len(argv)
+    args = parser.parse_args(argv[:end])
+    args.more = argv[end + 1 :]
     if args.more and args.run is not train:
         parser.error('options after -- are those of train')
     args.run(args)

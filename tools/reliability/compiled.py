@@ -34,9 +34,9 @@ TEXT = (
     'thread, with and without `--compile`. The difference is the largest relative difference of a '
     'loss in the 20 steps. The time is from the start of training to the end of the first compiled '
     'step, with no compilation kept from an earlier run; on a CPU a teacher is not compiled. '
-    '`later` are graphs compiled after the '
-    'first epoch. ResNets train in float64 here: BatchNorm over so few images and ReLU enlarge the '
-    'rounding of float32 to 1e-2 within ten steps, whenever sums run in another order. '
+    '`later` are graphs compiled after the first epoch. ResNets train in float64 here: BatchNorm '
+    'over so few images and ReLU enlarge the rounding of float32 to 1e-2 within ten steps, '
+    'whenever sums run in another order. '
     "MaskCo's attention is written out, because torch cannot compile the fused one of a CPU in "
     'float64.'
 )

@@ -15,8 +15,8 @@ How the sizes were chosen. Twelve epochs of 5,000 images had left MAE and ASL be
 all 50,000 images and 9 epochs of 64: 7,029 steps, 400 of warm-up. In this small network a run of
 ASL took 2.4 times as long as one of MAE (691 s against 286 s for three epochs, one run each), so
 MAE is also trained 2.4 times as long. In ViT-B/16 a step of ASL has 1.6 times the operations of one
-of MAE; the GPU size takes that factor. The paper's comparison with iBOT at
-equal time is not among the runs.
+of MAE; the GPU size takes that factor. The paper's comparison with iBOT at equal time is not among
+the runs.
 """
 
 

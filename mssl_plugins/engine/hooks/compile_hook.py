@@ -77,19 +77,18 @@ def spare_probes() -> None:
 
         if config.cpp.vec_isa_ok is not None or platform.machine() != 'x86_64':
             return
-        has = {*cpu_vec_isa.x86_isa_checker()}
-        for unit in cpu_vec_isa.supported_vec_isa_list:
-            argv = (get_cpp_compiler(), *unit.build_arch_flags().split(), '-fsyntax-only', '-xc++')
-            program = b'#include <immintrin.h>\n'
-            if {*str(unit).split()} <= has and _fails([*argv, '-'], program):
-                return
-        config.cpp.vec_isa_ok = True
+        compiler, has = get_cpp_compiler(), {*cpu_vec_isa.x86_isa_checker()}
+        units = [u for u in cpu_vec_isa.supported_vec_isa_list if {*str(u).split()} <= has]
+        if all(_knows(compiler, unit.build_arch_flags()) for unit in units):
+            config.cpp.vec_isa_ok = True
     except (ImportError, AttributeError, OSError):  # another torch, which finds out by itself
         return
 
 
-def _fails(argv: Sequence[str], text: bytes) -> bool:
-    return subprocess.run(argv, input=text, capture_output=True).returncode != 0
+def _knows(compiler: str, flags: str) -> bool:
+    argv = (compiler, *flags.split(), '-fsyntax-only', '-xc++', '-')
+    done = subprocess.run(argv, input=b'#include <immintrin.h>\n', capture_output=True)
+    return done.returncode == 0
 
 
 def compile_blocks(
@@ -182,10 +181,10 @@ class CompileHook(Hook):
             raise UserError('--compile and mssl_plugins.FSDP do not go together: leave one out')
         model = unwrap(runner.model)
         on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
-        reason = why_not() if on_cpu and self.backend == 'inductor' else None
-        if reason is not None:
-            raise UserError(f'--compile: {reason}')
         if on_cpu and self.backend == 'inductor':
+            reason = why_not()
+            if reason is not None:
+                raise UserError(f'--compile: {reason}')
             spare_probes()
         teachers = not on_cpu if self.teachers is None else self.teachers
         count = compile_blocks(model, self.regions, self.backend, self.mode, teachers)
