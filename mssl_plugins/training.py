@@ -34,6 +34,7 @@ from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import first_process, open_process_group
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.report_hook import ReportHook
+from mssl_plugins.engine.malloc import keep_freed_memory
 from mssl_plugins.engine.stop import StopHook, StopRequest
 from mssl_plugins.errors import ConfigError, Stopped, UserError
 from mssl_plugins.models.unwrap import unwrap
@@ -354,6 +355,7 @@ class TrainingRun:
         name = _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
+        keep_freed_memory(next(runner.model.parameters()).device)
         check_custom_keys(self.cfg, runner.model)
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old and not self.check:

@@ -355,9 +355,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     import torch
 
     from evidence_tool.pieces import machine
+    from mssl_plugins.engine.malloc import keep_freed_memory
     from mssl_plugins.models.layers.precision import computes_bfloat16
 
     args = parse(argv)
+    keep_freed_memory(torch.device('cpu'))  # as our runs do
     if args.device:
         logging.disable(logging.INFO)
         torch.set_num_threads(args.threads)

@@ -116,6 +116,26 @@ def test_operators_are_repeated_without_copies(bench):
     assert counts(lambda: (step(), step()))[next(iter(wanted))] == 2 * wanted[next(iter(wanted))]
 
 
+def test_casts_of_weights_are_repeated_and_those_of_activations_are_not(bench):
+    import torch
+
+    from benchmarks.operators import Operators
+
+    layer, x = torch.nn.Linear(4, 3), torch.randn(2, 4)
+    with Operators() as operators, torch.autocast('cpu', torch.bfloat16):
+        layer(x).sum().backward()
+    casts = sorted(
+        (str(args[0].dtype), tuple(args[0].shape), count)
+        for key, (count, args, _) in operators.seen.items()
+        if key[0]._schema.name == 'aten::_to_copy'
+    )
+    assert casts == [
+        (dtype, shape, 1)
+        for dtype in ('torch.bfloat16', 'torch.float32')
+        for shape in ((3,), (3, 4))
+    ]
+
+
 def test_all_shipped_lines_are_listed(bench, capsys):
     bench.main(['--list'])
     shown = capsys.readouterr().out

@@ -20,9 +20,10 @@ def products(step: Callable) -> Counter:
     def note(module, inputs):
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             if isinstance(module, nn.Linear):
-                key = (module.in_features, module.out_features)
+                key = (nn.Linear, module.in_features, module.out_features)
             else:
                 key = (
+                    type(module),
                     *(module.in_channels, module.out_channels, module.kernel_size),
                     *(module.stride, module.padding, module.dilation, module.groups),
                 )
@@ -46,15 +47,15 @@ def seconds(key, shape, into_input: bool, into_weight: bool, dtype: torch.dtype)
     """Seconds of the fastest of four calls of one layer, forward and backward.
 
     Args:
-        key (tuple): Arguments of the linear layer or convolution.
+        key (tuple): Class and arguments of the linear layer or convolution.
         shape (tuple): Shape of its input.
         into_input (bool): Whether the gradient goes to the input.
         into_weight (bool): Whether it goes to the weight.
         dtype (torch.dtype): Type of layer and input.
     """
-    layer = (nn.Linear if len(key) == 2 else nn.Conv2d)(*key).to(dtype)
+    layer = key[0](*key[1:]).to(dtype)
     x = torch.randn(shape).to(dtype)
-    if len(key) > 2:
+    if isinstance(layer, nn.Conv2d):
         layer, x = (part.to(memory_format=torch.channels_last) for part in (layer, x))
     x.requires_grad_(into_input)
     layer.requires_grad_(into_weight)

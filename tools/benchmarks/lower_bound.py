@@ -13,7 +13,10 @@ from benchmarks.steps import Step, steps
 SIDE = 1024  # of the square matrices whose product gives the rate
 METHODS = ('MAE', 'ASL')
 KINDS = {  # operators of torch's profiler, and what the page calls them
-    'matrix products': ('aten::addmm', 'aten::mm', 'aten::bmm', 'mkldnn::_linear_pointwise'),
+    'matrix products': (
+        *('aten::addmm', 'aten::mm', 'aten::bmm', 'aten::baddbmm'),
+        'mkldnn::_linear_pointwise',
+    ),
     'attention': ('aten::_scaled_dot_product_flash_attention_for_cpu',),
     'GELU': ('aten::gelu',),
     'LayerNorm': ('aten::native_layer_norm',),

@@ -2,12 +2,14 @@
 
 bfloat16 speeds up products, but not sums, normalizations and the optimizer's step.  The
 other side of a row runs each operator of the uncompiled step alone: a lower bound for it.
+Weights are float32, so their own casts and those of their gradients belong to it.
 """
 
 from functools import partial
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Sequence, Set, Tuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
@@ -16,25 +18,35 @@ from benchmarks.lower_bound import shares
 from benchmarks.steps import Step, steps
 
 METHODS = ('DINO', 'MAE', 'ASL')
-COPIES = ('aten::_to_copy', 'aten::copy_', 'aten::clone')  # casts and changes of layout
+CAST = 'aten::_to_copy'
+COPIES = (CAST, 'aten::copy_', 'aten::clone')  # casts and changes of layout
 
 
 class Operators(TorchDispatchMode):
     """Counts the operators that run, and keeps the first arguments of each kind.
 
     A kind is an operator with the shapes, strides and types of its arguments.  Operators
-    that only make views, copies or empty tensors are left out.
+    that only make views, copies or empty tensors are left out, but not the casts of
+    weights and of their gradients.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: Dict[tuple, list] = {}  # (operator, ...): [count, args, kwargs]
+        self.weights: Set[torch.Size] = set()  # shapes of weights that were cast
+
+    def _copies(self, name: str, args: Sequence) -> bool:
+        """Whether an operator is a copy, and no cast of a weight or of its gradient."""
+        if name == CAST and isinstance(args[0], nn.Parameter):
+            self.weights.add(args[0].shape)
+        return name in COPIES and not (name == CAST and args[0].shape in self.weights)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Notes one operator."""
         kwargs = kwargs or {}
         name = func._schema.name
-        if not (func.is_view or name in COPIES or name.startswith(('aten::empty', 'profiler::'))):
+        left_out = func.is_view or name.startswith(('aten::empty', 'profiler::'))
+        if not (left_out or self._copies(name, args)):
             leaves, tree = tree_flatten((args, kwargs))
             of = tuple(
                 (x.shape, x.stride(), x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves
@@ -66,7 +78,7 @@ def sides(step: Step) -> Tuple[Callable, Callable]:
 LINES = [
     Line(
         f'{what}, bfloat16',
-        'its operators one by one, without casts and copies (the least time)',
+        'its operators one by one, without casts and copies of activations (the least time)',
         1.1,
         partial(sides, step),
         at_most=True,

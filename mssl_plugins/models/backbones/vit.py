@@ -114,6 +114,10 @@ class ViT(VisionTransformer):
             arch = self.arch_zoo[arch.lower()]
         if weight_init not in self.WEIGHT_INITS:
             raise unknown(weight_init, self.WEIGHT_INITS, 'weight_init of ViT')
+        kwargs['patch_cfg'] = {
+            'conv_type': 'mssl_plugins.PatchProjection',
+            **kwargs.get('patch_cfg', {}),
+        }
         # mmpretrain's class makes everything but the blocks, which take biases and rotations.
         super().__init__(
             dict(arch, num_layers=0),

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from mssl_plugins.models.layers.precision import upcast
 from mssl_plugins.models.layers.rope import rotate
@@ -42,6 +43,41 @@ class LowRankBias(NamedTuple):
 def _merge(x: Tensor) -> Tensor:
     """(B, heads, N, d) -> (B, N, heads * d)."""
     return x.transpose(1, 2).flatten(2)
+
+
+class _WrittenOut(torch.autograd.Function):
+    """``softmax(scale q k^T) v`` of matrix products that copy each tensor once.
+
+    Left to autograd, the products would copy the gradients once more for their own
+    layout, and the scale would take two more passes.
+    """
+
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """Queries, keys and values (B, heads, N, d) -> (B, heads, N, d)."""
+        shape = q.shape[:2]
+        q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (B * heads, N, d)
+        logits = torch.baddbmm(q.new_empty(()), q, k.mT, beta=0, alpha=scale)
+        # computed in float32; what is returned, and kept for the backward pass, is bfloat16
+        weights = logits.softmax(-1)  # (B * heads, N, N)
+        ctx.save_for_backward(q, k, v, weights)
+        ctx.scale = scale
+        return torch.bmm(weights, v).unflatten(0, shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        """The gradients of queries, keys and values."""
+        (q, k, v, weights), shape = ctx.saved_tensors, grad.shape[:2]
+        grad, none = grad.flatten(0, 1), q.new_empty(())
+        of_weights = torch.bmm(grad, v.mT)
+        of_logits = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        found = (
+            torch.baddbmm(none, of_logits, k, beta=0, alpha=ctx.scale),
+            torch.baddbmm(none, of_logits.mT, q, beta=0, alpha=ctx.scale),
+            torch.bmm(weights.mT, grad),
+        )
+        return *(x.unflatten(0, shape) for x in found), None
 
 
 def softmax_attention(
@@ -77,8 +113,10 @@ def softmax_attention(
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=attn_mask, dropout_p=dropout_p, scale=scale
         )
-    logits = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-1, -2)
-    # computed in float32; what is returned, and kept for the backward pass, is bfloat16
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if attn_mask is None and not dropout_p:
+        return _WrittenOut.apply(q, k, v, scale)
+    logits = (q * scale) @ k.mT
     weights = (logits if attn_mask is None else logits + attn_mask).softmax(-1)
     return F.dropout(weights, dropout_p) @ v
 

@@ -2,7 +2,10 @@
 
 from typing import Tuple
 
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mssl_plugins.registry import MODELS
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
@@ -37,3 +40,29 @@ def unpatchify(patches: Tensor, patch: int, grid: Tuple[int, int]) -> Tensor:
 def take(tokens: Tensor, index: Tensor) -> Tensor:
     """Tokens (B, L, D) at positions (B, n) -> (B, n, D)."""
     return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+@MODELS.register_module()
+class PatchProjection(nn.Conv2d):
+    """A convolution whose stride is its kernel size, on a CPU as a product of patches.
+
+    It is the same linear map, with the same parameters: in bfloat16 a training step of
+    the product takes a quarter of the convolution's time there, in float32 five sixths.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) -> (B, out_channels, H / p, W / p)."""
+        side = self.kernel_size[0]
+        grid = tuple(n // side for n in x.shape[-2:])
+        apart = (
+            self.kernel_size == self.stride == (side, side)
+            and self.padding == (0, 0)
+            and self.dilation == (1, 1)
+            and self.groups == 1
+            and x.shape[-2:] == (grid[0] * side, grid[1] * side)
+        )
+        if not (apart and x.device.type == 'cpu'):
+            return super().forward(x)
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # the order of patchify
+        y = F.linear(patchify(x, side), weight, self.bias)  # (B, L, out_channels)
+        return y.transpose(1, 2).unflatten(2, grid)

@@ -10,6 +10,7 @@ from mmpretrain.models import MAEPretrainDecoder
 from torch import Tensor, nn
 
 from mssl_plugins.models.layers.attention import softmax_attention
+from mssl_plugins.models.layers.block import Block
 from mssl_plugins.models.layers.pos_embed import sincos_pos_embed
 from mssl_plugins.models.layers.recompute import run_block
 from mssl_plugins.registry import MODELS
@@ -27,11 +28,14 @@ class MAEDecoder(MAEPretrainDecoder):
     Args:
         num_patches (int | Tuple[int, int]): Rows and columns of patches, or
             their number where they form a square. Defaults to 196.
+        decoder_embed_dim (int): Width of the tokens. Defaults to 512, as in the paper.
+        decoder_depth (int): Number of blocks. Defaults to 8, as in the paper.
+        decoder_num_heads (int): Heads of the attention. Defaults to 16, as in the paper.
+        mlp_ratio (float): Hidden width of the MLP over that of the tokens. Defaults to 4.
+        norm_cfg (dict): Normalization. Defaults to ``dict(type='LN', eps=1e-6)``.
         activation_checkpointing (bool): As in ``mssl_plugins.ViT``. Defaults to
             False.
-        **kwargs: Further arguments of mmpretrain's ``MAEPretrainDecoder``;
-            those of the paper are ``decoder_embed_dim=512, decoder_depth=8,
-            decoder_num_heads=16``.
+        **kwargs: Further arguments of mmpretrain's ``MAEPretrainDecoder``.
 
     Raises:
         ValueError: If there is no block, or ``num_patches`` is a number that is
@@ -41,6 +45,11 @@ class MAEDecoder(MAEPretrainDecoder):
     def __init__(
         self,
         num_patches: Union[int, Tuple[int, int]] = 196,
+        decoder_embed_dim: int = 512,
+        decoder_depth: int = 8,
+        decoder_num_heads: int = 16,
+        mlp_ratio: float = 4.0,
+        norm_cfg: dict = dict(type='LN', eps=1e-6),
         activation_checkpointing: bool = False,
         **kwargs,
     ) -> None:
@@ -52,12 +61,25 @@ class MAEDecoder(MAEPretrainDecoder):
                     'as in num_patches=(7, 14)'
                 )
             num_patches = (side, side)
-        super().__init__(num_patches=math.prod(num_patches), **kwargs)
+        if decoder_depth < 1:
+            raise ValueError(f'decoder_depth must be at least 1, got {decoder_depth}')
+        super().__init__(
+            num_patches=math.prod(num_patches),
+            decoder_embed_dim=decoder_embed_dim,
+            decoder_depth=0,
+            norm_cfg=norm_cfg,
+            **kwargs,
+        )
         self.grid, self.recompute = tuple(num_patches), activation_checkpointing
-        if not len(self.decoder_blocks):
-            raise ValueError('decoder_depth must be at least 1, got 0')
-        for block in self.decoder_blocks:
-            block.attn.scaled_dot_product_attention = softmax_attention
+        self.decoder_blocks = nn.ModuleList(
+            Block(
+                decoder_embed_dim,
+                decoder_num_heads,
+                int(mlp_ratio * decoder_embed_dim),
+                norm_cfg=norm_cfg,
+            )
+            for _ in range(decoder_depth)
+        )
 
     def init_weights(self) -> None:
         """Initializes as in mmpretrain, with position embeddings of this grid, square or not."""

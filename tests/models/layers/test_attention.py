@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from mssl_plugins.models.layers import attention
 from mssl_plugins.models.layers.attention import softmax_attention
+from mssl_plugins.models.necks import mae_decoder
 from mssl_plugins.models.necks.mae_decoder import MAEDecoder
 
 
@@ -16,7 +17,7 @@ def inputs(dtype=torch.bfloat16, tokens=9):
 
 def loop(q, k, v, mask, scale):
     """In float64, one query at a time."""
-    out = torch.zeros_like(v, dtype=torch.float64)
+    out = torch.zeros_like(q, dtype=torch.float64)
     for b in range(q.shape[0]):
         for h in range(q.shape[1]):
             for i in range(q.shape[2]):
@@ -32,21 +33,27 @@ def loop(q, k, v, mask, scale):
 
 @pytest.mark.parametrize('dtype, tolerance', [(torch.bfloat16, 0.04), (torch.float32, 1e-5)])
 @pytest.mark.parametrize('scale', [None, 0.5])
-def test_equals_loops(dtype, tolerance, scale):
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('queries', [9, 4])
+def test_equals_loops(dtype, tolerance, scale, masked, queries):
     q, k, v = inputs(dtype)
-    mask = torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(1)).to(dtype)
+    q, mask = q[:, :, :queries], torch.zeros(1, 3, queries, 9, dtype=dtype)
+    if masked:
+        mask.normal_(generator=torch.Generator().manual_seed(1))
     expected = loop(q, k, v, mask, 8**-0.5 if scale is None else scale)
-    found = softmax_attention(q, k, v, mask, scale=scale)
+    found = softmax_attention(q, k, v, mask if masked else None, scale=scale)
     assert found.dtype == dtype
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=0)
 
 
-def test_gradients_are_those_of_the_fused_kernel():
+def test_gradients_are_those_of_float64():
     gradients = []
-    for function in (softmax_attention, F.scaled_dot_product_attention):
-        leaves = [x.requires_grad_() for x in inputs()]
-        function(*leaves).float().square().sum().backward()
-        gradients.append([leaf.grad.float() for leaf in leaves])
+    for dtype in (torch.bfloat16, torch.float64):
+        # values that bfloat16 holds; laid out as a block's, tokens before heads
+        q, k, v = (x.transpose(1, 2).contiguous().to(dtype).requires_grad_() for x in inputs())
+        out = softmax_attention(*(x.transpose(1, 2) for x in (q[:, :4], k, v)), scale=0.5)
+        (out.double() * torch.arange(out.numel()).view(out.shape).sin()).sum().backward()
+        gradients.append([leaf.grad.double() for leaf in (q, k, v)])
     for ours, theirs in zip(*gradients):
         assert (ours - theirs).norm() < 0.02 * theirs.norm()
 
@@ -78,16 +85,21 @@ def test_dropout_drops_weights():
     torch.testing.assert_close(weights[~dropped], 2 * kept[~dropped], rtol=0.02, atol=1e-3)
 
 
-def test_every_block_of_the_decoder_of_mae_uses_it():
+def test_every_block_of_the_decoder_of_mae_uses_it(monkeypatch):
     decoder = MAEDecoder(
         num_patches=4,
         patch_size=4,
         embed_dim=8,
         decoder_embed_dim=8,
-        decoder_depth=2,
+        decoder_depth=3,
         decoder_num_heads=2,
     )
-    assert all(
-        block.attn.scaled_dot_product_attention is softmax_attention
-        for block in decoder.decoder_blocks
-    )
+    called = []
+    for module in (attention, mae_decoder):
+        monkeypatch.setattr(
+            module,
+            'softmax_attention',
+            lambda *args: called.append(args[0].shape[-2]) or softmax_attention(*args),
+        )
+    decoder(torch.randn(2, 3, 8), torch.tensor([[0, 1]] * 2), torch.tensor([[2, 3]] * 2))
+    assert called == [5, 5, 2]  # the last block has masked queries only
