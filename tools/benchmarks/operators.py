@@ -1,17 +1,18 @@
 """Steps of ViTs in bfloat16 beside their own operators, one by one and without copies.
 
 bfloat16 speeds up products, but not sums, normalizations and the optimizer's step.  The
-other side of a row runs each operator of the uncompiled step alone: a lower bound for it.
-Weights are float32, so their own casts and those of their gradients belong to it.
+other side of a row runs the operators of the uncompiled step again, in their order and on
+the tensors that they had: a lower bound for it.  Weights are float32, so their own casts
+and those of their gradients belong to it.
 """
 
 from functools import partial
-from typing import Callable, Dict, Sequence, Set, Tuple
+from typing import Callable, List, Sequence, Set, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from benchmark import Line
 from benchmarks.lower_bound import shares
@@ -23,16 +24,15 @@ COPIES = (CAST, 'aten::copy_', 'aten::clone')  # casts and changes of layout
 
 
 class Operators(TorchDispatchMode):
-    """Counts the operators that run, and keeps the first arguments of each kind.
+    """Keeps the operators that run, in their order, with their arguments.
 
-    A kind is an operator with the shapes, strides and types of its arguments.  Operators
-    that only make views, copies or empty tensors are left out, but not the casts of
-    weights and of their gradients.
+    Those that only make views, copies or empty tensors are left out, but not the casts
+    of weights and of their gradients.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: Dict[tuple, list] = {}  # (operator, ...): [count, args, kwargs]
+        self.seen: List[tuple] = []  # (operator, args, kwargs)
         self.weights: Set[torch.Size] = set()  # shapes of weights that were cast
 
     def _copies(self, name: str, args: Sequence) -> bool:
@@ -47,25 +47,19 @@ class Operators(TorchDispatchMode):
         name = func._schema.name
         left_out = func.is_view or name.startswith(('aten::empty', 'profiler::'))
         if not (left_out or self._copies(name, args)):
-            leaves, tree = tree_flatten((args, kwargs))
-            of = tuple(
-                (x.shape, x.stride(), x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves
-            )
-            detached = tree_map_only(Tensor, Tensor.detach, (args, kwargs))
-            self.seen.setdefault((func, str(tree), of), [0, *detached])[0] += 1
+            self.seen.append((func, *tree_map_only(Tensor, Tensor.detach, (args, kwargs))))
         return func(*args, **kwargs)
 
 
 def replay(step: Callable[[], None]) -> Callable[[], None]:
-    """A call that computes a step's operators, each on the arguments that it first had."""
+    """A call that computes a step's operators, each on the arguments that it had."""
     step()  # the first one makes the optimizer's state
     with Operators() as operators:
         step()
 
     def call() -> None:
-        for (func, *_), (count, args, kwargs) in operators.seen.items():
-            for _ in range(count):
-                func(*args, **kwargs)
+        for func, args, kwargs in operators.seen:
+            func(*args, **kwargs)
 
     return call
 
