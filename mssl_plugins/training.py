@@ -19,6 +19,7 @@ from typing import Callable, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -355,7 +356,7 @@ class TrainingRun:
         name = _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
-        keep_freed_memory(next(runner.model.parameters()).device)
+        keep_freed_memory(torch.device(get_device()))
         check_custom_keys(self.cfg, runner.model)
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old and not self.check:

@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.device import get_device
 from PIL import Image
 
 import mssl_plugins as mp
 from helpers.paths import ROOT
-from mssl_plugins import api, catalogue
+from mssl_plugins import api, catalogue, training
 from mssl_plugins.commands.main import main
 from mssl_plugins.datasets.base import UnreadableImages
 from mssl_plugins.errors import UserError
@@ -152,12 +153,15 @@ def test_evaluate_and_its_command_give_the_same_rows(trained, image_folder, tmp_
     assert [(r['setting'], r['value']) for r in again] == [(r['setting'], r['value']) for r in rows]
 
 
-def test_training_says_what_it_left_and_goes_on(trained, tmp_path):
+def test_training_says_what_it_left_and_goes_on(trained, tmp_path, monkeypatch):
     run, config = trained
     assert run.checkpoint.name == 'epoch_1.pth' and run.checkpoint.parent == run.work_dir
     with pytest.raises(UserError, match='holds a run'):
         mp.train(config, work_dir=run.work_dir)
+    asked = []  # on a CPU, memory that a step frees is kept for the next one
+    monkeypatch.setattr(training, 'keep_freed_memory', lambda device: asked.append(device.type))
     longer = mp.train(config, work_dir=run.work_dir, epochs=2, resume=True)
+    assert asked == [get_device()]
     assert longer.checkpoint.name == 'epoch_2.pth'
 
 

@@ -4,9 +4,9 @@ import ctypes
 
 import torch
 
-LARGEST = 2**30  # bytes of a block that is kept
-TOP = 2**31 - 1  # bytes kept at the end of the heap, the most that glibc takes
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
+LARGEST = (2**30, 2**25)  # bytes of a block that is kept; older versions of glibc take the second
+TOP = 2**31 - 1  # bytes kept at the end of the heap: the largest int
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def keep_freed_memory(device: torch.device) -> bool:
@@ -15,7 +15,7 @@ def keep_freed_memory(device: torch.device) -> bool:
     glibc takes blocks of more than 32 MiB from the system anew each time, and the
     system fills them with zeros page by page: a tenth of a DINO step in bfloat16, whose
     prototypes and their gradients are such blocks.  What a process holds at its peak
-    it then holds throughout.
+    it then holds until it ends, and so do workers forked from it.
 
     Args:
         device (torch.device): Where the model is trained.
@@ -26,4 +26,6 @@ def keep_freed_memory(device: torch.device) -> bool:
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if device.type == 'cpu' else None
     if mallopt is None:
         return False
-    return all([mallopt(M_MMAP_THRESHOLD, LARGEST) == 1, mallopt(M_TRIM_THRESHOLD, TOP) == 1])
+    return any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST) and bool(
+        mallopt(M_TRIM_THRESHOLD, TOP)
+    )

@@ -1,5 +1,6 @@
 """Memory that a training step frees is there for the next one."""
 
+import platform
 import subprocess
 import sys
 
@@ -29,10 +30,10 @@ def faults(how):
     return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='glibc')
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='malloc is not glibc')
 def test_large_blocks_are_used_again():
-    assert faults('plain') > 1000  # 5 x 64 MiB, in pages of 4 KiB or huge ones of 2 MiB
-    assert faults('keep') < 100
+    # 5 x 64 MiB are 160 huge pages or many more small ones
+    assert faults('keep') < 100 < faults('plain')
 
 
 def test_a_gpu_needs_nothing():

@@ -4,6 +4,7 @@ import math
 
 import torch
 from mmpretrain.models import MAEPretrainDecoder
+from torch.func import functional_call
 
 from mssl_plugins.registry import MODELS
 
@@ -41,6 +42,14 @@ def images(batch=B, seed=1):
     return torch.randn(batch, 3, SIZE, SIZE, generator=g, dtype=torch.float64)
 
 
+def decoder(neck):
+    """mmpretrain's decoder with the parameters of one of :func:`config`."""
+    sizes = {k: v for k, v in config()['neck'].items() if k != 'type'}
+    return lambda *args: functional_call(
+        MAEPretrainDecoder(**sizes), dict(neck.named_parameters()), args, strict=True
+    )
+
+
 def slow_prediction(model, x, keep, masked):
     """mmpretrain's way: [CLS] + shuffled tokens in, all patches out."""
     vit, order = model.backbone, torch.cat([keep, masked], 1)
@@ -49,8 +58,7 @@ def slow_prediction(model, x, keep, masked):
     tokens = torch.cat([cls, torch.stack([t[k] for t, k in zip(tokens, keep)])], 1)
     for layer in vit.layers:
         tokens = layer(tokens)
-    full = MAEPretrainDecoder.forward(model.neck, vit.norm1(tokens), order.argsort(1))
-    return full  # (B, L, values)
+    return decoder(model.neck)(vit.norm1(tokens), order.argsort(1))  # (B, L, values)
 
 
 def slow_loss(prediction, x, masked, norm_pix=True, columns=GRID):

@@ -2,7 +2,7 @@
 
 bfloat16 speeds up products, but not sums, normalizations and the optimizer's step.  The
 other side of a row runs the operators of the uncompiled step again, in their order and on
-the tensors that they had: a lower bound for it.  Weights are float32, so their own casts
+the tensors that they had: a lower bound for it.  Parameters are float32, so their own casts
 and those of their gradients belong to it.
 """
 
@@ -27,16 +27,16 @@ class Operators(TorchDispatchMode):
     """Keeps the operators that run, in their order, with their arguments.
 
     Those that only make views, copies or empty tensors are left out, but not the casts
-    of weights and of their gradients.
+    of parameters and of their gradients.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: List[tuple] = []  # (operator, args, kwargs)
-        self.weights: Set[torch.Size] = set()  # shapes of weights that were cast
+        self.weights: Set[torch.Size] = set()  # shapes of parameters that were cast
 
     def _copies(self, name: str, args: Sequence) -> bool:
-        """Whether an operator is a copy, and no cast of a weight or of its gradient."""
+        """Whether an operator is a copy, and no cast of a parameter or of its gradient."""
         if name == CAST and isinstance(args[0], nn.Parameter):
             self.weights.add(args[0].shape)
         return name in COPIES and not (name == CAST and args[0].shape in self.weights)

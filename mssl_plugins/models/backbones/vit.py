@@ -67,7 +67,8 @@ class ViT(VisionTransformer):
             False.
         **kwargs: ``out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
             layer_scale_init_value, layer_cfgs, frozen_stages`` and others as in
-            mmpretrain, for example ``patch_size=16``, ``img_size=224``. The
+            mmpretrain, for example ``patch_size=16``, ``img_size=224``. ``conv_type``
+            of ``patch_cfg`` is ``'mssl_plugins.PatchProjection'`` if it is not given. The
             MLP of DINOv2's giant network and DINOv3's plus ones is
             ``layer_cfgs=dict(ffn_type='swiglu')``.
 

@@ -46,20 +46,20 @@ def _merge(x: Tensor) -> Tensor:
 
 
 class _WrittenOut(torch.autograd.Function):
-    """``softmax(scale q k^T) v`` of matrix products that copy each tensor once.
+    """``softmax(scale q k^T) v`` by matrix products, each tensor copied once.
 
     Left to autograd, the products would copy the gradients once more for their own
-    layout, and the scale would take two more passes.
+    layout, and the scale would take two more passes.  It can be differentiated once.
     """
 
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        """Queries, keys and values (B, heads, N, d) -> (B, heads, N, d)."""
+        """Queries (B, heads, N, d), keys and values (B, heads, M, d) -> (B, heads, N, d)."""
         shape = q.shape[:2]
-        q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (B * heads, N, d)
+        q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (B * heads, N or M, d)
         logits = torch.baddbmm(q.new_empty(()), q, k.mT, beta=0, alpha=scale)
         # computed in float32; what is returned, and kept for the backward pass, is bfloat16
-        weights = logits.softmax(-1)  # (B * heads, N, N)
+        weights = logits.softmax(-1)  # (B * heads, N, M)
         ctx.save_for_backward(q, k, v, weights)
         ctx.scale = scale
         return torch.bmm(weights, v).unflatten(0, shape)
@@ -69,12 +69,12 @@ class _WrittenOut(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """The gradients of queries, keys and values."""
         (q, k, v, weights), shape = ctx.saved_tensors, grad.shape[:2]
-        grad, none = grad.flatten(0, 1), q.new_empty(())
+        grad, unused = grad.flatten(0, 1), q.new_empty(())
         of_weights = torch.bmm(grad, v.mT)
         of_logits = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
         found = (
-            torch.baddbmm(none, of_logits, k, beta=0, alpha=ctx.scale),
-            torch.baddbmm(none, of_logits.mT, q, beta=0, alpha=ctx.scale),
+            torch.baddbmm(unused, of_logits, k, beta=0, alpha=ctx.scale),
+            torch.baddbmm(unused, of_logits.mT, q, beta=0, alpha=ctx.scale),
             torch.bmm(weights.mT, grad),
         )
         return *(x.unflatten(0, shape) for x in found), None
@@ -98,9 +98,9 @@ def softmax_attention(
 
     Args:
         q (Tensor): Queries (B, heads, N, d).
-        k (Tensor): Keys, same shape.
+        k (Tensor): Keys (B, heads, M, d).
         v (Tensor): Values, same shape.
-        attn_mask (Tensor, optional): (B or 1, heads or 1, N, N), added to the
+        attn_mask (Tensor, optional): (B or 1, heads or 1, N, M), added to the
             scaled logits. Defaults to None.
         dropout_p (float): Dropout of the attention weights. Defaults to 0.
         scale (float, optional): Factor of the logits. Defaults to None: d ** -0.5.
@@ -114,7 +114,8 @@ def softmax_attention(
             q, k, v, attn_mask=attn_mask, dropout_p=dropout_p, scale=scale
         )
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    if attn_mask is None and not dropout_p:
+    # a trace could not be saved with a function of Python in it
+    if attn_mask is None and not dropout_p and not torch.jit.is_tracing():
         return _WrittenOut.apply(q, k, v, scale)
     logits = (q * scale) @ k.mT
     weights = (logits if attn_mask is None else logits + attn_mask).softmax(-1)

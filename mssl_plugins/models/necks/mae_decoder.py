@@ -45,6 +45,7 @@ class MAEDecoder(MAEPretrainDecoder):
     def __init__(
         self,
         num_patches: Union[int, Tuple[int, int]] = 196,
+        *,
         decoder_embed_dim: int = 512,
         decoder_depth: int = 8,
         decoder_num_heads: int = 16,

@@ -7,6 +7,7 @@ from torch import nn
 
 from mssl_plugins.checkpoints.naming import from_ours, to_ours
 from mssl_plugins.models.backbones.vit import ViT
+from mssl_plugins.models.layers.patches import PatchProjection
 from mssl_plugins.registry import MODELS
 
 TINY = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
@@ -134,6 +135,19 @@ def test_it_is_mmpretrains_with_the_same_keys(kwargs, images):
             if p.grad is not None or theirs_grads[name] is not None:
                 torch.testing.assert_close(p.grad, theirs_grads[name], msg=name)
     theirs.load_state_dict(ours.state_dict())
+
+
+@pytest.mark.parametrize(
+    'given, kind',
+    [
+        ({}, PatchProjection),
+        (dict(patch_cfg=dict(bias=False)), PatchProjection),
+        (dict(patch_cfg=dict(conv_type='Conv2d')), nn.Conv2d),
+    ],
+)
+def test_patches_are_embedded_by_a_product_unless_a_convolution_is_asked_for(given, kind):
+    vit = MODELS.build(dict(type='mssl_plugins.ViT', arch=TINY, img_size=32, patch_size=4, **given))
+    assert type(vit.patch_embed.projection) is kind
 
 
 def test_a_checkpoint_of_the_masked_network_loads_into_mmpretrains():

@@ -1,8 +1,11 @@
 """Attention in bfloat16 on a CPU, written out, beside float64 and the fused kernel."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from mssl_plugins.models.layers import attention
 from mssl_plugins.models.layers.attention import softmax_attention
@@ -56,6 +59,34 @@ def test_gradients_are_those_of_float64():
         gradients.append([leaf.grad.double() for leaf in (q, k, v)])
     for ours, theirs in zip(*gradients):
         assert (ours - theirs).norm() < 0.02 * theirs.norm()
+
+
+@pytest.mark.parametrize(
+    'way',
+    [
+        torch.compile(softmax_attention, backend='aot_eager', fullgraph=True),
+        partial(checkpoint, softmax_attention, use_reentrant=False),
+    ],
+    ids=['compiled', 'computed again'],
+)
+def test_it_is_the_same_in_other_ways(way):
+    seen = []
+    for function in (softmax_attention, way):
+        q, k, v = inputs()
+        q.requires_grad_(), v.requires_grad_()  # the keys get no gradient
+        out = function(q, k, v)
+        out.square().sum().backward()
+        seen.append([out, q.grad, v.grad])
+    for a, b in zip(*seen):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_trace_can_be_saved(tmp_path):
+    with torch.no_grad():
+        traced = torch.jit.trace(softmax_attention, tuple(inputs()), check_trace=False)
+    traced.save(str(tmp_path / 'attention.pt'))
+    again = torch.jit.load(tmp_path / 'attention.pt')(*inputs())
+    torch.testing.assert_close(again, softmax_attention(*inputs()), rtol=0.02, atol=0.02)
 
 
 def test_the_fused_kernel_serves_all_others(monkeypatch):

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.models import MAEPretrainDecoder
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
@@ -332,7 +331,7 @@ def test_phase_1_of_mae(relation, unit):
     assert set(cells.mean((2, 4)).flatten().tolist()) == {0.0, 1.0}  # whole cells, some of each
     tokens = tokens_by_hand(ref.backbone, x[0], maps[0], keep)
     order = torch.cat([keep, masked], 1)
-    prediction = MAEPretrainDecoder.forward(ref.neck, tokens, order.argsort(1))
+    prediction = plain_mae.decoder(ref.neck)(tokens, order.argsort(1))
     assert float(loss.detach()) == pytest.approx(
         plain_mae.slow_loss(prediction, x[0], masked), abs=1e-6
     )
