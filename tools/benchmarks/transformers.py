@@ -164,9 +164,9 @@ def biased(negative, batch=8, size=224, segments=32):
 
 
 # ------------------------------------------------------------------ MAE, ASL
-def our_mae(batch, name=MAE):
+def our_mae(batch, name=MAE, amp=False):
     """A training step of an MAE config."""
-    return step(MODELS.build(config(name)), images([224], batch))
+    return step(MODELS.build(config(name)), images([224], batch), amp=amp)
 
 
 def mmpretrain_mae(batch):
@@ -242,10 +242,10 @@ def lightly_ibot(batch):
     return trained(loss, [*backbone.parameters(), *head.parameters()], move, clip=True)
 
 
-def our_ibot(batch):
+def our_ibot(batch, amp=False):
     """A training step of iBOT's ViT-B config, its crops and masks."""
     model = MODELS.build(config(IBOT))
-    return step(model, images([224] * 2 + [96] * 10, batch))
+    return step(model, images([224] * 2 + [96] * 10, batch), amp=amp)
 
 
 def by_operations(ours, theirs, share=0.9):
@@ -264,9 +264,9 @@ def by_operations(ours, theirs, share=0.9):
     return measure
 
 
-def our_asl(batch):
+def our_asl(batch, amp=False):
     """A training step of ASL's ViT-B config."""
-    return our_mae(batch, ASL)
+    return our_mae(batch, ASL, amp)
 
 
 CROPS = 'ViT-S/16, 2 x 224 + 8 x 96 px, batch 4'
@@ -345,5 +345,14 @@ LINES = [
         by_operations(our_asl, lightly_ibot),
         lambda: (our_asl(32), lightly_ibot(32)),
         rounds=1,
+    ),
+    Line(
+        'ASL step, ViT-B/16, 224 px, batch 32, bfloat16',
+        'our iBOT step, 2 x 224 + 10 x 96 px, batch 32, bfloat16',
+        by_operations(our_asl, our_ibot),
+        lambda: (our_asl(32, amp=True), our_ibot(32, amp=True)),
+        rounds=3,
+        bf16=True,
+        memory=True,
     ),
 ]
