@@ -359,7 +359,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     from mssl_plugins.models.layers.precision import computes_bfloat16
 
     args = parse(argv)
-    keep_freed_memory(torch.device('cpu'))  # as our runs do
+    keep_freed_memory(torch.device(args.device or 'cpu'))  # as our runs do
     if args.device:
         logging.disable(logging.INFO)
         torch.set_num_threads(args.threads)

@@ -1,9 +1,9 @@
-"""Steps of ViTs in bfloat16 beside their own operators, one by one and without copies.
+"""Steps of ViTs in bfloat16 beside their own operators, without copies of activations.
 
 bfloat16 speeds up products, but not sums, normalizations and the optimizer's step.  The
 other side of a row runs the operators of the uncompiled step again, in their order and on
-the tensors that they had: a lower bound for it.  Parameters are float32, so their own casts
-and those of their gradients belong to it.
+the tensors that they had: a lower bound for it.  Parameters are float32: their casts to
+bfloat16, and those of their gradients back, are part of that bound.
 """
 
 from functools import partial

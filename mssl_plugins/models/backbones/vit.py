@@ -67,8 +67,9 @@ class ViT(VisionTransformer):
             False.
         **kwargs: ``out_indices, drop_rate, drop_path_rate, qkv_bias, norm_cfg,
             layer_scale_init_value, layer_cfgs, frozen_stages`` and others as in
-            mmpretrain, for example ``patch_size=16``, ``img_size=224``. ``conv_type``
-            of ``patch_cfg`` is ``'mssl_plugins.PatchProjection'`` if it is not given. The
+            mmpretrain, for example ``patch_size=16``, ``img_size=224``. ``patch_cfg``
+            takes ``conv_type='mssl_plugins.PatchProjection'`` by default, a convolution
+            that is faster on a CPU; ``'Conv2d'`` is mmpretrain's. The
             MLP of DINOv2's giant network and DINOv3's plus ones is
             ``layer_cfgs=dict(ffn_type='swiglu')``.
 

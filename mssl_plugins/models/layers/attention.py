@@ -46,10 +46,10 @@ def _merge(x: Tensor) -> Tensor:
 
 
 class _WrittenOut(torch.autograd.Function):
-    """``softmax(scale q k^T) v`` by matrix products, each tensor copied once.
+    """``softmax(scale q k^T) v`` by matrix products, with at most one copy of each tensor.
 
-    Left to autograd, the products would copy the gradients once more for their own
-    layout, and the scale would take two more passes.  It can be differentiated once.
+    Autograd would copy the gradients once more, and scaling would take two more passes.
+    It can be differentiated once only.
     """
 
     @staticmethod
@@ -91,15 +91,15 @@ def softmax_attention(
     """``softmax(scale q k^T + mask) v``, computed in the fastest way.
 
     This is torch's fused kernel, except for bfloat16 on a CPU: there the kernel's
-    backward pass takes up to seven times as long as matrix products do.  These
-    hold the weights of all pairs of tokens, and are therefore used for up to
-    1,024 tokens only.  Arguments are those of torch's
-    ``scaled_dot_product_attention``.
+    backward pass takes up to seven times as long as matrix products do.  The
+    products hold the weights of all pairs of tokens, so they are used for up to
+    1,024 queries only.  Without mask and dropout their result can be differentiated
+    once only.  Arguments are those of torch's ``scaled_dot_product_attention``.
 
     Args:
         q (Tensor): Queries (B, heads, N, d).
         k (Tensor): Keys (B, heads, M, d).
-        v (Tensor): Values, same shape.
+        v (Tensor): Values, shape of the keys.
         attn_mask (Tensor, optional): (B or 1, heads or 1, N, M), added to the
             scaled logits. Defaults to None.
         dropout_p (float): Dropout of the attention weights. Defaults to 0.
