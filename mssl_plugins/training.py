@@ -356,7 +356,6 @@ class TrainingRun:
         name = _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
-        keep_freed_memory(torch.device(get_device()))
         check_custom_keys(self.cfg, runner.model)
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old and not self.check:
@@ -371,6 +370,7 @@ class TrainingRun:
             StopHook(request),
         ):
             runner.register_hook(hook, priority='LOWEST')
+        keep_freed_memory(torch.device(get_device()))
         runner.train()
 
 

@@ -2,8 +2,9 @@
 
 bfloat16 speeds up products, but not sums, normalizations and the optimizer's step.  The
 other side of a row runs the operators of the uncompiled step again, in their order and on
-the tensors that they had: a lower bound for it.  Parameters are float32: their casts to
-bfloat16, and those of their gradients back, are part of that bound.
+the tensors that they had.  Parameters are float32: casts of whole parameters to bfloat16,
+and of their gradients back, are among them.  All tensors of a step are held, so inputs come
+from memory that the step itself may find in the cache.
 """
 
 from functools import partial
@@ -72,7 +73,7 @@ def sides(step: Step) -> Tuple[Callable, Callable]:
 LINES = [
     Line(
         f'{what}, bfloat16',
-        'its operators one by one, without casts and copies of activations (the least time)',
+        'its operators one by one, without casts and copies of activations',
         1.1,
         partial(sides, step),
         at_most=True,
