@@ -193,7 +193,9 @@ def test_the_ibot_line_is_a_step_of_its_config(monkeypatch):
     draw, sides = transformers.images, {224: 32, 96: 16}
     monkeypatch.setattr(transformers, 'images', lambda sizes, n: draw([sides[s] for s in sizes], n))
     step = transformers.step
-    monkeypatch.setattr(transformers, 'step', lambda model, x: made.append(model) or step(model, x))
+    monkeypatch.setattr(
+        transformers, 'step', lambda model, x, amp: made.append(model) or step(model, x, amp=amp)
+    )
     call = transformers.our_ibot(4)
     (model,) = made
     before = model.backbone.mask_token.clone()

@@ -19,13 +19,13 @@ def full_disk(folder: Path) -> List[str]:
     scene = Scene(folder)
     with small_disk(folder / 'small', 40) as disk:
         scene.work = disk / 'run'
-        with open(disk / 'other', 'wb') as other:
+        # unbuffered: closing must not write again what did not fit
+        with open(disk / 'other', 'wb', buffering=0) as other:
             run = scene.start()
             scene.after(run, 5)
             try:
                 while True:
                     other.write(bytes(1 << 16))
-                    other.flush()
             except OSError:
                 pass
         scene.expect(run, 1, f'{scene.work}/', 'No space left on device', 'iter_')
