@@ -198,7 +198,7 @@ def test_checkpoints_of_the_pages_fit_their_commands(
     report = load_pretrained(
         meta_model(cfg, monkeypatch),
         tmp_path / 'checkpoint.pth',
-        'teacher' if 'source=teacher' in line else 'student',
+        'teacher' if 'branch=teacher' in line else 'student',
     )
     assert len(report.matched) > 30
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import yaml
 
@@ -13,72 +13,57 @@ from mmengine.config import Config
 
 from mssl_plugins import __version__
 from mssl_plugins.catalogue import configs
+from mssl_plugins.config import each_dict
 
-# By folder: name, title and address of the paper, what trains it, backbones, the method's file.
+# By folder: name, title and address of the paper, the method's file.
 COLLECTIONS = dict(
     asl=(
         'ASL',
         'Self-Supervised Representation Learning from Arbitrary Scenarios',
         'https://openaccess.thecvf.com/content/CVPR2024/html/Li_Self-Supervised_Representation_'
         'Learning_from_Arbitrary_Scenarios_CVPR_2024_paper.html',
-        ['AdamW', 'Linear warm-up', 'Cosine annealing'],
-        ['ViT'],
         'asl',
     ),
     dino=(
         'DINO',
         'Emerging Properties in Self-Supervised Vision Transformers',
         'https://arxiv.org/abs/2104.14294',
-        ['AdamW', 'Cosine annealing', 'Multi-crop'],
-        ['ViT', 'ResNet'],
         'dino',
     ),
     ibot=(
         'iBOT',
         'iBOT: Image BERT Pre-Training with Online Tokenizer',
         'https://arxiv.org/abs/2111.07832',
-        ['AdamW', 'Cosine annealing', 'Multi-crop'],
-        ['ViT'],
         'ibot',
     ),
     mae=(
         'MAE',
         'Masked Autoencoders Are Scalable Vision Learners',
         'https://arxiv.org/abs/2111.06377',
-        ['AdamW', 'Linear warm-up', 'Cosine annealing'],
-        ['ViT'],
         'mae',
     ),
     mask_guided=(
         'Mask-guided attention bias',
         'SAM Helps SSL: Mask-guided Attention Bias for Self-supervised Learning',
         'https://bmvc2024.org/',
-        ['AdamW', 'Cosine annealing', 'Multi-crop'],
-        ['ViT'],
         'mask_guided',
     ),
     maskco=(
         'MaskCo',
         'Self-Supervised Visual Representations Learning by Contrastive Mask Prediction',
         'https://arxiv.org/abs/2108.07954',
-        ['SGD', 'Cosine annealing'],
-        ['ResNet'],
         'maskco',
     ),
     mixmask=(
         'MixMask',
         'MixMask: Revisiting Masking Strategy for Siamese ConvNets',
         'https://arxiv.org/abs/2210.11456',
-        ['SGD', 'Cosine annealing'],
-        ['ResNet'],
         'mixmask',
     ),
     mst=(
         'MST',
         'MST: Masked Self-Supervised Transformer for Visual Representation',
         'https://arxiv.org/abs/2106.05656',
-        ['AdamW', 'Cosine annealing', 'Multi-crop'],
-        ['ViT'],
         'mst',
     ),
 )
@@ -87,6 +72,9 @@ PROTOCOLS = dict(
     classification=('Classification protocols', 'docs/evaluation.md'),
     detection=('Detection protocols', 'configs/benchmarks/detection/README.md'),
     segmentation=('Segmentation protocols', 'configs/benchmarks/segmentation/README.md'),
+)
+SCHEDULES = dict(
+    LinearLR='Linear warm-up', CosineAnnealingLR='Cosine annealing', MultiStepLR='Step decay'
 )
 DATA = {
     'ade20k': 'ADE20K',
@@ -124,29 +112,45 @@ def collection_of(path: Path) -> str:
     return COLLECTIONS[folder][0]
 
 
-def collection(folder: str) -> dict:
-    """A folder's entry of ``Collections``."""
+def trained_with(cfgs: Sequence[Config]) -> List[str]:
+    """Optimizers, schedules of the learning rate and multi-crop of a folder's configs."""
+    optimizers = {cfg.optim_wrapper.optimizer.type for cfg in cfgs}
+    schedules = {schedule.type for cfg in cfgs for schedule in cfg.param_scheduler}
+    names = sorted(optimizers) + [name for kind, name in SCHEDULES.items() if kind in schedules]
+    views = [
+        found['views']
+        for cfg in cfgs
+        for found in each_dict(cfg.train_dataloader)
+        if isinstance(found.get('views'), list)
+    ]
+    crops = any(len({str(view['size']) for view in v}) > 1 for v in views)
+    return names + ['Multi-crop'] * crops
+
+
+def collection(folder: str, cfgs: Sequence[Config]) -> dict:
+    """A folder's entry of ``Collections``, from its configs."""
     if folder in PROTOCOLS:
         title, readme = PROTOCOLS[folder]
         return {'Name': title, 'README': readme}
-    title, paper, url, techniques, architecture, file = COLLECTIONS[folder]
+    title, paper, url, file = COLLECTIONS[folder]
+    types = {cfg.model.backbone.type for cfg in cfgs}
+    backbones = {'ResNet' if 'ResNet' in kind else kind.split('.')[-1] for kind in types}
     return {
         'Name': title,
-        'Metadata': {'Training Techniques': techniques, 'Architecture': architecture},
+        'Metadata': {'Training Techniques': trained_with(cfgs), 'Architecture': sorted(backbones)},
         'Paper': {'Title': paper, 'URL': url},
         'README': f'configs/{folder}/README.md',
         'Code': {'URL': f'mssl_plugins/models/selfsup/{file}.py', 'Version': __version__},
     }
 
 
-def model(entry: dict) -> dict:
+def model(entry: dict, cfg: Config) -> dict:
     """An entry of ``Models``: the config's catalogue and batch.
 
     Without ``Results``, where others read what published weights reach: a
     paper's figure stands in ``Expected``, with whose it is.
     """
     path = Path(entry['path'])
-    cfg = Config.fromfile(path)
     batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
     if batch is None:
         batch = cfg.train_dataloader.batch_size
@@ -175,9 +179,10 @@ def build() -> Dict[Path, str]:
     files = {}
     for folder, entries in sorted(folders.items()):
         content: Dict[str, list] = {}
+        cfgs = [Config.fromfile(entry['path']) for entry in entries]
         if folder.name != 'photos':  # their collections are those of the methods
-            content['Collections'] = [collection(folder.name)]
-        content['Models'] = [model(entry) for entry in entries]
+            content['Collections'] = [collection(folder.name, cfgs)]
+        content['Models'] = [model(entry, cfg) for entry, cfg in zip(entries, cfgs)]
         files[folder / 'metafile.yml'] = (
             '# Written by tools/metafiles.py from the configs: change those.\n'
             + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)

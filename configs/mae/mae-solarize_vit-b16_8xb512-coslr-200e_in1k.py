@@ -1,4 +1,4 @@
-# MAE with ViT-B/16 on ImageNet-1K, 200 epochs, solarise added to its views
+# MAE with ViT-B/16 on ImageNet-1K, 200 epochs, solarization added to its views
 # Command: python tools/train.py configs/mae/mae-solarize_vit-b16_8xb512-coslr-200e_in1k.py
 _base_ = 'mae_vit-b16_8xb512-coslr-200e_in1k.py'
 catalogue = dict(

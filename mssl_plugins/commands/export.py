@@ -12,7 +12,7 @@ def main(argv=None) -> None:
         description="Writes a checkpoint's backbone as another library names "
         'and reads it, with mssl_export.json: method, config, hash of the source, how to load '
         'it. The checkpoint may be any of this library or OpenMMLab, or weights of timm, DINO, '
-        'MAE, torchvision or Hugging Face: `--to mmpretrain` is their way in.',
+        'MAE, torchvision or Hugging Face: `--to mmpretrain` imports them.',
         epilog='A mistake gets one line; MSSL_TRACEBACK=1 shows where.',
     )
     parser.add_argument('checkpoint', help='a file, or the folder of an earlier export')

@@ -101,16 +101,19 @@ def test_length_and_header(path):
     assert depth <= 2
 
 
-def test_length_in_epochs_is_that_of_the_iterations():
-    for name, images in (
+@pytest.mark.parametrize(
+    'name, images',
+    [
         (VOC, 5011 + 11540),
         (COCO1, 117266),
         (COCO2, 117266),
         ('setr-pup_vit-s16_8xb1-80k_cityscapes', 2975),
-    ):
-        cfg = load(name)
-        epochs = cfg.catalogue.iterations * cfg.auto_scale_lr.base_batch_size / images
-        assert cfg.catalogue.epochs == int(epochs)
+    ],
+)
+def test_length_in_epochs_is_that_of_the_iterations(name, images):
+    cfg = load(name)
+    epochs = cfg.catalogue.iterations * cfg.auto_scale_lr.base_batch_size / images
+    assert cfg.catalogue.epochs == int(epochs)
 
 
 # ---------------------------------------------------- MaskCo A.3, MixMask 2

@@ -12,7 +12,7 @@ default_hooks = dict(
     seed=dict(type='mssl_plugins.SeedHook'),
     guard=dict(type='mssl_plugins.LossGuard'),
     # stops where a key of the backbone is missing in the checkpoint
-    backbone=dict(type='mssl_plugins.LoadBackboneHook', checkpoint='', source='student'),
+    backbone=dict(type='mssl_plugins.LoadBackboneHook', checkpoint='', branch='student'),
 )
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,6 +1,6 @@
 # COCO detection and instance segmentation: Mask R-CNN on ViT-S, 12 epochs
 # Command: python tools/train.py configs/benchmarks/detection/vitdet_vit-s16_16xb4-1x_coco.py
-#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT default_hooks.backbone.source=teacher
+#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT default_hooks.backbone.branch=teacher
 _base_ = [
     '../../_base_/dense/vitdet.py',
     '../../_base_/dense/coco_lsj.py',

@@ -1,6 +1,6 @@
 # Cityscapes semantic segmentation: SETR-PUP, ViT-S, 768 x 768, 80k iterations
 # Command: python tools/train.py configs/benchmarks/segmentation/setr-pup_vit-s16_8xb1-80k_cityscapes.py
-#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT default_hooks.backbone.source=teacher
+#          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT default_hooks.backbone.branch=teacher
 _base_ = [
     '../../_base_/dense/setr-pup_vits16.py',
     '../../_base_/dense/cityscapes.py',

@@ -26,7 +26,7 @@ class BackboneAndSharedHead(nn.Module):
                 self.add_module(name, child)
 
 
-def load_pretrained(model: nn.Module, path: Union[str, Path], source: str = 'student') -> KeyReport:
+def load_pretrained(model: nn.Module, path: Union[str, Path], branch: str = 'student') -> KeyReport:
     """Loads a checkpoint's backbone into a detector or segmentor.
 
     Args:
@@ -34,7 +34,7 @@ def load_pretrained(model: nn.Module, path: Union[str, Path], source: str = 'stu
             last stage goes into ``roi_head.shared_head``.
         path (str | Path): A checkpoint, see
             :func:`mssl_plugins.checkpoints.loading.load_checkpoint_safely`.
-        source (str): 'student' or 'teacher'. Defaults to 'student'.
+        branch (str): 'student' or 'teacher'. Defaults to 'student'.
 
     Returns:
         KeyReport: Matched, missing and unexpected keys; of missing ones
@@ -52,7 +52,7 @@ def load_pretrained(model: nn.Module, path: Union[str, Path], source: str = 'stu
     shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
     if shared is not None:
         backbone = BackboneAndSharedHead(backbone, shared)
-    return load_backbone(backbone, path, source)
+    return load_backbone(backbone, path, branch)
 
 
 @HOOKS.register_module()
@@ -66,7 +66,7 @@ class LoadBackboneHook(Hook):
 
     Args:
         checkpoint (str): The file; empty for random weights. Defaults to ''.
-        source (str): 'student' or 'teacher' (momentum encoder). Defaults to
+        branch (str): 'student' or 'teacher' (momentum encoder). Defaults to
             'student'.
 
     Raises:
@@ -75,9 +75,9 @@ class LoadBackboneHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, checkpoint: str = '', source: str = 'student') -> None:
+    def __init__(self, checkpoint: str = '', branch: str = 'student') -> None:
         self.checkpoint = checkpoint
-        self.source = source
+        self.branch = branch
 
     def before_train(self, runner) -> None:
         """Loads the backbone, unless the run is resumed."""
@@ -89,7 +89,7 @@ class LoadBackboneHook(Hook):
             )
             return
         model = unwrap(runner.model)
-        report = load_pretrained(model, self.checkpoint, self.source)
+        report = load_pretrained(model, self.checkpoint, self.branch)
         if any(key.startswith('mask_bias') for key in report.unexpected):
             runner.logger.warning(
                 'this backbone was trained with masks beside the image (phase 1), which this '
@@ -98,7 +98,7 @@ class LoadBackboneHook(Hook):
         shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
         new = ' (start at zero by design)' if report.missing else ''
         runner.logger.info(
-            f'backbone of {self.checkpoint} ({self.source}): {len(report.matched)} keys matched, '
+            f'backbone of {self.checkpoint} ({self.branch}): {len(report.matched)} keys matched, '
             f'{len(report.missing)} missing{new}, '
             f'{len(report.unexpected)} unexpected; {report}'
             + (f'; the last stage went into {SHARED}' if shared is not None else '')
