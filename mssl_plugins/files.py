@@ -1,14 +1,17 @@
 """Atomic writes, logged scalars, a progress bar."""
 
 import json
+import math
 import os
 import shutil
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, TextIO, Union
+from typing import Dict, Iterable, Iterator, List, Optional, TextIO, Tuple, Union
 
+POSITION = ('step', 'iter', 'epoch')  # of a row of logged scalars
+Curve = List[Tuple[int, float]]
 TEMPORARY = '.incomplete'
 
 
@@ -133,6 +136,27 @@ def read_scalars(
             if isinstance(row, dict):
                 rows.append(row)
     return rows
+
+
+def as_curves(rows: Iterable[dict]) -> Dict[str, Curve]:
+    """Every finite number of the rows of :func:`read_scalars`, by name, as (step, value).
+
+    Where runs overlap, the later row counts.
+    """
+    found: Dict[str, Dict[int, float]] = {}
+    for row in rows:
+        step = row.get('step', row.get('iter'))
+        if not isinstance(step, int):
+            continue
+        for key, value in row.items():
+            if key not in POSITION and finite(value):
+                found.setdefault(str(key), {})[step] = float(value)
+    return {key: sorted(points.items()) for key, points in found.items()}
+
+
+def finite(value) -> bool:
+    """Whether a value of a log is a number, and finite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class ProgressBar:

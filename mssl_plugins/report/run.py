@@ -1,18 +1,16 @@
 """Reads the folder of a run, without running anything in it."""
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 from mssl_plugins.checkpoints.architecture import model_in
-from mssl_plugins.files import read_scalars
+from mssl_plugins.files import Curve, as_curves, finite, read_scalars
 from mssl_plugins.work_dir import last_checkpoint
 
 #: what :class:`mssl_plugins.engine.hooks.report_hook.ReportHook` leaves
 FACTS = 'report.json'
-POSITION = ('step', 'iter', 'epoch')
 CONFIG_PARTS = (
     'catalogue',
     'model',
@@ -22,7 +20,6 @@ CONFIG_PARTS = (
     'randomness',
     'load_from',
 )
-Curve = List[Tuple[int, float]]
 
 
 class NoRun(ValueError):
@@ -126,7 +123,7 @@ def read_run(folder: Union[str, Path]) -> Run:
         config=_config(text),
         config_text=text,
         versions=facts.get('versions') or _versions(folder),
-        baselines={k: float(v) for k, v in baselines.items() if _number(v)},
+        baselines={k: float(v) for k, v in baselines.items() if finite(v)},
         why_no_baseline=str(facts.get('why_no_baseline', 'this run did not measure them')),
         monitor=[m for m in monitor.get('measured', ()) if isinstance(m, dict)],
         held_out=monitor.get('images', 0),
@@ -141,22 +138,11 @@ def read_run(folder: Union[str, Path]) -> Run:
 
 def _curves(rows: List[dict]) -> Tuple[Dict[str, Curve], int, int]:
     """(iteration, value) of each logged number, and the numbers of epochs and iterations."""
-    found: Dict[str, Dict[int, float]] = {}
-    epochs = iterations = 0
-    for row in (row for row in rows if isinstance(row, dict)):
-        step = row.get('step', row.get('iter'))
-        if not isinstance(step, int):
-            continue
-        iterations = max(iterations, step)
-        epochs = max(epochs, row['epoch']) if isinstance(row.get('epoch'), int) else epochs
-        for key, value in row.items():
-            if key not in POSITION and _number(value):
-                found.setdefault(str(key), {})[step] = float(value)
-    return {key: sorted(points.items()) for key, points in found.items()}, epochs, iterations
-
-
-def _number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    steps = [row.get('step', row.get('iter')) for row in rows]
+    placed = [(row, step) for row, step in zip(rows, steps) if isinstance(step, int)]
+    iterations = max((step for _, step in placed), default=0)
+    epochs = [row['epoch'] for row, _ in placed if isinstance(row.get('epoch'), int)]
+    return as_curves(rows), max(epochs, default=0), iterations
 
 
 def _json(path: Path) -> dict:

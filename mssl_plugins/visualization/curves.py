@@ -4,15 +4,14 @@ import argparse
 import io
 import math
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List
 
-from mssl_plugins.files import read_scalars as read_rows
-from mssl_plugins.files import write_atomically
+from mssl_plugins.files import Curve, as_curves, read_scalars, write_atomically
 from mssl_plugins.visualization.canvas import distinct_names
 
 
-def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
-    """Every scalar a run logged, ``{name: [(step, value), ...]}``.
+def read_curves(work_dir: str) -> Dict[str, Curve]:
+    """Every finite scalar a run logged, ``{name: [(step, value), ...]}``.
 
     A resumed run has several logs; where they overlap, the later one counts.
     Incomplete lines are left out.
@@ -25,15 +24,7 @@ def read_scalars(work_dir: str) -> Dict[str, List[Tuple[int, float]]]:
         raise FileNotFoundError(
             f'{work_dir}: no vis_data/scalars.json below it; is it the work directory of a run?'
         )
-    curves: Dict[str, Dict[int, float]] = {}
-    for record in read_rows(work_dir, pattern):
-        step = record.get('step', record.get('iter'))
-        if not isinstance(step, int):
-            continue
-        for key, value in record.items():
-            if isinstance(value, (int, float)) and key not in ('step', 'iter', 'epoch'):
-                curves.setdefault(key, {})[step] = value
-    return {key: sorted(points.items()) for key, points in curves.items()}
+    return as_curves(read_scalars(work_dir, pattern))
 
 
 def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
@@ -52,7 +43,7 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
 
-    logged = {name: read_scalars(folder) for name, folder in runs.items()}
+    logged = {name: read_curves(folder) for name, folder in runs.items()}
     names = sorted({key for curves in logged.values() for key in curves})
     rows = 1 if len(keys) <= 4 else math.ceil(len(keys) / 3)
     columns = math.ceil(len(keys) / rows)

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mssl_plugins.checkpoints.compare import compare
 from mssl_plugins.checkpoints.loading import load_checkpoint_safely
 from mssl_plugins.config import read_config
 from mssl_plugins.datasets.scenes import Scenes
@@ -117,15 +118,12 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
     for name in needs:
         if not hasattr(model, name):
             raise ValueError(f'{config}: {type(model).__name__} cannot {name}; {what}')
-    weights = load_checkpoint_safely(checkpoint)
-    try:
-        model.load_state_dict(weights.get('state_dict', weights))
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise ValueError(
-            f'{checkpoint} is not of {config}: '
-            f'{" ".join(line.strip() for line in lines[1:3])[:300]}'
-        ) from None
+    found = load_checkpoint_safely(checkpoint)
+    weights = found.get('state_dict', found)
+    report = compare(model.state_dict(), weights)
+    if report.differences():
+        raise ValueError(f'{checkpoint} is not of {config}: {"; ".join(report.differences())}')
+    model.load_state_dict(weights)
     model.eval()
     return model
 

@@ -69,9 +69,9 @@ def test_mixmask_of_images_and_scenes(tmp_path):
 
 
 def test_curves_join_resumptions(tmp_path, run_dirs):
-    from mssl_plugins.visualization.curves import read_scalars
+    from mssl_plugins.visualization.curves import read_curves
 
-    curves = read_scalars(tmp_path / 'base')
+    curves = read_curves(tmp_path / 'base')
     assert [s for s, _ in curves['loss']] == list(range(22))
     out = tmp_path / 'curves.png'
     tool('visualize').main(['curves', *run_dirs, '--out', str(out)])
@@ -241,9 +241,9 @@ def test_reconstructions_say_that_they_got_the_true_mean():
 
 
 def test_curves_of_a_killed_run(tmp_path, run_dirs):
-    from mssl_plugins.visualization.curves import read_scalars
+    from mssl_plugins.visualization.curves import read_curves
 
     log = max((tmp_path / 'base').glob('*/vis_data/scalars.json'))
-    whole = read_scalars(tmp_path / 'base')
+    whole = read_curves(tmp_path / 'base')
     log.write_bytes(log.read_bytes() + b'\n{"loss": 1.0}\n{"loss": 3.2, "st')
-    assert read_scalars(tmp_path / 'base') == whole
+    assert read_curves(tmp_path / 'base') == whole

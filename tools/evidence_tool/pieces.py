@@ -167,9 +167,9 @@ def measure(study: str, size: str, kind: str, folder: Path, env: Dict[str, str])
 
 def curves(folder: Path) -> Dict[str, list]:
     """What a run logged of loss and k-NN: name -> [[iteration, value], ...]."""
-    from mssl_plugins.visualization.curves import read_scalars
+    from mssl_plugins.visualization.curves import read_curves
 
-    logged = read_scalars(str(folder))
+    logged = read_curves(str(folder))
     kept = {}
     for name in ('loss', 'knn/top1_k20'):
         points = logged.get(name, [])
