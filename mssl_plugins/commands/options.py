@@ -16,12 +16,6 @@ class Settings(argparse.Action):
         DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
 
 
-def add_launcher(parser: argparse.ArgumentParser) -> None:
-    """Who starts the processes, as OpenMMLab's scripts take it."""
-    parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm', 'mpi'])
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-
-
 def add_frozen_features(parser: argparse.ArgumentParser) -> None:
     """The arguments that tools on frozen features share."""
     add = parser.add_argument

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from mssl_plugins.commands.options import Settings, add_launcher
+from mssl_plugins.commands.options import Settings
 from mssl_plugins.errors import UserError, require
 
 
@@ -33,7 +33,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override settings: test_dataloader.batch_size=16',
     )
-    add_launcher(parser)
+    parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm', 'mpi'])
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import List, Optional, Sequence
 
-from mssl_plugins.commands.options import Settings, add_launcher
+from mssl_plugins.commands.options import Settings
 from mssl_plugins.errors import UserError, require, run_cli
 
 FEW = 8  # so many processes may be asked for on any machine
@@ -163,7 +163,8 @@ def _add_run_settings(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override settings: optim_wrapper.optimizer.lr=0.1 train_cfg.max_epochs=3 key="[a,b]"',
     )
-    add_launcher(parser)
+    parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm', 'mpi'])
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def run_options(args: argparse.Namespace) -> dict:
