@@ -120,10 +120,12 @@ def whole_model(config: str, checkpoint: str, needs: List[str], what: str):
             raise ValueError(f'{config}: {type(model).__name__} cannot {name}; {what}')
     found = load_checkpoint_safely(checkpoint)
     weights = found.get('state_dict', found)
-    report = compare(model.state_dict(), weights)
-    if report.differences():
-        raise ValueError(f'{checkpoint} is not of {config}: {"; ".join(report.differences())}')
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)  # which resizes position embeddings
+    except RuntimeError as error:
+        report = compare(model.state_dict(), weights, ['backbone.pos_embed'])
+        why = '; '.join(report.differences()) or str(error)
+        raise ValueError(f'{checkpoint} is not of {config}: {why}') from None
     model.eval()
     return model
 

@@ -500,3 +500,16 @@ def test_the_command_line(files, tmp_path, run_python):
     )
     assert result.returncode == 0, result.stderr
     assert 'written: a.png' in result.stdout and (tmp_path / 'a.png').exists()
+
+
+def test_weights_of_another_image_size_are_resized(tmp_path):
+    from mssl_plugins.visualization.images import whole_model
+
+    torch.save(dict(state_dict=MODELS.build(VIT).state_dict()), tmp_path / 'small.pth')
+    config = tmp_path / 'large.py'
+    config.write_text(f'model = {dict(VIT, img_size=32)}')
+    found = whole_model(str(config), str(tmp_path / 'small.pth'), [], '')
+    assert found.pos_embed.shape[1] == 1 + 8 * 8
+    config.write_text(f'model = {dict(VIT, mask_token=True)}')
+    with pytest.raises(ValueError, match='small.pth is not of .*missing: mask_token'):
+        whole_model(str(config), str(tmp_path / 'small.pth'), [], '')
