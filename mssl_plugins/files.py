@@ -138,16 +138,19 @@ def read_scalars(
     return rows
 
 
+def placed(rows: Iterable[dict]) -> List[Tuple[int, dict]]:
+    """The rows of :func:`read_scalars` that say at which step they were written, with it."""
+    steps = ((row.get('step', row.get('iter')), row) for row in rows)
+    return [(step, row) for step, row in steps if isinstance(step, int)]
+
+
 def as_curves(rows: Iterable[dict]) -> Dict[str, Curve]:
     """Every finite number of the rows of :func:`read_scalars`, by name, as (step, value).
 
     Where runs overlap, the later row counts.
     """
     found: Dict[str, Dict[int, float]] = {}
-    for row in rows:
-        step = row.get('step', row.get('iter'))
-        if not isinstance(step, int):
-            continue
+    for step, row in placed(rows):
         for key, value in row.items():
             if key not in POSITION and finite(value):
                 found.setdefault(str(key), {})[step] = float(value)

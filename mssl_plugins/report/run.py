@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 from mssl_plugins.checkpoints.architecture import model_in
-from mssl_plugins.files import Curve, as_curves, finite, read_scalars
+from mssl_plugins.files import Curve, as_curves, finite, placed, read_scalars
 from mssl_plugins.work_dir import last_checkpoint
 
 #: what :class:`mssl_plugins.engine.hooks.report_hook.ReportHook` leaves
@@ -138,10 +138,9 @@ def read_run(folder: Union[str, Path]) -> Run:
 
 def _curves(rows: List[dict]) -> Tuple[Dict[str, Curve], int, int]:
     """(iteration, value) of each logged number, and the numbers of epochs and iterations."""
-    steps = [row.get('step', row.get('iter')) for row in rows]
-    placed = [(row, step) for row, step in zip(rows, steps) if isinstance(step, int)]
-    iterations = max((step for _, step in placed), default=0)
-    epochs = [row['epoch'] for row, _ in placed if isinstance(row.get('epoch'), int)]
+    seen = placed(rows)
+    iterations = max((step for step, _ in seen), default=0)
+    epochs = [row['epoch'] for _, row in seen if isinstance(row.get('epoch'), int)]
     return as_curves(rows), max(epochs, default=0), iterations
 
 

@@ -14,7 +14,10 @@ SIDE = 1024  # of the square matrices whose product gives the rate
 METHODS = ('MAE', 'ASL')
 KINDS = {  # operators of torch's profiler, and what the page calls them
     'matrix products': (
-        *('aten::addmm', 'aten::mm', 'aten::bmm', 'aten::baddbmm'),
+        'aten::addmm',
+        'aten::mm',
+        'aten::bmm',
+        'aten::baddbmm',
         'mkldnn::_linear_pointwise',
     ),
     'attention': ('aten::_scaled_dot_product_flash_attention_for_cpu',),
