@@ -86,7 +86,7 @@ def config_of(task: Task, folder: Path, run: Path, checkpoint: Optional[Path]):
         hook.checkpoint = None
     else:
         hook.checkpoint = str(checkpoint)
-        hook.source = FAMILIES[transfer.family][task.variant].branch
+        hook.branch = FAMILIES[transfer.family][task.variant].branch
     for name in ('val_evaluator', 'test_evaluator'):
         cfg[name] = [_kept_metric(metric, run) for metric in _listed(cfg[name])]
     cfg.custom_imports = dict(
