@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 from typing import Optional, Sequence
+from unittest import mock
 
 import torch
 from mmengine.hooks import Hook
@@ -66,28 +67,30 @@ def why_not(folder: str = os.path.dirname(torch.__file__)) -> Optional[str]:
 
 
 def spare_probes() -> None:
-    """Spares torch's compiler its largest test program for each kind of vector unit.
+    """Spares torch's compiler its test programs for the kinds of vector units of an x86 CPU.
 
-    It includes all of torch's vector code and takes about five seconds a unit.  Whether the
-    C++ compiler knows the unit, a program of one line tells.
+    The largest includes all of torch's vector code and takes about five seconds a unit, and
+    each is loaded by a new Python that imports torch.  Whether the C++ compiler knows a unit,
+    a program of a few lines tells.
     """
     try:
         from torch._inductor import config, cpu_vec_isa
-        from torch._inductor.cpp_builder import get_cpp_compiler
 
-        if config.cpp.vec_isa_ok is not None or platform.machine() != 'x86_64':
-            return
-        compiler, has = get_cpp_compiler(), {*cpu_vec_isa.x86_isa_checker()}
-        units = [u for u in cpu_vec_isa.supported_vec_isa_list if {*str(u).split()} <= has]
-        if all(_knows(compiler, unit.build_arch_flags()) for unit in units):
-            config.cpp.vec_isa_ok = True
+        if config.cpp.vec_isa_ok is None and platform.machine() == 'x86_64':
+            with mock.patch.object(cpu_vec_isa.VecISA, 'check_build', _knows):
+                cpu_vec_isa.valid_vec_isa_list()  # torch keeps what it found
     except (ImportError, AttributeError, OSError):  # another torch, which finds out by itself
         return
 
 
-def _knows(compiler: str, flags: str) -> bool:
-    argv = (compiler, *flags.split(), '-fsyntax-only', '-xc++', '-')
-    done = subprocess.run(argv, input=b'#include <immintrin.h>\n', capture_output=True)
+def _knows(unit, program: str) -> bool:
+    """Says whether the C++ compiler translates a program for a vector unit."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    if '<ATen/' in program:  # torch's own code: goes where the flags are known
+        program = ''
+    argv = (get_cpp_compiler(), *unit.build_arch_flags().split(), '-c', '-xc++', '-')
+    done = subprocess.run([*argv, '-o', os.devnull], input=program.encode(), capture_output=True)
     return done.returncode == 0
 
 

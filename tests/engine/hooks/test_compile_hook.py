@@ -2,6 +2,9 @@
 
 import copy
 import logging
+import platform
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -78,14 +81,43 @@ def test_a_frozen_network_is_compiled_where_nothing_else_is(caplog):
     assert '3 blocks are compiled' in caplog.text
 
 
-@pytest.mark.parametrize('knows, ok', [(True, True), (False, None)])
-def test_vector_units_that_the_compiler_knows_are_taken_as_ok(monkeypatch, knows, ok):
-    monkeypatch.setattr('platform.machine', lambda: 'x86_64')
-    monkeypatch.setattr('torch._inductor.cpu_vec_isa.x86_isa_checker', lambda: ['avx2'])
-    monkeypatch.setattr(compile_hook, '_knows', lambda *_: knows)
-    with torch._inductor.config.patch({'cpp.vec_isa_ok': None}):
-        compile_hook.spare_probes()
-        assert torch._inductor.config.cpp.vec_isa_ok is ok
+@pytest.fixture
+def vector_units(monkeypatch):
+    """What torch takes for a CPU with AVX2, found out anew."""
+    from torch._inductor import cpu_vec_isa
+
+    def forget():
+        cpu_vec_isa.valid_vec_isa_list.cache_clear()
+        cpu_vec_isa.VecISA._VecISA__bool__impl.cache_clear()
+
+    if platform.machine() != 'x86_64':
+        pytest.skip('these vector units are those of x86')
+    monkeypatch.setattr(cpu_vec_isa, 'x86_isa_checker', lambda: ['avx2'])
+    forget()
+    yield lambda: [str(unit) for unit in cpu_vec_isa.valid_vec_isa_list()]
+    forget()
+
+
+def test_vector_units_are_found_without_loading_torch_anew(monkeypatch, vector_units):
+    started = []
+    for name in ('run', 'check_call'):
+        start = getattr(subprocess, name)
+        monkeypatch.setattr(
+            subprocess,
+            name,
+            lambda argv, *a, f=start, **k: started.append(argv) or f(argv, *a, **k),
+        )
+    compile_hook.spare_probes()
+    known = len(started)
+    assert vector_units() == ['avx2'] and known > 0
+    assert len(started) == known and all(sys.executable not in argv for argv in started)
+
+
+def test_vector_units_that_the_compiler_does_not_know_are_left_out(monkeypatch, vector_units):
+    flags = 'torch._inductor.cpu_vec_isa.VecAVX2._arch_flags'
+    monkeypatch.setattr(flags, '-mavx2 -mno-such-unit')
+    compile_hook.spare_probes()
+    assert vector_units() == []
 
 
 def test_inductor_compiles_the_same_function():
