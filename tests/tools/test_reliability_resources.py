@@ -1,11 +1,13 @@
 """What a run does when the machine gives out: each case of the table in docs/reliability.md."""
 
+import time
+
 import pytest
 
 from helpers.tools import tool
 
 resources = tool('reliability/resources')
-Scene = tool('reliability/scene').Scene
+scene = tool('reliability/scene')
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -17,21 +19,25 @@ def loaded():
 @pytest.mark.parametrize('name', resources.CASES)
 def test_a_run_does_what_the_page_says(name):
     try:
-        assert resources.try_case(name) == []
+        # how long it takes, the tool measures: a busy machine is no fault of the code
+        assert {*resources.try_case(name)} <= {scene.LATE}
     except resources.NotHere as error:
         pytest.skip(str(error))
 
 
 def test_what_does_not_hold_is_seen(tmp_path):
-    scene = Scene(tmp_path, epochs=1)
-    run = scene.start()
-    scene.expect(run, 143, 'saved')
-    (scene.work / '.iter_2.pth.incomplete').touch()
-    scene.goes_on()
-    assert [fault.split(',')[0].split('[')[0] for fault in scene.faults] == [
+    seen = scene.Scene(tmp_path, epochs=1)
+    run = seen.start()
+    seen.expect(run, 143, 'saved')
+    (seen.work / '.iter_2.pth.incomplete').touch()
+    seen.goes_on()
+    seen.within(60, began=time.monotonic() - 30)
+    seen.within(60, began=time.monotonic() - 60)
+    assert [fault.split(',')[0].split('[')[0] for fault in seen.faults] == [
         'exit status 0',
         'says ',
         'a partial file is left',
+        scene.LATE,
     ]
 
 

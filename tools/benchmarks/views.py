@@ -12,6 +12,7 @@ from PIL import Image
 
 from benchmark import Line
 from benchmarks.pil_views import transform
+from mssl_plugins.datasets import Scenes
 from mssl_plugins.datasets.sampler import SampleIndex
 from mssl_plugins.datasets.transforms import PackViews, Views
 from mssl_plugins.datasets.transforms.pack import chw_tensor
@@ -93,6 +94,23 @@ def batch_sides(size: int, images: int = 256):
     return (lambda: whole(dict(inputs=batch), training=True)), theirs
 
 
+def scene_sides(number: int = 300):
+    """Scenes as they are drawn, and two views of each."""
+    scenes = Scenes(length=number)
+    images = [scenes[i]['img'] for i in range(number)]
+    views, pack = Views([dict(MOCO[0], size=32)]), PackViews()
+
+    def drawn():
+        for i in range(number):
+            scenes[i]
+
+    def viewed():
+        for i, image in enumerate(images):
+            pack(views(dict(img=image, sample_idx=SampleIndex(i, seed=0, epoch=0))))
+
+    return drawn, viewed
+
+
 LINES = [
     *(
         Line(
@@ -104,6 +122,14 @@ LINES = [
             threads=1,
         )
         for size, goal in ((32, 3.0), (64, 1.0))
+    ),
+    Line(
+        'scenes: 300 of 32 px drawn',
+        'two views of each, 2 x 32 px (MoCo v2)',
+        3.0,
+        scene_sides,
+        at_most=True,
+        threads=1,
     ),
     Line(
         'views: 2 x 224 px (MoCo v2) from JPEG, 20 images',

@@ -15,6 +15,7 @@ from tiny_runs import Run, losses
 
 CONFIG = 'simclr_resnet18_1xb64-coslr-8e_scenes'
 LONG = 250  # epochs of 4 steps: a run that ends by what is done to it
+LATE = 'it takes longer than the table says'
 ALLOWED = (1, 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: root writes anywhere with them
 
 
@@ -71,6 +72,10 @@ class Scene:
         """Notes what does not hold."""
         if not holds:
             self.faults.append(fault)
+
+    def within(self, seconds: float, began: float) -> None:
+        """Notes an end that comes too late after a time of ``time.monotonic``."""
+        self.check(time.monotonic() - began < seconds, LATE)
 
     def goes_on(self, work: Optional[Path] = None) -> None:
         """Notes a folder with half a file, or one that a run cannot go on in."""
