@@ -35,8 +35,8 @@ from mssl_plugins.console import ConsoleHook, QuietRunner, duration
 from mssl_plugins.distributed import first_process, open_process_group
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.report_hook import ReportHook
+from mssl_plugins.engine.hooks.stop_hook import StopHook, StopRequest
 from mssl_plugins.engine.malloc import keep_freed_memory
-from mssl_plugins.engine.stop import StopHook, StopRequest
 from mssl_plugins.errors import ConfigError, Stopped, UserError
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line

@@ -211,6 +211,17 @@ def test_no_circle_between_packages():
     assert not circle(edges), ' -> '.join(circle(edges))
 
 
+def test_no_circle_between_a_package_and_its_parts():
+    """Of folders; an ``__init__`` may name what its parts have."""
+    edges: Dict[str, Set[str]] = {}
+    for arrow in arrows():
+        files = [FILES[module] for module in arrow[:2]]
+        folders = [file.parent.relative_to(ROOT / PACKAGE).as_posix() for file in files]
+        if '.' not in folders and folders[0] != folders[1] and files[0].stem != '__init__':
+            edges.setdefault(folders[0], set()).add(folders[1])
+    assert len(edges) > 10 and not circle(edges), ' -> '.join(circle(edges))
+
+
 def test_imports_run_downwards():
     upward = [
         f'{arrow} (floor {floor_of(arrow.source)}, {floor_of(arrow.target)})'
