@@ -184,7 +184,7 @@ def test_variants_wait_until_their_baseline_has_learned(tiny, tmp_path):
     assert not any(t.variant == 'mixed' for t in queue.missing(tiny, store, MACHINE))
     judged = claims.judge(tiny, store, tiny.claims[0])
     assert judged.verdict == 'not ranked' and judged.interval is None
-    assert 'the baseline reaches 34.0; the gate is at 35.0' in report.claim_row(judged)
+    assert 'the baseline reaches 34.0; a ranking needs 35.0' in report.claim_row(judged)
 
 
 @pytest.mark.parametrize(

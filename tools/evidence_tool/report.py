@@ -60,7 +60,7 @@ def claim_row(judged: Judged) -> str:
     elif verdict == NOT_RANKED:
         values = judged.values
         needed = max(values['pixels'], values['random']) + GATE
-        verdict += f': the baseline reaches {values["base"]:.1f}; the gate is at {needed:.1f}'
+        verdict += f': the baseline reaches {values["base"]:.1f}; a ranking needs {needed:.1f}'
     elif not found:
         verdict += f' ({judged.done} of {judged.total} runs done)'
     return (
