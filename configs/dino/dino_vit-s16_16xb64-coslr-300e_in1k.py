@@ -1,6 +1,6 @@
 # DINO with DeiT-S on ImageNet-1K, 300 epochs
 # Command: python tools/train.py configs/dino/dino_vit-s16_16xb64-coslr-300e_in1k.py
-_base_ = ['../_base_/datasets/imagenet.py', '../_base_/dino/deit-s.py', '../_base_/runtime.py']
+_base_ = ['../_base_/datasets/imagenet.py', '../_base_/dino/deit-s_300e.py', '../_base_/runtime.py']
 catalogue = dict(
     method='dino',
     base='dino',
@@ -10,20 +10,6 @@ catalogue = dict(
     expected='linear 76.1, k-NN 73.3 (DINO README, free last layer)',
     cost='2.6 days on 16 GPUs (DINO README); not run here',
 )
-
-epochs = 300
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, end=10, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=epochs - 10,
-        begin=10,
-        end=epochs,
-        eta_min=1e-6,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=epochs)
 
 model = dict(head=dict(norm_last_layer=False))
 train_dataloader = dict(
@@ -37,19 +23,6 @@ train_dataloader = dict(
 )
 default_hooks = dict(
     knn=dict(_base_.knn, k=[10, 20, 100, 200], temperature=0.07, branch='teacher'),
-    temperature=dict(
-        type='mssl_plugins.ScheduleHook',
-        schedules=[
-            dict(
-                target='criterion.teacher_temp',
-                start=0.04,
-                end=0.07,
-                curve='linear',
-                length=30,
-                per_epoch=True,
-                inclusive=True,
-            )
-        ],
-    ),
+    temperature=_base_.temperature,
     **_base_.hooks,
 )

@@ -26,6 +26,6 @@ train_dataloader = dict(
 )
 default_hooks = dict(
     knn=dict(_base_.knn, branch='teacher'),
-    temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[_base_.temperature]),
+    temperature=_base_.temperature,
     **_base_.hooks,
 )

@@ -31,7 +31,7 @@ train_dataloader = dict(
     ),
 )
 default_hooks = dict(
-    temperature=dict(type='mssl_plugins.ScheduleHook', schedules=[_base_.temperature]),
+    temperature=_base_.temperature,
     bias=dict(type='mssl_plugins.FreezeHook', names='backbone.mask_bias', length=100),
     knn=dict(_base_.segment_knn, branch='teacher'),
     **_base_.hooks,

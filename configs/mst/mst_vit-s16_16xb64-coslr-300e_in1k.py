@@ -15,22 +15,7 @@ catalogue = dict(
 epochs = 300
 param_scheduler = [
     _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=epochs - 10, end=epochs),
+    dict(_base_.param_scheduler[1], T_max=epochs - _base_.warmup, end=epochs),
 ]
 train_cfg = dict(max_epochs=epochs)
-default_hooks = dict(
-    temperature=dict(
-        type='mssl_plugins.ScheduleHook',
-        schedules=[
-            dict(
-                target='criterion.teacher_temp',
-                start=0.04,
-                end=0.07,
-                curve='linear',
-                length=30,
-                per_epoch=True,
-                inclusive=True,
-            )
-        ],
-    )
-)
+default_hooks = dict(temperature=_base_.temperature)

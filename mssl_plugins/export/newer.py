@@ -78,6 +78,19 @@ def dinov3_in_timm(b: Backbone) -> Tuple[str, dict]:
     return name, args
 
 
+def hf_sizes(b: Backbone, arch: dict) -> dict:
+    """What the configs of Hugging Face's ViTs name alike."""
+    return dict(
+        num_channels=3,
+        hidden_size=arch['embed_dims'],
+        num_hidden_layers=arch['num_layers'],
+        num_attention_heads=arch['num_heads'],
+        layer_norm_eps=norm_eps(b),
+        image_size=b.size[0] if b.size[0] == b.size[1] else list(b.size),
+        patch_size=pair(b.config['patch_size'])[0],
+    )
+
+
 def dinov3_in_hf(b: Backbone) -> dict:
     """The config of Hugging Face's DINOv3ViTModel.
 
@@ -91,15 +104,9 @@ def dinov3_in_hf(b: Backbone) -> dict:
     return dict(
         architectures=['DINOv3ViTModel'],
         model_type='dinov3_vit',
-        num_channels=3,
-        hidden_size=arch['embed_dims'],
-        num_hidden_layers=arch['num_layers'],
-        num_attention_heads=arch['num_heads'],
+        **hf_sizes(b, arch),
         intermediate_size=arch['feedforward_channels'],
         hidden_act='gelu' if not swiglu(b) else 'silu',
-        layer_norm_eps=norm_eps(b),
-        image_size=b.size[0] if b.size[0] == b.size[1] else list(b.size),
-        patch_size=pair(c['patch_size'])[0],
         num_register_tokens=c.get('registers', 0),
         rope_theta=rope_base(b.weights['rope.periods']),
         use_gated_mlp=swiglu(b),
@@ -130,16 +137,10 @@ def dinov2_in_hf(b: Backbone) -> dict:
     config = dict(
         architectures=[kind],
         model_type='dinov2_with_registers' if 'registers' in c else 'dinov2',
-        num_channels=3,
-        hidden_size=dim,
-        num_hidden_layers=arch['num_layers'],
-        num_attention_heads=arch['num_heads'],
+        **hf_sizes(b, arch),
         mlp_ratio=full // dim,
         hidden_act='gelu',
-        layer_norm_eps=norm_eps(b),
         qkv_bias='layers.0.attn.qkv.bias' in b.weights,
-        image_size=b.size[0] if b.size[0] == b.size[1] else list(b.size),
-        patch_size=pair(c['patch_size'])[0],
         use_swiglu_ffn=swiglu(b),
     )
     return dict(config, num_register_tokens=c['registers']) if 'registers' in c else config

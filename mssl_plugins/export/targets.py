@@ -253,18 +253,12 @@ def hf(b: Backbone) -> Package:
         config = dict(
             architectures=['ViTModel'],
             model_type='vit',
-            num_channels=3,
-            hidden_size=arch['embed_dims'],
-            num_hidden_layers=arch['num_layers'],
-            num_attention_heads=arch['num_heads'],
+            **newer.hf_sizes(b, arch),
             intermediate_size=arch['feedforward_channels'],
             hidden_act='gelu',
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
-            layer_norm_eps=norm_eps(b),
             qkv_bias='layers.0.attn.qkv.bias' in b.weights,
-            image_size=b.size[0] if b.size[0] == b.size[1] else list(b.size),
-            patch_size=pair(c['patch_size'])[0],
         )
         load = "transformers.ViTModel.from_pretrained('OUT', add_pooling_layer=False)"
     extra = {'config.json': config}

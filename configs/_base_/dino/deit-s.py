@@ -94,3 +94,18 @@ hooks = dict(
     last_layer=dict(type='mssl_plugins.FreezeHook', names='head.last_layer', length=1),
     clip=dict(type='mssl_plugins.ClipEachHook', max_norm=3.0),
 )
+# of the recipes of 300 epochs: the README of DINO, section "Boosting"
+temperature = dict(
+    type='mssl_plugins.ScheduleHook',
+    schedules=[
+        dict(
+            target='criterion.teacher_temp',
+            start=0.04,
+            end=0.07,
+            curve='linear',
+            length=30,
+            per_epoch=True,
+            inclusive=True,
+        )
+    ],
+)
