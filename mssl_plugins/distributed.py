@@ -119,7 +119,7 @@ def first_does(name: str, work: Callable[[], Optional[int]]) -> Optional[int]:
     return None if said == 'done' else int(said)
 
 
-def share(total: int) -> range:
+def rank_slice(total: int) -> range:
     """The consecutive indices, out of ``total``, that this process takes; none is taken twice."""
     rank, world = get_rank(), get_world_size()
     return range(total * rank // world, total * (rank + 1) // world)

@@ -20,7 +20,7 @@ import cv2
 from mssl_plugins.datasets.folder import ImageFolder
 from mssl_plugins.datasets.image_io import printable, read_file
 from mssl_plugins.datasets.image_shards import CLASSES
-from mssl_plugins.datasets.look import set_at
+from mssl_plugins.datasets.inspection import set_at
 from mssl_plugins.datasets.shards import LABEL, SEGMENTS
 from mssl_plugins.errors import require, unknown
 from mssl_plugins.files import ProgressBar, as_bytes, whole_file, write_atomically

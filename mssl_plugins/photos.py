@@ -20,7 +20,7 @@ from mssl_plugins.channels import set_channels
 from mssl_plugins.config import first_part, knn_hook
 from mssl_plugins.datasets.channel_statistics import measure
 from mssl_plugins.datasets.folder import scan
-from mssl_plugins.datasets.look import set_at, source_of
+from mssl_plugins.datasets.inspection import set_at, source_of
 from mssl_plugins.distributed import first_does
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import write_atomically
@@ -118,7 +118,7 @@ def use_folder(
             ``train/`` and ``val/`` (or ``test/``), the first is trained on. If
             these have one sub-folder for each class, k-NN is measured besides the
             label-free measures. It may also be a shard, or a folder of shards, see
-            :func:`mssl_plugins.datasets.look.set_at`.
+            :func:`mssl_plugins.datasets.inspection.set_at`.
         wishes (Wishes): What the user asked for. Defaults to nothing.
         resume (bool): Whether to reuse the lists in the work dir. Defaults to False.
         say (Callable): Called with each line for the user. Defaults to ``print``.
@@ -138,9 +138,9 @@ def use_folder(
     spec = set_at(str(root), wishes.channels, wishes.bits)
     lists = Path(cfg.work_dir).absolute() / LISTS
     kept = {name: lists / f'{name}.txt' for name in ('train', 'held_out')}
-    looked: List[preflight.Survey] = []
+    surveys: List[preflight.Survey] = []
 
-    def look() -> int:
+    def survey_images() -> int:
         if resume and all(path.is_file() for path in kept.values()):
             say(f'images as listed in {lists}')
             with open(kept['train'], errors='surrogateescape') as listed:
@@ -160,21 +160,21 @@ def use_folder(
         preflight.check_faults(survey, wishes.max_bad)
         preflight.write_lists(survey, lists)
         (lists / 'channels.json').unlink(missing_ok=True)
-        looked.append(survey)
+        surveys.append(survey)
         count = len(preflight.split(item.path for item in survey.used)['train'])
         starts = cfg.get('load_from') or cfg.model.get('teacher')
         if is_photo_recipe(cfg) and count < FEW and not starts:
             say(f'{count} images are few: published weights are a better start (--from CHECKPOINT)')
         return count
 
-    count = first_does('survey', look)
+    count = first_does('survey', survey_images)
     for line in apply_wishes(cfg, wishes, count if is_photo_recipe(cfg) else None):
         say(line)
     if wishes.channels is not None:
         train = dict(spec, list_file=str(kept['train']))
         _keep_channels(cfg, train, lists / 'channels.json', say)
     _put_images(cfg, spec, kept, wishes, say)
-    return looked[0] if looked else None
+    return surveys[0] if surveys else None
 
 
 def _check_recipe(cfg: Config, survey: preflight.Survey, size: Optional[int]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mssl_plugins.datasets.folder import extensions_of, other_files
 from mssl_plugins.datasets.image_io import EXTENSIONS, printable
-from mssl_plugins.datasets.look import Files, Found, hash_of, look
+from mssl_plugins.datasets.inspection import Files, Found, hash_of, inspect
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import progress, write_atomically
 from mssl_plugins.work_dir import NOT_USED
@@ -152,8 +152,8 @@ def survey(
     threads = threads or min(8, len(os.sched_getaffinity(0)))
     drawn = set(names if len(names) <= decoded else _by_hash(names)[:decoded])
     with ThreadPoolExecutor(threads) as pool:
-        looked = pool.map(lambda name: look(source, name, min_size, name in drawn), names)
-        found = _tell_apart(source, list(progress(looked, len(names), shown, 'images read')))
+        found = pool.map(lambda name: inspect(source, name, min_size, name in drawn), names)
+        found = _tell_apart(source, list(progress(found, len(names), shown, 'images read')))
     return Survey(
         Path(folder).expanduser(), found, None if len(drawn) == len(names) else decoded, others
     )

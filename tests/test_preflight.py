@@ -5,7 +5,7 @@ import pytest
 
 from helpers.messy import make_messy_folder
 from mssl_plugins import preflight
-from mssl_plugins.datasets import look
+from mssl_plugins.datasets import inspection
 from mssl_plugins.errors import UserError
 
 
@@ -103,13 +103,13 @@ def test_a_full_disk_is_foreseen(tmp_path):
 
 def test_of_a_huge_folder_a_part_is_decoded(tmp_path, monkeypatch):
     """Headers and ends tell size, copies and cut files; damage inside shows later."""
-    monkeypatch.setattr(look, 'ENDS', 512)
+    monkeypatch.setattr(inspection, 'ENDS', 512)
     folder = make_messy_folder(tmp_path / 'mine', good=12)
     good = (folder / '001.jpg').read_bytes()
     middle = len(good) // 2
     (folder / 'inside.jpg').write_bytes(good[:middle] + b'\x00' * 64 + good[middle + 64 :])
-    read, real = [], look.decode_checked
-    monkeypatch.setattr(look, 'decode_checked', lambda data: read.append(1) or real(data))
+    read, real = [], inspection.decode_checked
+    monkeypatch.setattr(inspection, 'decode_checked', lambda data: read.append(1) or real(data))
     whole, part = (preflight.survey(str(folder), decoded=n) for n in (100, 5))
     assert len(read) < len(whole.found) + 12 and whole.decoded is None and part.decoded == 5
     assert [item[:4] for item in part.found] == [item[:4] for item in whole.found]

@@ -43,7 +43,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_args(argv)
     require('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
     from mssl_plugins.datasets.channel_statistics import measure
-    from mssl_plugins.datasets.look import set_at
+    from mssl_plugins.datasets.inspection import set_at
     from mssl_plugins.registry import DATASETS
 
     if args.channels is None and args.bits != 8:

@@ -6,7 +6,7 @@ from mssl_plugins.commands.options import add_split
 from mssl_plugins.visualization import MAP_SIZE, VIDEOS
 
 
-def _add_look(parser: ArgumentParser) -> None:
+def _add_appearance(parser: ArgumentParser) -> None:
     """Declares the options for branch, input size and names of the checkpoints."""
     parser.add_argument(
         '--names',
@@ -40,12 +40,12 @@ def _add_networks(parser: ArgumentParser) -> None:
         help='a config that describes the network; default: the one in the checkpoint',
     )
     parser.add_argument(
-        '--beside', metavar='CHECKPOINT', help='a second checkpoint to compare with'
+        '--compare', metavar='CHECKPOINT', help='a second checkpoint to compare with'
     )
     parser.add_argument(
-        '--beside-config', metavar='CONFIG', help='config of the second; default: as for the first'
+        '--compare-config', metavar='CONFIG', help='config of the second; default: as for the first'
     )
-    _add_look(parser)
+    _add_appearance(parser)
 
 
 def _add_model(parser: ArgumentParser, methods: str, figure: str, seed: str = 'masks') -> None:
@@ -102,12 +102,12 @@ def _attention(parser: ArgumentParser) -> None:
     parser.add_argument('input', help=f'an image, a folder, or a video ({", ".join(VIDEOS)})')
     parser.add_argument('--out', help='default: work_dirs/figures/attention.png, or .mp4')
     parser.add_argument(
-        '--beside',
+        '--compare',
         nargs='+',
         metavar='[CONFIG] CHECKPOINT',
         help='a second checkpoint, of the same or another config',
     )
-    _add_look(parser)
+    _add_appearance(parser)
     parser.add_argument(
         '--mass',
         type=float,

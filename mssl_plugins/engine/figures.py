@@ -30,7 +30,7 @@ from mssl_plugins.visualization.canvas import denormalize, sheet
 IMAGES, NEIGHBORS, TILE = 6, 5, 112  # rows, columns of the gallery, px
 
 
-class Looked(NamedTuple):
+class HeldOut(NamedTuple):
     """A model and the held-out images that its figures show.
 
     Attributes:
@@ -72,14 +72,14 @@ def _first(inputs) -> Tensor:
     return inputs[0] if isinstance(inputs, (list, tuple)) else inputs
 
 
-def look(model: nn.Module, branch: str, loader: DataLoader) -> Looked:
+def first_held_out(model: nn.Module, branch: str, loader: DataLoader) -> HeldOut:
     """Loads the images that figures show: evenly spread over the set, always the same."""
     queries = spread(len(loader.dataset))
     batch = next(iter(make_loader(loader, queries)))
     images = torch.as_tensor(_first(batch['inputs']))
     ready = model.data_preprocessor(batch, False)
     names = file_names(loader.dataset, queries)
-    return Looked(model, branch, images, _first(ready['inputs']), ready.get('data_samples'), names)
+    return HeldOut(model, branch, images, _first(ready['inputs']), ready.get('data_samples'), names)
 
 
 def file_names(dataset: Dataset, numbers: List[int]) -> List[str]:
@@ -115,12 +115,12 @@ def gallery(dataset: Dataset, features: Tensor) -> np.ndarray:
     return sheet(rows, titles, TILE, names=file_names(dataset, queries))
 
 
-def components(looked: Looked) -> np.ndarray:
+def components(held_out: HeldOut) -> np.ndarray:
     """One row for each image: itself, and the first three components of its patches in color."""
-    backbone = find_backbone_module(looked.model, looked.branch)
-    maps = list(patch_maps(looked.model, looked.images, backbone))
+    backbone = find_backbone_module(held_out.model, held_out.branch)
+    maps = list(patch_maps(held_out.model, held_out.images, backbone))
     rows = []
-    for image, whole, part in zip(looked.shown, colors_of(maps, False), colors_of(maps)):
+    for image, whole, part in zip(held_out.shown, colors_of(maps, False), colors_of(maps)):
         size = image.shape[1::-1]
         painted = [
             cv2.resize(colors.numpy(), size, interpolation=cv2.INTER_NEAREST)
@@ -128,54 +128,54 @@ def components(looked: Looked) -> np.ndarray:
         ]
         rows.append([image, *painted])
     titles = ['image', 'PCA of patches', 'of the foreground']
-    return sheet(rows, titles, TILE, names=looked.names)
+    return sheet(rows, titles, TILE, names=held_out.names)
 
 
-def attention(looked: Looked) -> np.ndarray:
+def attention(held_out: HeldOut) -> np.ndarray:
     """One row for each image: itself, and the class token's attention, a mean over heads.
 
     Raises:
         ValueError: For a network without a class token.
     """
-    backbone = find_backbone_module(looked.model, looked.branch)
+    backbone = find_backbone_module(held_out.model, held_out.branch)
     if getattr(backbone, 'cls_token', None) is None:
         raise ValueError('the network has no class token')
-    maps = backbone.forward_tokens(looked.inputs, return_attention=True)[1].mean(1)
-    grid = [side // backbone.patch_size for side in looked.inputs.shape[2:]]
+    maps = backbone.forward_tokens(held_out.inputs, return_attention=True)[1].mean(1)
+    grid = [side // backbone.patch_size for side in held_out.inputs.shape[2:]]
     maps = maps.unflatten(1, grid).float().cpu().numpy()
-    rows = [[image, overlay(image, part)] for image, part in zip(looked.shown, maps)]
-    return sheet(rows, ['image', 'attention'], TILE, names=looked.names)
+    rows = [[image, overlay(image, part)] for image, part in zip(held_out.shown, maps)]
+    return sheet(rows, ['image', 'attention'], TILE, names=held_out.names)
 
 
-def mixed(looked: Looked) -> np.ndarray:
+def mixed(held_out: HeldOut) -> np.ndarray:
     """One row for each image: itself, its partner, and the two mixed.
 
     Raises:
         ValueError: For a method that mixes nothing.
     """
-    if getattr(looked.model, 'mixing', None) is None:
+    if getattr(held_out.model, 'mixing', None) is None:
         raise ValueError('the method mixes no images')
-    drawn = looked.model.mixing(looked.inputs)
-    joined = [denormalize(part.images, looked.model.data_preprocessor) for part in drawn]
+    drawn = held_out.model.mixing(held_out.inputs)
+    joined = [denormalize(part.images, held_out.model.data_preprocessor) for part in drawn]
     rows = []
-    for i, image in enumerate(looked.shown):
+    for i, image in enumerate(held_out.shown):
         rows.append([image])
         for part, images in zip(drawn, joined):
-            rows[-1] += [looked.shown[int(part.partner[i])], images[i]]
+            rows[-1] += [held_out.shown[int(part.partner[i])], images[i]]
     titles = [title for part in drawn for title in ('partner', f'{part.name}, {part.lam:.2f}')]
-    return sheet(rows, ['image', *titles], TILE, names=looked.names)
+    return sheet(rows, ['image', *titles], TILE, names=held_out.names)
 
 
-def reconstructed(looked: Looked) -> np.ndarray:
+def reconstructed(held_out: HeldOut) -> np.ndarray:
     """One row for each image: itself, its visible part, and the prediction.
 
     Raises:
         ValueError: For a method that predicts no pixels.
     """
-    if not hasattr(looked.model, 'reconstruct'):
+    if not hasattr(held_out.model, 'reconstruct'):
         raise ValueError('the method predicts no pixels')
-    seen = (looked.shown, looked.inputs, looked.samples)
-    return reconstruction.of_model(looked.model, *seen, TILE, looked.names)
+    seen = (held_out.shown, held_out.inputs, held_out.samples)
+    return reconstruction.of_model(held_out.model, *seen, TILE, held_out.names)
 
 
 def boxes(dataset: Dataset) -> np.ndarray:
@@ -219,13 +219,13 @@ def draw(
     figures, absent = {}, {}
     with preserved_rng(), frozen(model):
         torch.manual_seed(0)  # the same masks at every measurement
-        looked = look(model, branch, loader)
+        held_out = first_held_out(model, branch, loader)
         kinds: Dict[str, Callable[[], np.ndarray]] = dict(
             neighbors=lambda: gallery(loader.dataset, features),
-            components=lambda: components(looked),
-            attention=lambda: attention(looked),
-            mixed=lambda: mixed(looked),
-            reconstructed=lambda: reconstructed(looked),
+            components=lambda: components(held_out),
+            attention=lambda: attention(held_out),
+            mixed=lambda: mixed(held_out),
+            reconstructed=lambda: reconstructed(held_out),
             boxes=lambda: boxes(trained_on),
         )
         for name, kind in kinds.items():

@@ -5,7 +5,7 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from mssl_plugins.distributed import share
+from mssl_plugins.distributed import rank_slice
 from mssl_plugins.evaluation.dense_data import DenseData, patch_distribution
 from mssl_plugins.evaluation.features import frozen
 from mssl_plugins.evaluation.store import FeatureStore
@@ -100,7 +100,7 @@ class DenseFeatures:
         """Yields indices and (n, h * w, D) features of this process's test images, in batches."""
         begin = 0
         for part in self.store.parts('test', self.kind):
-            mine = share(len(part))
+            mine = rank_slice(len(part))
             numbers = range(begin + mine.start, begin + mine.stop)
             yield numbers, part[mine.start : mine.stop].unflatten(1, (self.patches, -1)).float()
             begin += len(part)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mssl_plugins.checkpoints.reader import BRANCHES
-from mssl_plugins.distributed import gather_rows, share
+from mssl_plugins.distributed import gather_rows, rank_slice
 from mssl_plugins.errors import unknown
 from mssl_plugins.files import ProgressBar
 from mssl_plugins.models.readout import (
@@ -269,7 +269,7 @@ def extract_features(
     # Every process gets a sample, because all take part in gathering.
     if total < get_world_size():
         raise ValueError(f'{total} samples are too few for {get_world_size()} process(es)')
-    mine = share(total)
+    mine = rank_slice(total)
     loader = make_loader(loader, mine)
     bar = ProgressBar('features', len(mine), progress and is_main_process())
 

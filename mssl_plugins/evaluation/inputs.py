@@ -19,7 +19,7 @@ from mssl_plugins.checkpoints.loading import (
 )
 from mssl_plugins.checkpoints.reader import default_branch
 from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, without_pretrained
-from mssl_plugins.datasets.look import set_at
+from mssl_plugins.datasets.inspection import set_at
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels, initialize
 from mssl_plugins.evaluation.data import EvaluationData, center_view, input_size

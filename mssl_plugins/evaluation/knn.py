@@ -16,7 +16,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mssl_plugins.distributed import share
+from mssl_plugins.distributed import rank_slice
 from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation.knn_search import nearest
 
@@ -177,7 +177,7 @@ def knn_accuracy(
         )
     num_classes = _num_classes(None, key_labels)
     total = len(queries)
-    mine = share(total)
+    mine = rank_slice(total)
     mine = slice(mine.start, mine.stop)
     queries, query_labels = queries[mine], query_labels[mine]
     right = torch.zeros(len(ks), dtype=torch.int64, device=keys.device)

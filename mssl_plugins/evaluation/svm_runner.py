@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 from mmengine.dist import barrier, is_main_process
 
-from mssl_plugins.distributed import share
+from mssl_plugins.distributed import rank_slice
 from mssl_plugins.errors import unknown
 from mssl_plugins.evaluation import svm
 from mssl_plugins.evaluation.backbone import FrozenBackbone
@@ -109,7 +109,7 @@ class SvmEvaluation:
         files = [folder / f'{c:03}.json' for c in range(self.data.num_classes)]
         todo = [c for c, file in enumerate(files) if not file.is_file()]
         barrier()  # every process must list the missing files before one is written
-        mine = [todo[i] for i in share(len(todo))]
+        mine = [todo[i] for i in rank_slice(len(todo))]
         if mine:
             train, test = (svm.unit_rows(self.store.get(s, kind)) for s in ('train', 'test'))
         bar = ProgressBar(f'{name}, {kind}', len(mine), is_main_process())

@@ -12,7 +12,7 @@ from mmengine.dist import barrier, is_main_process
 from torch import Tensor
 
 from mssl_plugins.datasets.image_io import read_rgb
-from mssl_plugins.distributed import share
+from mssl_plugins.distributed import rank_slice
 from mssl_plugins.evaluation import label_propagation as propagation
 from mssl_plugins.evaluation import video_data
 from mssl_plugins.evaluation.backbone import FrozenBackbone
@@ -157,7 +157,7 @@ class VideoEvaluation:
             todo = [s for s in self.data.sequences if not self._file(s.name).is_file()]
             barrier()  # every process must list the missing files before one is written
             bar = ProgressBar('videos', len(todo), is_main_process())
-            for number in share(len(todo)):
+            for number in rank_slice(len(todo)):
                 self._measure(todo[number])
                 bar.to(number + 1)
             bar.close()

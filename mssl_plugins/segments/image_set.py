@@ -7,7 +7,7 @@ import numpy as np
 
 from mssl_plugins.config import find_set, read_config
 from mssl_plugins.datasets.image_io import input_image
-from mssl_plugins.datasets.look import set_at
+from mssl_plugins.datasets.inspection import set_at
 from mssl_plugins.datasets.shards import is_shard
 from mssl_plugins.registry import DATASETS
 from mssl_plugins.segments.store import names_of

@@ -258,10 +258,10 @@ def networks_of(args: argparse.Namespace) -> List[Network]:
             checkpoints differ.
     """
     files = [(args.config, args.checkpoint)]
-    if args.beside:
-        if len(args.beside) > 2:
-            raise ValueError(f'--beside takes [CONFIG] CHECKPOINT, got {len(args.beside)} words')
-        files.append((args.beside[0] if len(args.beside) == 2 else args.config, args.beside[-1]))
+    if args.compare:
+        if len(args.compare) > 2:
+            raise ValueError(f'--compare takes [CONFIG] CHECKPOINT, got {len(args.compare)} words')
+        files.append((args.compare[0] if len(args.compare) == 2 else args.config, args.compare[-1]))
     if args.names and len(args.names) != len(files):
         raise ValueError(f'--names: {len(args.names)} for {len(files)} checkpoint(s)')
     names = args.names or distinct_names([checkpoint for _, checkpoint in files])

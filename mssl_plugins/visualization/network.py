@@ -52,13 +52,13 @@ def networks_of(args: argparse.Namespace) -> List[FrozenNetwork]:
             checkpoints differ.
     """
     files = [(args.checkpoint, args.config)]
-    if args.beside:
-        other = args.beside_config
-        if other is None and args.beside == RANDOM:
+    if args.compare:
+        other = args.compare_config
+        if other is None and args.compare == RANDOM:
             other = args.config
-        files.append((args.beside, other))
-    elif args.beside_config:
-        raise UserError('--beside-config is of a second checkpoint: give it by --beside')
+        files.append((args.compare, other))
+    elif args.compare_config:
+        raise UserError('--compare-config is of a second checkpoint: give it by --compare')
     if args.names and len(args.names) != len(files):
         raise UserError(f'--names: {len(args.names)} for {len(files)} checkpoint(s)')
     names = args.names or distinct_names([file for file, _ in files])

@@ -129,5 +129,5 @@ def run(args: argparse.Namespace) -> None:
         return
     files = find_images(args.input, args.rows)
     images = [read_rgb(str(file)) for file in files]
-    look = (args.whole, args.smooth, args.tile or 160, row_names(args.input, files))
-    save_image(args.out, figure(networks_of(args), images, *look))
+    style = (args.whole, args.smooth, args.tile or 160, row_names(args.input, files))
+    save_image(args.out, figure(networks_of(args), images, *style))

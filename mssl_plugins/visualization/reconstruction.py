@@ -81,7 +81,7 @@ def of_model(
     plain = None
     if getattr(model, 'norm_pix', False):
         with torch.random.fork_rng():  # so that the next call draws the same mask
-            plain, _ = model.reconstruct(x, samples, restore=False)
+            plain, _ = model.reconstruct(x, samples, denormalized=False)
         plain = denormalize(plain, model.data_preprocessor)
     prediction, mask = model.reconstruct(x, samples)
     made = denormalize(prediction, model.data_preprocessor)

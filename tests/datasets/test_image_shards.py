@@ -21,7 +21,7 @@ from mssl_plugins.datasets import listing
 from mssl_plugins.datasets.base import UnreadableImages
 from mssl_plugins.datasets.folder import ImageFolder
 from mssl_plugins.datasets.image_shards import ImageShards
-from mssl_plugins.datasets.look import set_at, source_of
+from mssl_plugins.datasets.inspection import set_at, source_of
 from mssl_plugins.datasets.sampler import EpochSampler
 from mssl_plugins.errors import UserError
 from mssl_plugins.pack import FORMATS, pack

@@ -128,7 +128,7 @@ def test_pca_of_two_networks(files, tmp_path):
             files / 'photos',
             '--out',
             out,
-            '--beside',
+            '--compare',
             files / 'resnet.pth',
         ),
         *('--names', 'one', 'two', '--size', '64', '--smooth'),
@@ -146,7 +146,7 @@ def test_two_checkpoints_of_one_name_have_distinct_titles(files, tmp_path, monke
     monkeypatch.setattr(
         pca, 'sheet', lambda rows, shown, *a, **k: titles.append(shown) or real(rows)
     )
-    argv = ('--beside', given[1], '--rows', '1', '--out', tmp_path / 'pca.png')
+    argv = ('--compare', given[1], '--rows', '1', '--out', tmp_path / 'pca.png')
     visualize('pca', given[0], files / 'photos', *argv)
     assert titles == [
         ['image', 'first/epoch_3: PCA of foreground', 'second/epoch_3: PCA of foreground']
@@ -235,7 +235,7 @@ def test_similarity_of_a_pixel(files, tmp_path):
             '--out',
             out,
         ),
-        *('--beside', files / 'resnet.pth', '--size', '32'),
+        *('--compare', files / 'resnet.pth', '--size', '32'),
     )
     assert read(out).shape[0] == 2 * (107 + 34) + 2 * (160 + 34)
 

@@ -40,15 +40,16 @@ def missing(kept: Kept, transfers: List[str]) -> Iterator[Task]:
 def make_data(name: str, folder: Path, source: Optional[str]) -> None:
     """The set that a transfer's config looks for, once."""
     from mssl_plugins.datasets.dense_layouts import PACKED, default_source, write_scenes
+    from mssl_plugins.files import whole_folder
 
-    out, part = folder / 'data' / name, folder / 'data' / f'.{name}'
+    out = folder / 'data' / name
     if out.exists():
         return
-    if name in PACKED:
-        PACKED[name](default_source(source, ROOT), part)
-    else:
-        write_scenes(part, name.split('-')[1])
-    part.rename(out)
+    with whole_folder(out) as part:
+        if name in PACKED:
+            PACKED[name](default_source(source, ROOT), part)
+        else:
+            write_scenes(part, name.split('-')[1])
 
 
 def pretrain(folder: Path, start: str, family: str, seed: int, clock, env) -> Optional[Path]:

@@ -34,12 +34,12 @@ class LossGuard(Hook):
         model = unwrap(model)
         wrapper = runner.optim_wrapper
         wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
-        self._handles = [model.register_forward_hook(self._look)]
+        self._handles = [model.register_forward_hook(self._check)]
         self._handles += [
             w.optimizer.register_step_pre_hook(lambda *_: self._verdict(runner)) for w in wrappers
         ]
 
-    def _look(self, module, inputs, outputs) -> None:
+    def _check(self, module, inputs, outputs) -> None:
         if not isinstance(outputs, dict):
             return
         for name, value in outputs.items():

@@ -238,7 +238,7 @@ class MAE(SelfSupervisor):
         self,
         inputs: Union[Tensor, Sequence[Tensor]],
         data_samples: Optional[list] = None,
-        restore: bool = True,
+        denormalized: bool = True,
     ) -> Tuple[Tensor, Tensor]:
         """For figures: images with their masked patches predicted, and the mask.
 
@@ -246,7 +246,7 @@ class MAE(SelfSupervisor):
             inputs (Tensor | Sequence[Tensor]): (B, 3, H, W), or a list of it.
             data_samples (list, optional): Data samples, for methods that take
                 segments. Defaults to None.
-            restore (bool): Scale predictions of normalized pixels by the true
+            denormalized (bool): Whether to scale predictions of normalized pixels by the true
                 mean and standard deviation of the patch, which the network
                 does not know. Defaults to True.
 
@@ -258,7 +258,7 @@ class MAE(SelfSupervisor):
         keep, masked = self.sample_mask(images, data_samples)
         pixels = self.neck(self.encode(images, keep, data_samples), keep, masked)
         patches = upcast(patchify(images, self.patch))  # (B, L, p * p * 3)
-        if self.norm_pix and restore:
+        if self.norm_pix and denormalized:
             var, mean = torch.var_mean(take(patches, masked), -1, keepdim=True)
             pixels = pixels * (var + 1e-6).sqrt() + mean
         index = masked.unsqueeze(-1)

@@ -47,7 +47,7 @@ class Found(NamedTuple):
         digest (bytes): Digest of its content; equal digests in a
             :class:`~mssl_plugins.preflight.Survey` mean equal files.
         fault (str): Why it is not used; '' for an image that is used.
-        small (bool): Whether that is only its size, see :func:`look`. Defaults to False.
+        small (bool): Whether that is only its size, see :func:`inspect`. Defaults to False.
     """
 
     path: str
@@ -181,7 +181,7 @@ class Members(Files):
         return _ends(self.read(name))
 
 
-def look(source: Files, path: str, min_size: int = 0, whole: bool = True) -> Found:
+def inspect(source: Files, path: str, min_size: int = 0, whole: bool = True) -> Found:
     """Inspects one image.
 
     Args:
@@ -199,10 +199,10 @@ def look(source: Files, path: str, min_size: int = 0, whole: bool = True) -> Fou
     except OSError as error:
         return Found(path, fault=f'cannot be read: {error.strerror or error}')
     if not whole and not _ends_well(data):
-        return look(source, path, min_size)  # decoding says what is wrong, if anything
+        return inspect(source, path, min_size)  # decoding says what is wrong, if anything
     height, width, kind, odd = _header(data, source.channels, source.bits)
     if odd and not whole:
-        return look(source, path, min_size)
+        return inspect(source, path, min_size)
     found = Found(path, height, width, kind, hash_of(_ends(data) if whole else data))
     try:
         if whole and source.channels is None:
