@@ -97,6 +97,30 @@ def test_a_recipe_follows_the_channels():
 
 
 @pytest.mark.parametrize(
+    'options, says',
+    [
+        (['model.backbone.in_channels=5'], 'to have 5 channels, but got 3 channels'),
+        (
+            ['model.data_preprocessor.mean=[1,2]', 'model.data_preprocessor.std=[1,2]'],
+            'images of 3 channels, and mean has 2',
+        ),
+    ],
+)
+def test_a_network_of_other_channels_gets_one_line(folders, tmp_path, options, says):
+    argv = ['photos/mocov2', '--cfg-options', *options]
+    done = train_photos(tmp_path, folders(3, 8, '.png'), *argv)
+    assert done.status and says in done.error and done.error.count('\n') == 0
+    assert 'Traceback' not in done.text
+
+
+def test_views_of_a_whole_batch_need_rgb():
+    cfg = read_config('photos/mocov2')
+    cfg.model.data_preprocessor.views = [dict(num=2, size=32)]
+    with pytest.raises(UserError, match='views'):
+        set_channels(cfg, 4, 16, [1.0] * 4, [2.0] * 4)
+
+
+@pytest.mark.parametrize(
     'given, says',
     [
         (['--channels', '0'], '--channels, --bits: channels must be a whole number of 1 to 64'),

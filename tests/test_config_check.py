@@ -121,12 +121,19 @@ def test_foreign_variables_of_a_config_are_its_own():
 @pytest.mark.parametrize(
     'path, value, said',
     [
+        ('model.backbone.activation_checkpointing', 'often', 'must be bool'),
+        (
+            'model_wrapper_cfg',
+            dict(type='mssl_plugins.FSDP', bf16='maybe'),
+            'bf16 = .*must be bool',
+        ),
+        ('model_wrapper_cfg', dict(type='mssl_plugins.FSDP', bf16=True), None),
         ('env_cfg.dist_cfg', dict(backend='nccl', timeout=300), None),
         ('env_cfg.dist_cfg', dict(device_id=0), None),  # of torch, whose signature has no type
         ('env_cfg.dist_cfg', dict(timeout='long'), 'env_cfg.dist_cfg.timeout'),
     ],
 )
-def test_options_of_the_process_group(path, value, said):
+def test_options_of_networks_and_processes(path, value, said):
     cfg = Config.fromfile(str(ROOT / 'configs/mst/mst_vit-mini_1xb64-coslr-6e_cifar10.py'))
     cfg.merge_from_dict({path: value})
     if said is None:

@@ -13,7 +13,14 @@ class Settings(argparse.Action):
         require('torch', 'mmengine')
         from mmengine.config import DictAction
 
-        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+        for text in values:
+            try:
+                DictAction(self.option_strings, self.dest)(parser, namespace, [text], option_string)
+            except (AssertionError, RecursionError, ValueError):  # no =, or an odd bracket
+                parser.error(
+                    f'{option_string} {text}: must be KEY=VALUE with a number, a word, [A,B] or '
+                    '(A,B); a dict is set key by key, or in a config of your own'
+                )
 
 
 def add_frozen_features(parser: argparse.ArgumentParser) -> None:

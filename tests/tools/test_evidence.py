@@ -287,6 +287,15 @@ def test_mistakes(tiny, tmp_path, argv, words):
         main([*argv, *runs])
 
 
+@pytest.mark.parametrize('minutes', ['nan', '0', '-3', 'inf'])
+def test_a_wrong_time_is_said(capsys, minutes):
+    from evidence_tool.command import parse
+
+    with pytest.raises(SystemExit):
+        parse(['run', 'tiny', f'--minutes={minutes}'])
+    assert f'{minutes} minutes: must be more than 0' in capsys.readouterr().err
+
+
 def test_a_study_that_breaks_the_rules_is_refused(tiny):
     text = (Path(studies.FOLDER) / 'tiny.py').read_text()
     for old, new, words in (

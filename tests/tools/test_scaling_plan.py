@@ -52,6 +52,15 @@ def test_hours_by_hand(given):
     assert said in plan.lines(args)[0]
 
 
+def test_a_start_grows_on_as_the_longest_lists_do(monkeypatch):
+    points = [[10, 1, 1, 9], [1000, 2, 0.1, 50], [10000, 8, 0.4, 40]]  # x 4 for each tenfold
+    curves = [dict(points=points), dict(points=[[100, 7, 7, 7]])]
+    monkeypatch.setattr(plan.kept, 'load', lambda: dict(images=dict(curves=curves)))
+    assert plan.start(1e4) == pytest.approx((8, 0.4, 4e5))
+    assert plan.start(1e3) == pytest.approx((2, 0.1, 4e4))
+    assert plan.start(1e6) == pytest.approx((128, 6.4, 4e7))
+
+
 def test_what_limits(given):
     few = plan.row(given('--cores 1 --batch 4000'), 1)
     assert few.limit == 'decoding' and few.step == few.loader > few.compute

@@ -77,8 +77,8 @@ class Count(Hook):
     def __init__(self, file: Path) -> None:
         self.file, self.graphs, self.seconds = file, [], None
 
-    def before_train(self, runner) -> None:
-        """Starts the clock."""
+    def before_run(self, runner) -> None:
+        """Starts the clock, before blocks are marked."""
         self.began = time.monotonic()
 
     def after_train_iter(self, runner, batch_idx, *_, **__) -> None:

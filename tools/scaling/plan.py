@@ -148,12 +148,15 @@ def stop(args: argparse.Namespace) -> str:
 
 
 def start(images: float) -> Tuple[float, float, float]:
-    """(seconds of the first start, of later ones, bytes of the list) from the largest sets."""
-    largest = max(
-        (curve['points'][-1] for curve in kept.load()['images']['curves']), key=lambda p: p[0]
-    )
-    number, first, second, each = largest
-    return first * images / number, second * images / number, each * images
+    """(seconds of the first start, of later ones, bytes of the list), from the largest sets.
+
+    Seconds grow on as between the two largest sets that were measured.
+    """
+    curves = (curve['points'] for curve in kept.load()['images']['curves'])
+    (fewer, *low, _), (number, *high, each) = max(curves, key=lambda points: points[-1][0])[-2:]
+    further = math.log(images / number) / math.log(number / fewer)
+    first, second = (most * (most / less) ** further for less, most in zip(low, high))
+    return first, second, each * images
 
 
 def lines(args: argparse.Namespace) -> List[str]:
@@ -260,8 +263,8 @@ NOTE = (
     'each an option. Nothing was measured on a GPU or on a network of machines: take hours as '
     'orders of magnitude, and give the options your own figures. The global batch stays that of '
     'the recipe, so more machines have fewer images each; gradients are summed by DDP. Each '
-    'machine reads a disk at its full rate: a shared store must give the sum. Lists grow in '
-    'proportion to the longest one that was measured. It stops scaling where twice the machines '
+    'machine reads a disk at its full rate: a shared store must give the sum. Starts grow on as '
+    'between the two longest lists that were measured. It stops scaling where twice the machines '
     'are less than 1.5 times as fast, or leave too few images a GPU. Images larger '
     'than those measured take longer to decode, in proportion to their pixels.'
 )
