@@ -66,7 +66,14 @@ def principal_axes(rows: Tensor, number: int) -> Tensor:
         Tensor: (number, D) unit vectors in descending order of variance, each
         with its largest entry positive; zeros if there are fewer directions.
     """
-    vectors = torch.linalg.eigh(rows.T @ rows).eigenvectors.flip(1)[:, :number].T
+    if len(rows) < rows.size(1):
+        # the same directions by an N x N matrix, which takes far less time than D x D
+        values, vectors = torch.linalg.eigh(rows @ rows.T)
+        values, vectors = values.flip(0)[:number], vectors.flip(1)[:, :number].T
+        vectors = vectors[values > values.amax() * len(rows) * torch.finfo(rows.dtype).eps]
+        vectors = torch.nn.functional.normalize(vectors @ rows, dim=1)
+    else:
+        vectors = torch.linalg.eigh(rows.T @ rows).eigenvectors.flip(1)[:, :number].T
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     axes = rows.new_zeros(number, rows.size(1))
     axes[: len(vectors)] = vectors * largest.sign()

@@ -52,8 +52,9 @@ def drawn_maps(noise=0.02, seed=0):
     return maps, masks
 
 
-def test_axes_are_scikit_learns():
-    rows = torch.randn(50, 6, dtype=torch.float64) * torch.arange(1, 7)
+@pytest.mark.parametrize('count', [50, 5], ids=['tall', 'wide'])
+def test_axes_are_scikit_learns(count):
+    rows = torch.randn(count, 6, dtype=torch.float64) * torch.arange(1, 7)
     rows -= rows.mean(0)
     axes = principal_axes(rows, 3)
     wanted = torch.from_numpy(PCA(3).fit(rows.numpy()).components_)
@@ -61,6 +62,7 @@ def test_axes_are_scikit_learns():
     assert (axes.gather(1, axes.abs().argmax(1, keepdim=True)) > 0).all()
     few = principal_axes(rows[:, :2], 3)
     assert few.shape == (3, 2) and (few[2] == 0).all()
+    assert (principal_axes(torch.zeros(2, 6, dtype=torch.float64), 3) == 0).all()
 
 
 def test_the_threshold_is_otsus():
