@@ -262,5 +262,6 @@ class MonitorHook(Hook):
 
 def _png(image: np.ndarray) -> bytes:
     content = io.BytesIO()
-    Image.fromarray(image).save(content, 'PNG')
+    # half the time of the default for 5 % more bytes
+    Image.fromarray(image).save(content, 'PNG', compress_level=4)
     return content.getvalue()
