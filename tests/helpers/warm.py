@@ -9,6 +9,8 @@ from yapf.yapflib import yapf_api
 from mssl_plugins.report.plots import plot
 
 for name in (
+    'matplotlib.backends.backend_agg',  # this and the next for MMEngine's visualizer
+    'matplotlib.figure',
     'mmpretrain.visualization',
     'mssl_plugins.commands.train',
     'mssl_plugins.datasets.transforms',
