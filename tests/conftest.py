@@ -162,14 +162,15 @@ def run_python(tmp_path):
     """Runs ``python ARGUMENTS`` as a user does, outside the checkout.
 
     ``fresh=True`` starts Python anew, which takes ten seconds of a slow processor: where
-    starting, or what the dependencies print then, is tested.
+    starting, or what the dependencies print then, is tested. ``processes=2`` runs it in as
+    many, told of each other as torchrun tells them.
     """
     from helpers.forked import run_script
 
-    def run(*args, env=None, cwd=tmp_path, timeout=600, fresh=False):
+    def run(*args, env=None, cwd=tmp_path, timeout=600, fresh=False, processes=1):
         argv, env = [*map(str, args)], {**os.environ, 'PYTHONPATH': str(ROOT), **(env or {})}
         if not fresh:
-            return run_script(argv, cwd, env, timeout)
+            return run_script(argv, cwd, env, timeout, processes)
         return subprocess.run(
             [sys.executable, *argv],
             cwd=cwd,

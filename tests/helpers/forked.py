@@ -92,18 +92,45 @@ def _script(argv, folder, env, output):
         runpy.run_path(argv[0], run_name='__main__')
 
 
-def run_script(argv, folder: Path, env: dict, seconds: float) -> subprocess.CompletedProcess:
-    """``python ARGUMENTS`` in a process that has imported OpenMMLab already."""
+def places(number: int) -> list:
+    """What torchrun tells each of its processes; nothing to a single one."""
+    if number == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    shared = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    return [
+        {key: str(value) for key, value in dict(shared, RANK=rank, LOCAL_RANK=rank).items()}
+        for rank in range(number)
+    ]
+
+
+def run_script(
+    argv, folder: Path, env: dict, seconds: float, number: int = 1
+) -> subprocess.CompletedProcess:
+    """``python ARGUMENTS`` in processes that have imported OpenMMLab already.
+
+    Of several the first status that is not 0, and what each of them said.
+    """
     with tempfile.TemporaryDirectory() as place:
-        output = [Path(place, name) for name in ('stdout', 'stderr')]
-        process = server().Process(target=_script, args=(argv, folder, env, output))
-        process.start()
-        process.join(seconds)
-        if process.is_alive():
+        output = [[Path(place, f'{name}{i}') for name in ('out', 'err')] for i in range(number)]
+        processes = [
+            server().Process(target=_script, args=(argv, folder, {**env, **own}, files))
+            for own, files in zip(places(number), output)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(seconds)
+        alive = [process for process in processes if process.is_alive()]
+        for process in alive:
             process.kill()
+        if alive:
             raise subprocess.TimeoutExpired(argv, seconds)
-        said = [file.read_text() for file in output]
-    return subprocess.CompletedProcess(argv, process.exitcode, *said)
+        said = [''.join(file.read_text() for file in files) for files in zip(*output)]
+    status = next((process.exitcode for process in processes if process.exitcode), 0)
+    return subprocess.CompletedProcess(argv, status, *said)
 
 
 class Training:
@@ -136,14 +163,7 @@ def train_in_processes(
     folder: Path, number: int, *argv, seconds: float = 300, quiet: bool = False
 ) -> Outcome:
     """Waits for a run in several processes over gloo; the first status that is not 0."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    place = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-    runs = []
-    for rank in range(number):
-        env = {key: str(value) for key, value in dict(place, RANK=rank, LOCAL_RANK=rank).items()}
-        runs.append(Training(folder, *argv, quiet=quiet, env=env if number > 1 else {}))
+    runs = [Training(folder, *argv, quiet=quiet, env=env) for env in places(number)]
     ends = [run.wait(seconds) for run in runs]
     status = next((end.status for end in ends if end.status), 0)
     return Outcome(status, '\n'.join(end.text for end in ends))

@@ -20,6 +20,7 @@ for name in (
     'mssl_plugins.segments',
     'mssl_plugins.training',
     'setuptools',  # MMEngine asks it for the compiler
+    'torch.utils.tensorboard',  # every run writes for it
 ):
     import_module(name)
 plot('of a report', {'its fonts': [(1, 1.0)]})
