@@ -28,6 +28,12 @@ need not lie at the edge; they are tried at 1,000 x 40 (600 steps), where a try 
 Equal compute: MixMask makes 7 passes through the network a step (counting a backward pass as two)
 where MoCo makes 4, so `moco-longer` trains 1.75 times as long. `moco-4x4` is MoCo with a final map
 of 4 x 4 cells, one for each cell of the mask.
+
+Why two claims are undecided. With 200 and 600 epochs MixMask leads by 1.3 and 1.2 points. At 600
+epochs its lead varies by one point from seed to seed: three seeds can find 3.4 points, and 1.2
+would take eight seeds. Two things may hide a larger gain: MixMask's learning rate is the lowest of
+those tried (0.015), and they were tried in 600 steps. By a linear probe the lead is 0.3 points. It
+did not grow from 200 to 600 epochs, although a trial with one seed had suggested that it would.
 """
 
 
