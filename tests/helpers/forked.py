@@ -92,12 +92,18 @@ def _script(argv, folder, env, output):
         runpy.run_path(argv[0], run_name='__main__')
 
 
+def start_script(argv, folder: Path, env: dict, output):
+    """``python ARGUMENTS`` in a process that has imported OpenMMLab already, begun."""
+    process = server().Process(target=_script, args=([*map(str, argv)], folder, env, output))
+    process.start()
+    return process
+
+
 def run_script(argv, folder: Path, env: dict, seconds: float) -> subprocess.CompletedProcess:
-    """``python ARGUMENTS`` in a process that has imported OpenMMLab already."""
+    """The same, waited for."""
     with tempfile.TemporaryDirectory() as place:
         output = [Path(place, name) for name in ('stdout', 'stderr')]
-        process = server().Process(target=_script, args=(argv, folder, env, output))
-        process.start()
+        process = start_script(argv, folder, env, output)
         process.join(seconds)
         if process.is_alive():
             process.kill()
