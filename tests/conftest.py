@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import gc
 import json
 import os
 import runpy
@@ -25,11 +26,18 @@ def pytest_configure(config):
     """pytest-xdist keeps the order below; its own puts files of few tests last."""
     if hasattr(config.option, 'loadscopereorder'):
         config.option.loadscopereorder = False
+    gc.disable()  # what is imported and collected stays: looking through it again and again
+    # takes a quarter of that time
 
 
 def pytest_collection_modifyitems(items):
     order = {name: i for i, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish():
+    gc.freeze()  # nor do tests look through it
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.forked import run_script
+
 ROOT = Path(__file__).resolve().parents[1]
 NAME = 'mssl-plugins-openmmlab'
 TREE = (
@@ -158,23 +160,8 @@ def test_mim_train_mmpretrain(source, tmp_path):
     """The documented way: mmpretrain's own train.py and a path of ours."""
     pytest.importorskip('mim', reason='needs onedl-mim')
     env = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    done = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'mim',
-            'train',
-            'mmpretrain',
-            str(source / 'configs/mixmask/tiny_for_test.py'),
-            '--work-dir',
-            str(tmp_path / 'run'),
-            '--no-persistent-workers',
-        ],
-        text=True,
-        capture_output=True,
-        env=env,
-        cwd=tmp_path,
-        timeout=900,
-    )
+    argv = ['-m', 'mim', 'train', 'mmpretrain', str(source / 'configs/mixmask/tiny_for_test.py')]
+    argv += ['--work-dir', str(tmp_path / 'run'), '--no-persistent-workers']
+    done = run_script(argv, tmp_path, env, 900)  # what mim starts, starts anew
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     assert (tmp_path / 'run' / 'epoch_1.pth').is_file()

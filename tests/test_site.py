@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import re
-import subprocess
-import sys
 import zlib
 from collections import defaultdict
 from html.parser import HTMLParser
@@ -17,6 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from helpers.forked import run_script
 from helpers.paths import ROOT
 
 pytest.importorskip('sphinx', reason='needs the extra [docs]')
@@ -28,13 +27,12 @@ WORDS = 25
 def site(tmp_path_factory):
     """The built site. The notebook is run by tests/test_tour.py, not here."""
     folder = tmp_path_factory.mktemp('site')
-    done = subprocess.run(
-        [sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going']
+    done = run_script(
+        ['-m', 'sphinx', '-q', '-W', '--keep-going']
         + ['-d', str(folder / 'doctrees'), str(DOCS), str(folder / 'html')],
-        cwd=folder,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'MSSL_DOCS_RUN': '0'},
-        text=True,
-        capture_output=True,
+        folder,
+        {**os.environ, 'PYTHONPATH': str(ROOT), 'MSSL_DOCS_RUN': '0'},
+        600,
     )
     assert done.returncode == 0, done.stderr[-5000:]
     return folder

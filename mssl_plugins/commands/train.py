@@ -9,7 +9,7 @@ import sys
 from typing import List, Optional, Sequence
 
 from mssl_plugins.commands.options import Settings
-from mssl_plugins.errors import UserError, require, run_cli
+from mssl_plugins.errors import UserError, quick_imports, require, run_cli
 
 FEW = 8  # so many processes may be asked for on any machine
 
@@ -271,7 +271,8 @@ def main(argv: Optional[List[str]] = None, hooks: Sequence = ()) -> int:
             raise UserError(f'--processes {args.processes}: this machine has {cores} cores')
         if args.processes > 1 and 'WORLD_SIZE' not in os.environ:
             return start_processes(sys.argv[1:] if argv is None else argv, args.processes)
-        from mssl_plugins.training import TrainingRun
+        with quick_imports():
+            from mssl_plugins.training import TrainingRun
 
         run = TrainingRun.prepare(
             hooks, args.check, args.verbose, args.overwrite, **run_options(args)

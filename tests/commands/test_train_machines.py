@@ -4,12 +4,11 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
+from helpers.forked import start_script
 from helpers.paths import ROOT
 from helpers.runs import losses
 
@@ -31,24 +30,23 @@ def free_port():
 
 
 class Agents:
-    """Agents of torchrun, one a machine, each with two processes."""
+    """Agents of torchrun, one a machine, each with two processes.
+
+    An agent is forked with torch imported; its processes start as a user's do.
+    """
 
     def __init__(self, folder, config, machines, *argv, options=()):
         self.work, self.port = folder / 'run', free_port()
         self.logs = [folder / f'agent{i}.txt' for i in range(machines)]
         self.agents = []
         for i, log in enumerate(self.logs):
-            command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2']
+            command = ['-m', 'torch.distributed.run', '--nproc-per-node', '2']
             command += ['--nnodes', str(machines), '--node-rank', str(i)]
             command += ['--master-addr', '127.0.0.1', '--master-port', str(self.port), *options]
             command += [ROOT / 'tools/train.py', config, '--work-dir', self.work, *argv]
             env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
-            with open(log, 'w') as out:
-                self.agents.append(
-                    subprocess.Popen(
-                        [*map(str, command)], stdout=out, stderr=out, env=env, cwd=folder
-                    )
-                )
+            log.write_text('')
+            self.agents.append(start_script(command, folder, env, (log, log)))
 
     @property
     def text(self):
@@ -57,7 +55,7 @@ class Agents:
     def after(self, step):
         end = time.time() + 200
         while max(losses(self.work), default=0) < step:
-            assert all(a.poll() is None for a in self.agents) and time.time() < end, self.text
+            assert all(a.is_alive() for a in self.agents) and time.time() < end, self.text
             time.sleep(0.05)
 
     def workers(self, agent):
@@ -73,17 +71,20 @@ class Agents:
 
     def wait(self, seconds=240):
         try:
-            return [agent.wait(seconds) for agent in self.agents]
+            for agent in self.agents:
+                agent.join(seconds)
+                assert not agent.is_alive(), self.text
+            return [agent.exitcode for agent in self.agents]
         finally:
             self.end()
 
     def end(self):
         for i, agent in enumerate(self.agents):
-            if agent.poll() is None:
+            if agent.is_alive():
                 for pid in self.workers(i).values():
                     os.kill(pid, signal.SIGKILL)
                 agent.kill()
-                agent.wait()
+                agent.join()
 
 
 @pytest.fixture

@@ -92,6 +92,13 @@ def _script(argv, folder, env, output):
         runpy.run_path(argv[0], run_name='__main__')
 
 
+def start_script(argv, folder: Path, env: dict, output):
+    """``python ARGUMENTS`` in a process that has imported OpenMMLab already, begun."""
+    process = server().Process(target=_script, args=([*map(str, argv)], folder, env, output))
+    process.start()
+    return process
+
+
 def places(number: int) -> list:
     """What torchrun tells each of its processes; nothing to a single one."""
     if number == 1:
@@ -109,18 +116,16 @@ def places(number: int) -> list:
 def run_script(
     argv, folder: Path, env: dict, seconds: float, number: int = 1
 ) -> subprocess.CompletedProcess:
-    """``python ARGUMENTS`` in processes that have imported OpenMMLab already.
+    """The same in one or several processes, waited for.
 
     Of several the first status that is not 0, and what each of them said.
     """
     with tempfile.TemporaryDirectory() as place:
         output = [[Path(place, f'{name}{i}') for name in ('out', 'err')] for i in range(number)]
         processes = [
-            server().Process(target=_script, args=(argv, folder, {**env, **own}, files))
+            start_script(argv, folder, {**env, **own}, files)
             for own, files in zip(places(number), output)
         ]
-        for process in processes:
-            process.start()
         for process in processes:
             process.join(seconds)
         alive = [process for process in processes if process.is_alive()]

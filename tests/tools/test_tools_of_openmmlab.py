@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 import mssl_plugins as mp
+from helpers.forked import run_script
 from helpers.paths import ROOT
 from helpers.tiny import TINY
 from mssl_plugins import catalogue
@@ -38,14 +38,8 @@ def trained(tmp_path_factory, image_folder):
 
 
 def run(*argv, cwd, status=0, **env):
-    done = subprocess.run(
-        [sys.executable, *map(str, argv)],
-        cwd=cwd,
-        text=True,
-        capture_output=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'MPLBACKEND': 'Agg', **env},
-        timeout=900,
-    )
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'MPLBACKEND': 'Agg', **env}
+    done = run_script([*map(str, argv)], cwd, env, 900)
     assert done.returncode == status, done.stdout[-1500:] + done.stderr[-2500:]
     return done.stdout + done.stderr
 

@@ -173,7 +173,6 @@ def main(argv=None) -> int:
     parser.add_argument('--pieces', type=Path, help='folder; default: work_dirs/reliability')
     parser.add_argument('--write', action='store_true', help='write docs/reliability.md')
     args = parser.parse_args(argv)
-    tiny_runs.preload()
     pieces = Pieces('kills', dict(seed=args.seed, per_case=args.per_case), args.pieces)
     runs: List[Case] = []
     counts: List[Count] = []
@@ -185,6 +184,7 @@ def main(argv=None) -> int:
             break
         kept = pieces.get(number)
         if kept is None:
+            tiny_runs.preload()  # which takes seconds the first time
             with tempfile.TemporaryDirectory() as folder:
                 kills = min(args.per_case, args.n - done)
                 kept = run_case(case, kills, args.seed * 1000 + number, Path(folder))
