@@ -27,5 +27,7 @@ cd -- "$ROOT" || exit 1
 # The rules of pyproject.toml first: it takes a second.
 "$VENV/bin/ruff" check --quiet . || exit 1
 "$VENV/bin/ruff" format --quiet --check . || exit 1
+# What a process has compiled, the next one need not: the tests start hundreds.
+unset PYTHONDONTWRITEBYTECODE
 # A test file a process, and a core a process: the tests use one thread each.
 exec "$VENV/bin/python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from helpers.forked import start_script
+from helpers.forked import start_script, train_in_processes
 from helpers.paths import ROOT
 from helpers.runs import losses
 
@@ -30,17 +30,17 @@ def free_port():
 
 
 class Agents:
-    """Agents of torchrun, one a machine, each with two processes.
+    """Agents of torchrun, one a machine, each with its processes.
 
     An agent is forked with torch imported; its processes start as a user's do.
     """
 
-    def __init__(self, folder, config, machines, *argv, options=()):
+    def __init__(self, folder, config, machines, each, *argv, options=()):
         self.work, self.port = folder / 'run', free_port()
         self.logs = [folder / f'agent{i}.txt' for i in range(machines)]
         self.agents = []
         for i, log in enumerate(self.logs):
-            command = ['-m', 'torch.distributed.run', '--nproc-per-node', '2']
+            command = ['-m', 'torch.distributed.run', '--nproc-per-node', str(each)]
             command += ['--nnodes', str(machines), '--node-rank', str(i)]
             command += ['--master-addr', '127.0.0.1', '--master-port', str(self.port), *options]
             command += [ROOT / 'tools/train.py', config, '--work-dir', self.work, *argv]
@@ -91,14 +91,24 @@ class Agents:
 def start(tmp_path, tiny_config):
     begun = []
 
-    def start(machines=1, epochs=400, argv=(), options=()):
-        config = tiny_config(LOG.format(batch=8 // (2 * machines), epochs=epochs))
-        begun.append(Agents(tmp_path, config, machines, *argv, options=options))
+    def start(machines=1, epochs=400, argv=(), options=(), each=2):
+        config = tiny_config(LOG.format(batch=8 // (each * machines), epochs=epochs))
+        begun.append(Agents(tmp_path, config, machines, each, *argv, options=options))
         return begun[-1]
 
     yield start
     for agents in begun:
         agents.end()
+
+
+def test_two_machines_train_as_two_processes_do(start, tmp_path):
+    run = start(machines=2, epochs=2, each=1)
+    assert run.wait() == [0, 0], run.text[-3000:]
+    one = train_in_processes(tmp_path, 2, tmp_path / 'tiny.py', '--work-dir', tmp_path / 'one')
+    assert one.status == 0, one.text[-3000:]
+    assert losses(run.work) == losses(tmp_path / 'one') and len(losses(run.work)) > 5
+    names = {path.name for path in run.work.glob('*.pth')}
+    assert names == {path.name for path in (tmp_path / 'one').glob('*.pth')} != set()
 
 
 def test_two_machines_end_with_a_lost_process(start):
