@@ -78,11 +78,11 @@ def real_data():
 
 @pytest.fixture(scope='session')
 def image_folder(tmp_path_factory) -> Path:
-    """24 random pictures of 32 px in two sub-folders."""
+    """24 random images of 32 px in two sub-folders."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp('pictures')
+    folder = tmp_path_factory.mktemp('images')
     for label in 'ab':
         (folder / label).mkdir()
         for i in range(12):
@@ -93,10 +93,10 @@ def image_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def images(tmp_path_factory) -> Path:
-    """Labelled images of three classes, 20 and 8 of each in ``train`` and ``val``."""
+    """Labeled images of three classes, 20 and 8 of each in ``train`` and ``val``."""
     from helpers.evaluation import write_images
 
-    folder = tmp_path_factory.mktemp('labelled')
+    folder = tmp_path_factory.mktemp('labeled')
     write_images(folder / 'train', 'abc', 20)
     write_images(folder / 'val', 'abc', 8, seed=1)
     return folder

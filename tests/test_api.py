@@ -1,4 +1,4 @@
-"""The Python door: does what the commands do, and says what they say."""
+"""The Python API: does what the commands do, and says what they say."""
 
 import inspect
 import json

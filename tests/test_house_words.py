@@ -1,6 +1,7 @@
-"""American spelling and the field's own words, in the package, the tools, configs and pages."""
+"""American spelling and the field's own words, in the package, tools, configs, tests and pages."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ FOLDERS = {
     'tools': ('py', 'sh', 'md'),
     'configs': ('py', 'md'),
     'docs': ('md',),
+    'tests': ('py',),
     '.github': ('yml', 'md'),
 }
 # Stems of British spellings, as torch and MMEngine do not write.
@@ -43,7 +45,8 @@ HOUSE = {
 }
 # Names that stand in people's configs or are a paper's own, and are no prose.
 NAMES = re.compile(
-    r'LabelledImages|datasets[./]labelled|\bcatalogue\b|docs/pictures|[\"“]mask token vectors[\"”]'
+    r'LabelledImages|datasets[./]labelled|catalogue\b|_catalogue_|docs/pictures'
+    r'|[\"“]mask token vectors[\"”]'
     r'|mask token vectors?(?=\)| in the paper)|mask token vector\)|(?<=[(/])pictures/'
 )
 FILES = [
@@ -53,6 +56,7 @@ FILES = [
         for folder, kinds in FOLDERS.items()
         for kind in kinds
         for path in sorted((ROOT / folder).rglob(f'*.{kind}'))
+        if path != Path(__file__)  # which names them
     ),
 ]
 

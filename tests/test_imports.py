@@ -1,4 +1,4 @@
-"""Imports run downwards: no circle, no arrow to a higher floor, no test that imports a test."""
+"""Imports run downwards: no circle, no arrow to a higher level, no test that imports a test."""
 
 import ast
 import subprocess
@@ -12,10 +12,10 @@ import pytest
 from helpers.paths import ROOT
 
 PACKAGE = 'mssl_plugins'
-# The floors, lowest first (docs/design.md shows the same table). A module may
-# import from its own floor and from those below; the longest name counts, and
-# a package's own __init__ stands on the floor of its highest part.
-FLOORS = [
+# The levels, lowest first (docs/design.md shows the same table). A module may
+# import from its own level and from those below; the longest name counts, and
+# a package's own __init__ stands on the level of its highest part.
+LEVELS = [
     ['mssl_plugins', 'errors', 'mmpretrain_models', 'registry', 'signatures'],
     ['catalogue', 'files', 'distributed', 'work_dir'],
     ['config', 'config_check', 'config_errors', 'config_tree'],
@@ -34,13 +34,13 @@ FLOORS = [
     ['api'],
     ['commands', '__main__'],
 ]
-# Modules that may import inside functions, and what. Circles and floors are
+# Modules that may import inside functions, and what. Circles and levels are
 # looked for there all the same.
 # A command line is read before what takes seconds is imported, so that help and a
 # wrong option are answered at once.
 HEAVY = {PACKAGE, 'torch', 'numpy', 'mmengine', 'mmpretrain', 'cv2', 'matplotlib'}
 LATE = {
-    # the Python door lists configs without them
+    # the Python API lists configs without them
     'api': HEAVY,
     **{
         f'commands.{name}': HEAVY
@@ -150,15 +150,15 @@ def arrows() -> List[Arrow]:
     return found
 
 
-def floor_of(module: str) -> int:
-    """Index in FLOORS."""
+def level_of(module: str) -> int:
+    """Index in LEVELS."""
     parts = module.split('.')
     for end in range(len(parts), 0, -1):
         name = '.'.join(parts[:end])
-        for index, floor in enumerate(FLOORS):
-            if name in floor:
+        for index, level in enumerate(LEVELS):
+            if name in level:
                 return index
-    raise LookupError(f'{module} stands on no floor: add it to FLOORS and docs/design.md')
+    raise LookupError(f'{module} stands on no level: add it to LEVELS and docs/design.md')
 
 
 def circle(edges: Dict[str, Set[str]]) -> List[str]:
@@ -224,9 +224,9 @@ def test_no_circle_between_a_package_and_its_parts():
 
 def test_imports_run_downwards():
     upward = [
-        f'{arrow} (floor {floor_of(arrow.source)}, {floor_of(arrow.target)})'
+        f'{arrow} (level {level_of(arrow.source)}, {level_of(arrow.target)})'
         for arrow in arrows()
-        if floor_of(arrow.source) < floor_of(arrow.target)
+        if level_of(arrow.source) < level_of(arrow.target)
     ]
     assert not upward, '\n'.join(upward)
 
@@ -261,7 +261,7 @@ def test_no_test_imports_a_test():
     assert not found, '\n'.join(found)
 
 
-def test_the_page_shows_the_floors():
+def test_the_page_shows_the_levels():
     page = (ROOT / 'docs/design.md').read_text()
     rows = [line for line in page.splitlines() if line.startswith('| ') and '`' in line]
     shown = [
@@ -269,7 +269,7 @@ def test_the_page_shows_the_floors():
         for row in rows
         if row.split('|')[1].strip().isdigit()
     ]
-    assert shown == FLOORS
+    assert shown == LEVELS
 
 
 def test_the_walk_sees_what_it_looks_for(tmp_path):
@@ -279,7 +279,7 @@ def test_the_walk_sees_what_it_looks_for(tmp_path):
     file = tmp_path / 'file.py'
     file.write_text('import os.path\ndef f():\n    from mssl_plugins import errors\n')
     assert list(imports(file)) == [('os.path', '', 1, False), (PACKAGE, 'errors', 3, True)]
-    assert floor_of('commands.train') > floor_of('evaluation.knn') > floor_of('errors')
+    assert level_of('commands.train') > level_of('evaluation.knn') > level_of('errors')
     assert (
         resolve(PACKAGE, 'errors') == 'errors' and resolve(PACKAGE + '.models') == 'models.__init__'
     )

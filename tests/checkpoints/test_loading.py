@@ -1,4 +1,4 @@
-"""Strangers' checkpoints run no code; backbones are found in anybody's."""
+"""Strangers' checkpoints run no code; backbones are found in those of any library."""
 
 import os
 import pickle

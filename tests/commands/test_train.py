@@ -67,7 +67,7 @@ def test_images_that_cannot_be_read_stop_the_run(tmp_path, tiny_config, train, w
     empty, broken = tmp_path / 'empty', tmp_path / 'broken'
     empty.mkdir(), broken.mkdir()
     for i in range(20):
-        (broken / f'{i}.png').write_bytes(b'no picture')
+        (broken / f'{i}.png').write_bytes(b'no image')
     for folder, said, left in (
         (empty, 'empty', []),
         (

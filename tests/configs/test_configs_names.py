@@ -117,7 +117,7 @@ def test_a_name_says_what_the_config_does(name, pattern):
 
 
 @pytest.mark.parametrize('name', [n for n in ENTRIES if kind(n) in ('method', 'photos')])
-def test_method_and_base_are_the_catalogues(name):
+def test_method_and_base_are_those_of_the_catalogue(name):
     said = (PHOTOS if kind(name) == 'photos' else PATTERN).fullmatch(name)
     entry = ENTRIES[name]
     assert said['method'] == entry['method'] or said['method'].startswith(entry['method'] + '-')

@@ -194,7 +194,7 @@ def test_phase_2_starts_where_phase_1_ends(name):
 
 
 @pytest.mark.parametrize('name', FILES)
-def test_method_and_epochs_are_the_catalogues(name):
+def test_method_and_epochs_are_those_of_the_catalogue(name):
     cfg = load(name)
     assert cfg.catalogue.epochs == cfg.train_cfg.max_epochs
     assert cfg.catalogue.method == (

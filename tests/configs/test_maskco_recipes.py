@@ -190,7 +190,7 @@ def test_table_2(name, fill, expected):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_epochs_are_the_catalogues(name):
+def test_epochs_are_those_of_the_catalogue(name):
     assert catalogue(name)['epochs'] == load(name).train_cfg.max_epochs
 
 

@@ -23,7 +23,7 @@ from mssl_plugins.datasets.sampler import EpochSampler, SampleIndex
 DATA = Path(os.environ.get('MSSL_DATA') or Path(__file__).resolve().parents[3] / 'shared' / 'data')
 
 
-def picture(number=0, side=24):
+def image(number=0, side=24):
     """Smooth, so that JPEG keeps it, with more red than blue."""
     ramp = np.linspace(40, 90, side)
     img = np.zeros((side, side + 2, 3))
@@ -34,11 +34,11 @@ def picture(number=0, side=24):
 
 
 def encoded(number=0, extension='.jpg', side=24):
-    return cv2.imencode(extension, picture(number, side)[..., ::-1])[1].tobytes()
+    return cv2.imencode(extension, image(number, side)[..., ::-1])[1].tobytes()
 
 
 def fill(folder, names, cut=()):
-    """Write one picture a name; those in ``cut`` lose their last third."""
+    """Write one image a name; those in ``cut`` lose their last third."""
     for number, name in enumerate(names):
         path = Path(folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +54,8 @@ def names(data):
 
 
 def test_decodes_to_rgb():
-    assert (decode(encoded(3, '.png')) == picture(3)).all()
-    assert abs(decode(encoded(3)).astype(int) - picture(3)).max() < 12
+    assert (decode(encoded(3, '.png')) == image(3)).all()
+    assert abs(decode(encoded(3)).astype(int) - image(3)).max() < 12
     gray = cv2.imencode('.png', np.full((5, 4), 77, np.uint8))[1].tobytes()
     assert decode(gray).shape == (5, 4, 3)
 
@@ -89,7 +89,7 @@ def test_a_thumbnails_end_is_not_the_pictures():
 
 
 def test_progressive_jpeg_is_whole():
-    img = picture(0, 200)
+    img = image(0, 200)
     data = cv2.imencode('.jpg', img, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert decode(data) is not None
     assert is_truncated(data[:-50])
@@ -114,7 +114,7 @@ def test_labeled_by_subfolder(tmp_path):
     assert data.CLASSES == ('a', 'b')
     assert data.get_gt_labels().tolist() == [0, 1, 1]
     sample = data[1]
-    assert (sample['img'] == picture(0)).all()
+    assert (sample['img'] == image(0)).all()
     assert sample['gt_label'] == 1 and sample['sample_idx'] == 1
     assert sample['img_shape'] == sample['ori_shape'] == (24, 26)
 
@@ -200,7 +200,7 @@ def test_list_like_imagenets(tmp_path):
     data = ImageFolder(str(tmp_path), 'val', list_file='meta/val.txt')
     assert names(data) == ['y.png', 'x 1.png']
     assert data.get_gt_labels().tolist() == [1, 0]
-    assert (data[0]['img'] == picture(1)).all()
+    assert (data[0]['img'] == image(1)).all()
     unlabeled = ImageFolder(str(tmp_path), 'val', list_file='meta/val.txt', labels=False)
     assert 'gt_label' not in unlabeled[0]
     with pytest.raises(ValueError, match='label 1 of y.png.*0 to 0'):

@@ -170,8 +170,8 @@ def test_wrong_arguments(folder, shards, tmp_path):
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=says):
             ImageShards(str(shards('tar')), **given)
-    with pytest.raises(ValueError, match="'picture'"):
-        ImageShards(str(shards('parquet')), image='picture')
+    with pytest.raises(ValueError, match="'photo'"):
+        ImageShards(str(shards('parquet')), image='photo')
     with pytest.raises(FileNotFoundError):
         ImageShards(str(tmp_path / 'nowhere'))
     (tmp_path / 'x.tar.gz').touch()

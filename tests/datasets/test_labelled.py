@@ -1,4 +1,4 @@
-"""Labelled images of every layout, and balanced parts of them."""
+"""Labeled images of every layout, and balanced parts of them."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,7 @@ def optimizer_of(model):
 
 
 def optimize(name, model, wrapped, rows):
-    """Losses of a few steps; the teacher moves, the weight decay grows."""
+    """Losses of a few steps; the teacher is updated, the weight decay grows."""
     optimizer, losses = optimizer_of(model), []
     teachers = [m for m in model.modules() if isinstance(m, MomentumTeacher)]
     for teacher in teachers:

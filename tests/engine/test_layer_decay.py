@@ -115,7 +115,7 @@ def test_resnet_layer_decay():
 
 
 def test_cosine_ends_below_where_it_begins():
-    """A floor in absolute numbers would raise the rate of the first layers."""
+    """A lowest rate in absolute numbers would raise the rate of the first layers."""
     for path in CONFIGS.glob('*finetune*.py'):
         for schedule in Config.fromfile(path).param_scheduler:
             assert not schedule.get('eta_min'), path

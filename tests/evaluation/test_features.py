@@ -10,7 +10,7 @@ from mmpretrain.models import MAEViT, ResNet, VisionTransformer
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from helpers.images import Pictures
+from helpers.images import RandomImages
 from helpers.processes import in_two_processes
 from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import (
@@ -23,7 +23,7 @@ from mssl_plugins.evaluation.features import (
 from mssl_plugins.models.readout import pool_output
 
 
-class Tuples(Pictures):
+class Tuples(RandomImages):
     """The same as plain torch datasets give it."""
 
     def __getitem__(self, index):
@@ -68,7 +68,7 @@ def simclr():
 
 
 def expected(backbone, data, mean=0.0, std=1.0):
-    """One picture at a time."""
+    """One image at a time."""
     backbone.eval()
     rows = []
     with torch.no_grad():
@@ -81,7 +81,7 @@ def expected(backbone, data, mean=0.0, std=1.0):
 
 @pytest.mark.parametrize('views', [0, 1, 2])
 def test_a_self_supervisor_gives_its_backbone_s_average(simclr, views):
-    data = Pictures(views=views)
+    data = RandomImages(views=views)
     features, labels = extract_features(simclr, dict(dataset=data, batch_size=4))
     assert features.dtype == torch.float32 and features.shape == (11, 32)
     assert labels.tolist() == [i % 3 for i in range(11)]
@@ -100,7 +100,7 @@ def test_a_self_supervisor_gives_its_backbone_s_average(simclr, views):
             sampler=dict(type='DefaultSampler', shuffle=True),
             collate_fn=dict(type='default_collate'),
         ),
-        dict(dataset=Pictures(), collate_fn=dict(type='pseudo_collate')),
+        dict(dataset=RandomImages(), collate_fn=dict(type='pseudo_collate')),
         dict(dataset=Tuples(), num_workers=2, persistent_workers=True, batch_size=2),
     ],
 )
@@ -118,7 +118,7 @@ def test_nothing_is_disturbed(simclr):
     torch.manual_seed(5), np.random.seed(5), random.seed(5)
     wanted = torch.rand(1), np.random.rand(), random.random()
     torch.manual_seed(5), np.random.seed(5), random.seed(5)
-    features, _ = extract_features(simclr, Pictures())
+    features, _ = extract_features(simclr, RandomImages())
     assert not features.requires_grad
     assert (torch.rand(1), np.random.rand(), random.random()) == wanted
     assert {n: m.training for n, m in simclr.named_modules()} == flags
@@ -139,7 +139,7 @@ def test_an_error_restores_everything_too():
 
 
 def test_tokens_of_a_vit():
-    data = Pictures(5)
+    data = RandomImages(5)
     tokens = vit(out_type='raw')
     tokens.eval()
     with torch.no_grad():
@@ -255,7 +255,7 @@ def test_raw_pixels():
 
 
 def test_missing_labels_are_minus_one():
-    features, labels = extract_features(Pixels(), Pictures(4, labeled=False))
+    features, labels = extract_features(Pixels(), RandomImages(4, labeled=False))
     assert labels.tolist() == [-1] * 4
 
 

@@ -1,4 +1,4 @@
-"""Labelled images, small checkpoints, and ``tools/evaluate.py`` in this process."""
+"""Labeled images, small checkpoints, and ``tools/evaluate.py`` in this process."""
 
 import numpy as np
 import torch

@@ -13,11 +13,11 @@ from mssl_plugins.registry import MODELS
 
 
 def drawn(figures, folder, model, words):
-    """The picture that a command of ``tools/visualize.py`` writes, BGR.
+    """The image that a command of ``tools/visualize.py`` writes, BGR.
 
     Args:
         figures (module): Of ``mssl_plugins.visualization``.
-        folder (Path): For config, checkpoint, image and picture.
+        folder (Path): For config, checkpoint, image and image.
         model (dict): The config of a method; its weights are random.
         words (Sequence[str]): Further arguments.
     """

@@ -8,8 +8,8 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
 
-class Pictures(Dataset):
-    """Random pictures as this library packs them; ``views`` of each."""
+class RandomImages(Dataset):
+    """Random images as this library packs them; ``views`` of each."""
 
     def __init__(self, length=11, size=32, views=0, labeled=True):
         rng = torch.Generator().manual_seed(0)

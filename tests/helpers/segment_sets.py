@@ -10,7 +10,7 @@ from mssl_plugins.segments.image_set import find_images
 
 
 def photo(seed, height=40, width=56):
-    """Blobs of color: pictures that differ from afar, too."""
+    """Blobs of color: images that differ from afar, too."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)

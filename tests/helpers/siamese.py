@@ -17,7 +17,7 @@ LINEAR = dict(
 
 
 class TinyBackbone(nn.Module):
-    """No BatchNorm: a picture's feature depends on that picture alone."""
+    """No BatchNorm: a image's feature depends on that image alone."""
 
     def __init__(self):
         super().__init__()

@@ -59,7 +59,7 @@ def test_segments_follow_1000_random_views(folder, tmp_path):
 
 
 def test_the_picture_and_its_segments_stay_together(folder, tmp_path):
-    """Segments drawn from the picture itself, cut by the same views."""
+    """Segments drawn from the image itself, cut by the same views."""
 
     class Bright(Generator):
         def __call__(self, img, key, sample):

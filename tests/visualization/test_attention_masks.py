@@ -1,4 +1,4 @@
-"""Pictures of attention, masks, reconstructions and segments."""
+"""Images of attention, masks, reconstructions and segments."""
 
 import importlib.util
 from pathlib import Path
@@ -64,7 +64,7 @@ RESNET = dict(
 
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
-    """Configs, their checkpoints, and two pictures of 22 x 30 px."""
+    """Configs, their checkpoints, and two images of 22 x 30 px."""
     folder = tmp_path_factory.mktemp('attention')
     torch.manual_seed(0)
     for name, model in dict(
@@ -226,7 +226,7 @@ def test_a_folder_and_a_second_checkpoint(files, tmp_path):
         seen = A.fit(image, 20, 4)
         maps = A.attention_maps(network, [seen])[0]
         # image, then mean, overlay, kept and two heads of each network
-        assert seen.shape == (20, 24, 3)  # 22 x 26 of the picture's 22 x 30 px
+        assert seen.shape == (20, 24, 3)  # 22 x 26 of the image's 22 x 30 px
         assert (tile_of(out, 9, row, 135) == A.heat(maps[0].numpy(), (135, 160))).all()
         whole = tile_of(out, 0, row, 135)
         assert (whole[[0, -1]][:, [0, -1]] == image[[0, -1]][:, [2, 27]]).all()

@@ -55,12 +55,12 @@ def test_mixmask_of_images_and_scenes(tmp_path):
     tool('visualize').main(
         ['mixmask', str(tmp_path), '--out', str(out), '--pairs', '1', '--size', '64', '--grid', '4']
     )
-    picture = cv2.imread(str(out))
+    drawn = cv2.imread(str(out))
     tile, gap, head = 160, 6, 22
-    mixed = picture[
+    mixed = drawn[
         head + gap : head + gap + tile, gap + 6 * (tile + gap) : gap + 6 * (tile + gap) + tile
     ]
-    mask = picture[
+    mask = drawn[
         head + gap : head + gap + tile, gap + 5 * (tile + gap) : gap + 5 * (tile + gap) + tile
     ]
     assert set(np.unique(mixed)) == {50, 200}

@@ -207,9 +207,9 @@ def test_similarity_of_a_pixel(files, tmp_path):
         *('--out', out),
     )
     network = load_frozen(files / 'vit.pth')
-    pictures = [read(image), read(image), read(files / 'photos/red/1.png')]
-    maps = maps_of(network, pictures)
-    assert patch_at(pictures[0], network, (8, 12), 13, 10) == (2, 3)
+    imgs = [read(image), read(image), read(files / 'photos/red/1.png')]
+    maps = maps_of(network, imgs)
+    assert patch_at(imgs[0], network, (8, 12), 13, 10) == (2, 3)
     cosines = [patch_similarity(m, maps[0][2, 3]).numpy() for m in maps]
     low = min(c.min() for c in cosines)
     for column, cosine in ((1, cosines[0]), (5, cosines[2])):

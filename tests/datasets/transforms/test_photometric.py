@@ -1,5 +1,5 @@
 """Photometric operations against Pillow's and torchvision's, pixel by pixel
-at equal parameters and in law over 20,000 draws."""
+at equal parameters and in distribution over 20,000 draws."""
 
 import math
 import sys
@@ -183,7 +183,7 @@ def test_mark_of_inherited_configs_is_no_mistake():
 
 
 def test_whole_chain_is_close_to_torchvisions(photo):
-    """Means of many augmented pictures: a law or a scale gone wrong would
+    """Means of many augmented images: a distribution or a scale gone wrong would
     shift them."""
     sys.path.insert(0, str(Path(__file__).parents[3] / 'tools'))
     try:

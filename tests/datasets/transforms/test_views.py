@@ -1,4 +1,4 @@
-"""Views against torchvision on Pillow: laws over 20,000 draws, pixels at
+"""Views against torchvision on Pillow: distributions over 20,000 draws, pixels at
 equal crops; geometry against plain loops."""
 
 import copy
@@ -44,7 +44,7 @@ def photo():
     return np.array(Image.fromarray(data.coffee()).resize((250, 188), Image.BICUBIC))
 
 
-# ---------------------------------------------------------------------- laws
+# ------------------------------------------------------------- distributions
 @pytest.mark.parametrize(
     'height, width, scale, ratio, draws',
     [
@@ -279,7 +279,7 @@ def test_boxes_and_segments_follow(photo):
 
 
 def test_segments_lie_where_the_pixels_lie(photo):
-    """A picture of two colors: its view and the view of its label map agree
+    """An image of two colors: its view and the view of its label map agree
     away from edges, so crop, flip and segments use one geometry."""
     segments = np.zeros((120, 160), np.uint8)
     segments[30:90, 20:70] = 1

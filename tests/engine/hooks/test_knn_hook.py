@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from helpers.images import Pictures
+from helpers.images import RandomImages
 from mssl_plugins.engine.hooks.knn_hook import KNNHook
 from mssl_plugins.evaluation import knn_accuracy
 from mssl_plugins.registry import HOOKS
@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @DATASETS.register_module(force=True)
-class KNNTestPictures(Pictures):
-    """Two kinds of pictures: bright above or bright on the left."""
+class KNNTestImages(RandomImages):
+    """Two kinds of images: bright above or bright on the left."""
 
     def __init__(self, length=24, seed=0):
         super().__init__(length, 16)
@@ -132,7 +132,7 @@ def test_results_reach_every_log_and_training_is_as_without(tmp_path):
     saved = torch.load(Path(live.work_dir) / 'epoch_3.pth', weights_only=False)
     assert saved['message_hub']['runtime_info']['knn'] == dict(last, iter=9)
     net = live.model.backbone.eval()
-    bank, test = KNNTestPictures(), KNNTestPictures(10, 1)
+    bank, test = KNNTestImages(), KNNTestImages(10, 1)
     with torch.no_grad():
         x = (
             net(test.pixels.float()),

@@ -29,7 +29,7 @@ def test_segment_coverage_is_the_coverage_by_the_largest_segments(dtype, top):
     rng = np.random.default_rng(0)
     labels = np.unique(np.append(rng.integers(1, top + 1, 30), top))
     segments = rng.choice(np.append(labels, 0), (3, 12, 20))
-    segments[1, :6] = top  # areas differ between pictures
+    segments[1, :6] = top  # areas differ between images
     segments[2] = 0  # no segment at all
     got = segment_coverage(torch.from_numpy(segments).to(dtype), 4, 5)
     assert got.dtype == torch.float32 and got.shape == (3, 15, 5)
@@ -95,13 +95,13 @@ def written_out(vit, vectors, layer):
                                 [
                                     a * (ci * cj).sum()
                                     + b * (ci.sum() * cj.sum() - (ci * cj).sum())
-                                    for cj in picture
+                                    for cj in image
                                 ]
                             )
-                            for ci in picture
+                            for ci in image
                         ]
                     )
-                    for picture in c
+                    for image in c
                 ]
             )
         )

@@ -265,14 +265,14 @@ def test_loss_is_float32_under_autocast():
 def test_reconstruction_shows_the_image_where_it_was_seen():
     model, x = build(), images()
     torch.manual_seed(5)
-    picture, mask = model.reconstruct([x])
+    image, mask = model.reconstruct([x])
     torch.manual_seed(5)
     keep, masked = model.sample_mask(x)
     assert mask.shape == (B, 1, SIZE, SIZE) and mask.dtype == torch.bool
     assert mask.double().mean() == 0.75
-    assert torch.equal(picture.where(~mask, x), x)
+    assert torch.equal(image.where(~mask, x), x)
     # masked patches carry the true mean and deviation of the prediction's unit
-    true, guess = (take(patchify(p, PATCH), masked) for p in (x, picture))
+    true, guess = (take(patchify(p, PATCH), masked) for p in (x, image))
     var, mean = torch.var_mean(true, -1, keepdim=True)
     expected = take(slow_prediction(model, x, keep, masked), masked)
     torch.testing.assert_close((guess - mean) / (var + 1e-6).sqrt(), expected)

@@ -42,7 +42,7 @@ RELATIONS = dict(
 
 
 def label_maps(sizes, batch=B, seed=0):
-    """Blocky label maps (batch, S, S) of 0..5 for every view; the last picture has none."""
+    """Blocky label maps (batch, S, S) of 0..5 for every view; the last image has none."""
     g = torch.Generator().manual_seed(seed)
     maps = [
         torch.randint(0, 6, (batch, s // 2, s // 2), generator=g, dtype=torch.uint8)
@@ -59,7 +59,7 @@ def samples(maps):
     """Data samples as mssl_plugins.PackViews makes them."""
     out = []
     for i in range(len(maps[0])):
-        sample = DataSample(metainfo=dict(img_path=f'pictures/{i}.png'))
+        sample = DataSample(metainfo=dict(img_path=f'images/{i}.png'))
         sample.set_field([m[i] for m in maps], 'view_segments')
         out.append(sample)
     return out
@@ -79,7 +79,7 @@ def normed(x, ln):
 
 
 def tokens_by_hand(vit, x, maps=None, keep=None):
-    """One picture, one head at a time, the bias written out pair by pair."""
+    """One image, one head at a time, the bias written out pair by pair."""
     conv, heads = vit.patch_embed.projection, vit.arch_settings['num_heads']
     patch, width = conv.kernel_size[0], vit.embed_dims // heads
     rows = x.shape[2] // patch
@@ -426,7 +426,7 @@ def test_the_teacher_of_phase_2_stands_still(phase1):
 
 
 def test_phase_2_of_mae(tmp_path):
-    """Our choice: one minus the cosine, token by token, of the whole picture."""
+    """Our choice: one minus the cosine, token by token, of the whole image."""
     guide = guided_mae('positive')
     for p in guide.backbone.mask_bias.parameters():
         p.data.normal_()
@@ -455,9 +455,9 @@ def test_phase_2_of_mae(tmp_path):
     assert all(p.grad is None for p in model.teacher.parameters())
 
 
-# ------------------------------------------------------- from the segments file
-def test_from_the_segments_file_to_the_loss(image_folder, tmp_path):
-    """A shipped config on other pictures: file, transform, views, one step."""
+# ------------------------------------------------------- from the segment store
+def test_from_the_segment_store_to_the_loss(image_folder, tmp_path):
+    """A shipped config on other images: file, transform, views, one step."""
     pytest.importorskip('skimage')
     make(find_images(str(image_folder)), str(tmp_path / 'segments'), 'felzenszwalb', shown=False)
     cfg = Config.fromfile(
@@ -519,7 +519,7 @@ def test_missing_segments_are_counted_and_named():
     with pytest.raises(
         ValueError,
         match=f'2 of {B} samples have no segments for view 0, the '
-        'first: pictures/1.png, pictures/2.png; put .*LoadSegments',
+        'first: images/1.png, images/2.png; put .*LoadSegments',
     ):
         model.loss(x, data)
     with pytest.raises(ValueError, match='no data samples: put .*LoadSegments'):

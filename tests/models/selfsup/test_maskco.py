@@ -94,9 +94,9 @@ def dot(a, b):
     return sum(x * y for x, y in zip(a, b))
 
 
-def vector(net, mph, head, picture, box):
+def vector(net, mph, head, image, box):
     with torch.no_grad():
-        grid = mph((net(picture[None])[0],))[-1][0].tolist()
+        grid = mph((net(image[None])[0],))[-1][0].tolist()
     pooled = [region_mean(channel, box, 1 / STRIDE) for channel in grid]
     first, last = head.mlp[0], head.mlp[2]
     hidden = [
@@ -145,12 +145,12 @@ def test_logits_and_loss_equal_loops(settings):
     key = model.encoder_k.module
     queries, keys = [], []
     for i in range(n):
-        picture, box = xq[i].clone(), samples[i].masked_box.tolist()
+        image, box = xq[i].clone(), samples[i].masked_box.tolist()
         x0, y0, x1, y1 = map(int, box)
         for c in range(3):
             if model.fill != 'none':
-                picture[c, y0:y1, x0:x1] = 0.0 if model.fill == 'mean' else float(xq[i, c].mean())
-        queries.append(vector(model.backbone, model.neck, model.head, picture, box))
+                image[c, y0:y1, x0:x1] = 0.0 if model.fill == 'mean' else float(xq[i, c].mean())
+        queries.append(vector(model.backbone, model.neck, model.head, image, box))
         mph = key.mph if settings.get('mph_on_key', True) else lambda x: x
         keys.append(
             [vector(key.backbone, mph, key.head, xk[i], b) for b in samples[i].key_boxes.tolist()]

@@ -27,7 +27,7 @@ from mssl_plugins.registry import MODELS
 ROOT = Path(__file__).parents[3]
 
 
-# ---- the independent reference: plain loops over pictures and pairs ----
+# ---- the independent reference: plain loops over images and pairs ----
 def unit(v):
     return [c / math.sqrt(sum(d * d for d in v)) for c in v]
 
@@ -42,21 +42,21 @@ def softmax_loss(positive, negatives):
 
 
 class Reference:
-    """Encodes single pictures with the model's own layers, loops the rest."""
+    """Encodes single images with the model's own layers, loops the rest."""
 
     def __init__(self, model, base):
         self.m, self.base = model, base
 
-    def vector(self, net, picture):
+    def vector(self, net, image):
         with torch.no_grad():
-            return net(picture[None])[0][0].tolist()
+            return net(image[None])[0][0].tolist()
 
-    def student(self, picture):
-        return self.vector(lambda x: self.m.neck(self.m.backbone(x)), picture)
+    def student(self, image):
+        return self.vector(lambda x: self.m.neck(self.m.backbone(x)), image)
 
-    def teacher(self, picture):
+    def teacher(self, image):
         net = self.m.encoder_k if self.base == 'MoCo' else self.m.target_net
-        return self.vector(net.module, picture)
+        return self.vector(net.module, image)
 
     def predict(self, vector):
         with torch.no_grad():
@@ -65,7 +65,7 @@ class Reference:
             ].tolist()
 
     def pair(self, first, second, queue=None):
-        """L(first, second) of two lists of pictures."""
+        """L(first, second) of two lists of images."""
         n = len(first)
         if self.base == 'MoCo':
             q = [unit(self.student(p)) for p in first]
@@ -106,14 +106,14 @@ def test_loss_equals_loops_over_pairs(base, mode, seed):
     model = build(base, mode)
     x1, x2 = views()
     queue = model.queue.clone() if base == 'MoCo' else None
-    mixes = []  # what was really mixed, to rebuild every term picture by picture
+    mixes = []  # what was really mixed, to rebuild every term image by image
     if mode:
         for name in ('mask', 'unmix'):
 
             def record(x, partner, name=name, real=getattr(model.mixing, name)):
-                picture, lam = real(x, partner)
-                mixes.append((name, picture, partner, lam))
-                return picture, lam
+                image, lam = real(x, partner)
+                mixes.append((name, image, partner, lam))
+                return image, lam
 
             setattr(model.mixing, name, record)
     torch.manual_seed(seed)
@@ -123,13 +123,13 @@ def test_loss_equals_loops_over_pairs(base, mode, seed):
     ref = Reference(model, base)
     expected = ref.pair(list(x1), list(x2), queue)
     assert len(mixes) == {None: 0, 'mixmask': 1, 'unmix': 1, 'both': 2}[mode]
-    for name, picture, partner, lam in mixes:
-        # row i of `other` is the mixed picture whose second part is x1_i
+    for name, image, partner, lam in mixes:
+        # row i of `other` is the mixed image whose second part is x1_i
         rows = [next(j for j in range(N) if torch.equal(partner[j], x1[i])) for i in range(N)]
         if name == 'unmix' or mode == 'mixmask':
             assert rows == list(range(N - 1, -1, -1))
-        other = [picture[j] for j in rows]
-        expected += lam * ref.pair(list(picture), list(x2), queue)
+        other = [image[j] for j in rows]
+        expected += lam * ref.pair(list(image), list(x2), queue)
         expected += (1 - lam) * ref.pair(other, list(x2), queue)
     assert got == pytest.approx(expected, abs=1e-6)
 
@@ -141,9 +141,9 @@ def test_one_mask_an_iteration_and_lambda_is_its_mean(pattern):
     lams = set()
     for seed in range(20):
         torch.manual_seed(seed)
-        picture, lam = mix.mask(anchor, partner)
-        assert all(torch.equal(picture[0, 0], picture[i, c]) for i in range(5) for c in range(3))
-        assert lam == pytest.approx(1 - picture[0, 0].double().mean().item(), abs=1e-6)
+        image, lam = mix.mask(anchor, partner)
+        assert all(torch.equal(image[0, 0], image[i, c]) for i in range(5) for c in range(3))
+        assert lam == pytest.approx(1 - image[0, 0].double().mean().item(), abs=1e-6)
         lams.add(round(lam, 6))
     assert len(lams) > 1
 
@@ -186,15 +186,15 @@ def test_unmix_draws_mixup_and_cutmix():
     mixup = lams = 0
     for seed in range(400):
         torch.manual_seed(seed)
-        picture, lam = MixMask(mode='unmix', unmix_prob=0.5).unmix(x, partner)
-        assert 1 - picture.double().mean().item() == pytest.approx(lam, abs=1e-6)
-        values = picture.unique()
+        image, lam = MixMask(mode='unmix', unmix_prob=0.5).unmix(x, partner)
+        assert 1 - image.double().mean().item() == pytest.approx(lam, abs=1e-6)
+        values = image.unique()
         is_mixup = not set(values.tolist()) <= {0.0, 1.0}
         mixup += is_mixup
         lams += lam
-        if not is_mixup and picture.any():  # CutMix pastes one rectangle
-            ys, xs = picture[0, 0].nonzero().T
-            assert picture[0, 0].sum() == (ys.max() - ys.min() + 1) * (xs.max() - xs.min() + 1)
+        if not is_mixup and image.any():  # CutMix pastes one rectangle
+            ys, xs = image[0, 0].nonzero().T
+            assert image[0, 0].sum() == (ys.max() - ys.min() + 1) * (xs.max() - xs.min() + 1)
     assert 0.42 < mixup / 400 < 0.58
     assert 0.42 < lams / 400 < 0.64  # clipping raises CutMix's lambda
 

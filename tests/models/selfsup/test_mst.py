@@ -246,8 +246,8 @@ def test_losses_are_float32_under_bf16():
 def test_reconstruct_for_pictures():
     model = mst(q=0.25).eval()
     before = statistics(model)
-    picture, mask = model.reconstruct(views()[0].float())
-    assert picture.shape == (B, 3, 16, 16) and mask.shape == (B, 1, 16, 16)
+    image, mask = model.reconstruct(views()[0].float())
+    assert image.shape == (B, 3, 16, 16) and mask.shape == (B, 1, 16, 16)
     assert mask.dtype == torch.bool and float(mask.float().mean()) == 0.25
     assert all(torch.equal(v, before[k]) for k, v in statistics(model).items())
 

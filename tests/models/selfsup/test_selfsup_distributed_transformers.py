@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 # --------------------------------------------------------------- 2 processes
 def optimize(name, model, wrapped, rows):
-    """Losses of a few steps; the teacher moves and so does the center."""
+    """Losses of a few steps; the teacher and the center are updated."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     losses = []
     for step in range(STEPS):
