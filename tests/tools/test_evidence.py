@@ -57,6 +57,8 @@ def tiny(tmp_path, monkeypatch):
     config.write_text(TINY.format(root=ROOT))
     folder = tmp_path / 'studies'
     folder.mkdir()
+    # a study that is rewritten within a second at the same length would be read as it was
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)
     (folder / 'tiny.py').write_text(STUDY.format(config=str(config)))
     monkeypatch.setattr(studies, 'FOLDER', folder)
     monkeypatch.setenv('EVIDENCE_STUDIES', str(folder))  # for the processes that measure

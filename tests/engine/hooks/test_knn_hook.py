@@ -68,7 +68,7 @@ def run(work_dir, hook=None, model=None, loop=None, **kwargs):
         model=dict(type='KNNTestModel', **(model or {})),
         work_dir=str(work_dir),
         train_dataloader=dict(
-            dataset=dict(type='KNNTestPictures'),
+            dataset=dict(type='KNNTestImages'),
             batch_size=8,
             sampler=dict(type='DefaultSampler', shuffle=True),
             collate_fn=dict(type='default_collate'),
@@ -100,8 +100,8 @@ def scalars(runner):
 
 HOOK = dict(
     type='mssl_plugins.KNNHook',
-    bank=dict(dataset=dict(type='KNNTestPictures'), batch_size=5),
-    test=dict(type='KNNTestPictures', length=10, seed=1),  # a dataset's config
+    bank=dict(dataset=dict(type='KNNTestImages'), batch_size=5),
+    test=dict(type='KNNTestImages', length=10, seed=1),  # a dataset's config
     k=[1, 7],
     temperature=0.1,
 )
@@ -189,7 +189,7 @@ def test_mistakes_stop_the_run_before_it_trains(tmp_path):
     for name, change, message in (
         ('k', dict(k=25), 'k = 25 is larger than the bank of 24'),
         ('teacher', dict(branch='teacher'), 'has no teacher'),
-        ('empty', dict(test=dict(type='KNNTestPictures', length=0)), 'the test set is empty'),
+        ('empty', dict(test=dict(type='KNNTestImages', length=0)), 'the test set is empty'),
     ):
         with pytest.raises(ValueError, match=message):
             run(tmp_path / name, dict(HOOK, **change))
