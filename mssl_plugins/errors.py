@@ -135,7 +135,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Imports without looking for garbage, which takes a tenth of a start's time.
+    """Imports without looking for garbage.
 
     What is imported stays, and the collector would go through all of it again and again.
     """

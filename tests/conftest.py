@@ -26,8 +26,8 @@ def pytest_configure(config):
     """pytest-xdist keeps the order below; its own puts files of few tests last."""
     if hasattr(config.option, 'loadscopereorder'):
         config.option.loadscopereorder = False
-    gc.disable()  # what is imported and collected stays: looking through it again and again
-    # takes a quarter of that time
+    if hasattr(config, 'workerinput') or not getattr(config.option, 'numprocesses', None):
+        gc.disable()  # what is imported and collected stays: nothing to look through again
 
 
 def pytest_collection_modifyitems(items):
@@ -170,15 +170,14 @@ def run_python(tmp_path):
     """Runs ``python ARGUMENTS`` as a user does, outside the checkout.
 
     ``fresh=True`` starts Python anew, which takes ten seconds of a slow processor: where
-    starting, or what the dependencies print then, is tested. ``processes=2`` runs it in as
-    many, told of each other as torchrun tells them.
+    starting, or what the dependencies print then, is tested.
     """
     from helpers.forked import run_script
 
-    def run(*args, env=None, cwd=tmp_path, timeout=600, fresh=False, processes=1):
+    def run(*args, env=None, cwd=tmp_path, timeout=600, fresh=False):
         argv, env = [*map(str, args)], {**os.environ, 'PYTHONPATH': str(ROOT), **(env or {})}
         if not fresh:
-            return run_script(argv, cwd, env, timeout, processes)
+            return run_script(argv, cwd, env, timeout)
         return subprocess.run(
             [sys.executable, *argv],
             cwd=cwd,

@@ -29,10 +29,10 @@ visualizer = dict(
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, image_folder):
-    """A run of the door on a folder, and its config."""
+    """A run of the API on a folder, and its config."""
     from helpers.tiny import TINY
 
-    folder = tmp_path_factory.mktemp('door')
+    folder = tmp_path_factory.mktemp('api')
     config = folder / 'tiny.py'
     config.write_text(TINY.format(folder=str(image_folder)))
     return mp.train(config, work_dir=folder / 'run', epochs=1, seed=5), config
@@ -220,7 +220,7 @@ def test_mistakes_are_the_commands_lines(call, argv, tiny_config, tmp_path, monk
     assert line == f'error: {raised.value}'
 
 
-def test_mistakes_of_the_door_alone(trained, tmp_path):
+def test_mistakes_of_the_api_alone(trained, tmp_path):
     run, config = trained
     model = mp.get_model(config)
     with pytest.raises(UserError, match='give the name of a config, a checkpoint, or both'):

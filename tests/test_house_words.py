@@ -31,7 +31,7 @@ HOUSE = {
     r'\bfloors?\b(?!\()': 'raw-pixel or random-weights baseline; level',
     r'\blaws?\b': 'distribution',
     r'\bequal chances\b': 'equal probability',
-    r'\bpictures?\b(?!/)': 'image, or figure',
+    r'(?<![a-z])pictures?(?![a-z/])': 'image, or figure',
     r'\b(teacher|teachers|EMA) moves?\b|\bmoves? (the|momentum) teachers?\b': 'EMA update',
     r'\bbundles?\b': 'packed images',
     r'\bjoined (sets|datasets)\b': 'concatenated datasets',

@@ -212,10 +212,13 @@ def test_two_processes_measure_and_export_alike(name, messy, files, tmp_path, ru
     done = train_photos(tmp_path, messy, name, processes=2)
     assert done.status == 0, done.text
     path, made = tmp_path / 'run/epoch_1.pth', []
-    for processes in (1, 2):
+    launch = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2)
+    for processes in ((), launch):
         out = tmp_path / f'{len(made)}.npz'
-        argv = ('-m', 'mssl_plugins', 'extract', path, out, '--data', messy, '--max-bad', 0.5)
-        found = run_python(*argv, processes=processes)
+        found = run_python(
+            *(*processes, '-m', 'mssl_plugins', 'extract', path, out),
+            *('--data', messy, '--max-bad', 0.5),
+        )
         assert found.returncode == 0, found.stderr
         made.append(np.load(out))
     assert made[0]['features'].shape[1] == 512 and len(made[0]['features']) > 20

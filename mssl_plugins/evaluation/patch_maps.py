@@ -70,7 +70,7 @@ def principal_axes(rows: Tensor, number: int) -> Tensor:
         # the same directions by an N x N matrix, which takes far less time than D x D
         values, vectors = torch.linalg.eigh(rows @ rows.T)
         values, vectors = values.flip(0)[:number], vectors.flip(1)[:, :number].T
-        vectors = vectors[values > values.amax() * len(rows) * torch.finfo(rows.dtype).eps]
+        vectors = vectors[values > values.amax() * rows.size(1) * torch.finfo(rows.dtype).eps]
         vectors = torch.nn.functional.normalize(vectors @ rows, dim=1)
     else:
         vectors = torch.linalg.eigh(rows.T @ rows).eigenvectors.flip(1)[:, :number].T

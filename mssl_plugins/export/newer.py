@@ -79,7 +79,7 @@ def dinov3_in_timm(b: Backbone) -> Tuple[str, dict]:
 
 
 def hf_sizes(b: Backbone, arch: dict) -> dict:
-    """What the configs of Hugging Face's ViTs name alike."""
+    """The settings that the configs of all of Hugging Face's ViTs share."""
     return dict(
         num_channels=3,
         hidden_size=arch['embed_dims'],

@@ -80,7 +80,7 @@ def test_truncation_is_told_by_the_end_marker(extension):
     assert is_truncated(data[:-40] + bytes(40))
 
 
-def test_a_thumbnails_end_is_not_the_pictures():
+def test_a_thumbnails_end_is_not_the_images():
     data, thumbnail = encoded(side=200), encoded(1, side=16)
     segment = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
     with_thumbnail = data[:2] + segment + data[2:]

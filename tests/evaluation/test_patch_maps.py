@@ -63,6 +63,10 @@ def test_axes_are_scikit_learns(count):
     few = principal_axes(rows[:, :2], 3)
     assert few.shape == (3, 2) and (few[2] == 0).all()
     assert (principal_axes(torch.zeros(2, 6, dtype=torch.float64), 3) == 0).all()
+    for count in (2, 3):
+        rows = torch.randn(count, 768)
+        axes = principal_axes(rows - rows.mean(0), 3)
+        assert (axes[count - 1 :] == 0).all() and (axes[: count - 1].norm(dim=1) > 0.999).all()
 
 
 def test_the_threshold_is_otsus():

@@ -17,7 +17,7 @@ def drawn(figures, folder, model, words):
 
     Args:
         figures (module): Of ``mssl_plugins.visualization``.
-        folder (Path): For config, checkpoint, image and image.
+        folder (Path): For config, checkpoint, input image and figure.
         model (dict): The config of a method; its weights are random.
         words (Sequence[str]): Further arguments.
     """

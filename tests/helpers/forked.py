@@ -99,43 +99,17 @@ def start_script(argv, folder: Path, env: dict, output):
     return process
 
 
-def places(number: int) -> list:
-    """What torchrun tells each of its processes; nothing to a single one."""
-    if number == 1:
-        return [{}]
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    shared = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-    return [
-        {key: str(value) for key, value in dict(shared, RANK=rank, LOCAL_RANK=rank).items()}
-        for rank in range(number)
-    ]
-
-
-def run_script(
-    argv, folder: Path, env: dict, seconds: float, number: int = 1
-) -> subprocess.CompletedProcess:
-    """The same in one or several processes, waited for.
-
-    Of several the first status that is not 0, and what each of them said.
-    """
+def run_script(argv, folder: Path, env: dict, seconds: float) -> subprocess.CompletedProcess:
+    """The same, waited for."""
     with tempfile.TemporaryDirectory() as place:
-        output = [[Path(place, f'{name}{i}') for name in ('out', 'err')] for i in range(number)]
-        processes = [
-            start_script(argv, folder, {**env, **own}, files)
-            for own, files in zip(places(number), output)
-        ]
-        for process in processes:
-            process.join(seconds)
-        alive = [process for process in processes if process.is_alive()]
-        for process in alive:
+        output = [Path(place, name) for name in ('stdout', 'stderr')]
+        process = start_script(argv, folder, env, output)
+        process.join(seconds)
+        if process.is_alive():
             process.kill()
-        if alive:
             raise subprocess.TimeoutExpired(argv, seconds)
-        said = [''.join(file.read_text() for file in files) for files in zip(*output)]
-    status = next((process.exitcode for process in processes if process.exitcode), 0)
-    return subprocess.CompletedProcess(argv, status, *said)
+        said = [file.read_text() for file in output]
+    return subprocess.CompletedProcess(argv, process.exitcode, *said)
 
 
 class Training:
@@ -162,6 +136,20 @@ class Training:
             self.kill()
             raise TimeoutError(self.log.read_text()[-2000:])
         return Outcome(self.process.exitcode, self.log.read_text())
+
+
+def places(number: int) -> list:
+    """What torchrun tells each of its processes; nothing to a single one."""
+    if number == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    shared = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    return [
+        {key: str(value) for key, value in dict(shared, RANK=rank, LOCAL_RANK=rank).items()}
+        for rank in range(number)
+    ]
 
 
 def train_in_processes(

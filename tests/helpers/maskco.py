@@ -12,7 +12,7 @@ SIZE, STRIDE, CHANNELS, DIM, KEYS = 32, 4, 8, 6, 5
 
 
 class TinyBackbone(nn.Module):
-    """No BatchNorm: a image's map depends on that image alone."""
+    """No BatchNorm: an image's map depends on that image alone."""
 
     def __init__(self, channels=CHANNELS, stride=STRIDE):
         super().__init__()

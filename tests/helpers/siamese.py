@@ -17,7 +17,7 @@ LINEAR = dict(
 
 
 class TinyBackbone(nn.Module):
-    """No BatchNorm: a image's feature depends on that image alone."""
+    """No BatchNorm: an image's feature depends on that image alone."""
 
     def __init__(self):
         super().__init__()

@@ -83,7 +83,7 @@ def test_label_images(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['felzenszwalb', 'slic'])
-def test_scikit_image_finds_the_parts_of_a_picture(name):
+def test_scikit_image_finds_the_parts_of_an_image(name):
     img = np.full((60, 60, 3), 40, np.uint8)
     img[:, 30:] = (200, 60, 60)
     img[20:40, 20:40] = (60, 200, 60)

@@ -28,7 +28,7 @@ def test_masks_are_accepted_as_the_paper_says():
     sharp, vague = distance * 2, distance / 8
     for logit in (sharp, vague):
         inner = outer = 0
-        for value in logit[:192].ravel().tolist():  # a image of 3 : 4
+        for value in logit[:192].ravel().tolist():  # an image of 3 : 4
             inner, outer = inner + (value > 1), outer + (value > -1)
         mask = ONNXMasks.accept(limits, logit, 0.9, 96, 128)
         assert (mask is not None) == (inner / outer >= 0.95)

@@ -58,7 +58,7 @@ def test_segments_follow_1000_random_views(folder, tmp_path):
     assert count >= 1000 and 400 < flips < 600
 
 
-def test_the_picture_and_its_segments_stay_together(folder, tmp_path):
+def test_the_image_and_its_segments_stay_together(folder, tmp_path):
     """Segments drawn from the image itself, cut by the same views."""
 
     class Bright(Generator):

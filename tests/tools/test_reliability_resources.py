@@ -20,7 +20,8 @@ def loaded():
 def test_a_run_does_what_the_page_says(name):
     try:
         # how long it takes, the tool measures: a busy machine is no fault of the code
-        assert {*resources.try_case(name)} <= {scene.LATE}
+        late = {scene.LATE} if name == 'killed_process' else set()
+        assert {*resources.try_case(name)} <= late
     except resources.NotHere as error:
         pytest.skip(str(error))
 

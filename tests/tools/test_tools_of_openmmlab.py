@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -37,9 +38,15 @@ def trained(tmp_path_factory, image_folder):
     return config, mp.train(config, work_dir=folder / 'run')
 
 
-def run(*argv, cwd, status=0, **env):
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'MPLBACKEND': 'Agg', **env}
-    done = run_script([*map(str, argv)], cwd, env, 900)
+def run(*argv, cwd, status=0, fresh=False, **env):
+    """A tool's run; ``fresh`` starts Python anew, where it must find our modules by itself."""
+    argv, env = [*map(str, argv)], dict(os.environ, PYTHONPATH=str(ROOT), MPLBACKEND='Agg', **env)
+    if fresh:
+        done = subprocess.run(
+            [sys.executable, *argv], cwd=cwd, text=True, capture_output=True, env=env, timeout=900
+        )
+    else:
+        done = run_script(argv, cwd, env, 900)
     assert done.returncode == status, done.stdout[-1500:] + done.stderr[-2500:]
     return done.stdout + done.stderr
 
@@ -175,7 +182,7 @@ CONFIG = 'simclr_resnet18_1xb64-coslr-8e_scenes'
 
 
 def test_print_config(analysis, tmp_path):
-    text = run(analysis / 'misc/print_config.py', catalogue.find(CONFIG), cwd=tmp_path)
+    text = run(analysis / 'misc/print_config.py', catalogue.find(CONFIG), cwd=tmp_path, fresh=True)
     assert "type='mssl_plugins.SimCLR'" in text and '_base_' not in text
 
 
@@ -188,7 +195,7 @@ def test_get_flops(analysis, tmp_path):
         "type='mssl_plugins.SmallImageResNet', depth=18), neck=dict(type='GlobalAveragePooling'))\n"
     )
     tool = analysis / 'analysis_tools/get_flops.py'
-    text = run(tool, config, '--shape', 32, cwd=tmp_path)
+    text = run(tool, config, '--shape', 32, cwd=tmp_path, fresh=True)
     # a CIFAR ResNet-18 has 0.56 GFLOPs at 32 px; behind a pooled stem it is a quarter
     assert re.search(r'Params: 11\.1\d\d?M', text) and re.search(r'Flops: 0\.14\d*G', text), text
 

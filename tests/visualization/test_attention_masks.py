@@ -359,7 +359,7 @@ def test_the_attention_of_the_masks_is_the_teachers(files):
     assert torch.allclose(shown[0], maps[0].mean(0).flatten(), atol=1e-6)
 
 
-def test_a_guided_model_sees_the_segments_of_the_pictures(files, tmp_path):
+def test_a_guided_model_sees_the_segments_of_the_images(files, tmp_path):
     from mssl_plugins.visualization.images import shown_segments
 
     image = read_square(files / 'photos/0.png', 16)
@@ -439,7 +439,7 @@ def test_segments_over_their_images(files, tmp_path):
     assert (shown == 255).all(2).any() and (plain != shown).any()
 
 
-def test_the_center_of_a_picture(files):
+def test_the_center_of_an_image(files):
     image = cv2.imread(str(files / 'photos/0.png'))[..., ::-1]
     assert (read_square(files / 'photos/0.png', 22) == image[:, 4:26]).all()
 

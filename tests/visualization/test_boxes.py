@@ -27,7 +27,7 @@ def test_boxes_are_drawn_where_they_are():
         draw_boxes(views[:1], np.zeros(4), keys)
 
 
-def test_mph_picture_and_its_maps():
+def test_mph_image_and_its_maps():
     from mssl_plugins.visualization.mph import components, figure, similarity_map
 
     rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def test_mph_picture_and_its_maps():
     assert sheet.shape == (22 + 2 * 38 + 6, 5 * 38 + 6, 3)
 
 
-def test_pictures_from_the_command_line(tmp_path):
+def test_images_from_the_command_line(tmp_path):
     from argparse import ArgumentParser
 
     from mmengine.config import Config

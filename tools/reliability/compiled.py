@@ -32,8 +32,9 @@ CONFIGS = tiny_runs.CONFIGS
 TEXT = (
     "Each method's smallest shipped recipe, 4 epochs of 5 steps, 8 images a step (MoCo 16), on one "
     'thread, with and without `--compile`. The difference is the largest relative difference of a '
-    'loss in the 20 steps. The time is from the start of training to the end of the first compiled '
-    'step, with no compilation kept from an earlier run; on a CPU a teacher is not compiled. '
+    'loss in the 20 steps. The time is from the start of the run (`before_run`) to the end of the '
+    'first compiled step, with no compilation kept from an earlier run; on a CPU a teacher is not '
+    'compiled. '
     '`later` are graphs compiled after the first epoch. ResNets train in float64 here: BatchNorm '
     'over so few images and ReLU enlarge the rounding of float32 to 1e-2 within ten steps, '
     'whenever sums run in another order. '
@@ -47,7 +48,7 @@ class Compiled(NamedTuple):
 
     Attributes:
         difference (float): Largest relative difference of a loss from the plain run's.
-        seconds (float): Time to the end of the first compiled step.
+        seconds (float): Time from ``before_run`` to the end of the first compiled step.
         graphs (int): Graphs compiled in the first epoch.
         later (int): Graphs compiled after it.
         breaks (int): Graph breaks.

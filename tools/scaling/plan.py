@@ -263,9 +263,10 @@ NOTE = (
     'each an option. Nothing was measured on a GPU or on a network of machines: take hours as '
     'orders of magnitude, and give the options your own figures. The global batch stays that of '
     'the recipe, so more machines have fewer images each; gradients are summed by DDP. Each '
-    'machine reads a disk at its full rate: a shared store must give the sum. Starts grow on as '
-    'between the two longest lists that were measured. It stops scaling where twice the machines '
-    'are less than 1.5 times as fast, or leave too few images a GPU. Images larger '
+    'machine reads a disk at its full rate: a shared store must give the sum. Starts are from a '
+    'list file; beyond those measured, their time grows as between the two longest. It stops '
+    'scaling where twice the machines are less than 1.5 times as fast, or leave too few images a '
+    'GPU. Images larger '
     'than those measured take longer to decode, in proportion to their pixels.'
 )
 

@@ -262,6 +262,6 @@ class MonitorHook(Hook):
 
 def _png(image: np.ndarray) -> bytes:
     content = io.BytesIO()
-    # half the time of the default for 5 % more bytes
+    # much faster than the default, and hardly larger
     Image.fromarray(image).save(content, 'PNG', compress_level=4)
     return content.getvalue()

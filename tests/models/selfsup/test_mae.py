@@ -278,7 +278,7 @@ def test_reconstruction_shows_the_image_where_it_was_seen():
     torch.testing.assert_close((guess - mean) / (var + 1e-6).sqrt(), expected)
 
 
-def test_picture_of_a_reconstruction():
+def test_image_of_a_reconstruction():
     from mssl_plugins.visualization.reconstruction import figure
 
     rng = np.random.default_rng(0)

@@ -243,7 +243,7 @@ def test_losses_are_float32_under_bf16():
     assert all(v.dtype == torch.float32 for v in losses.values())
 
 
-def test_reconstruct_for_pictures():
+def test_reconstruct_for_images():
     model = mst(q=0.25).eval()
     before = statistics(model)
     image, mask = model.reconstruct(views()[0].float())
