@@ -5,7 +5,7 @@ import ctypes
 import torch
 
 LARGEST = (2**30, 2**25)  # bytes of the largest block that is kept; an older glibc takes the second
-TOP = 2**31 - 1  # bytes kept at the end of the heap: the largest int
+TOP = -1  # never give back what is free at the end of the heap
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 

@@ -126,7 +126,7 @@ LINES = [
     Line(
         'scenes: 300 of 32 px drawn',
         'two views of each, 2 x 32 px (MoCo v2)',
-        2.0,
+        2.5,
         scene_sides,
         at_most=True,
         threads=1,
