@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 from evidence_tool.command import RUNS
 from evidence_tool.dense_study import TRANSFERS
 from evidence_tool.kept import Kept
-from evidence_tool.pieces import minutes
+from mssl_plugins.commands.options import positive
 from mssl_plugins.errors import run_cli, unknown
 
 
@@ -34,7 +34,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument(
         '--transfers', nargs='+', default=list(TRANSFERS), help=f'of {", ".join(TRANSFERS)}'
     )
-    parser.add_argument('--minutes', type=minutes, help='stop after so many, to go on later')
+    parser.add_argument('--minutes', type=positive, help='stop after so many, to go on later')
     parser.add_argument(
         '--data',
         help='folder of bccd_voc.tar.gz and camvid_*.npz; default: $MSSL_DATA, then ../shared/data',

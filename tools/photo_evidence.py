@@ -25,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mssl_plugins.commands.options import positive
 from mssl_plugins.files import read_scalars
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.webp'}
@@ -185,7 +186,7 @@ def main(argv=None) -> None:
     own = commands.add_parser('train', help=train.__doc__)
     own.add_argument('folder', type=Path)
     own.add_argument('recipes', nargs='+', metavar='RECIPE')
-    own.add_argument('--minutes', type=float, default=15)
+    own.add_argument('--minutes', type=positive, default=15)
     own.add_argument('--size', type=int, default=96)
     own.add_argument('--work-dir', type=Path, default=Path('work_dirs/photo_evidence'))
     own.set_defaults(run=train)

@@ -1,6 +1,7 @@
 """Options that several commands share; nothing heavy is imported to declare them."""
 
 import argparse
+import math
 
 from mssl_plugins.errors import require
 
@@ -21,6 +22,18 @@ class Settings(argparse.Action):
                     f'{option_string} {text}: must be KEY=VALUE with a number, a word, [A,B] or '
                     '(A,B); a dict is set key by key, or in a config of your own'
                 )
+
+
+def positive(text: str) -> float:
+    """Reads a number of a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is not finite and above 0.
+    """
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f'must be more than 0, got {text}')
+    return number
 
 
 def add_frozen_features(parser: argparse.ArgumentParser) -> None:

@@ -304,7 +304,7 @@ def test_a_wrong_time_is_said(capsys, minutes):
 
     with pytest.raises(SystemExit):
         parse(['run', 'tiny', f'--minutes={minutes}'])
-    assert f'{minutes} minutes: must be more than 0' in capsys.readouterr().err
+    assert f'--minutes: must be more than 0, got {minutes}' in capsys.readouterr().err
 
 
 def test_a_study_that_breaks_the_rules_is_refused(tiny):

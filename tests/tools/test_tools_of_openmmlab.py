@@ -40,7 +40,8 @@ def trained(tmp_path_factory, image_folder):
 
 def run(*argv, cwd, status=0, fresh=False, **env):
     """A tool's run; ``fresh`` starts Python anew, where it must find our modules by itself."""
-    argv, env = [*map(str, argv)], dict(os.environ, PYTHONPATH=str(ROOT), MPLBACKEND='Agg', **env)
+    argv = [*map(str, argv)]
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'MPLBACKEND': 'Agg', **env}
     if fresh:
         done = subprocess.run(
             [sys.executable, *argv], cwd=cwd, text=True, capture_output=True, env=env, timeout=900

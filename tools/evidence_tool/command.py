@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import List, Optional
 
 from evidence_tool import study as studies
-from evidence_tool.pieces import minutes
 from evidence_tool.study import ROOT, known
+from mssl_plugins.commands.options import positive
 
 RUNS = ROOT / 'docs' / 'evidence' / 'runs'
 
@@ -25,7 +25,7 @@ def parse(argv: Optional[List[str]]) -> argparse.Namespace:
     run = commands.add_parser('run', help='go on with a study')
     run.add_argument('study', help=f'one of {", ".join(studies.names())}')
     run.add_argument('--size', default='cpu', help='Default: cpu')
-    run.add_argument('--minutes', type=minutes, help='stop after so many, to go on later')
+    run.add_argument('--minutes', type=positive, help='stop after so many, to go on later')
     run.add_argument(
         '--workers',
         type=int,
@@ -46,7 +46,7 @@ def parse(argv: Optional[List[str]]) -> argparse.Namespace:
     )
     dense.add_argument('study', help=f'one of {", ".join(studies.names())}')
     dense.add_argument('--size', default='cpu', help='Default: cpu')
-    dense.add_argument('--minutes', type=minutes, help='start nothing new after so many')
+    dense.add_argument('--minutes', type=positive, help='start nothing new after so many')
     dense.add_argument('--train', action='store_true', help='train a run whose checkpoint is gone')
     dense.add_argument('--data', help='folder with packed images; default as for run')
     dense.add_argument('--work-dir', default=str(ROOT / 'work_dirs/evidence'))

@@ -1,8 +1,6 @@
 """A run in pieces: trained in a process of its own, stopped by the clock, gone on with later."""
 
-import argparse
 import json
-import math
 import os
 import platform
 import subprocess
@@ -49,14 +47,6 @@ def environment(device: str, threads: int) -> Dict[str, str]:
     if device == 'cpu':
         env['CUDA_VISIBLE_DEVICES'] = ''
     return env
-
-
-def minutes(text: str) -> float:
-    """Reads a time of a command line."""
-    found = float(text)
-    if not 0 < found < math.inf:
-        raise argparse.ArgumentTypeError(f'{text} minutes: must be more than 0')
-    return found
 
 
 class Clock:

@@ -34,6 +34,7 @@ from PIL import Image
 from config_mistakes import ILL_TYPED, KINDS, RECIPES, Case, mutate, recipe
 from forked import end_group
 from mssl_plugins import training  # noqa: F401
+from mssl_plugins.commands.options import positive
 from mssl_plugins.commands.train import main as train
 from mssl_plugins.config_check import resolve as resolve_type
 from mssl_plugins.config_tree import nodes
@@ -217,7 +218,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--n', type=int, default=1000)
     parser.add_argument('--seed', type=int, default=None, help='default: another one each time')
-    parser.add_argument('--seconds', type=float, help='stop after this time')
+    parser.add_argument('--seconds', type=positive, help='stop after this time')
     parser.add_argument('--only', type=int, metavar='NUMBER', help='one case, whatever it gave')
     parser.add_argument('--pieces', type=Path, help='folder; default: work_dirs/reliability')
     parser.add_argument('--write', action='store_true', help='into docs/reliability.md')

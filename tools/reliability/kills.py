@@ -24,6 +24,7 @@ from typing import List, NamedTuple, Sequence
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import tiny_runs
+from mssl_plugins.commands.options import positive
 from pieces import Pieces
 from report import measured, write_section
 from tiny_runs import CONFIGS, Run, losses
@@ -169,7 +170,7 @@ def main(argv=None) -> int:
     parser.add_argument('--n', type=int, default=200, help='kills; default: 200')
     parser.add_argument('--seed', type=int, default=0, help='default: 0')
     parser.add_argument('--per-case', type=int, default=6, help='kills of a run; default: 6')
-    parser.add_argument('--seconds', type=float, help='begin no case after so much time')
+    parser.add_argument('--seconds', type=positive, help='begin no case after so much time')
     parser.add_argument('--pieces', type=Path, help='folder; default: work_dirs/reliability')
     parser.add_argument('--write', action='store_true', help='write docs/reliability.md')
     args = parser.parse_args(argv)

@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from mmengine.hooks import Hook
 
 import tiny_runs
+from mssl_plugins.commands.options import positive
 from pieces import Pieces
 from report import measured, write_section
 
@@ -233,7 +234,7 @@ def main(argv=None) -> int:
     parser.add_argument(
         '--only', nargs='+', metavar='WORD', help='configs with these in their name'
     )
-    parser.add_argument('--seconds', type=float, help='begin no run after so much time')
+    parser.add_argument('--seconds', type=positive, help='begin no run after so much time')
     parser.add_argument('--pieces', type=Path, help='folder; default: work_dirs/reliability')
     parser.add_argument('--write', action='store_true', help='write docs/reliability.md')
     args = parser.parse_args(argv)

@@ -1,6 +1,6 @@
 """Mask-guided attention bias: token vectors, and the bias folded into the attention."""
 
-import gc
+from gc import collect  # before the tests' own, which does nothing
 
 import numpy as np
 import pytest
@@ -210,7 +210,7 @@ def test_several_backward_passes_and_no_grad():
 
 def peak(run):
     """Most bytes allocated at once while ``run()`` runs, less those at its start."""
-    gc.collect()  # what earlier tests left is not freed meanwhile
+    collect()  # what earlier tests left is not freed meanwhile
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profiler:
