@@ -4,7 +4,6 @@ import gc
 import json
 import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
@@ -176,15 +175,6 @@ def run_python(tmp_path):
 
     def run(*args, env=None, cwd=tmp_path, timeout=600, fresh=False):
         argv, env = [*map(str, args)], {**os.environ, 'PYTHONPATH': str(ROOT), **(env or {})}
-        if not fresh:
-            return run_script(argv, cwd, env, timeout)
-        return subprocess.run(
-            [sys.executable, *argv],
-            cwd=cwd,
-            timeout=timeout,
-            env=env,
-            text=True,
-            capture_output=True,
-        )
+        return run_script(argv, cwd, env, timeout, fresh)
 
     return run

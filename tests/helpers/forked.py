@@ -99,8 +99,19 @@ def start_script(argv, folder: Path, env: dict, output):
     return process
 
 
-def run_script(argv, folder: Path, env: dict, seconds: float) -> subprocess.CompletedProcess:
-    """The same, waited for."""
+def run_script(
+    argv, folder: Path, env: dict, seconds: float, fresh: bool = False
+) -> subprocess.CompletedProcess:
+    """The same, waited for; ``fresh`` starts Python anew instead."""
+    if fresh:
+        return subprocess.run(
+            [sys.executable, *argv],
+            cwd=folder,
+            timeout=seconds,
+            env=env,
+            text=True,
+            capture_output=True,
+        )
     with tempfile.TemporaryDirectory() as place:
         output = [Path(place, name) for name in ('stdout', 'stderr')]
         process = start_script(argv, folder, env, output)
@@ -138,25 +149,18 @@ class Training:
         return Outcome(self.process.exitcode, self.log.read_text())
 
 
-def places(number: int) -> list:
-    """What torchrun tells each of its processes; nothing to a single one."""
-    if number == 1:
-        return [{}]
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    shared = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-    return [
-        {key: str(value) for key, value in dict(shared, RANK=rank, LOCAL_RANK=rank).items()}
-        for rank in range(number)
-    ]
-
-
 def train_in_processes(
     folder: Path, number: int, *argv, seconds: float = 300, quiet: bool = False
 ) -> Outcome:
     """Waits for a run in several processes over gloo; the first status that is not 0."""
-    runs = [Training(folder, *argv, quiet=quiet, env=env) for env in places(number)]
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    place = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    runs = []
+    for rank in range(number):
+        env = {key: str(value) for key, value in dict(place, RANK=rank, LOCAL_RANK=rank).items()}
+        runs.append(Training(folder, *argv, quiet=quiet, env=env if number > 1 else {}))
     ends = [run.wait(seconds) for run in runs]
     status = next((end.status for end in ends if end.status), 0)
     return Outcome(status, '\n'.join(end.text for end in ends))

@@ -3,25 +3,26 @@
 import gc
 from importlib import import_module
 
-gc.disable()  # while much is imported, none of which is garbage
-for name in (
-    'matplotlib.backends.backend_agg',  # this and the next for MMEngine's visualizer
-    'matplotlib.figure',
-    'mmpretrain.visualization',
-    'mssl_plugins.commands.train',
-    'mssl_plugins.datasets.transforms',
-    'mssl_plugins.engine',
-    'mssl_plugins.evaluation',
-    'mssl_plugins.models',
-    'mssl_plugins.segments',
-    'mssl_plugins.training',
-    'setuptools',  # MMEngine asks it for the compiler
-    'skimage.segmentation._felzenszwalb',  # which skimage imports when it is used
-    'skimage.segmentation.slic_superpixels',
-    'torch.utils.tensorboard',  # every run writes for it
-):
-    import_module(name)
-import_module('mssl_plugins.report.plots').plot('of a report', {'its fonts': [(1, 1.0)]})
+from mssl_plugins.errors import quick_imports
+
+with quick_imports():
+    for name in (
+        'mmpretrain.visualization',
+        'mssl_plugins.commands.train',
+        'mssl_plugins.datasets.transforms',
+        'mssl_plugins.engine',
+        'mssl_plugins.evaluation',
+        'mssl_plugins.models',
+        'mssl_plugins.segments',
+        'mssl_plugins.training',
+        'setuptools',  # MMEngine asks it for the compiler
+        'skimage.segmentation._felzenszwalb',  # which skimage imports when it is used
+        'skimage.segmentation.slic_superpixels',
+        'torch.utils.tensorboard',  # every run writes for it
+    ):
+        import_module(name)
+    import_module('mssl_plugins.report.plots').plot('of a report', {'its fonts': [(1, 1.0)]})
+    gc.freeze()  # a run looks through its own objects, not through those it shares
 
 
 def plain(text: str, **kwargs) -> tuple:
@@ -30,5 +31,3 @@ def plain(text: str, **kwargs) -> tuple:
 
 
 import_module('yapf.yapflib.yapf_api').FormatCode = plain
-gc.freeze()  # a run looks through its own objects, not through those it shares
-gc.enable()

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -40,14 +39,8 @@ def trained(tmp_path_factory, image_folder):
 
 def run(*argv, cwd, status=0, fresh=False, **env):
     """A tool's run; ``fresh`` starts Python anew, where it must find our modules by itself."""
-    argv = [*map(str, argv)]
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'MPLBACKEND': 'Agg', **env}
-    if fresh:
-        done = subprocess.run(
-            [sys.executable, *argv], cwd=cwd, text=True, capture_output=True, env=env, timeout=900
-        )
-    else:
-        done = run_script(argv, cwd, env, 900)
+    done = run_script([*map(str, argv)], cwd, env, 900, fresh)
     assert done.returncode == status, done.stdout[-1500:] + done.stderr[-2500:]
     return done.stdout + done.stderr
 

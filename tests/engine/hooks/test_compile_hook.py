@@ -16,6 +16,8 @@ from mssl_plugins.errors import UserError
 from mssl_plugins.evaluation.features import frozen
 from mssl_plugins.models.backbones.vit import ViT
 
+UNITS = ['avx2'] if platform.machine() == 'x86_64' else []  # for which the compiler has code
+
 
 @pytest.fixture(autouse=True)
 def fresh():
@@ -90,8 +92,7 @@ def vector_units(monkeypatch):
         cpu_vec_isa.valid_vec_isa_list.cache_clear()
         cpu_vec_isa.VecISA._VecISA__bool__impl.cache_clear()
 
-    if platform.machine() != 'x86_64':
-        pytest.skip('these vector units are those of x86')
+    monkeypatch.setattr('platform.machine', lambda: 'x86_64')
     monkeypatch.setattr(cpu_vec_isa, 'x86_isa_checker', lambda: ['avx2'])
     forget()
     yield lambda: [str(unit) for unit in cpu_vec_isa.valid_vec_isa_list()]
@@ -109,7 +110,7 @@ def test_vector_units_are_found_without_loading_torch_anew(monkeypatch, vector_u
         )
     compile_hook.spare_probes()
     known = len(started)
-    assert vector_units() == ['avx2'] and known > 0
+    assert vector_units() == UNITS and known > 0
     assert len(started) == known and all(sys.executable not in argv for argv in started)
 
 

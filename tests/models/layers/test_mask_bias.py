@@ -38,7 +38,7 @@ def test_segment_coverage_is_the_coverage_by_the_largest_segments(dtype, top):
     assert got[1].sum(0).argmax() == 0, 'the largest segment comes first'
 
 
-def test_a_image_without_background_keeps_its_segments():
+def test_an_image_without_background_keeps_its_segments():
     segments = torch.tensor([[[70000, 70000], [70000, 9]]])
     assert segment_coverage(segments, 2, 2).tolist() == [[[0.75, 0.25]]]
 
