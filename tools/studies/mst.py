@@ -86,7 +86,7 @@ def claims(length):
         ),
         row(
             "MST's BatchNorm helps DINO",
-            'section 3, without a number',
+            'supplement section 3, without a number',
             'dino-bn',
             'dino',
             'linear, teacher',
@@ -118,7 +118,7 @@ def claims(length):
         ),
         row(
             'masking the least attended patches is above masking the most attended',
-            'section 3',
+            'ours: the paper has no such comparison',
             'mst',
             'mst-high',
             'k-NN, teacher',
