@@ -90,6 +90,33 @@ def test_command_line_writes_json_and_page(bench, tmp_path, monkeypatch, capsys)
     assert 'met' in capsys.readouterr().out
 
 
+def test_the_ratio_of_two_steps_operators(bench, monkeypatch):
+    """The clock advances by one second for each operator that is repeated."""
+    import torch
+
+    from benchmarks import operators
+
+    now, runs = [0], []
+
+    class Count(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            now[0] += 1
+            return func(*args, **kwargs or {})
+
+    def make(sums):
+        def of(batch, amp):
+            runs.append((batch, amp))
+            x = torch.ones(batch)
+            return lambda: [x.sum() for _ in range(sums)]
+
+        return of
+
+    monkeypatch.setattr(operators.time, 'perf_counter', lambda: now[0])
+    with Count():
+        assert operators.ratio(make(2), make(6), 5) == pytest.approx(0.9 * 3)
+    assert runs == [(5, True)] * 2
+
+
 def test_operators_are_repeated_without_copies(bench):
     from functools import partial
 
