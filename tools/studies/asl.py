@@ -80,13 +80,13 @@ def claims(length):
         row('weight 1 is above 0.5', weights, 'asl', 'asl-w0.5', paper=0.6),
         row('weight 1 is above 2', weights, 'asl', 'asl-w2', paper=1.3),
         row(
-            "contrast with pixels is above contrast with branch 1's predictions",
+            "on branch 2, contrast with pixels is above contrast with branch 1's predictions",
             'ours: not given in the paper',
             'asl',
             'asl-branches',
         ),
         row(
-            'contrast is above reconstruction',
+            'the contrastive loss on branch 2 is above MSE on branch 2',
             'ours: not given in the paper',
             'asl',
             'asl-reconstruct',
