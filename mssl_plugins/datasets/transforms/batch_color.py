@@ -10,51 +10,65 @@ from torch import Tensor
 from mssl_plugins.datasets.transforms.batch_geometry import separable
 from mssl_plugins.datasets.transforms.photometric import LUMA, Photometric
 
+RED, GREEN, BLUE = LUMA.tolist()
+CONTRAST, SATURATION, HUE = 1, 2, 3  # indices of Photometric.ranges; 0 is brightness
+
 
 def luma(x: Tensor) -> Tensor:
     """(B, 3, H, W) -> (B, 1, H, W), ITU-R 601."""
     red, green, blue = x.split(1, 1)
-    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+    return (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE)
 
 
-def _brightness(x: Tensor, factor: Tensor) -> Tensor:
-    return x.mul_(factor).clamp_(0, 255)
+def blend(x: Tensor, kind: np.ndarray, factor: np.ndarray) -> Tensor:
+    """Brightness, contrast or saturation of each view: ``factor x + (1 - factor) reference``.
 
+    Args:
+        x (Tensor): (N, 3, H, W) in 0-255, changed in place.
+        kind (np.ndarray): (N,) which operation, an index of ``Photometric.ranges``. The
+            reference is black, the rounded mean luma of the view, or its luma.
+        factor (np.ndarray): (N,), 1 leaves a view as it is.
 
-def _contrast(x: Tensor, factor: Tensor) -> Tensor:
-    mean = luma(x.mean((2, 3), keepdim=True)).add_(0.5).floor_()
-    return x.mul_(factor).add_((1 - factor) * mean).clamp_(0, 255)
-
-
-def _saturation(x: Tensor, factor: Tensor) -> Tensor:
+    Returns:
+        Tensor: ``x``.
+    """
+    rest = 1 - factor
+    own, of_luma, of_mean = torch.from_numpy(
+        np.stack([factor, rest * (kind == SATURATION), rest * (kind == CONTRAST)])
+    ).to(x)[..., None, None, None]
     gray = luma(x)
-    return x.mul_(factor).add_(gray.mul_(1 - factor)).clamp_(0, 255)
+    of_mean = of_mean.mul_(gray.mean((2, 3), keepdim=True).add_(0.5).floor_())
+    return torch.addcmul(gray.mul_(of_luma).add_(of_mean), x, own, out=x).clamp_(0, 255)
 
 
-def _hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turns the hue in HSV, by whole 256ths of the circle as the photometric transform does."""
+def turn_hue(x: Tensor, turn: np.ndarray) -> Tensor:
+    """Turns the hue in HSV, by whole 256ths of the circle as the photometric transform does.
+
+    Args:
+        x (Tensor): (N, 3, H, W) in 0-255, changed in place.
+        turn (np.ndarray): (N,) in turns of the circle.
+
+    Returns:
+        Tensor: ``x``.
+    """
     red, green, blue = x.split(1, 1)
     value = torch.maximum(red, green)
     torch.maximum(value, blue, out=value)
     chroma = torch.minimum(red, green)
     torch.sub(value, torch.minimum(chroma, blue, out=chroma), out=chroma)
-    # hue in sixths of the circle; without chroma any will do
-    per_chroma = chroma.clamp(min=1e-3).reciprocal_()
-    hue = (red - green).mul_(per_chroma).add_(4)
+    # hue in turns of the circle; without chroma any will do
+    sixth = chroma.clamp(min=1e-3).reciprocal_().mul_(1 / 6)
+    hue = (red - green).mul_(sixth).add_(4 / 6)
     # 0 where the channel is the value, else 1; torch.where would be many times as slow
     not_red, not_green = (value - red).sign_(), (value - green).sign_()
-    hue = torch.lerp((blue - red).mul_(per_chroma).add_(2), hue, not_green)
-    hue = torch.lerp((green - blue).mul_(per_chroma), hue, not_red)
-    hue += 6 / 256 * (turn * 255).trunc()
-    hue -= (hue / 6).floor_().mul_(6)
+    hue = torch.lerp((blue - red).mul_(sixth).add_(2 / 6), hue, not_green)
+    hue = torch.lerp((green - blue).mul_(sixth), hue, not_red)
+    steps = np.trunc(turn * 255) / 256 + 2  # frac() is for what is not negative
+    hue.add_(torch.from_numpy(steps).to(x)[:, None, None, None]).frac_().mul_(6)
     # a channel falls from the value by the chroma, a sixth of the circle away from its own
-    torch.sub(hue, 3, out=red).abs_().neg_().add_(2)
-    torch.sub(hue, 2, out=green).abs_().sub_(1)
-    torch.sub(hue, 4, out=blue).abs_().sub_(1)
+    torch.sub(hue, hue.new_tensor([[[3.0]], [[2.0]], [[4.0]]]), out=x).abs_().sub_(1)
+    red.neg_().add_(1)
     return torch.addcmul(value, x.clamp_(0, 1), chroma, value=-1, out=x)
-
-
-OPERATIONS = (_brightness, _contrast, _saturation, _hue)  # in the order of Photometric.ranges
 
 
 def blur_kernels(sigma: np.ndarray, passes: int = 3) -> np.ndarray:
@@ -156,8 +170,8 @@ def draw(settings: Photometric, rng: np.random.Generator, number: int) -> Draws:
 def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
     """Color jitter of views, each with its own order of operations.
 
-    For the first operation, then for the second and so on, the views are sorted by the
-    operation that they need, so that each operation changes one slice.
+    All operations but hue are one blend.  The views are sorted by the place of hue in
+    their order, so that at each place hue changes one slice, and a blend those beside it.
 
     Args:
         views (Tensor): (N, 3, H, W) floating point in 0-255; not changed.
@@ -167,25 +181,21 @@ def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
     Returns:
         Tensor: (N, 3, H, W), in the order of ``views``.
     """
-    row = np.arange(len(views))  # where each view lies now
-    buffers = [views.new_empty(views.shape) for _ in range(2)]  # by turns
-
-    def arrange(rows: np.ndarray, place: int) -> Tensor:
-        index = torch.from_numpy(rows).to(views.device)
-        return torch.index_select(views, 0, index, out=buffers[place % 2])
-
+    place_of_hue = np.where(drawn.jitter, drawn.order.argmax(1), 4)
+    rows = place_of_hue.argsort(kind='stable')
+    ends = np.searchsorted(place_of_hue[rows], range(5))
+    order = drawn.order[rows]
+    factors = np.where(np.isin(range(4), used), drawn.factors, 1.0)[rows]
+    views = views.index_select(0, torch.from_numpy(rows).to(views.device))
     for place in range(4):
-        kind = np.where(drawn.jitter, drawn.order[:, place], 4)
-        sort = kind.argsort(kind='stable')
-        rows, row[sort] = row[sort], np.arange(len(row))
-        views = arrange(rows, place)
-        factors = torch.from_numpy(drawn.factors[sort]).to(views)[..., None, None, None]
-        ends = np.searchsorted(kind[sort], range(5))
-        for i in used:
-            part = slice(ends[i], ends[i + 1])
-            if ends[i] < ends[i + 1]:
-                OPERATIONS[i](views[part], factors[part, i])
-    return arrange(row, 4)
+        before, after = ends[place], [*ends, len(rows)][place + 1]
+        if HUE in used and before < after:
+            turn_hue(views[before:after], factors[before:after, HUE])
+        for part in (slice(0, before), slice(after, ends[4])):
+            kind = order[part, place]
+            if len(kind):
+                blend(views[part], kind, np.take_along_axis(factors[part], kind[:, None], 1)[:, 0])
+    return views.index_select(0, torch.from_numpy(rows.argsort()).to(views.device))
 
 
 def augment(views: Tensor, drawn: Draws, settings: Photometric) -> Tensor:

@@ -81,10 +81,13 @@ def resampling(
     if crop == 'pad':
         return (pixels == start + places).float()
     scale = (end - start).float() / size
+    # distances in units of the filter, which is as wide as a pixel of the larger grid
+    wide = scale.clamp(min=1)
+    place = (start + (places + 0.5) * scale) / wide
+    pixel = (pixels + 0.5) / wide
     # Only the crop's own pixels count, as if it had been cut out first.
-    own = ((pixels >= start) & (pixels < end)).float()
-    away = start + (places + 0.5) * scale - (pixels + 0.5)
-    weights = _filter(away.div_(scale.clamp(min=1)), interpolation).mul_(own)
+    pixel = torch.where((pixels >= start) & (pixels < end), pixel, torch.inf)
+    weights = _filter(place - pixel, interpolation)
     return weights.div_(weights.sum(-1, keepdim=True))
 
 
@@ -106,10 +109,10 @@ def separable(rows: Tensor, x: Tensor, columns: Tensor) -> Tensor:
 
 
 def _filter(x: Tensor, interpolation: str) -> Tensor:
-    """Pillow's filters: the triangle, and Keys' cubic of a = -0.5."""
+    """Pillow's filters, of any scale: the triangle, and Keys' cubic of a = -0.5."""
     x = x.abs_()
     if interpolation == 'bilinear':
-        return x.neg_().add_(1).clamp_(min=0)
+        return x.sub_(1).clamp_(max=0)  # negative everywhere
     inner = (1.5 * x - 2.5) * x * x + 1
     outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))

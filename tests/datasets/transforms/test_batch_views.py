@@ -130,6 +130,14 @@ def test_padded_crops_are_those_of_single_images(photos):
     assert levels(ours, np.stack(theirs)) == (0, 0)
 
 
+def operation(views, place, factor):
+    """One operation of the jitter, by one factor for all views."""
+    factors = np.full(len(views), factor)
+    if place == batch_color.HUE:
+        return batch_color.turn_hue(views, factors)
+    return batch_color.blend(views, np.full(len(views), place), factors)
+
+
 @pytest.mark.parametrize(
     'place, name, factors, bound',
     [
@@ -142,8 +150,7 @@ def test_padded_crops_are_those_of_single_images(photos):
 )
 def test_color_is_that_of_single_images(photos, place, name, factors, bound):
     for factor in factors:
-        value = torch.full((len(photos), 1, 1, 1), factor)
-        ours = batch_color.OPERATIONS[place](planes(photos).float(), value)
+        ours = operation(planes(photos).float(), place, factor)
         theirs = np.stack([getattr(photometric, name)(image, factor) for image in photos])
         mean, most = levels(ours, theirs)
         assert mean < 1 and most <= bound, (factor, mean, most)
@@ -183,8 +190,7 @@ def test_only_drawn_views_change_and_each_operation_keeps_its_order(photos):
         want = image[None].clone()  # which the operations change
         if drawn.jitter[i]:
             for op in drawn.order[i]:
-                factor = torch.tensor(drawn.factors[i, op], dtype=torch.float32)
-                want = batch_color.OPERATIONS[op](want, factor.view(1, 1, 1, 1))
+                want = operation(want, op, drawn.factors[i, op])
         if drawn.gray[i]:
             want = batch_color.luma(want).expand(-1, 3, -1, -1)
         if drawn.blur[i]:
