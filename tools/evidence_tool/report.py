@@ -63,7 +63,8 @@ def claim_row(judged: Judged) -> str:
         verdict += f': the baseline reaches {values["base"]:.1f}; a ranking needs {needed:.1f}'
     elif not found:
         verdict += (
-            f' ({judged.done} of {judged.total} runs done, those that try learning rates included)'
+            f' ({judged.done} of {judged.total} runs done; '
+            'both numbers count the runs that try learning rates)'
         )
     return (
         f'| {claim.paper} | {claim.text} | {claim.source} | {claim.figure} | {paper} | {ours} | '
