@@ -10,14 +10,27 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
 
 from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from evidence_tool import claims, command, frozen_dense, kept, pieces, queue, report, runner
+from evidence_tool import (
+    claims,
+    command,
+    configs,
+    frozen_dense,
+    kept,
+    measure,
+    pieces,
+    queue,
+    report,
+    runner,
+)
 from evidence_tool import study as studies
 from evidence_tool.kept import Kept, Task, kept_figures, pack, unpack
 from evidence_tool.statistics import percent
+from mssl_plugins.evaluation.features import make_loader
 
 TINY = """
 _base_ = '{root}/configs/mixmask/simclr_resnet18_1xb64-coslr-8e_scenes.py'
@@ -131,6 +144,17 @@ def test_a_run_in_pieces_is_kept_once(tiny, tmp_path, capsys, monkeypatch):
     for kind in ('pixels', 'random'):
         other = Task(kind, 'simclr', 'short', 0, 0.0)
         assert session.do(other) and len(kept.contributions(store.find(kind=kind)[0], 'k-NN')) == 40
+
+
+def test_raw_pixels_are_normalized_once(tiny):
+    cfg = configs.build(tiny, Task('pixels', 'simclr', 'short', 0, 0.0), None)
+    init_default_scope('mmpretrain')
+    loader = make_loader(cfg.default_hooks.knn.test)
+    images = np.stack([np.asarray(sample['inputs']) for sample in loader.dataset]).squeeze()
+    mean, std = (np.array(cfg.model.data_preprocessor[k])[:, None, None] for k in ('mean', 'std'))
+    want = ((images - mean) / std).reshape(len(images), -1)
+    found, _ = measure.pixel_features(cfg, loader)
+    assert found.numpy() == pytest.approx(want, abs=1e-5)
 
 
 def test_the_clock_stops_a_piece_and_says_so(tiny, tmp_path):

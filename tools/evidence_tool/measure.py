@@ -81,16 +81,11 @@ def right(figure: Figure, bank: Tuple[Tensor, Tensor], test: Tuple[Tensor, Tenso
 
 
 def pixel_features(cfg, loader) -> Tuple[Tensor, Tensor]:
-    """Raw pixels as the network gets them: normalized."""
-    from mmengine.registry import MODELS
-
+    """Raw pixels as the network gets them: normalized, once."""
     from mssl_plugins.evaluation.backbone import Pixels
     from mssl_plugins.evaluation.features import extract_features
 
-    whole = nn.Module()
-    whole.backbone = Pixels()
-    whole.data_preprocessor = MODELS.build(cfg.model.data_preprocessor)
-    return extract_features(whole, loader, pool='last')
+    return extract_features(Pixels.of_config(cfg), loader)
 
 
 def measure(study: Study, kind: str, cfg, folder: Path, data: Optional[Path] = None) -> dict:

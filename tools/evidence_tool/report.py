@@ -62,10 +62,7 @@ def claim_row(judged: Judged) -> str:
         needed = max(values['pixels'], values['random']) + GATE
         verdict += f': the baseline reaches {values["base"]:.1f}; a ranking needs {needed:.1f}'
     elif not found:
-        verdict += (
-            f' ({judged.done} of {judged.total} runs done; '
-            'both numbers count the runs that try learning rates)'
-        )
+        verdict += f' ({judged.done} of {judged.total} runs, learning-rate tries included)'
     return (
         f'| {claim.paper} | {claim.text} | {claim.source} | {claim.figure} | {paper} | {ours} | '
         f'{verdict} | {judged.seeds} | {judged.seconds / 3600:.1f} |'

@@ -63,7 +63,7 @@ def turn_hue(x: Tensor, turn: np.ndarray) -> Tensor:
     not_red, not_green = (value - red).sign_(), (value - green).sign_()
     hue = torch.lerp((blue - red).mul_(sixth).add_(2 / 6), hue, not_green)
     hue = torch.lerp((green - blue).mul_(sixth), hue, not_red)
-    steps = np.trunc(turn * 255) / 256 + 2  # frac() is for what is not negative
+    steps = np.trunc(turn * 255) / 256 + 1  # frac() is for what is not negative
     hue.add_(torch.from_numpy(steps).to(x)[:, None, None, None]).frac_().mul_(6)
     # a channel falls from the value by the chroma, a sixth of the circle away from its own
     torch.sub(hue, hue.new_tensor([[[3.0]], [[2.0]], [[4.0]]]), out=x).abs_().sub_(1)
@@ -188,7 +188,7 @@ def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
     factors = np.where(np.isin(range(4), used), drawn.factors, 1.0)[rows]
     views = views.index_select(0, torch.from_numpy(rows).to(views.device))
     for place in range(4):
-        before, after = ends[place], [*ends, len(rows)][place + 1]
+        before, after = ends[place], ends[place + 1]
         if HUE in used and before < after:
             turn_hue(views[before:after], factors[before:after, HUE])
         for part in (slice(0, before), slice(after, ends[4])):

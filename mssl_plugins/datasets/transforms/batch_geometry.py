@@ -109,10 +109,10 @@ def separable(rows: Tensor, x: Tensor, columns: Tensor) -> Tensor:
 
 
 def _filter(x: Tensor, interpolation: str) -> Tensor:
-    """Pillow's filters, of any scale: the triangle, and Keys' cubic of a = -0.5."""
+    """Pillow's filters up to a factor: the triangle, and Keys' cubic of a = -0.5."""
     x = x.abs_()
     if interpolation == 'bilinear':
-        return x.sub_(1).clamp_(max=0)  # negative everywhere
+        return x.sub_(1).clamp_(max=0)  # minus the triangle: their sum has the same sign
     inner = (1.5 * x - 2.5) * x * x + 1
     outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))

@@ -203,6 +203,38 @@ def test_only_drawn_views_change_and_each_operation_keeps_its_order(photos):
     assert ((ours != images).flatten(1).any(1).numpy() == changed).all() and not changed.all()
 
 
+@pytest.mark.parametrize(
+    'ranges',
+    [dict(brightness=0.4), dict(hue=0.1), dict(contrast=0.4, saturation=0.4), JITTER],
+)
+@pytest.mark.parametrize('p', [0.0, 0.5, 1.0])
+@pytest.mark.parametrize('number', [1, 8])
+def test_operations_that_are_not_used_change_nothing(photos, ranges, p, number):
+    settings = Photometric(jitter=dict(ranges, p=p))
+    used = [i for i, (_, pair) in enumerate(settings.ranges) if pair]
+    drawn = draw(settings, np.random.default_rng(5), number)
+    images = planes(photos)[:number].float()
+    given = images.clone()
+    ours = batch_color.jitter(given, drawn, used)
+    assert torch.equal(given, images)
+    for i, image in enumerate(images):
+        want = image[None].clone()
+        for op in drawn.order[i] if drawn.jitter[i] else ():
+            want = operation(want, op, drawn.factors[i, op]) if op in used else want
+        assert torch.allclose(ours[i], want[0], atol=1e-3)
+
+
+def test_views_are_float32_under_autocast(photos):
+    views = BatchViews([dict(num=2, size=32, **LIGHT)])
+    drawn_alike = [dict(sample_idx=SampleIndex(i, 5, 2)) for i in range(len(photos))]
+    samples = [PackViews()(dict(s, img=p))['data_samples'] for s, p in zip(drawn_alike, photos)]
+    plain = views(planes(photos), samples)
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = views(planes(photos), samples)
+    for ours, want in zip(mixed, plain):
+        assert ours.dtype == torch.float32 and torch.equal(ours, want)
+
+
 # ------------------------------------------------------------- in a pipeline
 def batch(photos, **more):
     pack = PackViews(meta_keys=('sample_idx',), keys=tuple(more))
