@@ -10,7 +10,6 @@ The last row is a step of ASL beside one of iBOT; the operators of both set its 
 """
 
 import statistics
-import time
 from functools import partial
 from typing import Callable, List, Sequence, Set, Tuple
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from benchmark import Line
+from benchmark import Line, timed
 from benchmarks.lower_bound import shares
 from benchmarks.steps import Step, steps
 from benchmarks.transformers import our_asl, our_ibot
@@ -83,15 +82,9 @@ def ratio(ours: Callable, theirs: Callable, batch: int) -> float:
         theirs (Callable): The same of the other step.
         batch (int): Images of a step.
     """
-    calls = [replay(make(batch, amp=True)) for make in (ours, theirs)]
-    ratios = []
-    for _ in range(5):
-        at = [time.perf_counter()]
-        for call in calls:
-            call()
-            at.append(time.perf_counter())
-        ratios.append((at[2] - at[1]) / (at[1] - at[0]))
-    return 0.9 * statistics.median(ratios)
+    a, b = (replay(make(batch, amp=True)) for make in (ours, theirs))
+    pairs = [(timed(a), timed(b)) for _ in range(5)]
+    return 0.9 * statistics.median(y / x for x, y in pairs)
 
 
 LINES = [
