@@ -346,13 +346,4 @@ LINES = [
         lambda: (our_asl(32), lightly_ibot(32)),
         rounds=1,
     ),
-    Line(
-        'ASL step, ViT-B/16, 224 px, batch 32, bfloat16',
-        'our iBOT step, 2 x 224 + 10 x 96 px, batch 32, bfloat16',
-        by_operations(our_asl, our_ibot),
-        lambda: (our_asl(32, amp=True), our_ibot(32, amp=True)),
-        rounds=3,
-        bf16=True,
-        memory=True,
-    ),
 ]

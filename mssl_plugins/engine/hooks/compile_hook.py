@@ -94,6 +94,26 @@ def _knows(unit, program: str) -> bool:
     return done.returncode == 0
 
 
+def on_cpu(model: nn.Module) -> bool:
+    """Says whether all parameters are on the CPU."""
+    return all(p.device.type == 'cpu' for p in model.parameters())
+
+
+def keep_batch_norm() -> None:
+    """Leaves BatchNorm as torch's own operator, for the whole process.
+
+    Torch's compiler writes it out as sums and products.  On a CPU that takes a few more C++
+    compilations for each block, is no faster, and rounds otherwise.
+    """
+    try:
+        from torch._inductor.decomposition import decompositions
+
+        for operator in [op for op in decompositions if 'batch_norm' in op.name()]:
+            del decompositions[operator]
+    except (ImportError, AttributeError):
+        return  # another torch: as it does
+
+
 def compile_blocks(
     model: nn.Module,
     regions: Sequence[str] = REGIONS,
@@ -103,8 +123,8 @@ def compile_blocks(
 ) -> int:
     """Marks blocks, each of which is compiled when it first runs.
 
-    For the whole process, random numbers in compiled code become torch's own, and the
-    limit of recompilations is raised.
+    For the whole process, random numbers in compiled code become torch's own, the limit of
+    recompilations is raised, and for a model on the CPU BatchNorm stays torch's own operator.
 
     Args:
         model (nn.Module): Any.
@@ -120,6 +140,8 @@ def compile_blocks(
     """
     torch._inductor.config.fallback_random = True  # random numbers as torch draws them
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, LIMIT)
+    if on_cpu(model):
+        keep_batch_norm()
     found = [m for m in model.modules() if type(m).__name__ in regions]
     trained = [m for m in found if any(p.requires_grad for p in m.parameters())]
     found = found if teachers else trained or found
@@ -183,13 +205,12 @@ class CompileHook(Hook):
         if isinstance(runner.model, FSDP):
             raise UserError('--compile and mssl_plugins.FSDP do not go together: leave one out')
         model = unwrap(runner.model)
-        on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
-        if on_cpu and self.backend == 'inductor':
+        if on_cpu(model) and self.backend == 'inductor':
             reason = why_not()
             if reason is not None:
                 raise UserError(f'--compile: {reason}')
             spare_probes()
-        teachers = not on_cpu if self.teachers is None else self.teachers
+        teachers = not on_cpu(model) if self.teachers is None else self.teachers
         count = compile_blocks(model, self.regions, self.backend, self.mode, teachers)
         if not count:
             raise UserError(

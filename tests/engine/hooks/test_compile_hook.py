@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmpretrain.models.backbones.resnet import BasicBlock
 from torch import nn
+from torch._inductor.utils import run_and_get_code
 
 from mssl_plugins.engine.hooks import compile_hook
 from mssl_plugins.errors import UserError
@@ -129,6 +131,17 @@ def test_inductor_compiles_the_same_function():
     plain.requires_grad_(False), model.requires_grad_(False)  # a graph without its backward
     torch.testing.assert_close(model(images)[0], plain(images)[0], rtol=1e-5, atol=1e-6)
     assert compile_hook.compiled_graphs() == 1
+
+
+def test_batch_norm_is_not_written_out_on_a_cpu():
+    plain = BasicBlock(4, 4).train()
+    model = copy.deepcopy(plain)
+    compile_hook.CompileHook().before_train(runner(nn.Sequential(model)))
+    images = torch.randn(2, 4, 8, 8)
+    plain.requires_grad_(False), model.requires_grad_(False)  # a graph without its backward
+    found, (code,) = run_and_get_code(model, images)
+    torch.testing.assert_close(found, plain(images), rtol=0, atol=0)
+    assert code.count('_native_batch_norm_legit_functional.default(') == 2
 
 
 def test_nothing_is_compiled_for_what_is_measured():
