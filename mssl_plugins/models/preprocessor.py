@@ -102,11 +102,11 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
                 'train_dataloader.dataset.pipeline makes it, such as mssl_plugins.PackViews'
             )
         data = self.cast_data(data)
-        inputs = data['inputs']
-        if self.views is not None and training:
+        inputs, made = data['inputs'], self.views is not None and training
+        if made:
             inputs = self.make_views(inputs, data.get('data_samples'))
         if isinstance(inputs, (list, tuple)):
-            inputs = [self.normalize(view) for view in inputs]
+            inputs = [self.normalize(view, reuse=made) for view in inputs]
         else:
             inputs = self.normalize(inputs)
         return dict(inputs=inputs, data_samples=data.get('data_samples'))
@@ -126,8 +126,12 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             )
         return self.views(images, samples)
 
-    def normalize(self, view: torch.Tensor) -> torch.Tensor:
+    def normalize(self, view: torch.Tensor, reuse: bool = False) -> torch.Tensor:
         """(B, 3, H, W) of any type to normalized float32, (x - mean) / std.
+
+        Args:
+            view (Tensor): (B, 3, H, W).
+            reuse (bool): Whether its memory may be used, if it is float32. Defaults to False.
 
         Raises:
             TypeError: If it is no tensor of that shape.
@@ -150,4 +154,4 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
                 f'images of {view.shape[1]} channels, and mean has {len(self.mean)}: '
                 'channel_statistics measures them, train --channels sets them'
             )
-        return (view - self.mean).div_(self.std)
+        return torch.sub(view, self.mean, out=view if reuse else None).div_(self.std)

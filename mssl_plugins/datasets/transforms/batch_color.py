@@ -10,65 +10,80 @@ from torch import Tensor
 from mssl_plugins.datasets.transforms.batch_geometry import separable
 from mssl_plugins.datasets.transforms.photometric import LUMA, Photometric
 
-RED, GREEN, BLUE = LUMA.tolist()
 CONTRAST, SATURATION, HUE = 1, 2, 3  # indices of Photometric.ranges; 0 is brightness
 
 
 def luma(x: Tensor) -> Tensor:
     """(B, 3, H, W) -> (B, 1, H, W), ITU-R 601."""
-    red, green, blue = x.split(1, 1)
-    return (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE)
+    weights = x.new_tensor([LUMA.tolist()]).expand(len(x), -1, -1)
+    return torch.bmm(weights, x.flatten(2)).view(-1, 1, *x.shape[2:])  # one pass, not three
 
 
-def blend(x: Tensor, kind: np.ndarray, factor: np.ndarray) -> Tensor:
+def blend_weights(kind: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """What :func:`blend` makes of a view, its luma and its rounded mean luma.
+
+    Args:
+        kind (np.ndarray): Which operation, an index of ``Photometric.ranges``.  Brightness
+            blends with black, contrast with the mean luma, saturation with the luma.
+        factor (np.ndarray): Of the same shape; 1 leaves a view as it is.
+
+    Returns:
+        np.ndarray: (3, ...).
+    """
+    rest = 1 - factor
+    return np.stack([factor, rest * (kind == SATURATION), rest * (kind == CONTRAST)])
+
+
+def blend(x: Tensor, weights: Tensor) -> Tensor:
     """Brightness, contrast or saturation of each view: ``factor x + (1 - factor) reference``.
 
     Args:
         x (Tensor): (N, 3, H, W) in 0-255, changed in place.
-        kind (np.ndarray): (N,) which operation, an index of ``Photometric.ranges``. The
-            reference is black, the rounded mean luma of the view, or its luma.
-        factor (np.ndarray): (N,), 1 leaves a view as it is.
+        weights (Tensor): (3, N, 1, 1, 1), those of the view itself, of its luma, and of its
+            rounded mean luma.
 
     Returns:
         Tensor: ``x``.
     """
-    rest = 1 - factor
-    own, of_luma, of_mean = torch.from_numpy(
-        np.stack([factor, rest * (kind == SATURATION), rest * (kind == CONTRAST)])
-    ).to(x)[..., None, None, None]
+    own, of_luma, of_mean = weights
     gray = luma(x)
-    of_mean = of_mean.mul_(gray.mean((2, 3), keepdim=True).add_(0.5).floor_())
+    of_mean = gray.mean((2, 3), keepdim=True).add_(0.5).floor_().mul_(of_mean)
     return torch.addcmul(gray.mul_(of_luma).add_(of_mean), x, own, out=x).clamp_(0, 255)
 
 
-def turn_hue(x: Tensor, turn: np.ndarray) -> Tensor:
-    """Turns the hue in HSV, by whole 256ths of the circle as the photometric transform does.
+def turns_of(factor: np.ndarray) -> np.ndarray:
+    """Whole 256ths of the circle, as the photometric transform takes them, and one turn more."""
+    return np.trunc(factor * 255) / 256 + 1
+
+
+def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
+    """Turns the hue in HSV.
 
     Args:
         x (Tensor): (N, 3, H, W) in 0-255, changed in place.
-        turn (np.ndarray): (N,) in turns of the circle.
+        turn (Tensor): (N, 1, 1, 1) in turns of the circle, not negative.
 
     Returns:
         Tensor: ``x``.
     """
     red, green, blue = x.split(1, 1)
-    value = torch.maximum(red, green)
-    torch.maximum(value, blue, out=value)
-    chroma = torch.minimum(red, green)
-    torch.sub(value, torch.minimum(chroma, blue, out=chroma), out=chroma)
+    high, low = torch.maximum(green, blue), torch.minimum(green, blue)
+    value, middle = torch.maximum(red, high), torch.minimum(red, high)
+    chroma = value - torch.minimum(middle, low)
+    # 1 where blue is above green, and where red is not the value; torch.where would be slower
+    blue_first, not_red = high.sub_(green).sign_(), (value - red).sign_()
     # hue in turns of the circle; without chroma any will do
-    sixth = chroma.clamp(min=1e-3).reciprocal_().mul_(1 / 6)
-    hue = (red - green).mul_(sixth).add_(4 / 6)
-    # 0 where the channel is the value, else 1; torch.where would be many times as slow
-    not_red, not_green = (value - red).sign_(), (value - green).sign_()
-    hue = torch.lerp((blue - red).mul_(sixth).add_(2 / 6), hue, not_green)
-    hue = torch.lerp((green - blue).mul_(sixth), hue, not_red)
-    steps = np.trunc(turn * 255) / 256 + 1  # frac() is for what is not negative
-    hue.add_(torch.from_numpy(steps).to(x)[:, None, None, None]).frac_().mul_(6)
-    # a channel falls from the value by the chroma, a sixth of the circle away from its own
-    torch.sub(hue, hue.new_tensor([[[3.0]], [[2.0]], [[4.0]]]), out=x).abs_().sub_(1)
-    red.neg_().add_(1)
-    return torch.addcmul(value, x.clamp_(0, 1), chroma, value=-1, out=x)
+    swapped = torch.sub(blue_first, 1 / 6).mul_(2)
+    hue = blue_first.addcmul_(not_red, swapped, value=-1)
+    hue.addcdiv_(middle.sub_(low), chroma.clamp(min=1e-3), value=-1 / 6).abs_()
+    hue.add_(turn).frac_()
+    # A channel falls from the value by the chroma, a sixth of the circle away from its own hue;
+    # red is farthest from the circle's middle.
+    torch.sub(hue, hue.new_tensor([[[3 / 6]], [[2 / 6]], [[4 / 6]]]), out=x)
+    x.abs_().clamp_(1 / 6, 2 / 6)
+    torch.addcmul(value + chroma, x[:, 1:], chroma, value=-6, out=x[:, 1:])
+    torch.addcmul(value.sub_(chroma, alpha=2), red, chroma, value=6, out=red)
+    return x
 
 
 def blur_kernels(sigma: np.ndarray, passes: int = 3) -> np.ndarray:
@@ -184,17 +199,21 @@ def jitter(views: Tensor, drawn: Draws, used: Sequence[int]) -> Tensor:
     place_of_hue = np.where(drawn.jitter, drawn.order.argmax(1), 4)
     rows = place_of_hue.argsort(kind='stable')
     ends = np.searchsorted(place_of_hue[rows], range(5))
-    order = drawn.order[rows]
-    factors = np.where(np.isin(range(4), used), drawn.factors, 1.0)[rows]
+    order = drawn.order[rows].T  # (4, N), of each place
+    factors = np.where(np.isin(range(4), used), drawn.factors, 1.0)[rows].T
+    own = np.take_along_axis(factors, order, 0)
     views = views.index_select(0, torch.from_numpy(rows).to(views.device))
+    weights, turns = (  # all at once, because each conversion has its price
+        torch.from_numpy(numbers).to(views)[..., None, None, None]
+        for numbers in (blend_weights(order, own), turns_of(factors[HUE]))
+    )
     for place in range(4):
         before, after = ends[place], ends[place + 1]
         if HUE in used and before < after:
-            turn_hue(views[before:after], factors[before:after, HUE])
+            turn_hue(views[before:after], turns[before:after])
         for part in (slice(0, before), slice(after, ends[4])):
-            kind = order[part, place]
-            if len(kind):
-                blend(views[part], kind, np.take_along_axis(factors[part], kind[:, None], 1)[:, 0])
+            if part.start < part.stop:
+                blend(views[part], weights[:, place, part])
     return views.index_select(0, torch.from_numpy(rows.argsort()).to(views.device))
 
 
@@ -218,7 +237,7 @@ def augment(views: Tensor, drawn: Draws, settings: Photometric) -> Tensor:
         views = jitter(views, drawn, used)
     which = where(drawn.gray)
     if len(which):
-        views[which] = luma(views[which]).expand(-1, 3, -1, -1)
+        views.index_copy_(0, which, luma(views[which]).repeat(1, 3, 1, 1))
     which = where(drawn.blur)
     if len(which):
         down, across = (

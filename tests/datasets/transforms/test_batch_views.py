@@ -134,8 +134,10 @@ def operation(views, place, factor):
     """One operation of the jitter, by one factor for all views."""
     factors = np.full(len(views), factor)
     if place == batch_color.HUE:
-        return batch_color.turn_hue(views, factors)
-    return batch_color.blend(views, np.full(len(views), place), factors)
+        turns = torch.from_numpy(batch_color.turns_of(factors)).to(views)
+        return batch_color.turn_hue(views, turns[:, None, None, None])
+    weights = batch_color.blend_weights(np.full(len(views), place), factors)
+    return batch_color.blend(views, torch.from_numpy(weights).to(views)[..., None, None, None])
 
 
 @pytest.mark.parametrize(

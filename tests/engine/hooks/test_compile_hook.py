@@ -140,7 +140,7 @@ def test_batch_norm_is_not_written_out_on_a_cpu():
     images = torch.randn(2, 4, 8, 8)
     plain.requires_grad_(False), model.requires_grad_(False)  # a graph without its backward
     found, (code,) = run_and_get_code(model, images)
-    torch.testing.assert_close(found, plain(images), rtol=0, atol=0)
+    torch.testing.assert_close(found, plain(images), rtol=1e-4, atol=1e-6)
     assert code.count('_native_batch_norm_legit_functional.default(') == 2
 
 
