@@ -131,7 +131,7 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
 
         Args:
             view (Tensor): (B, 3, H, W).
-            reuse (bool): Whether its memory may be used, if it is float32. Defaults to False.
+            reuse (bool): Whether its memory may be used. Defaults to False.
 
         Raises:
             TypeError: If it is no tensor of that shape.
@@ -154,4 +154,5 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
                 f'images of {view.shape[1]} channels, and mean has {len(self.mean)}: '
                 'channel_statistics measures them, train --channels sets them'
             )
-        return torch.sub(view, self.mean, out=view if reuse else None).div_(self.std)
+        out = view if reuse and view.dtype == self.mean.dtype else None
+        return torch.sub(view, self.mean, out=out).div_(self.std)

@@ -14,13 +14,13 @@ CONTRAST, SATURATION, HUE = 1, 2, 3  # indices of Photometric.ranges; 0 is brigh
 
 
 def luma(x: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 1, H, W), ITU-R 601."""
+    """(B, 3, H, W) -> (B, 1, H, W), ITU-R 601; outside of autocast."""
     weights = x.new_tensor([LUMA.tolist()]).expand(len(x), -1, -1)
     return torch.bmm(weights, x.flatten(2)).view(-1, 1, *x.shape[2:])  # one pass, not three
 
 
 def blend_weights(kind: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """What :func:`blend` makes of a view, its luma and its rounded mean luma.
+    """The weights that :func:`blend` gives a view, its luma and its rounded mean luma.
 
     Args:
         kind (np.ndarray): Which operation, an index of ``Photometric.ranges``.  Brightness
@@ -57,7 +57,7 @@ def turns_of(factor: np.ndarray) -> np.ndarray:
 
 
 def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turns the hue in HSV.
+    """Turns the hue in HSV; the result is in 0-255 up to rounding.
 
     Args:
         x (Tensor): (N, 3, H, W) in 0-255, changed in place.

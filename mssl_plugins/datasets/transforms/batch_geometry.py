@@ -1,5 +1,6 @@
 """Crops of a whole batch, and a matrix for each sample that crops and resizes it."""
 
+import functools
 from typing import Optional, Tuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 TRIES = 10  # to place a random crop, as in torchvision
+TABLE = 2**24  # bytes of the matrices that are kept of an axis, if all its crops fit: 32 px do
 
 
 def random_resized_crops(
@@ -73,6 +75,34 @@ def resampling(
     Returns:
         Tensor: (B, size, side).
     """
+    ends = side + 1
+    if crop == 'pad' or 8 * ends**2 * size * side > TABLE:
+        return _resampling(start, end, flip, side, size, interpolation, crop)
+    crops = start * ends + end
+    if flip is not None:
+        crops += flip * ends**2
+    return _every_crop(side, size, interpolation, start.device).index_select(0, crops)
+
+
+@functools.lru_cache(maxsize=8)
+def _every_crop(side: int, size: int, interpolation: str, device: torch.device) -> Tensor:
+    """(2 (side + 1)^2, size, side): for every start and end, as it is and reversed."""
+    places = torch.arange(side + 1, device=device)
+    flip, start, end = torch.cartesian_prod(torch.arange(2, device=device), places, places).T
+    end = torch.maximum(end, start + 1)  # the rows of other ends are not asked for
+    return _resampling(start, end, flip > 0, side, size, interpolation, 'random_resized')
+
+
+def _resampling(
+    start: Tensor,
+    end: Tensor,
+    flip: Optional[Tensor],
+    side: int,
+    size: int,
+    interpolation: str,
+    crop: str,
+) -> Tensor:
+    """:func:`resampling` by its formula."""
     pixels = torch.arange(side, device=start.device)
     places = torch.arange(size, device=start.device)[:, None]
     start, end = start[:, None, None], end[:, None, None]

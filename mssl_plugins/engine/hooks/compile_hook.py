@@ -9,12 +9,12 @@ compilation), and state dicts keep their keys.
 import os
 import platform
 import subprocess
-from typing import Optional, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence
 from unittest import mock
 
 import torch
 from mmengine.hooks import Hook
-from torch import nn
+from torch import Tensor, nn
 
 from mssl_plugins.engine.fsdp import FSDP
 from mssl_plugins.errors import UserError, unknown
@@ -30,6 +30,7 @@ REGIONS = (
     'SwinBlock',
     'ConvNeXtBlock',
 )
+BATCH_NORM = ('aten::_native_batch_norm_legit_functional', 'aten::native_batch_norm_backward')
 LIMIT = 64  # graphs of one class: one for each size of views, branch and stage of a ResNet
 
 
@@ -94,24 +95,48 @@ def _knows(unit, program: str) -> bool:
     return done.returncode == 0
 
 
-def on_cpu(model: nn.Module) -> bool:
-    """Says whether all parameters are on the CPU."""
-    return all(p.device.type == 'cpu' for p in model.parameters())
-
-
 def keep_batch_norm() -> None:
-    """Leaves BatchNorm as torch's own operator, for the whole process.
+    """Leaves BatchNorm on a CPU as torch's own operator, in all that is compiled from now on.
 
-    Torch's compiler writes it out as sums and products.  On a CPU that takes a few more C++
-    compilations for each block, is no faster, and rounds otherwise.
+    Torch's compiler writes it out as sums and products: a few more C++ compilations for each
+    block, no faster, and rounded otherwise.  On a GPU it goes on doing so.
     """
     try:
         from torch._inductor.decomposition import decompositions
+        from torch._inductor.lowering import make_fallback
 
-        for operator in [op for op in decompositions if 'batch_norm' in op.name()]:
-            del decompositions[operator]
-    except (ImportError, AttributeError):
+        for operator in [op for op in decompositions if op.name() in BATCH_NORM]:
+            if not isinstance(decompositions[operator], _NotOnCPU):
+                decompositions[operator] = _NotOnCPU(decompositions[operator])
+                make_fallback(operator, _one_layout, warn=False, override_decomp=True)
+        torch.compiler.config.cache_key_tag = 'BatchNorm is kept'  # kept graphs may not have it
+    except (ImportError, AttributeError, TypeError):
         return  # another torch: as it does
+
+
+class _NotOnCPU(NamedTuple):
+    """Another form of an operator, for tensors that are not on a CPU."""
+
+    form: Callable
+
+    def __call__(self, x: Tensor, *args, **kwargs):
+        return NotImplemented if x.device.type == 'cpu' else self.form(x, *args, **kwargs)
+
+
+def _one_layout(node: torch.fx.Node, *args, **kwargs):
+    """Gives the activations of an operator one layout: forward x, backward also its gradient.
+
+    Of two layouts, the operator would return one that torch's compiler does not expect.
+    """
+    from torch._inductor import ir
+
+    given = {i: arg for i, arg in enumerate(node.args[:2]) if isinstance(arg, torch.fx.Node)}
+    batches = [i for i, arg in given.items() if arg.meta['val'].dim() > 1]  # no weights
+    order = ir.get_stride_order(given[batches[-1]].meta['val'].stride())
+    args = list(args)
+    for i in batches:
+        args[i] = ir.ExternKernel.require_stride_order(args[i], order)
+    return tuple(args), kwargs
 
 
 def compile_blocks(
@@ -124,7 +149,7 @@ def compile_blocks(
     """Marks blocks, each of which is compiled when it first runs.
 
     For the whole process, random numbers in compiled code become torch's own, the limit of
-    recompilations is raised, and for a model on the CPU BatchNorm stays torch's own operator.
+    recompilations is raised, and BatchNorm on a CPU stays torch's own operator.
 
     Args:
         model (nn.Module): Any.
@@ -140,7 +165,7 @@ def compile_blocks(
     """
     torch._inductor.config.fallback_random = True  # random numbers as torch draws them
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, LIMIT)
-    if on_cpu(model):
+    if backend == 'inductor':
         keep_batch_norm()
     found = [m for m in model.modules() if type(m).__name__ in regions]
     trained = [m for m in found if any(p.requires_grad for p in m.parameters())]
@@ -205,12 +230,13 @@ class CompileHook(Hook):
         if isinstance(runner.model, FSDP):
             raise UserError('--compile and mssl_plugins.FSDP do not go together: leave one out')
         model = unwrap(runner.model)
-        if on_cpu(model) and self.backend == 'inductor':
+        on_cpu = all(p.device.type == 'cpu' for p in model.parameters())
+        if on_cpu and self.backend == 'inductor':
             reason = why_not()
             if reason is not None:
                 raise UserError(f'--compile: {reason}')
             spare_probes()
-        teachers = not on_cpu(model) if self.teachers is None else self.teachers
+        teachers = not on_cpu if self.teachers is None else self.teachers
         count = compile_blocks(model, self.regions, self.backend, self.mode, teachers)
         if not count:
             raise UserError(

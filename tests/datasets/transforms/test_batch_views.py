@@ -1,6 +1,9 @@
 """Views of whole batches against those of single images: distributions over 20,000 draws, pixels
 at equal parameters, geometry against its own record."""
 
+import colorsys
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,12 @@ from scipy.stats import chisquare, kstest
 from skimage import data
 
 from mssl_plugins.datasets.sampler import SampleIndex
-from mssl_plugins.datasets.transforms import batch_color, batch_views, photometric
+from mssl_plugins.datasets.transforms import (
+    batch_color,
+    batch_geometry,
+    batch_views,
+    photometric,
+)
 from mssl_plugins.datasets.transforms.batch_color import augment, blur_kernels, draw
 from mssl_plugins.datasets.transforms.batch_geometry import random_resized_crops
 from mssl_plugins.datasets.transforms.batch_views import BatchViews
@@ -118,6 +126,19 @@ def test_crops_are_those_of_single_images(photos, interpolation, size, flip):
     assert mean < 0.5 and most <= (2.5 if interpolation == 'bilinear' else 8)
 
 
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+def test_kept_matrices_are_those_of_the_formula(interpolation, monkeypatch):
+    """Of all crops of a short axis."""
+    start, end = np.triu_indices(13, 1)
+    crops = torch.from_numpy(start), torch.from_numpy(end), torch.arange(len(start)) % 3 > 0
+    for flip in (crops[2], None):
+        given = (*crops[:2], flip, 12, 9, interpolation, 'random_resized')
+        kept = batch_geometry.resampling(*given)
+        with monkeypatch.context() as patch:
+            patch.setattr(batch_geometry, 'TABLE', 0)
+            assert kept.equal(batch_geometry.resampling(*given))
+
+
 def test_padded_crops_are_those_of_single_images(photos):
     group = dict(size=(40, 44), crop='pad', padding=6, flip=0.5)
     packed = [PackViews()(dict(img=image))['data_samples'] for image in photos]
@@ -156,6 +177,21 @@ def test_color_is_that_of_single_images(photos, place, name, factors, bound):
         theirs = np.stack([getattr(photometric, name)(image, factor) for image in photos])
         mean, most = levels(ours, theirs)
         assert mean < 1 and most <= bound, (factor, mean, most)
+
+
+def test_hue_is_that_of_colorsys():
+    """Of all ties, grays and primary colors, which branches of the formula meet."""
+    levels = [0, 1, 127, 128, 254, 255]
+    colors = np.array([*itertools.product(levels, repeat=3)], float)
+    for factor in (-0.5, -0.1, 0.0, 0.07, 0.5):
+        turn = int(factor * 255) / 256
+        want = []
+        for color in colors / 255:
+            h, s, v = colorsys.rgb_to_hsv(*color)
+            want.append(colorsys.hsv_to_rgb((h + turn) % 1, s, v))
+        views = torch.from_numpy(colors.T.copy()).view(1, 3, 6, 36)
+        found = operation(views, batch_color.HUE, factor).view(3, -1).T / 255
+        np.testing.assert_allclose(found, want, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize('sigma', [0.0, 0.1, 0.8, 1.3, 2.0])
@@ -299,6 +335,17 @@ def test_boxes_and_segments_are_carried(photos):
             assert (sample.view_segments[v].numpy() == want).all()
             assert sample.view_bboxes[v].shape[1] == 4
             assert len(sample.view_bboxes[v]) == len(sample.view_bbox_ids[v])
+
+
+@pytest.mark.parametrize('views', [None, GROUPS])
+def test_the_images_that_are_given_stay_as_they_are(photos, views):
+    """Views that are made here are normalized in place; what a caller holds is not."""
+    given = planes(photos).float()
+    kept = given.clone()
+    inputs = given if views else [given]
+    for training in (True, False):
+        ViewPreprocessor(views=views)(dict(inputs=inputs), training=training)
+        assert given.equal(kept)
 
 
 def test_only_while_training(photos):
