@@ -102,11 +102,12 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
                 'train_dataloader.dataset.pipeline makes it, such as mssl_plugins.PackViews'
             )
         data = self.cast_data(data)
-        inputs, made = data['inputs'], self.views is not None and training
-        if made:
-            inputs = self.make_views(inputs, data.get('data_samples'))
-        if isinstance(inputs, (list, tuple)):
-            inputs = [self.normalize(view, reuse=made) for view in inputs]
+        inputs = data['inputs']
+        if self.views is not None and training:
+            views = self.make_views(inputs, data.get('data_samples'))
+            inputs = [self.normalize(view, reuse=True) for view in views]
+        elif isinstance(inputs, (list, tuple)):
+            inputs = [self.normalize(view) for view in inputs]
         else:
             inputs = self.normalize(inputs)
         return dict(inputs=inputs, data_samples=data.get('data_samples'))

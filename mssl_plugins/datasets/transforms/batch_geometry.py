@@ -63,9 +63,9 @@ def resampling(
     """Matrices that cut [start, end) out of an axis and resize it, antialiased.
 
     Args:
-        start (Tensor): (B,) in px of the axis; with 'pad' it may lie outside, where
+        start (Tensor): (B,) int64 in px of the axis; with 'pad' it may lie outside, where
             the result is black.
-        end (Tensor): (B,) in px of the axis.
+        end (Tensor): (B,) int64 in px, above ``start`` and at most ``side`` but for 'pad'.
         flip (Tensor, optional): (B,) bool, whether the result is reversed; None: never.
         side (int): Length of the axis in px.
         size (int): Length of the result in px.

@@ -30,7 +30,13 @@ REGIONS = (
     'SwinBlock',
     'ConvNeXtBlock',
 )
-BATCH_NORM = ('aten::_native_batch_norm_legit_functional', 'aten::native_batch_norm_backward')
+BATCH_NORM = (
+    'aten::_native_batch_norm_legit_functional',
+    'aten::_native_batch_norm_legit_no_training',
+    'aten::_native_batch_norm_legit.no_stats',
+    'aten::native_batch_norm_backward',
+)
+KEPT = 'BatchNorm is kept'
 LIMIT = 64  # graphs of one class: one for each size of views, branch and stage of a ResNet
 
 
@@ -99,7 +105,8 @@ def keep_batch_norm() -> None:
     """Leaves BatchNorm on a CPU as torch's own operator, in all that is compiled from now on.
 
     Torch's compiler writes it out as sums and products: a few more C++ compilations for each
-    block, no faster, and rounded otherwise.  On a GPU it goes on doing so.
+    block, no faster, and rounded otherwise.  On a GPU it goes on doing so.  A network that is
+    not in channels-last memory gets copies around it, because convolutions are.
     """
     try:
         from torch._inductor.decomposition import decompositions
@@ -107,9 +114,11 @@ def keep_batch_norm() -> None:
 
         for operator in [op for op in decompositions if op.name() in BATCH_NORM]:
             if not isinstance(decompositions[operator], _NotOnCPU):
-                decompositions[operator] = _NotOnCPU(decompositions[operator])
                 make_fallback(operator, _one_layout, warn=False, override_decomp=True)
-        torch.compiler.config.cache_key_tag = 'BatchNorm is kept'  # kept graphs may not have it
+                decompositions[operator] = _NotOnCPU(decompositions[operator])
+        config = torch.compiler.config
+        if KEPT not in config.cache_key_tag:  # graphs kept by an earlier version have no BatchNorm
+            config.cache_key_tag += KEPT
     except (ImportError, AttributeError, TypeError):
         return  # another torch: as it does
 

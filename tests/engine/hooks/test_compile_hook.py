@@ -134,25 +134,29 @@ def test_inductor_compiles_the_same_function():
     assert compile_hook.compiled_graphs() == 1
 
 
-def test_batch_norm_is_not_written_out_on_a_cpu(monkeypatch):
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('dtype, bound', [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)])
+def test_batch_norm_is_not_written_out_on_a_cpu(monkeypatch, training, dtype, bound):
     """Nor are activations copied out of their layout for it, forward and backward."""
     monkeypatch.setenv('CI', '1')  # where torch's compiler refuses fallbacks that it does not know
-    plain = BasicBlock(4, 4).train().to(memory_format=torch.channels_last)
+    plain = BasicBlock(4, 4).train(training).to(memory_format=torch.channels_last)
     model = copy.deepcopy(plain)
     compile_hook.CompileHook().before_train(runner(nn.Sequential(model)))
     images = torch.randn(2, 4, 8, 8).to(memory_format=torch.channels_last)
 
     def trained(network):
         x = images.clone().requires_grad_()
-        found = network(x)
-        found.square().sum().backward()
-        return [found, x.grad, *(p.grad for p in network.parameters())]
+        with torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16):
+            found = network(x)
+        found.float().square().mean().backward()
+        return [found, x.grad, *(p.grad for p in network.parameters()), *network.buffers()]
 
     with torch.compiler.config.patch(force_disable_caches=True):  # code of another process
         found, codes = run_and_get_code(trained, model)
-    torch.testing.assert_close(found, trained(plain), rtol=1e-4, atol=1e-5)
-    for code, operator in zip(codes, compile_hook.BATCH_NORM):
-        assert len(re.findall(rf'= torch\.ops\.aten\.{operator[6:]}\.default\(', code)) == 2
+    torch.testing.assert_close(found, trained(plain), rtol=bound, atol=bound / 10)
+    forward = '_native_batch_norm_legit_' + ('functional' if training else 'no_training')
+    for code, operator in zip(codes, (forward, 'native_batch_norm_backward'), strict=True):
+        assert len(re.findall(rf'= torch\.ops\.aten\.{operator}\.default\(', code)) == 2
         assert '(256, 1, 32, 4)' in code and '(256, 64, 8, 1)' not in code  # channels last
 
 
