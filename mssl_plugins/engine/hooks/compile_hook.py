@@ -36,7 +36,7 @@ BATCH_NORM = (
     'aten::_native_batch_norm_legit.no_stats',
     'aten::native_batch_norm_backward',
 )
-KEPT = 'BatchNorm is kept'
+KEPT = ' '.join(BATCH_NORM)  # tells kept graphs from those of versions that kept less
 LIMIT = 64  # graphs of one class: one for each size of views, branch and stage of a ResNet
 
 
@@ -105,8 +105,8 @@ def keep_batch_norm() -> None:
     """Leaves BatchNorm on a CPU as torch's own operator, in all that is compiled from now on.
 
     Torch's compiler writes it out as sums and products: a few more C++ compilations for each
-    block, no faster, and rounded otherwise.  On a GPU it goes on doing so.  A network that is
-    not in channels-last memory gets copies around it, because convolutions are.
+    block, no faster in training, and rounded otherwise.  On a GPU it goes on doing so.  A
+    network that is not in channels-last memory gets copies around it, because convolutions are.
     """
     try:
         from torch._inductor.decomposition import decompositions
@@ -117,7 +117,7 @@ def keep_batch_norm() -> None:
                 make_fallback(operator, _one_layout, warn=False, override_decomp=True)
                 decompositions[operator] = _NotOnCPU(decompositions[operator])
         config = torch.compiler.config
-        if KEPT not in config.cache_key_tag:  # graphs kept by an earlier version have no BatchNorm
+        if KEPT not in config.cache_key_tag:
             config.cache_key_tag += KEPT
     except (ImportError, AttributeError, TypeError):
         return  # another torch: as it does
