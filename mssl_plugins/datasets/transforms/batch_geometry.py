@@ -75,9 +75,12 @@ def resampling(
     Returns:
         Tensor: (B, size, side).
     """
+    if crop == 'pad':
+        pixels = torch.arange(side, device=start.device)
+        return (pixels == start[:, None, None] + _places(size, flip, start.device)).float()
     ends = side + 1
-    if crop == 'pad' or 8 * ends**2 * size * side > TABLE:
-        return _resampling(start, end, flip, side, size, interpolation, crop)
+    if 8 * ends**2 * size * side > TABLE:
+        return _antialiased(start, end, flip, side, size, interpolation)
     crops = start * ends + end
     if flip is not None:
         crops += flip * ends**2
@@ -87,29 +90,25 @@ def resampling(
 @functools.lru_cache(maxsize=8)
 def _every_crop(side: int, size: int, interpolation: str, device: torch.device) -> Tensor:
     """(2 (side + 1)^2, size, side): for every start and end, as it is and reversed."""
-    places = torch.arange(side + 1, device=device)
-    flip, start, end = torch.cartesian_prod(torch.arange(2, device=device), places, places).T
+    ends = torch.arange(side + 1, device=device)
+    flip, start, end = torch.cartesian_prod(torch.arange(2, device=device), ends, ends).T
     end = torch.maximum(end, start + 1)  # the rows of other ends are not asked for
-    return _resampling(start, end, flip > 0, side, size, interpolation, 'random_resized')
+    return _antialiased(start, end, flip > 0, side, size, interpolation)
 
 
-def _resampling(
-    start: Tensor,
-    end: Tensor,
-    flip: Optional[Tensor],
-    side: int,
-    size: int,
-    interpolation: str,
-    crop: str,
+def _places(size: int, flip: Optional[Tensor], device: torch.device) -> Tensor:
+    """Pixels of the result, (size, 1), or (B, size, 1) if some are reversed."""
+    places = torch.arange(size, device=device)[:, None]
+    return places if flip is None else torch.where(flip[:, None, None], size - 1 - places, places)
+
+
+def _antialiased(
+    start: Tensor, end: Tensor, flip: Optional[Tensor], side: int, size: int, interpolation: str
 ) -> Tensor:
-    """:func:`resampling` by its formula."""
+    """The matrices of :func:`resampling` by their formula."""
     pixels = torch.arange(side, device=start.device)
-    places = torch.arange(size, device=start.device)[:, None]
+    places = _places(size, flip, start.device)
     start, end = start[:, None, None], end[:, None, None]
-    if flip is not None:
-        places = torch.where(flip[:, None, None], size - 1 - places, places)
-    if crop == 'pad':
-        return (pixels == start + places).float()
     scale = (end - start).float() / size
     # distances in units of the filter, which is as wide as a pixel of the larger grid
     wide = scale.clamp(min=1)
