@@ -6,6 +6,7 @@ repeated many times: one compiled block serves all that are like it (regional
 compilation), and state dicts keep their keys.
 """
 
+import functools
 import os
 import platform
 import subprocess
@@ -101,6 +102,7 @@ def _knows(unit, program: str) -> bool:
     return done.returncode == 0
 
 
+@functools.lru_cache(maxsize=None)  # once a process
 def keep_batch_norm() -> None:
     """Leaves BatchNorm on a CPU as torch's own operator, in all that is compiled from now on.
 
@@ -113,12 +115,9 @@ def keep_batch_norm() -> None:
         from torch._inductor.lowering import make_fallback
 
         for operator in [op for op in decompositions if op.name() in BATCH_NORM]:
-            if not isinstance(decompositions[operator], _NotOnCPU):
-                make_fallback(operator, _one_layout, warn=False, override_decomp=True)
-                decompositions[operator] = _NotOnCPU(decompositions[operator])
-        config = torch.compiler.config
-        if KEPT not in config.cache_key_tag:
-            config.cache_key_tag += KEPT
+            make_fallback(operator, _one_layout, warn=False, override_decomp=True)
+            decompositions[operator] = _NotOnCPU(decompositions[operator])
+        torch.compiler.config.cache_key_tag += KEPT
     except (ImportError, AttributeError, TypeError):
         return  # another torch: as it does
 
