@@ -371,7 +371,17 @@ class TrainingRun:
         ):
             runner.register_hook(hook, priority='LOWEST')
         keep_freed_memory(torch.device(get_device()))
-        runner.train()
+        try:
+            runner.train()
+        finally:
+            _end_workers(runner)
+
+
+def _end_workers(runner: Runner) -> None:
+    """Ends the loaders' persistent workers: as garbage, each is waited for five seconds."""
+    for loop in (runner._train_loop, runner._val_loop):
+        if isinstance(loader := getattr(loop, 'dataloader', None), DataLoader):
+            loader._iterator = None
 
 
 def _check_batches(loader: DataLoader) -> None:

@@ -18,7 +18,7 @@ from mssl_plugins.errors import UserError
 from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.export import export
 
-FILES = 40
+FILES = 24
 
 
 @pytest.fixture(scope='module')

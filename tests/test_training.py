@@ -1,16 +1,32 @@
 """A run from its config to its end, what no command shows."""
 
+import multiprocessing
+
 import pytest
 from mmengine.config import Config
 from mmengine.visualization import Visualizer
 
+from mssl_plugins.api import train
 from mssl_plugins.training import _close_logs
 
-pytest.importorskip('mlflow')
+
+def test_loaders_workers_end_with_the_run(tiny_config, tmp_path):
+    """Those that are kept from epoch to epoch: whoever collects them later waits for each."""
+    begun, before = [], set(multiprocessing.active_children())
+    config = tiny_config("""
+        train_dataloader.update(num_workers=2, persistent_workers=True)
+        train_cfg['max_epochs'] = 1
+        """)
+    with pytest.MonkeyPatch.context() as patch:
+        start = multiprocessing.Process.start
+        patch.setattr(multiprocessing.Process, 'start', lambda p: begun.append(p) or start(p))
+        train(config, work_dir=tmp_path / 'run')
+    assert len(begun) == 2 and set(multiprocessing.active_children()) == before
 
 
 def test_a_back_end_that_could_not_start_does_not_hide_why(tmp_path):
     """MLflow's cannot close if it never began; the error that ended the run is the one to tell."""
+    pytest.importorskip('mlflow')
     logs = Visualizer.get_instance(
         'test_training',
         save_dir=str(tmp_path),

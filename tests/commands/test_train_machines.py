@@ -3,12 +3,11 @@
 import os
 import re
 import signal
-import socket
 import time
 
 import pytest
 
-from helpers.forked import start_script, train_in_processes
+from helpers.forked import free_port, start_script, train_in_processes
 from helpers.paths import ROOT
 from helpers.runs import losses
 
@@ -21,12 +20,6 @@ LOG = """
     default_hooks['checkpoint'].update(by_epoch=False, interval=4, max_keep_ckpts=2)
     default_hooks['guard'] = dict(type='mssl_plugins.LossGuard')
 """
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        return free.getsockname()[1]
 
 
 class Agents:

@@ -149,18 +149,25 @@ class Training:
         return Outcome(self.process.exitcode, self.log.read_text())
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+def places_of(number: int) -> list:
+    """What torchrun tells each of so many processes on one machine, by their environment."""
+    place = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port()))
+    return [dict(place, RANK=str(i), LOCAL_RANK=str(i)) for i in range(number)]
+
+
 def train_in_processes(
     folder: Path, number: int, *argv, seconds: float = 300, quiet: bool = False
 ) -> Outcome:
     """Waits for a run in several processes over gloo; the first status that is not 0."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    place = dict(WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-    runs = []
-    for rank in range(number):
-        env = {key: str(value) for key, value in dict(place, RANK=rank, LOCAL_RANK=rank).items()}
-        runs.append(Training(folder, *argv, quiet=quiet, env=env if number > 1 else {}))
+    places = places_of(number) if number > 1 else [{}]
+    runs = [Training(folder, *argv, quiet=quiet, env=env) for env in places]
     ends = [run.wait(seconds) for run in runs]
     status = next((end.status for end in ends if end.status), 0)
     return Outcome(status, '\n'.join(end.text for end in ends))
