@@ -130,6 +130,8 @@ def preload() -> None:
     import cv2
 
     cv2.setNumThreads(0)
+    import matplotlib.font_manager  # noqa: F401 - makes folders of its own in the home
+
     from mssl_plugins.errors import require
 
     require('mmpretrain')

@@ -4,6 +4,8 @@ MoCo's CIFAR recipe (MixMask's supplement, Table 1, and the code it builds on)
 normalizes each eighth of the batch by its own statistics.
 """
 
+from typing import Optional, Tuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,9 +49,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         s = self.num_splits
         if n % s:
             raise ValueError(f'a batch of {n} cannot be split into {s} equal parts (SplitBN)')
-        channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-        # Compiled for a CPU, each part would get kernels of its own.
-        if channels_last and not (x.device.type == 'cpu' and torch.compiler.is_compiling()):
+        if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
             return self._by_part(x)
         mean, var = self.running_mean.repeat(s), self.running_var.repeat(s)
         # parts become channels: one fused call normalizes all of them
@@ -65,13 +65,18 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             self.eps,
         )
         self._note(mean.view(s, c), var.view(s, c))
-        out = out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
-        return out.contiguous(memory_format=torch.channels_last) if channels_last else out
+        return out.view(n // s, s, c, h, w).transpose(0, 1).reshape(n, c, h, w)
 
     def _by_part(self, x: Tensor) -> Tensor:
         """One call for each part: in channels-last memory this copies less than one joint call."""
         means = self.running_mean.repeat(self.num_splits, 1)
         variances = self.running_var.repeat(self.num_splits, 1)
+        if self.affine and x.device.type == 'cpu' and torch.compiler.is_compiling():
+            out, means, variances, *_ = _of_parts(
+                x, self.weight, self.bias, means, variances, self.momentum, self.eps
+            )
+            self._note(means, variances)
+            return out
         out = [
             F.batch_norm(part, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
             for part, mean, var in zip(x.chunk(self.num_splits), means, variances)
@@ -85,3 +90,71 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         self.running_mean.copy_(means.mean(0))
         self.running_var.copy_(variances.mean(0))
         self.num_batches_tracked += 1
+
+
+def _of_parts(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    means: Tensor,
+    variances: Tensor,
+    momentum: float,
+    eps: float,
+) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The parts' outputs, their running statistics, and what the gradient needs of them.
+
+    ``means`` and ``variances``, (splits, C), are the running statistics before.
+    """
+    means, variances = means.clone(), variances.clone()
+    done = [
+        torch.native_batch_norm(part, weight, bias, mean, variance, True, momentum, eps)
+        for part, mean, variance in zip(x.chunk(len(means)), means, variances)
+    ]
+    out, centers, scales = zip(*done)
+    return torch.cat(out), means, variances, torch.stack(centers), torch.stack(scales)
+
+
+def _gradients_of_parts(
+    grad: Tensor, x: Tensor, weight: Tensor, centers: Tensor, scales: Tensor, eps: float
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias."""
+    parts = zip(grad.chunk(len(centers)), x.chunk(len(centers)), centers, scales)
+    to_x, to_weight, to_bias = zip(
+        *(
+            torch.ops.aten.native_batch_norm_backward(
+                part_grad, part, weight, None, None, center, scale, True, eps, [True] * 3
+            )
+            for part_grad, part, center, scale in parts
+        )
+    )
+    return torch.cat(to_x), sum(to_weight), sum(to_bias)
+
+
+def _keep(ctx, inputs, output) -> None:
+    x, weight, *_, ctx.eps = inputs
+    ctx.save_for_backward(x, weight, *output[3:])
+
+
+def _backward(ctx, grad: Tensor, *_) -> Tuple[Optional[Tensor], ...]:
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    return *_gradients_of_parts(grad, *ctx.saved_tensors, ctx.eps), None, None, None, None
+
+
+if hasattr(torch.library, 'custom_op'):
+    # One operator for torch's compiler, which would write a C++ kernel for each part.
+    _of_parts = torch.library.custom_op(
+        'mssl_plugins::split_batch_norm', _of_parts, mutates_args=()
+    )
+    _gradients_of_parts = torch.library.custom_op(
+        'mssl_plugins::split_batch_norm_backward', _gradients_of_parts, mutates_args=()
+    )
+
+    @_of_parts.register_fake
+    def _(x, weight, bias, means, variances, momentum, eps):
+        return tuple(map(torch.empty_like, (x, means, means, means, means)))
+
+    @_gradients_of_parts.register_fake
+    def _(grad, x, weight, centers, scales, eps):
+        return tuple(map(torch.empty_like, (x, weight, weight)))
+
+    _of_parts.register_autograd(_backward, setup_context=_keep)

@@ -36,9 +36,15 @@ def test_parts_are_normalized_by_themselves(layout, splits):
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 def test_compiled_it_gives_the_same_values_in_the_same_layout(layout):
     torch._dynamo.reset()
-    plain, compiled = SplitBatchNorm2d(3, num_splits=4), SplitBatchNorm2d(3, num_splits=4)
-    x = torch.randn(8, 3, 5, 4).to(memory_format=layout)
-    expected, found = plain(x), torch.compile(compiled, backend='aot_eager', fullgraph=True)(x)
-    torch.testing.assert_close(found, expected)
-    assert found.stride() == expected.stride()
-    torch.testing.assert_close(compiled.running_var, plain.running_var)
+    found = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        norm = SplitBatchNorm2d(3, num_splits=4)
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        x = torch.randn(8, 3, 5, 4).to(memory_format=layout).requires_grad_()
+        run = torch.compile(norm, backend='aot_eager', fullgraph=True) if compiled else norm
+        out = run(x)
+        (out * torch.rand_like(out)).sum().backward()
+        found.append((out, x.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()))
+    torch.testing.assert_close(*found)
+    assert found[0][0].stride() == found[1][0].stride()
