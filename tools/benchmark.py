@@ -53,7 +53,7 @@ class Line(NamedTuple):
         what (str): What of ours is measured, with sizes.
         beside (str): What it is measured against.
         goal (float | Callable): The ratio to reach, or a function that measures
-            this ratio in the same run. Ours should be at least this many times
+            this ratio before and after. Ours should be at least this many times
             faster (ratio = theirs / ours), or with ``at_most`` cost at most this
             many times as much (ratio = ours / theirs).
         make (Callable): Returns both sides, ready to be called and timed.
@@ -146,11 +146,12 @@ def memory(call: Callable) -> float:
 
 def measure(line: Line) -> dict:
     """Times both sides in turn after two calls of each, when memory has settled."""
-    goal = line.goal() if callable(line.goal) else line.goal
-    ours, theirs = line.make()
+    wanted = line.goal if callable(line.goal) else lambda: line.goal
+    goal, (ours, theirs) = wanted(), line.make()
     for _ in range(2):
         ours(), theirs()
     pairs = [(timed(ours), timed(theirs)) for _ in range(line.rounds)]
+    goal = (goal + wanted()) / 2  # the machine's speed changes: before and after
     a, b = (sorted(p[i] for p in pairs) for i in range(2))
     # Pair by pair, because what slows the machine slows both.
     ratios = sorted(x / y if line.at_most else y / x for x, y in pairs)
@@ -212,9 +213,8 @@ def write_page(rows: List[dict]) -> None:
         '',
         'Written by `tools/benchmark.py`. Seconds are medians of calls made in turn with the '
         "other side's;",
-        'the ratio is the median of the pairs, with its quartiles. MiB are what a call takes at '
-        'its peak,',
-        'beyond what is held between calls: of a training step mostly activations. One row: '
+        'the ratio is the median of the pairs, with quartiles. MiB are what a call takes at its',
+        'peak, beyond what is held between calls: of a training step mostly activations. One row: '
         '`python tools/benchmark.py --only WHAT --threads N`,',
         'with a part of its name and the threads that stand beside it.',
         '',

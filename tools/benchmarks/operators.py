@@ -1,4 +1,4 @@
-"""Steps of ViTs in bfloat16 beside their own operators, without copies of activations.
+"""Steps in bfloat16 beside their own operators, without copies of activations.
 
 bfloat16 speeds up products, but not sums, normalizations and the optimizer's step.  The
 other side of a row runs the operators of the uncompiled step again, in their order and on
@@ -25,7 +25,7 @@ from benchmarks.lower_bound import shares
 from benchmarks.steps import Step, steps
 from benchmarks.transformers import our_asl, our_ibot
 
-METHODS = ('DINO', 'MAE', 'ASL')
+METHODS = ('BYOL', 'MaskCo', 'DINO', 'MAE', 'ASL')
 CAST = 'aten::_to_copy'
 COPIES = (CAST, 'aten::copy_', 'aten::clone')  # casts and changes of layout
 
@@ -135,7 +135,7 @@ LINES += [
         "of their operators' own time",
         partial(ratio, our_asl, our_ibot, 32),
         lambda: (our_asl(32, amp=True), our_ibot(32, amp=True)),
-        rounds=3,
+        rounds=7,
         bf16=True,
         memory=True,
     )
