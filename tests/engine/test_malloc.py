@@ -24,7 +24,7 @@ print(faults() - before, getattr(ctypes.CDLL(None), 'mallopt', lambda *_: 0)(-3,
 
 
 def test_large_blocks_are_used_again(run_python):
-    runs = [run_python('-c', CODE, how) for how in ('plain', 'keep')]
+    runs = [run_python('-c', CODE, how, fresh=True) for how in ('plain', 'keep')]
     (plain, _), (kept, takes) = (map(int, run.stdout.split()[-2:]) for run in runs)
     # 5 x 64 MiB are 160 huge pages or many more small ones; an older glibc, or another
     # malloc, does not take so large a size and goes on as before
