@@ -380,8 +380,9 @@ class TrainingRun:
 def _end_workers(runner: Runner) -> None:
     """Ends the loaders' persistent workers: as garbage, each is waited for five seconds."""
     for loop in (runner._train_loop, runner._val_loop):
-        if isinstance(loader := getattr(loop, 'dataloader', None), DataLoader):
-            loader._iterator = None
+        kept = getattr(getattr(loop, 'dataloader', None), '_iterator', None)
+        if kept is not None:
+            kept._shutdown_workers()
 
 
 def _check_batches(loader: DataLoader) -> None:

@@ -1,27 +1,42 @@
 """A run from its config to its end, what no command shows."""
 
 import multiprocessing
+from contextlib import nullcontext
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.visualization import Visualizer
 
 from mssl_plugins.api import train
 from mssl_plugins.training import _close_logs
 
 
-def test_loaders_workers_end_with_the_run(tiny_config, tmp_path):
+@pytest.mark.parametrize(
+    'loop, fails',
+    [
+        (dict(type='EpochBasedTrainLoop', max_epochs=1), False),
+        (dict(type='IterBasedTrainLoop', max_iters=2), False),
+        (dict(type='EpochBasedTrainLoop', max_epochs=2), True),
+    ],
+)
+def test_loaders_workers_end_with_the_run(loop, fails, tiny_config, tmp_path, monkeypatch):
     """Those that are kept from epoch to epoch: whoever collects them later waits for each."""
-    begun, before = [], set(multiprocessing.active_children())
-    config = tiny_config("""
+    begun, start = [], multiprocessing.Process.start
+    monkeypatch.setattr(multiprocessing.Process, 'start', lambda p: begun.append(p) or start(p))
+    config = tiny_config(f"""
         train_dataloader.update(num_workers=2, persistent_workers=True)
-        train_cfg['max_epochs'] = 1
+        train_cfg = {loop}
         """)
-    with pytest.MonkeyPatch.context() as patch:
-        start = multiprocessing.Process.start
-        patch.setattr(multiprocessing.Process, 'start', lambda p: begun.append(p) or start(p))
+    if fails:
+        monkeypatch.setattr(CheckpointHook, 'after_train_epoch', raise_)
+    with pytest.raises(OSError) if fails else nullcontext():
         train(config, work_dir=tmp_path / 'run')
-    assert len(begun) == 2 and set(multiprocessing.active_children()) == before
+    assert len(begun) == 2 and not any(process.is_alive() for process in begun)
+
+
+def raise_(*_):
+    raise OSError('in the middle')
 
 
 def test_a_back_end_that_could_not_start_does_not_hide_why(tmp_path):

@@ -52,10 +52,10 @@ class Line(NamedTuple):
     Attributes:
         what (str): What of ours is measured, with sizes.
         beside (str): What it is measured against.
-        goal (float | Callable): The ratio to reach, or a function that measures
-            this ratio before and after. Ours should be at least this many times
-            faster (ratio = theirs / ours), or with ``at_most`` cost at most this
-            many times as much (ratio = ours / theirs).
+        goal (float | Callable): The ratio to reach, or a function that measures it,
+            called before and after the rounds: the mean counts. Ours should be at least
+            this many times faster (ratio = theirs / ours), or with ``at_most`` cost at
+            most this many times as much (ratio = ours / theirs).
         make (Callable): Returns both sides, ready to be called and timed.
         at_most (bool): Whether the goal is a largest ratio. Defaults to False.
         rounds (int): Counted calls of each side. Defaults to 5.

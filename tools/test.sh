@@ -29,7 +29,7 @@ cd -- "$ROOT" || exit 1
 "$VENV/bin/ruff" format --quiet --check . || exit 1
 # What a process has compiled, the next one need not: the tests start hundreds.
 unset PYTHONDONTWRITEBYTECODE
-# A test file a process, one thread each; a process more than cores, because some tests wait.
+# A test file a process, one thread each.
 CORES="$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN)"
-WORKERS=$((CORES < 8 ? CORES + 1 : 8))
+WORKERS=$((CORES < 8 ? CORES : 8))
 exec "$VENV/bin/python" -m pytest -n "$WORKERS" --dist loadfile "$@"

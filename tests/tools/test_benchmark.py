@@ -35,6 +35,11 @@ def test_ratio_goal_and_order(bench):
         )
     )
     assert 2 < row['ratio'] < 4 and not row['met'] and row['goal'] == 'at most 1.1 x'
+    goals = iter([1.0, 3.0])  # measured before and after
+    row = bench.measure(
+        bench.Line('a', 'b', lambda: next(goals), lambda: (side('o', 0), side('t', 0)), rounds=1)
+    )
+    assert row['goal'] == 'at least 2 x'
 
 
 def test_memory_is_what_a_call_takes(bench, monkeypatch):

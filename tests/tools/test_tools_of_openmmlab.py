@@ -94,10 +94,10 @@ def test_mim_test_and_gridsearch(trained, tmp_path):
     pytest.importorskip('mim', reason='needs onedl-mim')
     config, left = trained
     site = tmp_path / 'site'  # the package as a wheel installs it
-    # with what is compiled of it: as valid there
-    shutil.copytree(ROOT / 'mssl_plugins', site / 'mssl_plugins')
-    shutil.copytree(ROOT / 'tools', site / 'mssl_plugins/.mim/tools')
-    shutil.copytree(ROOT / 'configs', site / 'mssl_plugins/.mim/configs')
+    ignored = shutil.ignore_patterns('*.pyc.*')  # that another process is writing
+    shutil.copytree(ROOT / 'mssl_plugins', site / 'mssl_plugins', ignore=ignored)
+    shutil.copytree(ROOT / 'tools', site / 'mssl_plugins/.mim/tools', ignore=ignored)
+    shutil.copytree(ROOT / 'configs', site / 'mssl_plugins/.mim/configs', ignore=ignored)
     info = site / 'mssl_plugins_openmmlab-0.1.0.dist-info'
     info.mkdir()
     (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {NAME}\nVersion: 0.1.0\n')

@@ -69,14 +69,21 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
     def _by_part(self, x: Tensor) -> Tensor:
         """One call for each part: in channels-last memory this copies less than one joint call."""
-        mean, var = self.running_mean, self.running_var
-        weight = torch.ones_like(mean) if self.weight is None else self.weight
-        bias = torch.zeros_like(mean) if self.bias is None else self.bias
-        out, means, variances, *_ = _of_parts(
-            x, weight, bias, mean, var, self.num_splits, self.momentum, self.eps
-        )
+        means = self.running_mean.repeat(self.num_splits, 1)
+        variances = self.running_var.repeat(self.num_splits, 1)
+        # Compiled for a CPU, each part would get C++ kernels of its own.
+        if self.affine and x.device.type == 'cpu' and torch.compiler.is_compiling():
+            out, means, variances, *_ = _of_parts(
+                x, self.weight, self.bias, means, variances, self.momentum, self.eps
+            )
+            self._note(means, variances)
+            return out
+        out = [
+            F.batch_norm(part, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
+            for part, mean, var in zip(x.chunk(self.num_splits), means, variances)
+        ]
         self._note(means, variances)
-        return out
+        return torch.cat(out)
 
     @torch.no_grad()
     def _note(self, means: Tensor, variances: Tensor) -> None:
@@ -90,20 +97,19 @@ def _of_parts(
     x: Tensor,
     weight: Tensor,
     bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    splits: int,
+    means: Tensor,
+    variances: Tensor,
     momentum: float,
     eps: float,
 ) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The parts' outputs; by part, their running statistics and what the gradient needs.
+    """The parts' outputs, their running statistics, and what the gradient needs of them.
 
-    ``mean`` and ``var``, (C,), are the running statistics before.
+    ``means`` and ``variances``, (splits, C), are the running statistics before.
     """
-    means, variances = mean.repeat(splits, 1), var.repeat(splits, 1)
+    means, variances = means.clone(), variances.clone()
     done = [
-        torch.native_batch_norm(part, weight, bias, *before, True, momentum, eps)
-        for part, *before in zip(x.chunk(splits), means, variances)
+        torch.native_batch_norm(part, weight, bias, mean, variance, True, momentum, eps)
+        for part, mean, variance in zip(x.chunk(len(means)), means, variances)
     ]
     out, centers, scales = zip(*done)
     return torch.cat(out), means, variances, torch.stack(centers), torch.stack(scales)
@@ -132,11 +138,10 @@ def _keep(ctx, inputs, output) -> None:
 
 def _backward(ctx, grad: Tensor, *_) -> Tuple[Optional[Tensor], ...]:
     grad = grad.contiguous(memory_format=torch.channels_last)
-    return *_gradients_of_parts(grad, *ctx.saved_tensors, ctx.eps), *[None] * 5
+    return *_gradients_of_parts(grad, *ctx.saved_tensors, ctx.eps), None, None, None, None
 
 
-if hasattr(torch.library, 'custom_op'):
-    # One operator for torch's compiler, which would write a C++ kernel for each part.
+if hasattr(torch.library, 'custom_op'):  # torch 2.4, to compile takes 2.6
     _of_parts = torch.library.custom_op(
         'mssl_plugins::split_batch_norm', _of_parts, mutates_args=()
     )
@@ -145,8 +150,8 @@ if hasattr(torch.library, 'custom_op'):
     )
 
     @_of_parts.register_fake
-    def _(x, weight, bias, mean, var, splits, momentum, eps):
-        return torch.empty_like(x), *(mean.new_empty(splits, len(mean)) for _ in range(4))
+    def _(x, weight, bias, means, variances, momentum, eps):
+        return tuple(map(torch.empty_like, (x, means, means, means, means)))
 
     @_gradients_of_parts.register_fake
     def _(grad, x, weight, centers, scales, eps):

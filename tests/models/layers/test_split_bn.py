@@ -34,17 +34,29 @@ def test_parts_are_normalized_by_themselves(layout, splits):
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
-def test_compiled_it_gives_the_same_values_in_the_same_layout(layout):
+@pytest.mark.parametrize(
+    'dtype, affine, trained',
+    [
+        (torch.float32, True, True),
+        (torch.bfloat16, True, True),  # of autocast, with float32 weights
+        (torch.float32, True, False),
+        (torch.float32, False, False),
+    ],
+)
+def test_compiled_it_gives_the_same_in_the_same_layout(layout, dtype, affine, trained):
+    """Outputs, statistics, and the gradients that torch derives of each BatchNorm."""
     torch._dynamo.reset()
     found = []
     for compiled in (False, True):
         torch.manual_seed(0)
-        norm = SplitBatchNorm2d(3, num_splits=4)
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        x = torch.randn(8, 3, 5, 4).to(memory_format=layout).requires_grad_()
+        norm = SplitBatchNorm2d(3, num_splits=4, affine=affine).requires_grad_(trained)
+        if affine:
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+        x = torch.randn(8, 3, 5, 4).to(dtype, memory_format=layout).requires_grad_()
         run = torch.compile(norm, backend='aot_eager', fullgraph=True) if compiled else norm
         out = run(x)
         (out * torch.rand_like(out)).sum().backward()
-        found.append((out, x.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()))
+        gradients = [p.grad for p in norm.parameters() if trained]
+        found.append((out, x.grad, *gradients, *norm.buffers()))
     torch.testing.assert_close(*found)
     assert found[0][0].stride() == found[1][0].stride()
