@@ -151,13 +151,13 @@ def measure(line: Line) -> dict:
     for _ in range(2):
         ours(), theirs()
     pairs = [(timed(ours), timed(theirs)) for _ in range(line.rounds)]
+    used = [memory(side) for side in (ours, theirs)] if line.memory else [None, None]
+    shares = line.shares and line.shares(ours)
+    del ours, theirs  # room for the models of the goal
     goal = (goal + wanted()) / 2  # the machine's speed changes: before and after
     a, b = (sorted(p[i] for p in pairs) for i in range(2))
-    # Pair by pair, because what slows the machine slows both.
-    ratios = sorted(x / y if line.at_most else y / x for x, y in pairs)
+    ratios = sorted(x / y if line.at_most else y / x for x, y in pairs)  # what slows one slows both
     ratio = statistics.median(ratios)
-    met = ratio <= goal if line.at_most else ratio >= goal
-    used = [memory(side) for side in (ours, theirs)] if line.memory else [None, None]
     return dict(
         what=line.what,
         ours=statistics.median(a),
@@ -168,8 +168,8 @@ def measure(line: Line) -> dict:
         ratio=ratio,
         spread=[ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
         goal=f'{"at most" if line.at_most else "at least"} {goal:.3g} x',
-        met=met,
-        shares=line.shares and line.shares(ours),
+        met=ratio <= goal if line.at_most else ratio >= goal,
+        shares=shares,
     )
 
 

@@ -135,7 +135,7 @@ LINES += [
         "of their operators' own time",
         partial(ratio, our_asl, our_ibot, 32),
         lambda: (our_asl(32, amp=True), our_ibot(32, amp=True)),
-        rounds=7,
+        rounds=3,
         bf16=True,
         memory=True,
     )

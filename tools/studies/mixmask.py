@@ -92,12 +92,12 @@ seed, so three seeds cannot show less than 3.4 points; to show the 1.2 that were
 about ten. All runs passed the gate by far. {RATE_AT_THE_EDGE.strip()}
 """,
     ('moco', '5000x120', 'k-NN'): """
-MixMask is behind with all three seeds (-1.9, -2.1, -1.5); a linear probe says the same (49.5 and
-47.9). The same code at the same rates is 1.2 ahead with 1,000 images and 600 epochs: MixMask
-regularizes, and here each image is seen 120 times. By the curves (2,000 queries) the gap does not
-close: 1.4 points after 15 epochs, 1.2 after 75, 1.4 at the end. Its rate, 0.015, was chosen at
-1,000 images x 40 epochs, where 0.03 was 0.4 points behind. A trial in bfloat16 with 0.03 for both
-had no gap (48.4 with MixMask, 48.2 without); it was not repeated here.
+MixMask is behind with all three seeds (-1.9, -2.1, -1.5); a linear probe says the same (47.9 with
+MixMask, 49.5 without). By the curves (2,000 queries) the gap is between 0.7 and 2.0 points at all
+eight measurements. With 1,000 images and 600 epochs, the same rates, a queue of 128 keys instead of
+1,024 and 10 warm-up epochs instead of 2, the difference was +1.2, undecided; which of these matters
+was not tested. MixMask's rate, 0.015, was chosen at 1,000 images x 40 epochs (35.9, and 35.6 with
+0.03); 0.03 was not tried at this size.
 """,
     ('moco', '1000x600', 'linear'): f"""
 The seeds differ by -0.9, +1.4 and +0.5 points: what MixMask gains in k-NN (1.2 points) a linear

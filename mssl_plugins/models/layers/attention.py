@@ -169,7 +169,8 @@ def attend(
     """
     mask = None if relation is None else relation.to(q.dtype)
     # Compiled code does not ask if the bias is zero: a change would compile it again.
-    if bias is not None and (torch.compiler.is_compiling() or not bias.zero):
+    compiling = getattr(torch.compiler, 'is_compiling', bool)()  # torch 2.1 has none
+    if bias is not None and (compiling or not bias.zero):
         return _folded(q, k, v, bias, mask, dropout)
     out = _merge(softmax_attention(q, k, v, mask, dropout))
     if bias is not None and torch.is_grad_enabled() and bias.coefficients.requires_grad:

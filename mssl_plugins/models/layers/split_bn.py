@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mssl_plugins.registry import MODELS
 
+OPERATOR = hasattr(torch.library, 'custom_op')  # from torch 2.4 on
+
 
 @MODELS.register_module(name=['SplitBN', 'SplitBatchNorm2d'])
 class SplitBatchNorm2d(nn.BatchNorm2d):
@@ -72,7 +74,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         means = self.running_mean.repeat(self.num_splits, 1)
         variances = self.running_var.repeat(self.num_splits, 1)
         # Compiled for a CPU, each part would get C++ kernels of its own.
-        if self.affine and x.device.type == 'cpu' and torch.compiler.is_compiling():
+        if OPERATOR and self.affine and x.device.type == 'cpu' and torch.compiler.is_compiling():
             out, means, variances, *_ = _of_parts(
                 x, self.weight, self.bias, means, variances, self.momentum, self.eps
             )
@@ -141,7 +143,7 @@ def _backward(ctx, grad: Tensor, *_) -> Tuple[Optional[Tensor], ...]:
     return *_gradients_of_parts(grad, *ctx.saved_tensors, ctx.eps), None, None, None, None
 
 
-if hasattr(torch.library, 'custom_op'):  # torch 2.4, to compile takes 2.6
+if OPERATOR:
     _of_parts = torch.library.custom_op(
         'mssl_plugins::split_batch_norm', _of_parts, mutates_args=()
     )

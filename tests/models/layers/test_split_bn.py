@@ -46,17 +46,23 @@ def test_parts_are_normalized_by_themselves(layout, splits):
 def test_compiled_it_gives_the_same_in_the_same_layout(layout, dtype, affine, trained):
     """Outputs, statistics, and the gradients that torch derives of each BatchNorm."""
     torch._dynamo.reset()
-    found = []
+    found, graphs = [], []
+
+    def backend(graph, inputs):
+        graphs.append(graph.code)
+        return torch._dynamo.lookup_backend('aot_eager')(graph, inputs)
+
     for compiled in (False, True):
         torch.manual_seed(0)
         norm = SplitBatchNorm2d(3, num_splits=4, affine=affine).requires_grad_(trained)
         if affine:
             nn.init.uniform_(norm.weight, 0.5, 1.5)
         x = torch.randn(8, 3, 5, 4).to(dtype, memory_format=layout).requires_grad_()
-        run = torch.compile(norm, backend='aot_eager', fullgraph=True) if compiled else norm
-        out = run(x)
+        out = (torch.compile(norm, backend=backend, fullgraph=True) if compiled else norm)(x)
         (out * torch.rand_like(out)).sum().backward()
         gradients = [p.grad for p in norm.parameters() if trained]
         found.append((out, x.grad, *gradients, *norm.buffers()))
     torch.testing.assert_close(*found)
     assert found[0][0].stride() == found[1][0].stride()
+    one_operator = affine and layout == torch.channels_last
+    assert ['split_batch_norm' in graph for graph in graphs] == [one_operator]
