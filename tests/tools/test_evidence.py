@@ -146,6 +146,14 @@ def test_a_run_in_pieces_is_kept_once(tiny, tmp_path, capsys, monkeypatch):
         assert session.do(other) and len(kept.contributions(store.find(kind=kind)[0], 'k-NN')) == 40
 
 
+def test_a_size_of_a_gpu_needs_one(tmp_path, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    argv = ['run', 'mixmask', '--size', 'gpu', '--runs', tmp_path, '--work-dir', tmp_path]
+    with pytest.raises(pieces.UserError, match='runs on a GPU: torch .* finds none here'):
+        command.main([*map(str, argv)])
+    assert not any(tmp_path.iterdir())
+
+
 def test_raw_pixels_are_normalized_once(tiny):
     cfg = configs.build(tiny, Task('pixels', 'simclr', 'short', 0, 0.0), None)
     init_default_scope('mmpretrain')

@@ -14,11 +14,17 @@ from mssl_plugins.errors import UserError
 
 
 def machine(device: str, how: str = ', float32') -> str:
-    """The type of machine, and how it computes: only runs of the same type are compared."""
+    """The type of machine, and how it computes: only runs of the same type are compared.
+
+    Raises:
+        UserError: If it is a GPU's, and there is none.
+    """
     import torch
 
     version = torch.__version__.split('+')[0]
     if device == 'cuda':
+        if not torch.cuda.is_available():
+            raise UserError(f'this size runs on a GPU: torch {torch.__version__} finds none here')
         return f'{torch.cuda.get_device_name()}, torch {version}{how}'
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():
