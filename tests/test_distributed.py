@@ -1,12 +1,12 @@
 """What one process does for all."""
 
 import os
-import socket
 import time
 
 import pytest
 import torch
 
+from helpers.forked import free_port
 from mssl_plugins.distributed import first_does
 from mssl_plugins.errors import Stopped, UserError
 
@@ -36,10 +36,7 @@ def _process(rank, port, folder, fail):
 
 @pytest.mark.parametrize('fail', [False, True])
 def test_the_others_wait_for_the_first(tmp_path, fail):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    context = torch.multiprocessing.get_context('fork')
+    port, context = free_port(), torch.multiprocessing.get_context('fork')
     work = [(r, port, tmp_path, fail) for r in (0, 1)]
     both = [context.Process(target=_process, args=w, daemon=True) for w in work]
     for process in both:

@@ -26,7 +26,7 @@ PLAIN = [name for name in RECIPES if name not in GUIDED]
 
 @pytest.fixture(scope='module')
 def messy(tmp_path_factory):
-    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=14)
+    return make_messy_folder(tmp_path_factory.mktemp('photos') / 'mine', good=19)
 
 
 @pytest.fixture(scope='module')

@@ -25,5 +25,5 @@ def train_photos(
 ) -> Outcome:
     """Trains into ``folder/run``; the console's text as a user sees it."""
     given = ('--data', images, '--size', size_of(name), '--epochs', epochs, '--batch-size', 8)
-    more = ('--max-bad', '0.15', '--work-dir', folder / 'run', *argv)
+    more = ('--max-bad', '0.1', '--work-dir', folder / 'run', *argv)
     return train_in_processes(folder, processes, name, *given, *more, quiet=True)

@@ -112,7 +112,7 @@ def test_the_ratio_of_two_steps_operators(bench, monkeypatch):
         def of(batch, amp):
             runs.append((batch, amp))
             x = torch.ones(batch)
-            return lambda: [(x.clone() if sums == 2 else x).sum() for _ in range(sums)]
+            return lambda: [(x.clone() if sums == 2 else x.view(-1)).sum() for _ in range(sums)]
 
         return of
 

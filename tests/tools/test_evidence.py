@@ -149,7 +149,7 @@ def test_a_run_in_pieces_is_kept_once(tiny, tmp_path, capsys, monkeypatch):
 def test_a_size_of_a_gpu_needs_one(tmp_path, monkeypatch):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     argv = ['run', 'mixmask', '--size', 'gpu', '--runs', tmp_path, '--work-dir', tmp_path]
-    with pytest.raises(pieces.UserError, match='runs on a GPU: torch .* finds none here'):
+    with pytest.raises(pieces.UserError, match='runs on a GPU: torch .* finds no GPU here'):
         command.main([*map(str, argv)])
     assert not any(tmp_path.iterdir())
 

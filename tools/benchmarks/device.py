@@ -17,7 +17,7 @@ from benchmarks.compiled import compiled
 from benchmarks.operations import operations
 from benchmarks.steps import Step, steps
 from benchmarks.views import MOCO
-from evidence_tool.pieces import Clock, machine
+from evidence_tool.pieces import Clock, machine, require_gpu
 from mssl_plugins.errors import ConfigError, memory_refused
 from mssl_plugins.models.preprocessor import ViewPreprocessor
 from reliability.pieces import Pieces
@@ -167,8 +167,8 @@ def require(device: str) -> None:
     Raises:
         ConfigError: If it is not there.
     """
-    if device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('', f'--device cuda: torch {torch.__version__} finds no GPU here')
+    if device == 'cuda':
+        require_gpu('--device cuda')
 
 
 def select(size: str, only: Optional[Sequence[str]]) -> List[Case]:

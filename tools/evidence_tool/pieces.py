@@ -10,21 +10,32 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from evidence_tool.study import ROOT
-from mssl_plugins.errors import UserError
+from mssl_plugins.errors import ConfigError, UserError
+
+
+def require_gpu(what: str) -> None:
+    """Refuses what takes a GPU where there is none.
+
+    Raises:
+        ConfigError: If torch finds none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ConfigError('', f'{what}: torch {torch.__version__} finds no GPU here')
 
 
 def machine(device: str, how: str = ', float32') -> str:
     """The type of machine, and how it computes: only runs of the same type are compared.
 
     Raises:
-        UserError: If it is a GPU's, and there is none.
+        ConfigError: If it is a GPU's, and there is none.
     """
     import torch
 
     version = torch.__version__.split('+')[0]
     if device == 'cuda':
-        if not torch.cuda.is_available():
-            raise UserError(f'this size runs on a GPU: torch {torch.__version__} finds none here')
+        require_gpu('this size runs on a GPU')
         return f'{torch.cuda.get_device_name()}, torch {version}{how}'
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():

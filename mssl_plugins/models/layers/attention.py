@@ -14,7 +14,7 @@ from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mssl_plugins.models.layers.precision import upcast
+from mssl_plugins.models.layers.precision import is_compiling, upcast
 from mssl_plugins.models.layers.rope import rotate
 
 WRITTEN_OUT = 1024  # tokens, see softmax_attention
@@ -169,8 +169,7 @@ def attend(
     """
     mask = None if relation is None else relation.to(q.dtype)
     # Compiled code does not ask if the bias is zero: a change would compile it again.
-    compiling = getattr(torch.compiler, 'is_compiling', bool)()  # torch 2.1 has none
-    if bias is not None and (compiling or not bias.zero):
+    if bias is not None and (is_compiling() or not bias.zero):
         return _folded(q, k, v, bias, mask, dropout)
     out = _merge(softmax_attention(q, k, v, mask, dropout))
     if bias is not None and torch.is_grad_enabled() and bias.coefficients.requires_grad:

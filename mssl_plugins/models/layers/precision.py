@@ -1,4 +1,4 @@
-"""Precision: losses in float32, and bfloat16 where a device computes it."""
+"""Precision: float32 losses, bfloat16 where it is computed; and whether code is compiled."""
 
 import torch
 from torch import Tensor
@@ -7,6 +7,11 @@ from torch import Tensor
 def upcast(x: Tensor) -> Tensor:
     """bfloat16 and float16 become float32; float32 and float64 stay."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def is_compiling() -> bool:
+    """Whether this code is being compiled; torch 2.1 cannot tell."""
+    return getattr(torch.compiler, 'is_compiling', bool)()
 
 
 def computes_bfloat16(device: str) -> bool:

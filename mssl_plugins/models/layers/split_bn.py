@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mssl_plugins.models.layers.precision import is_compiling
 from mssl_plugins.registry import MODELS
-
-OPERATOR = hasattr(torch.library, 'custom_op')  # from torch 2.4 on
 
 
 @MODELS.register_module(name=['SplitBN', 'SplitBatchNorm2d'])
@@ -74,18 +73,18 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         means = self.running_mean.repeat(self.num_splits, 1)
         variances = self.running_var.repeat(self.num_splits, 1)
         # Compiled for a CPU, each part would get C++ kernels of its own.
-        if OPERATOR and self.affine and x.device.type == 'cpu' and torch.compiler.is_compiling():
+        if self.affine and x.device.type == 'cpu' and is_compiling():
             out, means, variances, *_ = _of_parts(
                 x, self.weight, self.bias, means, variances, self.momentum, self.eps
             )
-            self._note(means, variances)
-            return out
-        out = [
-            F.batch_norm(part, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
-            for part, mean, var in zip(x.chunk(self.num_splits), means, variances)
-        ]
+        else:
+            parts = [
+                F.batch_norm(part, mean, var, self.weight, self.bias, True, self.momentum, self.eps)
+                for part, mean, var in zip(x.chunk(self.num_splits), means, variances)
+            ]
+            out = torch.cat(parts)
         self._note(means, variances)
-        return torch.cat(out)
+        return out
 
     @torch.no_grad()
     def _note(self, means: Tensor, variances: Tensor) -> None:
@@ -143,7 +142,7 @@ def _backward(ctx, grad: Tensor, *_) -> Tuple[Optional[Tensor], ...]:
     return *_gradients_of_parts(grad, *ctx.saved_tensors, ctx.eps), None, None, None, None
 
 
-if OPERATOR:
+if hasattr(torch.library, 'custom_op'):  # from torch 2.4 on
     _of_parts = torch.library.custom_op(
         'mssl_plugins::split_batch_norm', _of_parts, mutates_args=()
     )

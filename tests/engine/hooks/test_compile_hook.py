@@ -162,7 +162,8 @@ def test_batch_norm_is_not_written_out_on_a_cpu(monkeypatch, forward, dtype, bou
     with torch.compiler.config.patch(force_disable_caches=True):  # code of another process
         found, codes = run_and_get_code(trained, model)
     for a, b in zip(found, trained(plain), strict=True):
-        torch.testing.assert_close(a, b, rtol=bound, atol=bound * float(b.abs().max()))
+        least = 1e-5 if dtype == torch.float32 else bound * float(b.abs().max())
+        torch.testing.assert_close(a, b, rtol=bound, atol=least)
     operators = rf'_native_batch_norm_legit.{forward}', r'native_batch_norm_backward\.default'
     for code, operator in zip(codes, operators, strict=True):
         assert len(re.findall(rf'= torch\.ops\.aten\.{operator}\(', code)) == 2

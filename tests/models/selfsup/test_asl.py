@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.profiler import ProfilerActivity, profile
 
+from helpers.forked import free_port
 from helpers.mae import build, config, images
 from mssl_plugins.models.losses.patch_contrast import PatchContrast
 from mssl_plugins.models.masking import random_keep, token_indices
@@ -173,12 +174,7 @@ def _worker(rank, port, queue):
 
 
 def test_two_processes_equal_one():
-    import socket
-
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    context = mp.get_context('fork')
+    port, context = free_port(), mp.get_context('fork')
     queue = context.Queue()
     workers = [context.Process(target=_worker, args=(rank, port, queue)) for rank in range(2)]
     [w.start() for w in workers]
