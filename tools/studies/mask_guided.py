@@ -9,7 +9,7 @@ CONFIGS = dict(
 )
 RATES = (0.0005, 0.001, 0.002)
 PAPER = 'SAM helps SSL'
-SCENES = dict(type='mssl_plugins.Scenes', size=64, num_classes=10, segments=True)
+SCENES = dict(type='mssl_plugins.Scenes', size=64, num_classes=10, segments=True, cache=True)
 TEST_VIEW = [dict(type='mssl_plugins.CenterView', size=64), dict(type='mssl_plugins.PackViews')]
 NOTES = """
 How the sizes were chosen. MAE comes first: DINO's small runs had not left random weights. Scenes
