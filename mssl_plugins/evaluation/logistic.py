@@ -54,7 +54,7 @@ def logistic_regression(
         ValueError: See :func:`mssl_plugins.evaluation.probes.check_features`.
     """
     check_features(features, labels, 'training set')
-    n, d = features.shape
+    n = len(features)
     mean = features.float().mean(0)
     std = features.float().std(0, unbiased=False)
     scale = torch.where(std > 1e-8, std.reciprocal(), 1.0)  # a dead dimension stays
@@ -64,7 +64,7 @@ def logistic_regression(
     axes = decorrelation(x, 4 / (strength * n))
     x = x @ axes
     inner = axes.T @ axes  # for the penalty: |P V|^2 = tr(V' P'P V)
-    weight = x.new_zeros(d, num_classes)
+    weight = x.new_zeros(x.size(1), num_classes)
     bias = x.new_zeros(num_classes)
     optimizer = torch.optim.LBFGS(
         [weight, bias],
@@ -101,9 +101,12 @@ def decorrelation(x: Tensor, added: float) -> Tensor:
             divided by it.
 
     Returns:
-        Tensor: (D, D); the columns of ``x @ axes`` are uncorrelated, of
+        Tensor: (D, min(N, D)); the columns of ``x @ axes`` are uncorrelated, of
         variance v / (v + added).
     """
+    if len(x) < x.size(1):  # fewer images than dimensions: W of the minimum is a sum of images
+        basis = torch.linalg.qr(x.T).Q
+        return basis @ decorrelation(x @ basis, added)
     covariance = x.new_zeros(x.size(1), x.size(1))
     for part in x.split(ROWS):
         covariance.addmm_(part.T, part)

@@ -21,7 +21,12 @@ def correlated(n=500, d=16, seed=0):
     return x @ (torch.logspace(0, -2.5, d)[:, None] * axes) + 3, y
 
 
-@pytest.mark.parametrize('make', [blobs, correlated])
+def wide(n=500, seed=0):
+    """Fewer images than dimensions."""
+    return correlated(n // 10, 120, seed)
+
+
+@pytest.mark.parametrize('make', [blobs, correlated, wide])
 def test_it_is_scikit_learns(make):
     from sklearn.linear_model import LogisticRegression
 
