@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
 from evidence_tool.command import main
+from evidence_tool.pieces import end_on_sigterm
 from mssl_plugins.errors import run_cli
 
 if __name__ == '__main__':
+    end_on_sigterm()
     sys.exit(run_cli(main))

@@ -1,6 +1,8 @@
 """The evidence tool: real runs of a tiny study in pieces, the queue behind the gate, the page."""
 
 import json
+import signal
+import subprocess
 import sys
 import time
 from argparse import Namespace
@@ -174,6 +176,31 @@ def test_the_clock_stops_a_piece_and_says_so(tiny, tmp_path):
     assert (
         not session.do(Task('sweep', 'simclr', 'shorter', 100, 0.001)) and not session.kept.records
     )
+
+
+def test_a_terminated_tool_leaves_no_piece_behind(tmp_path):
+    written = tmp_path / 'written'
+    piece = f"""
+import time
+while True:
+    open({str(written)!r}, 'a').write('.')
+    time.sleep(0.05)
+"""
+    tool = f"""
+from pathlib import Path
+from evidence_tool import pieces
+pieces.end_on_sigterm()
+pieces.call({[sys.executable, '-c', piece]!r}, Path({str(tmp_path / 'log')!r}), {{}}, 60)
+"""
+    process = subprocess.Popen([sys.executable, '-c', tool], env=pieces.environment('cpu', 1))
+    while not written.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+    size = written.stat().st_size
+    time.sleep(1)
+    assert written.stat().st_size == size
 
 
 def test_the_queue_tries_rates_first_and_then_fresh_seeds(tiny, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -82,6 +83,20 @@ class Clock:
         return float('inf') if self.end is None else self.end - time.monotonic()
 
 
+RUNNING = set()  # the processes of `call`
+
+
+def end_on_sigterm() -> None:
+    """A terminated tool ends its pieces: they would go on writing beside the next ones."""
+
+    def end(*_):
+        for process in RUNNING:
+            process.kill()
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def call(command: List[str], log: Path, env: Dict[str, str], seconds: float) -> Optional[float]:
     """Runs a command for so long at most.
 
@@ -95,6 +110,7 @@ def call(command: List[str], log: Path, env: Dict[str, str], seconds: float) -> 
     begin = time.monotonic()
     with open(log, 'a') as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=ROOT)
+    RUNNING.add(process)
     try:
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -111,6 +127,8 @@ def call(command: List[str], log: Path, env: Dict[str, str], seconds: float) -> 
         process.kill()
         os.wait4(process.pid, 0)
         raise
+    finally:
+        RUNNING.discard(process)
     process.returncode = os.waitstatus_to_exitcode(status)
     add_seconds(log.parent, usage)
     if process.returncode:
