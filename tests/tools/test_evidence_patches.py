@@ -2,15 +2,17 @@
 
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from helpers.paths import ROOT
+from helpers.segment_sets import make, photo
 
 sys.path.insert(0, str(ROOT / 'tools'))
 from evidence_tool import patches
-from evidence_tool.other_segments import ScenesOtherSegments
+from evidence_tool.other_segments import LoadOtherSegments
 from evidence_tool.statistics import percent
 
 
@@ -99,11 +101,16 @@ def test_camvid_leaves_unlabeled_pixels_out(real_data, monkeypatch):
     assert set(np.unique(labels)) <= {*range(11), patches.IGNORED}
 
 
-def test_segments_of_another_scene_on_the_same_image():
-    from mssl_plugins.datasets.scenes import Scenes
+def test_segments_of_another_image_of_the_set(tmp_path):
+    from mssl_plugins.segments import LoadSegments
 
-    own, other = (kind(length=20, size=32, segments=True) for kind in (Scenes, ScenesOtherSegments))
-    for i in (0, 7, 15):
-        assert np.array_equal(own[i]['img'], other[i]['img'])
-        assert np.array_equal(other[i]['segments'], own[(i + 10) % 20]['segments'])
-        assert not np.array_equal(other[i]['segments'], own[i]['segments'])
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), photo(i))
+    make(tmp_path, tmp_path / 'store')
+    own, other = (kind(str(tmp_path / 'store')) for kind in (LoadSegments, LoadOtherSegments))
+    paths = [str(tmp_path / f'{i}.png') for i in range(6)]
+    maps, others = ([load(dict(img_path=p))['segments'] for p in paths] for load in (own, other))
+    taken = [next(j for j in range(6) if np.array_equal(maps[j], m)) for m in others]
+    assert sorted(taken) == list(range(6)) and all(
+        taken[taken[i]] == i != taken[i] for i in range(6)
+    )

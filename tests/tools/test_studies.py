@@ -37,9 +37,9 @@ STUDIED = {
         f'model.backbone.mask_bias.{sign}' for sign in ('positive', 'negative')
     ),
     ('mask_guided', 'positive', 'other'): (  # whose segments: of training, bank and queries
-        'train_dataloader.dataset.type',
-        'default_hooks.knn.bank.dataset.type',
-        'default_hooks.knn.test.dataset.type',
+        'train_dataloader.dataset.pipeline',
+        'default_hooks.knn.bank.dataset.pipeline',
+        'default_hooks.knn.test.dataset.pipeline',
     ),
     ('mask_guided', 'phase2', 'mae'): (  # another task: features, not pixels
         *('model.' + k for k in ('type', 'num_segments', 'teacher')),

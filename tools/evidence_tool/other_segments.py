@@ -1,20 +1,21 @@
 """The segments of another image: the control for what segments tell of their own."""
 
-from mssl_plugins.datasets.scenes import Scenes
-from mssl_plugins.registry import DATASETS
+from mssl_plugins.registry import TRANSFORMS
+from mssl_plugins.segments import LoadSegments
 
 
-@DATASETS.register_module()
-class ScenesOtherSegments(Scenes):
-    """Scenes that carry the segments of the scene half the set away.
+@TRANSFORMS.register_module()
+class LoadOtherSegments(LoadSegments):
+    """Loads the segments of an image half the store away, for images of one size.
 
     Args:
-        **kwargs: Those of ``mssl_plugins.Scenes``, with ``segments=True``.
+        **kwargs: Those of ``mssl_plugins.LoadSegments``.
     """
 
-    def render(self, scene: int, label: int) -> dict:
-        """A scene, and another's ``segments``."""
-        sample = super().render(scene, label)
-        other = (scene + self.length // 2) % self.length
-        sample['segments'] = super().render(other, other % len(self.names))['segments']
-        return sample
+    def transform(self, results: dict) -> dict:
+        """Adds another image's ``segments`` to a sample."""
+        results = super().transform(results)
+        name = results.get('img_path') or str(int(results['sample_idx']))
+        other = int(self.store.find([name])[0]) + len(self.store) // 2
+        results['segments'] = self.store.read(other % len(self.store))
+        return results
