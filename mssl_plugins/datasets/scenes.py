@@ -7,7 +7,6 @@ the scikit-image and scikit-learn wheels contain.  Nothing is downloaded and
 no file is written.
 """
 
-from copy import deepcopy
 from typing import List, Optional, Sequence, Tuple
 
 import cv2
@@ -83,9 +82,6 @@ class Scenes(BaseDataset):
             Defaults to 0.02.
         segments (bool): Whether samples carry the label map ``segments``.
             Defaults to False.
-        cache (bool): Whether a scene, once made, stays in memory: later epochs
-            do not make it again.  A scene of one object with segments takes about
-            5 bytes a pixel; each worker keeps its own.  Defaults to False.
         pipeline (Sequence): Transforms. Defaults to ().
         **kwargs: ``indices``, ``metainfo``, ``test_mode``, ``lazy_init`` and
             the like of MMPretrain's ``BaseDataset``.
@@ -122,7 +118,6 @@ class Scenes(BaseDataset):
         blur: float = 0.2,
         noise: float = 0.02,
         segments: bool = False,
-        cache: bool = False,
         pipeline: Sequence = (),
         lazy_init: bool = False,
         metainfo: Optional[dict] = None,
@@ -158,7 +153,6 @@ class Scenes(BaseDataset):
         self.blur = blur
         self.noise = noise
         self.segments = segments
-        self.cache = {} if cache else None  # number of the scene -> what `render` made
         self.names = tuple(GLYPHS)[:num_classes]
         super().__init__(
             ann_file='',
@@ -180,14 +174,7 @@ class Scenes(BaseDataset):
     def prepare_data(self, idx: int):
         """Makes a scene and sends it through the pipeline."""
         info = self.get_data_info(idx)
-        scene, label = info.pop('scene'), info['gt_label']
-        if self.cache is None:
-            made = self.render(scene, label)
-        else:
-            if scene not in self.cache:
-                self.cache[scene] = self.render(scene, label)
-            made = deepcopy(self.cache[scene])  # transforms may write into their input
-        info.update(made)
+        info.update(self.render(info.pop('scene'), info['gt_label']))
         return self.pipeline(info)
 
     def render(self, scene: int, label: int) -> dict:

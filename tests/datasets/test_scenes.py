@@ -87,17 +87,6 @@ def test_function_of_seed_split_and_index_alone():
     assert not (one[0]['img'] == one[12]['img']).all()
 
 
-def test_cache_makes_a_scene_once(monkeypatch):
-    made, render = [], Scenes.render
-    monkeypatch.setattr(
-        Scenes, 'render', lambda self, *args: (made.append(args), render(self, *args))[1]
-    )
-    plain, kept = (Scenes(length=4, segments=True, objects=2, cache=c) for c in (False, True))
-    kept[1]['img'][:] = 0  # what a transform writes stays its own
-    assert all(same(plain[i], kept[i]) for i in (0, 1, 1, 0))
-    assert made.count((0, 0)) == 2 + 1 and made.count((1, 1)) == 2 + 1
-
-
 def test_workers_change_nothing():
     data = Scenes(length=24, pipeline=[lambda r: r['img']])
     a, b = (torch.cat(list(DataLoader(data, 6, num_workers=n))) for n in (0, 2))
