@@ -7,7 +7,7 @@ CONFIGS = dict(
     mae='mae_vit-mini_1xb64-coslr-12e_cifar10',
     distill='mask-guided-distill_mae_vit-mini_1xb64-coslr-12e_cifar10',
 )
-RATES = (0.001, 0.002, 0.004)
+RATES = (0.001, 0.002, 0.004, 0.008)
 PAPER = 'SAM helps SSL'
 LOAD, STORE = 'mssl_plugins.LoadSegments', 'data/segments/cifar10'
 WARMUP_STEPS, STEPS_AN_EPOCH = 400, 781
