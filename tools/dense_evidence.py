@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 from evidence_tool.command import RUNS
 from evidence_tool.dense_study import TRANSFERS
 from evidence_tool.kept import Kept
+from evidence_tool.pieces import end_on_sigterm
 from mssl_plugins.commands.options import positive
 from mssl_plugins.errors import run_cli, unknown
 
@@ -55,4 +56,5 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 if __name__ == '__main__':
+    end_on_sigterm()
     sys.exit(run_cli(main))

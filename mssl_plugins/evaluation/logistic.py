@@ -104,7 +104,7 @@ def decorrelation(x: Tensor, added: float) -> Tensor:
         Tensor: (D, min(N, D)); the columns of ``x @ axes`` are uncorrelated, of
         variance v / (v + added).
     """
-    if len(x) < x.size(1):  # fewer images than dimensions: W of the minimum is a sum of images
+    if len(x) < x.size(1):  # each column of the best W is a weighted sum of the images
         basis = torch.linalg.qr(x.T).Q
         return basis @ decorrelation(x @ basis, added)
     covariance = x.new_zeros(x.size(1), x.size(1))

@@ -86,6 +86,7 @@ def test_axes_decorrelate():
     torch.testing.assert_close(covariance, covariance.diagonal().diag(), rtol=0, atol=1e-8)
     torch.testing.assert_close(covariance.diagonal(), variance / (variance + 0.01))
     assert variance[0] < 1e-4 < 1 < variance[-1]
+    assert decorrelation(x[:8], 0.01).shape == (16, 8)  # no more axes than images
 
 
 @pytest.mark.parametrize('soft', [False, True], ids=['labels', 'distributions'])

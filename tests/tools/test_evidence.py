@@ -182,7 +182,7 @@ def test_a_terminated_tool_leaves_no_piece_behind(tmp_path):
     written = tmp_path / 'written'
     piece = f"""
 import time
-while True:
+for _ in range(1200):
     open({str(written)!r}, 'a').write('.')
     time.sleep(0.05)
 """
@@ -229,6 +229,20 @@ def test_tries_begin_with_the_middle_rate_of_every_variant(tiny, tmp_path):
     found = [(t.variant, t.rate) for t in queue.missing(study, store, MACHINE) if t.rate]
     assert found[:2] == [('simclr', 0.2), ('mixed', 0.6)]
     assert sorted(found[2:]) == [('mixed', 0.3), ('mixed', 1.2), ('simclr', 0.1), ('simclr', 0.4)]
+
+
+def test_a_distillation_starts_from_the_best_try_of_its_teacher(tiny, tmp_path):
+    after = replace(tiny.variants['mixed'], after='simclr')
+    study = replace(tiny, variants={**tiny.variants, 'mixed': after})
+    args = Namespace(
+        minutes=None, data=None, work_dir=str(tmp_path / 'work'), variants=None, lengths=None
+    )
+    session = runner.Session(args, study, Kept(tmp_path / 'runs/tiny-cpu'))
+    task = Task('sweep', 'mixed', 'shorter', studies.SPARE_SEED, 0.3)
+    assert session.teacher(task) == task._replace(kind='final', variant='simclr', rate=0.001)
+    for rate, right in ((0.1, 40.0), (0.2, 45.0), (0.4, 42.0)):
+        session.kept.add(task._replace(variant='simclr', rate=rate), record(right))
+    assert session.teacher(task).rate == 0.2
 
 
 def test_dense_rows_are_of_finals_or_of_the_best_try(tiny, tmp_path):

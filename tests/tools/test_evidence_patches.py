@@ -111,6 +111,5 @@ def test_segments_of_another_image_of_the_set(tmp_path):
     paths = [str(tmp_path / f'{i}.png') for i in range(6)]
     maps, others = ([load(dict(img_path=p))['segments'] for p in paths] for load in (own, other))
     taken = [next(j for j in range(6) if np.array_equal(maps[j], m)) for m in others]
-    assert sorted(taken) == list(range(6)) and all(
-        taken[taken[i]] == i != taken[i] for i in range(6)
-    )
+    assert sorted(taken) == list(range(6))
+    assert all(taken[taken[i]] == i != taken[i] for i in range(6))

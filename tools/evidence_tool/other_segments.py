@@ -6,10 +6,12 @@ from mssl_plugins.segments import LoadSegments
 
 @TRANSFORMS.register_module()
 class LoadOtherSegments(LoadSegments):
-    """Loads the segments of an image half the store away, for images of one size.
+    """Loads the segments of an image half the store away.
+
+    The images are of one size, and all of them have segments.
 
     Args:
-        **kwargs: Those of ``mssl_plugins.LoadSegments``.
+        segments (str): The store.
     """
 
     def transform(self, results: dict) -> dict:

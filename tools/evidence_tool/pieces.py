@@ -87,10 +87,13 @@ RUNNING = set()  # the processes of `call`
 
 
 def end_on_sigterm() -> None:
-    """A terminated tool ends its pieces: they would go on writing beside the next ones."""
+    """A terminated tool ends its pieces: they would go on writing beside the next ones.
+
+    Their CPU seconds are not counted, as after Ctrl-C.
+    """
 
     def end(*_):
-        for process in RUNNING:
+        for process in list(RUNNING):  # threads change it
             process.kill()
         os._exit(128 + signal.SIGTERM)
 

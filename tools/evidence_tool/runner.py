@@ -47,18 +47,23 @@ class Session:
             )
         ]
 
-    def _before(self, task: Task) -> Optional[Path]:
-        """The checkpoint that a run starts from, trained again if it is gone."""
+    def teacher(self, task: Task) -> Task:
+        """The run that a run starts from: of its seed, at the best rate that there is."""
         name = self.study.variants[task.variant].after
-        if name is None or task.kind == 'random':
-            return None
         own = [
             r
             for r in self.kept.find(variant=name, length=task.length, seed=task.seed)
             if r['kind'] in ('final', 'sweep')
         ]
-        rates = self.study.variants[name].rates
-        first = Task('final', name, task.length, task.seed, own[0]['rate'] if own else rates[0])
+        best = max(own, key=lambda r: figure(r, self.study.figure), default=None)
+        rate = best['rate'] if best else self.study.variants[name].rates[0]
+        return Task('final', name, task.length, task.seed, rate)
+
+    def _before(self, task: Task) -> Optional[Path]:
+        """The checkpoint that a run starts from, trained again if it is gone."""
+        if self.study.variants[task.variant].after is None or task.kind == 'random':
+            return None
+        first = self.teacher(task)
         folder = self.folder / first.name
         if pieces.checkpoint(folder) is None:
             cfg = configs.build(self.study, first, self.data)
@@ -84,7 +89,7 @@ class Session:
                     break
         else:
             cfg.dump(folder / 'run.py')
-        seconds = pieces.spent(folder)
+        seconds = pieces.spent(folder) if trained else 0
         size = self.kept.folder.name.rsplit('-', 1)
         record = pieces.measure(*size, task.kind, folder, self.env)
         record.update(machine=self.machine, seconds=round(seconds), threads=1)
