@@ -98,9 +98,11 @@ FIGURES = {
 }
 
 
-def claim(text, source, better, worse, figure='linear', paper=None):
+def claim(text, source, better, worse, figure='linear', paper=None, explained=''):
     """A claim at the study's length."""
-    return Claim(PAPER, text, source, better, worse, figure, LENGTH, paper)
+    return Claim(
+        PAPER, text, source, better, worse, figure, LENGTH, paper, explained=explained
+    )
 
 
 SECOND_HAND = 'second-hand, the table was not available'
@@ -176,9 +178,9 @@ def dino_claim(text, source, better, worse):
 
 
 PLAN = (
-    Step(LENGTH, ('mae', 'positive'), 5, SHORT),  # 6 to 9 minutes a run
-    Step(LENGTH, ('mae', 'positive', 'negative', 'other'), 3, SHORT),
-    Step(LENGTH, ('mae', 'positive-2', 'fixed'), 3, SHORT),
+    Step(LENGTH, ('mae', 'positive'), 5, SHORT),  # 8 to 10 minutes a run
+    Step(LENGTH, ('mae', 'positive', 'negative', 'other'), 5, SHORT),
+    Step(LENGTH, ('mae', 'positive-2', 'fixed'), 5, SHORT),
     Step(LENGTH, ('mae', 'phase2', 'phase2-plain'), 3, SHORT),
 )
 SIZES = dict(
