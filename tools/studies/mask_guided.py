@@ -20,8 +20,8 @@ Segments first, of all images (MSSL_DATA is the folder of packed images; two min
 How the sizes were chosen. The study is of MAE, because DINO's small runs had not left random
 weights. Scenes of 64 px with true segments were tried before. There MAE reached 21.0 after 20
 epochs (the positive relation 24.0; one try each, on the spare seed, at the highest rate tried), but
-19.6 after 90 epochs (one fresh seed), where random weights have 15.8 and a ranking needs 20.8: how
-a segment's relation would help there is not ranked. So the study moved to CIFAR-10 with
+19.6 after 90 epochs (one fresh seed), where random weights have 15.8 and a ranking needs 20.8: whether
+the relation helps there is not ranked. So the study moved to CIFAR-10 with
 Felzenszwalb's segments. It has more test images than the 1,000 of Tiny-ImageNet-20, and patches of
 4 px keep 64 tokens. The bias is not frozen and starts at 0 or 2, as MAE's of the paper is not
 frozen. Controls: the bias fixed at 0 (its code without its effect), the segments of another image,
@@ -100,11 +100,22 @@ FIGURES = {
 
 def claim(text, source, better, worse, figure='linear', paper=None, explained=''):
     """A claim at the study's length."""
-    return Claim(
-        PAPER, text, source, better, worse, figure, LENGTH, paper, explained=explained
-    )
+    return Claim(PAPER, text, source, better, worse, figure, LENGTH, paper, explained=explained)
 
 
+LINEAR = """
+The seeds differ by +0.2, -0.5 and +0.1 points: no gain is seen. k-NN and the reconstruction loss
+are alike, too. Where it was looked at (two seeds), training chose a bias between -0.1 and 0.8 in
+all heads and blocks. The segments may be too fine: 19 an image (median), about three tokens each;
+coarser ones were not tried. The paper has ImageNet-100 and other segments. With scenes' true
+segments one try of each had +3.0, not ranked (see above).
+"""
+PATCHES = """
+The seeds differ by +0.0, +0.0 and +0.5 points. The patch tokens of both stand below those of
+random weights (20.7) and about at raw pixels (18.7): in this network six epochs of MAE teach the
+mean of the tokens, which the linear probe reads, and not the single token. Two epochs left the
+tokens at 20.7 (one try of MAE). The gate is the linear probe's.
+"""
 SECOND_HAND = 'second-hand, the table was not available'
 CLAIMS = (
     claim(
@@ -113,6 +124,7 @@ CLAIMS = (
         'positive',
         'mae',
         paper=3.2,
+        explained=LINEAR,
     ),
     claim(
         'the positive relation with init=2 helps MAE',
@@ -136,6 +148,7 @@ CLAIMS = (
         'positive',
         'mae',
         'patch mIoU, CamVid',
+        explained=PATCHES,
     ),
     claim('phase 2 is above MAE', 'supplement Fig. 1', 'phase2', 'mae'),
     claim(
@@ -178,7 +191,7 @@ def dino_claim(text, source, better, worse):
 
 
 PLAN = (
-    Step(LENGTH, ('mae', 'positive'), 5, SHORT),  # 8 to 10 minutes a run
+    Step(LENGTH, ('mae', 'positive'), 5, SHORT),  # 8 to 11 minutes a run
     Step(LENGTH, ('mae', 'positive', 'negative', 'other'), 5, SHORT),
     Step(LENGTH, ('mae', 'positive-2', 'fixed'), 5, SHORT),
     Step(LENGTH, ('mae', 'phase2', 'phase2-plain'), 3, SHORT),
