@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Optional
 
 from evidence_tool.kept import Task
-from evidence_tool.study import ROOT, Study
+from evidence_tool.study import ROOT, Length, Study
 from mssl_plugins.catalogue import find
 from mssl_plugins.config import each_dict
 from mssl_plugins.errors import UserError
@@ -35,14 +35,14 @@ def use_packed(cfg, data: Path) -> None:
                 node.update(type='mssl_plugins.PackedImages', ann_file=str(packed))
 
 
-def schedule(cfg, epochs: int, rate: float, warmup: int = 0) -> None:
+def schedule(cfg, epochs: int, rate: float, warmup: float = 0) -> None:
     """Sets the length: linear warm-up, then a cosine to 0, by iterations.
 
     Args:
         cfg (mmengine.Config): Changed in place.
         epochs (int): Passes over the data.
         rate (float): Learning rate for the batch of the config.
-        warmup (int): Epochs of warm-up. Defaults to 0.
+        warmup (float): Epochs of warm-up. Defaults to 0.
     """
     cfg.optim_wrapper.optimizer.lr = rate
     cfg.train_cfg.max_epochs = epochs
@@ -73,6 +73,22 @@ def schedule(cfg, epochs: int, rate: float, warmup: int = 0) -> None:
 def every(total: int, count: int) -> range:
     """``count`` of ``total`` images, evenly over the set (it may be sorted by class)."""
     return range(0, total, max(total // count, 1))
+
+
+def cifar10(cfg, length: Length, stretch: float, rate: float, warmup: float = 0) -> None:
+    """Trains on CIFAR-10; a bank of 5,000 images and a part of the queries for the curves.
+
+    Args:
+        cfg (mmengine.Config): Changed in place.
+        length (Length): Training images and epochs.
+        stretch (float): Times these epochs.
+        rate (float): See :func:`schedule`.
+        warmup (float): See :func:`schedule`. Defaults to 0.
+    """
+    cfg.train_dataloader.dataset.indices = every(50000, length.images)
+    cfg.default_hooks.knn.bank.dataset.indices = every(50000, 5000)
+    cfg.default_hooks.knn.test.dataset.indices = every(10000, CURVE_QUERIES)
+    schedule(cfg, round(length.epochs * stretch), rate, warmup)
 
 
 def build(study: Study, task: Task, data: Optional[Path], after: Optional[Path] = None):

@@ -1,6 +1,6 @@
 """ASL: does L_SEM help MAE, in which form, at which weight?"""
 
-from evidence_tool.configs import CURVE_QUERIES, every, schedule
+from evidence_tool.configs import cifar10
 from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
 
 CONFIGS = dict(
@@ -29,10 +29,7 @@ def prepare(cfg, length, stretch, rate):
 
 def prepare_gpu(cfg, length, stretch, rate, warmup=10):
     """The shipped network and batch."""
-    cfg.train_dataloader.dataset.indices = every(50000, length.images)
-    schedule(cfg, round(length.epochs * stretch), rate, warmup)
-    cfg.default_hooks.knn.bank.dataset.indices = every(50000, 5000)
-    cfg.default_hooks.knn.test.dataset.indices = every(10000, CURVE_QUERIES)
+    cifar10(cfg, length, stretch, rate, warmup)
 
 
 def variants(configs, cost):

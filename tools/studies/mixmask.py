@@ -1,6 +1,6 @@
 """MixMask: does a mixed third image help the four bases, and are blocks better than cells?"""
 
-from evidence_tool.configs import CURVE_QUERIES, every, schedule
+from evidence_tool.configs import cifar10
 from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
 
 BASES = ('moco', 'simclr', 'byol', 'simsiam')
@@ -50,12 +50,9 @@ def prepare_gpu(cfg, length, stretch, rate):
 def _common(cfg, length, stretch, rate, warmup):
     for view in cfg.train_dataloader.dataset.pipeline[0].views:
         view.scale = (0.08, 1.0)
-    cfg.train_dataloader.dataset.indices = every(50000, length.images)
-    schedule(cfg, round(length.epochs * stretch), rate, warmup)
+    cifar10(cfg, length, stretch, rate, warmup)
     if 'predictor_lr' in cfg.default_hooks:  # SimSiam's predictor keeps the rate
         cfg.default_hooks.predictor_lr.lr = rate
-    cfg.default_hooks.knn.bank.dataset.indices = every(50000, 5000)
-    cfg.default_hooks.knn.test.dataset.indices = every(10000, CURVE_QUERIES)
 
 
 def variants(configs):

@@ -1,6 +1,6 @@
 """MST: the mask on the least attended patches, a random one, none, the most attended."""
 
-from evidence_tool.configs import CURVE_QUERIES, every, schedule
+from evidence_tool.configs import cifar10
 from evidence_tool.study import Claim, Figure, Length, Step, Study, Variant
 
 METHODS = ('dino', 'dino-bn', 'mst')
@@ -25,20 +25,13 @@ def prepare(cfg, length, stretch, rate):
     first.scale = second.scale = (0.5, 1.0)
     local.scale = (0.15, 0.5)
     cfg.train_dataloader.batch_size = 64
-    _common(cfg, length, stretch, rate, WARMUP_STEPS / STEPS_AN_EPOCH)
+    cifar10(cfg, length, stretch, rate, WARMUP_STEPS / STEPS_AN_EPOCH)
     cfg.default_hooks.last_layer.update(length=WARMUP_STEPS, by_epoch=False)
 
 
 def prepare_gpu(cfg, length, stretch, rate):
     """The shipped network and views."""
-    _common(cfg, length, stretch, rate, 10)
-
-
-def _common(cfg, length, stretch, rate, warmup):
-    cfg.train_dataloader.dataset.indices = every(50000, length.images)
-    schedule(cfg, round(length.epochs * stretch), rate, warmup)
-    cfg.default_hooks.knn.bank.dataset.indices = every(50000, 5000)
-    cfg.default_hooks.knn.test.dataset.indices = every(10000, CURVE_QUERIES)
+    cifar10(cfg, length, stretch, rate, 10)
 
 
 def variants(configs):
