@@ -144,7 +144,7 @@ def rates_lines(found: Found) -> List[str]:
                 for r in sorted(tries, key=lambda r: r['rate'])
             )
             best = best_rate(found.study, found.kept, variant, step)
-            rates = found.study.variants[variant].rates
+            rates = [r['rate'] for r in tries]
             edge = ' (the best lies at the edge)' if best in (min(rates), max(rates)) else ''
             line = f'- Learning rates tried, {variant}, {step.sweep or step.length}: {listed}{edge}'
             if line not in lines:
