@@ -31,7 +31,8 @@ the best with MixMask in these tries, a run of 600 epochs at 0.12 (seed 0) colla
 26.1. After 600 epochs BYOL is below the gate, so its pair is trained for 1,200.
 Equal compute: MixMask makes 7 passes through the network a step (counting a backward pass as two)
 where MoCo makes 4, so `moco-longer` trains 1.75 times as long. `moco-4x4` is MoCo with a final map
-of 4 x 4 cells, one for each cell of the mask.
+of 4 x 4 cells, one for each cell of the mask. The loss in the figures is that of the unmixed views,
+which every variant has.
 """
 
 

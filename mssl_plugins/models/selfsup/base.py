@@ -96,22 +96,24 @@ class Siamese(SelfSupervisor):
             **kwargs: Not used.
 
         Returns:
-            Dict[str, Tensor]: ``loss``; with mixing also ``loss_unmix``,
-            ``loss_mixmask`` and the unitless ``lambda_*`` that weighted them.
+            Dict[str, Tensor]: ``loss``; with mixing ``loss_base``, which is that
+            of the views as they are, ``loss_unmix``, ``loss_mixmask`` and the
+            unitless ``lambda_*`` that weighted these two.
 
         Raises:
             ValueError: Other than 2 views, or fewer than 2 images a process.
         """
         x1, x2 = self.check_views(inputs)
         a, b = self.embed_pair(x1, x2)
-        losses = dict(loss=self.pair_loss(a, b))
+        name = 'loss' if self.mixing is None else 'loss_base'  # the runner logs the sum as `loss`
+        losses = {name: self.pair_loss(a, b)}
         for mixed in () if self.mixing is None else self.mixing(x1):
             m = self.embed(mixed.images)  # each feature (N, D)
             undo = mixed.partner.argsort()
             back = type(m)(*(feature[undo] for feature in m))  # row i: (1 - M) part from x1_i
             ahead, behind = self.pair_loss(m, b), self.pair_loss(back, b)
             losses[f'loss_{mixed.name}'] = mixed.lam * ahead + (1 - mixed.lam) * behind
-            losses[f'lambda_{mixed.name}'] = losses['loss'].new_tensor(mixed.lam)
+            losses[f'lambda_{mixed.name}'] = losses[name].new_tensor(mixed.lam)
         self.update_queue(b)
         return losses
 

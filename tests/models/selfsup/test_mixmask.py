@@ -119,6 +119,8 @@ def test_loss_equals_loops_over_pairs(base, mode, seed):
     torch.manual_seed(seed)
     losses = model.loss([x1, x2])
     got = sum(v.item() for k, v in losses.items() if k.startswith('loss'))
+    total, logged = model.parse_losses(losses)
+    assert logged['loss'].item() == total.item() == pytest.approx(got)
 
     ref = Reference(model, base)
     expected = ref.pair(list(x1), list(x2), queue)
