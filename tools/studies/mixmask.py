@@ -103,12 +103,11 @@ probe has MixMask ahead with all three (+0.1, +1.9, +0.8). At the eight measurem
 for both (1,000 images x 40 epochs); a higher one was not tried.
 """,
     ('simsiam', '1000x600', 'k-NN'): """
-MixMask is behind with all three seeds (-4.3, -4.9, -4.4; linear -4.9, -6.8, -5.2). Its rate is not the
-reason: one run (seed 0) at SimSiam's own 0.06 has 39.5, one at 0.12 collapsed. At 0.06 MixMask's
-features fall to 6 effective dimensions in the first 75 epochs (SimSiam's have 41) and recover late;
-at 0.03 they do not (42) and are worse all the same. Mixed images only as queries, never as targets,
-had 30.8 after 150 epochs (SimSiam 36.4; stopped there). Not tried: a predictor with a bottleneck,
-as in the original, the recipe's warm-up (970 iterations; here 150), SimSiam's own crops (0.2-1).
+MixMask is behind with all three seeds (-4.3, -4.9, -4.4; linear -4.9, -6.8, -5.2), not because of
+its rate: single runs at 0.06, SimSiam's own, and 0.12 have 39.5 and 26.1. At both the features fall
+to 6 effective dimensions within 75 epochs (SimSiam: 41; MixMask at 0.03: 42). Mixed images as
+queries only (0.06) had 30.8 after 150 epochs (SimSiam 36.4). Not tried: a predictor with a
+bottleneck as in the original, its warm-up of 970 iterations (here 150), its crops of 0.2-1.
 """,
     ('moco', '1000x600', 'linear'): f"""
 The seeds differ by -0.9, +1.4 and +0.5 points: what MixMask gains in k-NN (1.2 points) a linear
