@@ -231,6 +231,28 @@ def test_tries_begin_with_the_middle_rate_of_every_variant(tiny, tmp_path):
     assert sorted(found[2:]) == [('mixed', 0.3), ('mixed', 1.2), ('simclr', 0.1), ('simclr', 0.4)]
 
 
+@pytest.mark.parametrize(
+    'figures, used, said',
+    [
+        ((30, 32, 31), 0.02, ''),
+        ((30, 31, 32), 0.03, ' (the best lies at the edge)'),
+        ((30, 31, 32), 0.02, ' (the best lies at the edge; 0.02 is used)'),
+        ((30, 32, 31), None, ''),
+    ],
+)
+def test_a_best_try_at_the_edge_is_said(tiny, figures, used, said):
+    tries = [dict(record(v), rate=r) for v, r in zip(figures, (0.01, 0.02, 0.03))]
+    assert report.about_rates(tries, tiny, used) == said
+
+
+@pytest.mark.parametrize('more, loss', [({'loss_base': -0.5}, -0.5), ({}, -1.2)])
+def test_the_loss_that_is_kept_is_that_of_the_unmixed_views(tmp_path, more, loss):
+    log = tmp_path / '20260101_000000/vis_data/scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps(dict(loss=-1.2, step=1, **more)) + '\n')
+    assert pieces.curves(tmp_path)['loss'] == [[1, loss]]
+
+
 def test_a_distillation_starts_from_the_best_try_of_its_teacher(tiny, tmp_path):
     after = replace(tiny.variants['mixed'], after='simclr')
     study = replace(tiny, variants={**tiny.variants, 'mixed': after})

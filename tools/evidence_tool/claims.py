@@ -81,6 +81,7 @@ def judge(study: Study, kept: Kept, claim: Claim) -> Judged:
         for r in kept.find(
             kind='sweep', variant=v, length=(step.sweep if step else None) or claim.length
         )
+        if r['rate'] in study.variants[v].rates
     ]
     total = sum(len(study.variants[v].rates) + (step.seeds if step else 0) for v in runs)
     spent = [*sweeps, *(r for found in runs.values() for r in found)]

@@ -206,14 +206,17 @@ def measure(study: str, size: str, kind: str, folder: Path, env: Dict[str, str])
 def curves(folder: Path) -> Dict[str, list]:
     """What a run logged of loss and k-NN: name -> [[iteration, value], ...].
 
-    With MixMask the loss is that of the unmixed views, as the base has it.
+    With MixMask ``loss`` is ``loss_base``, the loss of the unmixed views; earlier
+    runs logged that as ``loss``.
     """
     from mssl_plugins.visualization.curves import read_curves
 
     logged = read_curves(str(folder))
     kept = {}
     for name in ('loss', 'knn/top1_k20'):
-        points = logged.get('loss_base' if name == 'loss' else name) or logged.get(name, [])
+        points = logged.get(name, [])
+        if name == 'loss':
+            points = logged.get('loss_base', points)
         points = points[:: max(len(points) // 40, 1)]
         kept[name] = [[step, round(value, 4)] for step, value in points]
     return kept

@@ -131,6 +131,20 @@ def variants_table(found: Found) -> List[str]:
     return table(head, rows) if rows else []
 
 
+def about_rates(tries: List[dict], study: Study, used: Optional[float]) -> str:
+    """Whether the best try lies at the edge, and the rate that is used if it is another one."""
+    if used is None:
+        return ''
+    best = max(tries, key=lambda r: figure(r, study.figure))['rate']
+    rates = [r['rate'] for r in tries]
+    said = []
+    if best in (min(rates), max(rates)):
+        said.append('the best lies at the edge')
+    if best != used:
+        said.append(f'{used:g} is used')
+    return f' ({"; ".join(said)})' if said else ''
+
+
 def rates_lines(found: Found) -> List[str]:
     """What the learning rates' tries gave, and whether the best lies at the edge."""
     lines = []
@@ -143,10 +157,10 @@ def rates_lines(found: Found) -> List[str]:
                 f'{r["rate"]:g}: {figure(r, found.study.figure):.1f}'
                 for r in sorted(tries, key=lambda r: r['rate'])
             )
-            best = best_rate(found.study, found.kept, variant, step)
-            rates = [r['rate'] for r in tries]
-            edge = ' (the best lies at the edge)' if best in (min(rates), max(rates)) else ''
-            line = f'- Learning rates tried, {variant}, {step.sweep or step.length}: {listed}{edge}'
+            said = about_rates(
+                tries, found.study, best_rate(found.study, found.kept, variant, step)
+            )
+            line = f'- Learning rates tried, {variant}, {step.sweep or step.length}: {listed}{said}'
             if line not in lines:
                 lines.append(line)
     return lines

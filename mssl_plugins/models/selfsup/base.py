@@ -96,9 +96,9 @@ class Siamese(SelfSupervisor):
             **kwargs: Not used.
 
         Returns:
-            Dict[str, Tensor]: ``loss``; with mixing ``loss_base``, which is that
-            of the views as they are, ``loss_unmix``, ``loss_mixmask`` and the
-            unitless ``lambda_*`` that weighted these two.
+            Dict[str, Tensor]: ``loss``; with mixing, in its place, ``loss_base``
+            (of the unmixed views), and for each mixed batch ``loss_unmix`` or
+            ``loss_mixmask`` with the unitless ``lambda_*`` that weighted it.
 
         Raises:
             ValueError: Other than 2 views, or fewer than 2 images a process.
