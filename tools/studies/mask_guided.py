@@ -102,10 +102,10 @@ def claim(text, source, better, worse, figure='linear', paper=None, explained=''
 
 LINEAR = """
 No gain is seen: the interval of five seeds excludes one of half a point or more. k-NN and the
-reconstruction loss are alike, too. Where it was looked at (four seeds), training chose a bias between -0.2 and 0.8 in
-all heads and blocks. The segments may be too fine: 19 an image (median), about three tokens each;
-coarser ones were not tried. The paper has ImageNet-100 and other segments. With scenes' true
-segments one try of each had +3.0, not ranked (see above).
+reconstruction loss are alike, too. Where it was looked at (four seeds), training chose a bias
+between -0.2 and 0.8 in all heads and blocks. The segments may be too fine: 19 an image (median),
+about three tokens each; coarser ones were not tried. The paper has ImageNet-100 and other segments.
+With scenes' true segments one try of each had +3.0, not ranked (see above).
 """
 PATCHES = """
 The interval of five seeds excludes half a point or more. The patch tokens of both stand below those
