@@ -108,10 +108,10 @@ for both (1,000 images x 40 epochs); a higher one was not tried.
 """,
     ('simsiam', '1000x600', 'k-NN'): """
 MixMask is behind with all three seeds and at all eight measurements of the curves. No other rate
-tried at this length is better: 0.06 and 0.12 (seed 0) reach 39.5 and 26.1, 0.03 has 40.3. At these
-two the effective rank of the features falls to 6 in 75 epochs, at 0.03 it stays at 40: collapse is
-not the reason. MixMask's loss on SimSiam is not published; in ours (Un-Mix's scheme) mixed images
-are targets, too. Not tried: lower rates; a predictor with a bottleneck; a longer warm-up.
+tried at this length is better: 0.06 and 0.12 (seed 0) reach 39.5 and 26.1, 0.03 has 40.3. At 0.06
+and 0.12 the effective rank of the features falls to 6 in 75 epochs, at 0.03 it stays at 40, so
+collapse is not the reason. MixMask's loss on SimSiam is not published; in ours (Un-Mix's scheme)
+mixed images are targets, too. Not tried: lower rates; a bottleneck predictor; a longer warm-up.
 """,
     ('moco', '1000x600', 'linear'): f"""
 The seeds differ by -0.9, +1.4 and +0.5 points: what MixMask gains in k-NN (1.2 points) a linear
