@@ -212,11 +212,11 @@ def curves(folder: Path) -> Dict[str, list]:
     from mssl_plugins.visualization.curves import read_curves
 
     logged = read_curves(str(folder))
+    if 'loss_base' in logged:
+        logged['loss'] = logged['loss_base']
     kept = {}
     for name in ('loss', 'knn/top1_k20'):
         points = logged.get(name, [])
-        if name == 'loss':
-            points = logged.get('loss_base', points)
         points = points[:: max(len(points) // 40, 1)]
         kept[name] = [[step, round(value, 4)] for step, value in points]
     return kept

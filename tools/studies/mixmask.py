@@ -21,9 +21,9 @@ How the sizes were chosen. Eight epochs of 5,000 images had put MixMask 0.7 to 4
 MoCo, and no base above raw pixels by much; longer trials with MoCo showed that it starts behind
 and ends ahead where training is long for the images that there are. So the question is the
 difference against passes over the data, each schedule annealed to its end, and the claim is the
-longest:
-1,000 images, 600 epochs. The set of 1,000 is every 50th image; bank (5,000) and queries (10,000)
-are the same for every length. SplitBN has 2 parts (8 parts of 8 images cost MoCo 2 points).
+longest: 1,000 images, 600 epochs. The set of 1,000 is every 50th image; bank (5,000) and queries
+(10,000) are the same for every length. SplitBN has 2 parts (8 parts of 8 images cost MoCo 2
+points).
 Learning rates of MoCo and SimSiam lie around the trials' 0.03 on both sides. MoCo and SimCLR try
 theirs at 1,000 x 40 (600 steps), where a try takes minutes. BYOL (24.2 to 26.9; random weights
 24.3) and SimSiam (25.7 to 30.8; 23.1) have learned little there, so both tried their rates again at
