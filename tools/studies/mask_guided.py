@@ -190,8 +190,8 @@ def dino_claim(text, source, better, worse):
 PLAN = (
     Step(LENGTH, ('mae', 'positive'), 5, SHORT),  # 8 to 11 minutes a run
     Step(LENGTH, ('mae', 'positive', 'negative', 'other'), 5, SHORT),
-    Step(LENGTH, ('mae', 'positive-2', 'fixed'), 5, SHORT),
-    Step(LENGTH, ('mae', 'phase2', 'phase2-plain'), 3, SHORT),
+    Step(LENGTH, ('mae', 'positive-2'), 5, SHORT),
+    Step(LENGTH, ('mae', 'fixed', 'phase2', 'phase2-plain'), 3, SHORT),
 )
 SIZES = dict(
     cpu=Study(
