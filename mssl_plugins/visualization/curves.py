@@ -47,8 +47,9 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
     names = sorted({key for curves in logged.values() for key in curves})
     rows = 1 if len(keys) <= 4 else math.ceil(len(keys) / 3)
     columns = math.ceil(len(keys) / rows)
-    size = (5 * columns, 3.6 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    across = min(len(logged), 2 * columns + 2)  # names beside each other in the legend
+    size = (5 * columns, 3.6 * rows + 0.25 * math.ceil(len(logged) / across))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout='constrained')
     for axis in axes.flat[len(keys) :]:
         axis.set_visible(False)
     for axis, wanted in zip(axes.flat, keys):
@@ -70,8 +71,8 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
         axis.set_xlabel('iteration')
         axis.set_title(found[0])
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    figure.tight_layout()
+    lines, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc='outside lower center', ncols=across, fontsize=8)
     data = io.BytesIO()
     figure.savefig(data, dpi=120, format=Path(out).suffix[1:] or 'png')
     plt.close(figure)

@@ -78,8 +78,10 @@ def test_curves_join_resumptions(tmp_path, run_dirs):
     assert cv2.imread(str(out)).std() > 5
     height, width = cv2.imread(str(out)).shape[:2]
     tool('visualize').main(['curves', *run_dirs, '--keys', *['loss'] * 5, '--out', str(out)])
-    wide = cv2.imread(str(out))  # two rows of three panels, the last place empty
-    assert wide.shape[0] == pytest.approx(2 * height, abs=2) and wide.shape[1] > 1.4 * width
+    wide = cv2.imread(str(out))  # two rows of three panels, the last place empty; one legend
+    legend = 0.25 * 120  # inches, dots an inch
+    assert wide.shape[0] == pytest.approx(2 * height - legend, abs=2)
+    assert wide.shape[1] > 1.4 * width
     assert (wide[height + 5 :, 2 * wide.shape[1] // 3 + 5 :] == 255).all()
     with pytest.raises(ValueError, match="'los' was|no run logged 'accuracy'"):
         tool('visualize').main(['curves', *run_dirs, '--keys', 'accuracy', '--out', str(out)])
