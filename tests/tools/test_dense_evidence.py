@@ -14,6 +14,7 @@ pytest.importorskip('mmseg', reason='dense transfer needs mmseg')
 from evidence_tool import dense_metrics, dense_report, dense_runner
 from evidence_tool.dense_study import FAMILIES, RANDOM, RATES, TRANSFERS, starts
 from evidence_tool.kept import Kept, Task, kept_figures
+from evidence_tool.report import claim_row
 from evidence_tool.statistics import draws, percent
 from mssl_plugins.registry import HOOKS
 
@@ -171,9 +172,21 @@ def test_claims_of_an_arm(tmp_path):
     assert first.verdict == 'agrees' and first.interval.difference == pytest.approx(5.1, abs=0.01)
     second = judged['Faster R-CNN C4, BCCD: SimCLR + MixMask is above SimCLR']
     assert second.verdict == 'undecided' and second.interval.images == 72
-    assert judged['UperNet, CamVid: MAE is above random weights'].verdict == 'not measured yet'
+    never = judged['UperNet, CamVid: MAE is above random weights']
+    assert never.verdict == 'not measured yet' and not never.gate
     page = '\n'.join(dense_report.section(store, list(judged.values())))
     assert '| Faster R-CNN C4, BCCD | SimCLR | 1 | AP | 25.1 ± 0.1 | 3 |' in page
+
+
+def test_a_base_that_does_not_transfer_ranks_nothing(tmp_path):
+    store = Kept(tmp_path / 'dense-cpu')
+    fill(store, gain=4.0)  # and 0.1 by the middle seed
+    judged = {j.claim.text: j for j in dense_report.judge_all(store)}
+    assert judged['Faster R-CNN C4, BCCD: SimCLR is above random weights'].verdict == 'agrees'
+    second = judged['Faster R-CNN C4, BCCD: SimCLR + MixMask is above SimCLR']
+    assert second.verdict == 'not ranked' and not second.gate
+    said = 'the baseline reaches 24.1 (AP, 3 seeds); a ranking needs 25.0'
+    assert said in claim_row(second)
 
 
 def test_tries_come_before_fresh_seeds(tmp_path):

@@ -285,12 +285,72 @@ def test_variants_wait_until_their_baseline_has_learned(tiny, tmp_path):
     fill(store, base=34.0, pixels=30.0, seeds=1)
     assert queue.gate(tiny, store, 'simclr', 'short') == (
         False,
-        dict(base=pytest.approx(34.0), pixels=pytest.approx(30.0), random=pytest.approx(20.0)),
+        dict(
+            base=pytest.approx(34.0),
+            pixels=pytest.approx(30.0),
+            random=pytest.approx(20.0),
+            figure='k-NN',
+            runs=1,
+        ),
     )
     assert not any(t.variant == 'mixed' for t in queue.missing(tiny, store, MACHINE))
     judged = claims.judge(tiny, store, tiny.claims[0])
     assert judged.verdict == 'not ranked' and judged.interval is None
-    assert 'the baseline reaches 34.0; a ranking needs 35.0' in report.claim_row(judged)
+    said = 'the baseline reaches 34.0 (k-NN, 1 seed); a ranking needs 35.0'
+    assert said in report.claim_row(judged)
+
+
+def test_a_claim_needs_its_own_metric_to_have_been_learned(tiny, tmp_path):
+    store = Kept(tmp_path / 'tiny-cpu')
+    fill(store)
+    claim = replace(tiny.claims[0], figure='linear conv5')
+    assert claims.judge(tiny, store, claim).verdict == 'agrees'
+    for found in store.find(kind='random'):  # by k-NN they stay far below
+        found['figures']['linear conv5']['value'] = 57.0
+    assert claims.judge(tiny, store, tiny.claims[0]).verdict == 'agrees'
+    judged = claims.judge(tiny, store, claim)
+    assert judged.verdict == 'not ranked' and judged.interval is None and not judged.row()['gate']
+    said = 'the baseline reaches 60.0 (linear conv5, 3 seeds); a ranking needs 62.0'
+    assert said in report.claim_row(judged)
+
+
+def test_a_difference_of_differences_needs_both_baselines(tiny, tmp_path):
+    other = dict(
+        weak=replace(tiny.variants['simclr'], base='weak'),
+        mixed_weak=replace(tiny.variants['mixed'], base='weak'),
+    )
+    study = replace(tiny, variants={**tiny.variants, **other})
+    claim = replace(tiny.claims[0], beyond=('mixed_weak', 'weak'))
+    for value, verdict in ((45.0, 'agrees'), (34.0, 'not ranked')):
+        store = Kept(tmp_path / f'{value}/tiny-cpu')
+        fill(store)
+        for seed in range(3):
+            store.add(Task('random', 'weak', 'short', seed, 0.0), record(20.0))
+            for name in other:
+                store.add(Task('final', name, 'short', seed, 0.001), record(value + 0.1 * seed))
+        assert claims.judge(study, store, claim).verdict == verdict
+
+
+def test_no_verdict_before_the_seeds_that_were_planned(tiny, tmp_path):
+    """Else whoever adds seeds could stop when the verdict pleases."""
+    study = replace(tiny, plan=(replace(tiny.plan[0], seeds=5),))
+    store = Kept(tmp_path / 'tiny-cpu')
+    fill(store)
+    assert claims.judge(study, store, tiny.claims[0]).verdict == 'not measured yet'
+    fill(store, seeds=5)
+    assert claims.judge(study, store, tiny.claims[0]).verdict == 'agrees'
+
+
+def test_a_second_look_is_said(tiny, tmp_path):
+    store = Kept(tmp_path / 'tiny-cpu')
+    fill(store, mixed=60.6)  # +0.9 with a spread of 0.3: t = 5.2
+    first, second = (
+        claims.judge(tiny, store, replace(tiny.claims[0], looks=looks)) for looks in (1, 2)
+    )
+    assert first.interval.difference == second.interval.difference
+    assert second.interval.low < first.interval.low < first.interval.high < second.interval.high
+    assert 'look' not in report.claim_row(first)
+    assert '(look 2: its interval is wider)' in report.claim_row(second)
 
 
 @pytest.mark.parametrize(

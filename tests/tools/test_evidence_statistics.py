@@ -62,6 +62,14 @@ def test_seeds_alone_give_students_interval():
     assert found.by_seed == pytest.approx(tuple(100 * (plus - minus)[:, 0]))
 
 
+def test_more_looks_give_bonferronis_interval():
+    rng = np.random.default_rng(0)
+    plus, minus = (np.repeat(rng.normal(size=(5, 1)), 50, 1) for _ in 'ab')
+    found = compare(plus, minus, looks=2)
+    expected = stats.ttest_rel(100 * plus[:, 0], 100 * minus[:, 0]).confidence_interval(0.975)
+    assert found.low == pytest.approx(expected.low) and found.high == pytest.approx(expected.high)
+
+
 def test_images_alone_give_the_bootstraps_interval():
     rng = np.random.default_rng(0)
     d = np.repeat(rng.normal(0.03, 0.3, (1, 400)), 3, 0)  # all seeds alike

@@ -1,7 +1,7 @@
 """The verdict on each claim, from what every test image contributed."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from evidence_tool.kept import Kept, contributions
 from evidence_tool.queue import finals, gate, paired
@@ -20,9 +20,9 @@ class Judged:
         claim (Claim): What is claimed.
         verdict (str): agrees, contradicts, undecided, not ranked (the baseline
             has not passed the gate) or not measured yet.
-        interval (Interval, optional): Where 3 seeds or more were run.
+        interval (Interval, optional): Where the seeds of the plan were run.
         gate (bool): Whether the baseline passed.
-        values (dict): Mean figures of the gate, %; None where not measured.
+        values (dict): What :func:`gate_of` gave; None where not measured.
         seeds (int): Seeds that all variants of the claim were run with.
         done, total (int): Runs that are there and that the plan asks for,
             those that try learning rates included.
@@ -66,14 +66,28 @@ def step_of(study: Study, claim: Claim) -> Optional[Step]:
     return None
 
 
+def gate_of(study: Study, kept: Kept, claim: Claim) -> Tuple[Optional[bool], dict]:
+    """Have all baselines of a claim learned, by the study's figure and by the claim's own?
+
+    Returns:
+        tuple: As of :func:`gate`, of the first that has not.
+    """
+    for base in dict.fromkeys(study.variants[v].base for v in claim.variants[1::2]):
+        for name in dict.fromkeys((study.figure, claim.figure)):
+            passed, values = gate(study, kept, base, claim.length, name)
+            if not passed:
+                return passed, values
+    return passed, values
+
+
 def judge(study: Study, kept: Kept, claim: Claim) -> Judged:
-    """What the kept runs say of a claim."""
+    """What the kept runs say of a claim, once all seeds of the plan are there."""
     step = step_of(study, claim)
     runs = {
         v: [r for r in finals(study, kept, v, claim.length) if claim.figure in r['figures']]
         for v in claim.variants
     }
-    passed, values = gate(study, kept, study.variants[claim.baseline].base, claim.length)
+    passed, values = gate_of(study, kept, claim)
     pairs = paired(runs)
     sweeps = [
         r
@@ -86,10 +100,11 @@ def judge(study: Study, kept: Kept, claim: Claim) -> Judged:
     total = sum(len(study.variants[v].rates) + (step.seeds if step else 0) for v in runs)
     spent = [*sweeps, *(r for found in runs.values() for r in found)]
     interval = None
-    if len(pairs) >= LEAST_SEEDS and passed:
+    if len(pairs) >= (step.seeds if step else LEAST_SEEDS) and passed:
         interval = compare(
             *_arrays(runs, claim.variants[:2], claim.figure, pairs),
             beyond=_arrays(runs, claim.variants[2:], claim.figure, pairs) if claim.beyond else None,
+            looks=claim.looks,
         )
     verdict = interval.verdict if interval else NOT_RANKED if passed is False else NOT_MEASURED
     return Judged(

@@ -30,27 +30,39 @@ def finals(study: Study, kept: Kept, variant: str, length: str) -> List[dict]:
     return found
 
 
-def gate(study: Study, kept: Kept, base: str, length: str) -> Tuple[Optional[bool], dict]:
+def gate(
+    study: Study, kept: Kept, base: str, length: str, name: Optional[str] = None
+) -> Tuple[Optional[bool], dict]:
     """Has the baseline method learned?
+
+    Args:
+        study (Study): Its sizes and figures.
+        kept (Kept): Its results.
+        base (str): The variant that the question is about.
+        length (str): One of the study's lengths.
+        name (str, optional): Figure that decides. Defaults to None: the study's.
 
     Returns:
         tuple: Whether its mean figure is 5 points above raw pixels and random
-        weights (None: not measured), and the three figures in %.
+        weights (None: not measured); the figure's name, the three values in %
+        and the runs of the baseline that they are from.
     """
+    name = name or study.figure
 
     def mean(records: List[dict]) -> Optional[float]:
-        values = [figure(r, study.figure) for r in records]
+        values = [figure(r, name) for r in records]
         values = [v for v in values if v is not None]
         return sum(values) / len(values) if values else None
 
+    runs = finals(study, kept, base, length)
     values = dict(
-        base=mean(finals(study, kept, base, length)),
+        base=mean(runs),
         pixels=mean(kept.find(kind='pixels')),
         random=mean(kept.find(kind='random', variant=base)),
     )
-    if any(v is None for v in values.values()):
-        return None, values
-    return values['base'] - max(values['pixels'], values['random']) >= GATE, values
+    known = all(v is not None for v in values.values())
+    passed = values['base'] - max(values['pixels'], values['random']) >= GATE if known else None
+    return passed, dict(values, figure=name, runs=len(runs))
 
 
 def paired(records: Dict[str, List[dict]]) -> List[Tuple[int, str]]:

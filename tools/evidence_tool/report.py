@@ -55,12 +55,18 @@ def claim_row(judged: Judged) -> str:
     paper = '' if claim.paper_difference is None else f'{claim.paper_difference:+.1f}'
     ours = f'{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]' if found else ''
     verdict = judged.verdict
-    if verdict == UNDECIDED:
+    if found and claim.looks > 1:
+        verdict += f' (look {claim.looks}: its interval is wider)'
+    if judged.verdict == UNDECIDED:
         verdict += f'; a true difference of {found.detectable:.1f} or more would be found reliably'
-    elif verdict == NOT_RANKED:
+    elif judged.verdict == NOT_RANKED:
         values = judged.values
-        needed = max(values['pixels'], values['random']) + GATE
-        verdict += f': the baseline reaches {values["base"]:.1f}; a ranking needs {needed:.1f}'
+        needed = max(values['pixels'] or 0, values['random']) + GATE
+        runs = f'{values["runs"]} seed{"s"[: values["runs"] != 1]}'
+        verdict += (
+            f': the baseline reaches {values["base"]:.1f} ({values["figure"]}, {runs}); '
+            f'a ranking needs {needed:.1f}'
+        )
     elif not found:
         verdict += f' ({judged.done} of {judged.total} runs, learning-rate tries included)'
     return (

@@ -16,7 +16,7 @@ from mssl_plugins.errors import unknown
 ROOT = Path(__file__).resolve().parents[2]
 # another folder for the processes that a test starts
 FOLDER = Path(os.environ.get('EVIDENCE_STUDIES', ROOT / 'tools' / 'studies'))
-SPARE_SEED = 100  # learning rates are chosen on it, nothing else is
+SPARE_SEED = 100  # learning rates are chosen on it; it gives no verdict
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ class Claim:
             one is claimed to exceed.
         explained (str): For a claim that the runs contradict or leave
             undecided: what was tried to explain it, in at most five lines.
+        looks (int): How often it was judged while seeds were added; the
+            interval is that much more careful. Defaults to 1.
     """
 
     paper: str
@@ -125,6 +127,7 @@ class Claim:
     paper_difference: Optional[float] = None
     beyond: Optional[Tuple[str, str]] = None
     explained: str = ''
+    looks: int = 1
 
     @property
     def variants(self) -> Tuple[str, ...]:

@@ -18,16 +18,19 @@ Segments first, of all images (MSSL_DATA is the folder of packed images; two min
     python tools/make_segments.py $MSSL_DATA/cifar10_test.npz data/segments/cifar10_test --generator felzenszwalb
 
 How the sizes were chosen. The study is of MAE, because DINO's small runs had not left random
-weights. Scenes of 64 px with true segments were tried before. There MAE reached 21.0 after 20
-epochs (the positive relation 24.0; one try each, on the spare seed, at the highest rate tried), but
-19.6 after 90 epochs (one fresh seed), where random weights have 15.8 and a ranking needs 20.8:
-whether the relation helps there is not ranked. So the study moved to CIFAR-10 with Felzenszwalb's
-segments. It has more test images than the 1,000 of Tiny-ImageNet-20, and patches of
-4 px keep 64 tokens. The bias is not frozen and starts at 0 or 2, as MAE's of the paper is not
-frozen. Controls: the bias fixed at 0 (its code without its effect), the segments of another image,
-and phase 2 from a teacher whose bias is fixed at 0 (twice the epochs without segments). Phase 1 is
-measured with the segments of bank and queries; patch tokens are measured from images alone. Linear
-probes read the mean of the patch tokens: the class token is in no segment.
+weights. Scenes of 64 px with true segments were tried before (not kept). There MAE's linear probe
+reached 21.0 after 20 epochs (with the positive relation 24.0; one try each, on the spare seed, at
+the highest rate tried), but 19.6 after 90 epochs (one fresh seed). Random weights have 15.8, so a
+ranking needs 20.8 at the end: whether the relation helps there is not ranked. So the study moved to
+CIFAR-10 with Felzenszwalb's segments. It has more test images than the 1,000 of Tiny-ImageNet-20,
+and patches of 4 px keep 64 tokens. The bias is not frozen, as MAE's of the paper is not; the paper
+does not say where it starts: 0 or 2 here. Controls: the bias fixed at 0 (its code without its
+effect), the segments of another image, and phase 2 from a teacher whose bias is fixed at 0 (twice
+the epochs without segments). Phase 1 is measured with the segments of bank and queries; patch
+tokens are measured from images alone. Linear probes read the mean of the patch tokens: the class
+token is in no segment. Single patch tokens have not learned here: MAE's mIoU is below that of
+random weights on CamVid (18.1; 20.4) and on scenes (18.2; 25.3), so the claim about CamVid is not
+ranked. Six epochs may teach the mean of the tokens and not the single token.
 """  # noqa: E501
 
 
@@ -107,12 +110,6 @@ between -0.2 and 0.8 in all heads and blocks. The segments may be too fine: 19 a
 about three tokens each; coarser ones were not tried. The paper has ImageNet-100 and other segments.
 With scenes' true segments one try of each had +3.0, not ranked (see above).
 """
-PATCHES = """
-The interval of five seeds excludes half a point or more. The patch tokens of both stand below those
-of random weights (20.4) and about at raw pixels (18.7): in this network six epochs of MAE teach the
-mean of the tokens, which the linear probe reads, and not the single token. Two epochs left the
-tokens at 20.7 (one try of MAE). The gate is the linear probe's.
-"""
 SECOND_HAND = 'second-hand, the table was not available'
 CLAIMS = (
     claim(
@@ -124,11 +121,10 @@ CLAIMS = (
         explained=LINEAR,
     ),
     claim(
-        'the positive relation with init=2 helps MAE',
-        f'linear, ImageNet-100 ({SECOND_HAND})',
+        'the positive relation helps MAE if the bias starts at 2',
+        'ours: the paper does not say where it starts',
         'positive-2',
         'mae',
-        paper=3.2,
     ),
     claim(
         'the positive relation helps more than the negative', SECOND_HAND, 'positive', 'negative'
@@ -145,9 +141,13 @@ CLAIMS = (
         'positive',
         'mae',
         'patch mIoU, CamVid',
-        explained=PATCHES,
     ),
-    claim('phase 2 is above MAE', 'supplement Fig. 1', 'phase2', 'mae'),
+    claim(
+        'phase 2 is above MAE',
+        f'ours for MAE; that phase 2 keeps most of the gain is {SECOND_HAND}',
+        'phase2',
+        'mae',
+    ),
     claim(
         'phase 2 with segments is above phase 2 without',
         'ours: control',
@@ -191,7 +191,7 @@ PLAN = (
     Step(LENGTH, ('mae', 'positive'), 5, SHORT),  # 8 to 11 minutes a run
     Step(LENGTH, ('mae', 'positive', 'negative', 'other'), 5, SHORT),
     Step(LENGTH, ('mae', 'positive-2'), 5, SHORT),
-    Step(LENGTH, ('mae', 'fixed', 'phase2', 'phase2-plain'), 3, SHORT),
+    Step(LENGTH, ('mae', 'fixed', 'phase2', 'phase2-plain'), 5, SHORT),
 )
 SIZES = dict(
     cpu=Study(
