@@ -63,8 +63,8 @@ rate without the mask, 0.06, is the highest that was tried, and each rate was tr
     ('10000x40', 'conv5'): """
 The difference of Table 2, 12.6 points, is excluded. There the mask leaves conv5 17 points behind
 conv4 (38.5, 55.3), here 0.9 (37.7, 38.5); without the mask it is 0.6 (38.0, 38.5). The key encoder
-is alike (+0.9 [-3.2, +4.9]). Perhaps 12,480 steps of a quarter of the width are too few for the last
-stage to become as special to the task as in the paper; longer or wider runs were not tried.
+is alike (+0.9 [-3.2, +4.9]). Perhaps 12,480 steps of a quarter of the width are too few for the
+last stage to become as special to the task as in the paper; longer or wider runs were not tried.
 """,
 }
 
