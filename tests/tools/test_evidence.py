@@ -401,7 +401,7 @@ def test_the_page_and_its_copies(tiny, tmp_path):
         '## Tiny, cpu'
     )
     assert '## Tiny, gpu' not in page  # nothing of it was run
-    assert '- Gate, simclr, short: 60.0; raw pixels 30.0, random weights 20.0: passed' in page
+    assert '- Gate, simclr, short, k-NN: 60.0; raw pixels 30.0, random weights 20.0: passed' in page
     assert (
         '- Learning rates tried, mixed, shorter: 0.001: 56.0' in page
         and '| mixed | short | 0.001 | 65.3 ± 0.3 |' in page

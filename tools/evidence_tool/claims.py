@@ -67,7 +67,9 @@ def step_of(study: Study, claim: Claim) -> Optional[Step]:
 
 
 def gate_of(study: Study, kept: Kept, claim: Claim) -> Tuple[Optional[bool], dict]:
-    """Have all baselines of a claim learned, by the study's figure and by the claim's own?
+    """Have the methods that a claim's baselines build on learned, by both figures?
+
+    The study's figure and the claim's own.
 
     Returns:
         tuple: As of :func:`gate`, of the first that has not.

@@ -49,16 +49,18 @@ def gate(
     """
     name = name or study.figure
 
-    def mean(records: List[dict]) -> Optional[float]:
+    def measured(records: List[dict]) -> List[float]:
         values = [figure(r, name) for r in records]
-        values = [v for v in values if v is not None]
+        return [v for v in values if v is not None]
+
+    def mean(values: List[float]) -> Optional[float]:
         return sum(values) / len(values) if values else None
 
-    runs = finals(study, kept, base, length)
+    runs = measured(finals(study, kept, base, length))
     values = dict(
         base=mean(runs),
-        pixels=mean(kept.find(kind='pixels')),
-        random=mean(kept.find(kind='random', variant=base)),
+        pixels=mean(measured(kept.find(kind='pixels'))),
+        random=mean(measured(kept.find(kind='random', variant=base))),
     )
     known = all(v is not None for v in values.values())
     passed = values['base'] - max(values['pixels'], values['random']) >= GATE if known else None

@@ -181,8 +181,8 @@ def gate_lines(found: Found) -> List[str]:
             passed, values = gate(found.study, found.kept, base, length)
             if passed is not None:
                 lines.append(
-                    f'- Gate, {base}, {length}: {values["base"]:.1f}; raw pixels '
-                    f'{values["pixels"]:.1f}, random weights {values["random"]:.1f}: '
+                    f'- Gate, {base}, {length}, {values["figure"]}: {values["base"]:.1f}; '
+                    f'raw pixels {values["pixels"]:.1f}, random weights {values["random"]:.1f}: '
                     f'{"passed" if passed else "not passed, so nothing is ranked"}'
                 )
     return lines

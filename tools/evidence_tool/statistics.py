@@ -32,8 +32,9 @@ sqrt((t + t80)^2 V_S + (z + z80)^2 W) with the 80 % quantiles: an approximation,
 5 % too small with three seeds.
 
 A claim that was judged, and judged again with more seeds, was looked at twice.
-Each of L looks has the level 1 - 0.05 / L (Bonferroni), so that the last
-interval, too, is wrong in at most 5 of 100 studies.
+At look L the interval has the level 1 - 0.05 / L (Bonferroni).  With the first
+look at 95 %, at least one of two intervals is wrong in at most 7.5 of 100
+studies, the second one in at most 2.5.
 """
 
 from dataclasses import dataclass
