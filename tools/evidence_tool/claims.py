@@ -58,6 +58,30 @@ class Judged:
         )
 
 
+def conclude(
+    claim: Claim,
+    interval: Optional[Interval],
+    gate: Tuple[Optional[bool], dict],
+    pairs: list,
+    spent: List[dict],
+    total: int,
+) -> Judged:
+    """A claim with its verdict: the interval's, or why there is none."""
+    passed, values = gate
+    missing = NOT_RANKED if passed is False else NOT_MEASURED
+    return Judged(
+        claim,
+        interval.verdict if interval else missing,
+        interval,
+        bool(passed),
+        values,
+        len(pairs),
+        len(spent),
+        total,
+        sum(r['seconds'] for r in spent),
+    )
+
+
 def step_of(study: Study, claim: Claim) -> Optional[Step]:
     """The part of the plan that runs a claim's variants at its length."""
     for step in study.plan:
@@ -108,18 +132,7 @@ def judge(study: Study, kept: Kept, claim: Claim) -> Judged:
             beyond=_arrays(runs, claim.variants[2:], claim.figure, pairs) if claim.beyond else None,
             looks=claim.looks,
         )
-    verdict = interval.verdict if interval else NOT_RANKED if passed is False else NOT_MEASURED
-    return Judged(
-        claim,
-        verdict,
-        interval,
-        bool(passed),
-        values,
-        len(pairs),
-        len(spent),
-        total,
-        sum(r['seconds'] for r in spent),
-    )
+    return conclude(claim, interval, (passed, values), pairs, spent, total)
 
 
 def _arrays(runs: Dict[str, List[dict]], variants, figure: str, pairs) -> List[list]:

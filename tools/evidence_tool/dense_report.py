@@ -1,11 +1,11 @@
 """The part of docs/evidence.md on dense transfer, by the same statistics."""
 
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import List
 
 import numpy as np
 
-from evidence_tool.claims import LEAST_SEEDS, NOT_MEASURED, NOT_RANKED, Judged
+from evidence_tool.claims import LEAST_SEEDS, Judged, conclude
 from evidence_tool.dense_runner import best_rate
 from evidence_tool.dense_study import (
     FAMILIES,
@@ -13,12 +13,11 @@ from evidence_tool.dense_study import (
     RATES,
     SEEDS,
     TRANSFERS,
-    Transfer,
     claims,
     starts,
 )
 from evidence_tool.kept import Kept, contributions, figure
-from evidence_tool.queue import GATE, paired
+from evidence_tool.queue import above, paired
 from evidence_tool.statistics import compare, compare_resampled
 from evidence_tool.study import Claim
 
@@ -39,56 +38,17 @@ def judge_all(kept: Kept) -> List[Judged]:
             )
             runs = {v: finals(kept, name, v) for v in (better, worse)}
             pairs = paired(runs)
-            passed, values = gate(kept, name, transfer, worse)
+            passed, values = above(transfer.figure, runs[worse], random=finals(kept, name, RANDOM))
+            if worse == RANDOM and passed is not None:
+                passed = True  # only a base need be above random weights
             interval = None
             if len(pairs) >= LEAST_SEEDS and passed:
                 interval = _interval(runs, pairs, transfer)
             tries = [r for v in runs for r in kept.find(kind='sweep', variant=v, length=name)]
             spent = [*tries, *(r for own in runs.values() for r in own)]
-            found.append(
-                Judged(
-                    claim,
-                    interval.verdict
-                    if interval
-                    else NOT_RANKED
-                    if passed is False
-                    else NOT_MEASURED,
-                    interval,
-                    bool(passed),
-                    values,
-                    len(pairs),
-                    len(spent),
-                    2 * (len(RATES) + SEEDS),
-                    sum(r['seconds'] for r in spent),
-                )
-            )
+            total = 2 * (len(RATES) + SEEDS)
+            found.append(conclude(claim, interval, (passed, values), pairs, spent, total))
     return found
-
-
-def gate(
-    kept: Kept, name: str, transfer: Transfer, base: str
-) -> Tuple[Optional[bool], Dict[str, object]]:
-    """Is a base 5 points above random weights? Random weights themselves need not be.
-
-    Returns:
-        tuple: As of :func:`evidence_tool.queue.gate`; there are no raw pixels.
-    """
-    means = {}
-    for start in (base, RANDOM):
-        own = [figure(r, transfer.figure) for r in finals(kept, name, start)]
-        means[start] = sum(own) / len(own) if own else None
-    values = dict(
-        base=means[base],
-        pixels=None,
-        random=means[RANDOM],
-        figure=transfer.figure,
-        runs=len(finals(kept, name, base)),
-    )
-    if None in means.values():
-        return None, values
-    if base == RANDOM:
-        return True, values
-    return means[base] - means[RANDOM] >= GATE, values
 
 
 def finals(kept: Kept, transfer: str, start: str) -> List[dict]:

@@ -30,10 +30,33 @@ def finals(study: Study, kept: Kept, variant: str, length: str) -> List[dict]:
     return found
 
 
+def above(name: str, base: List[dict], **others: List[dict]) -> Tuple[Optional[bool], dict]:
+    """Are runs 5 points above others in a figure?
+
+    Args:
+        name (str): The figure.
+        base (list): The runs that the question is about.
+        **others (list): Those that they are compared with, by name.
+
+    Returns:
+        tuple: Whether the mean of ``base`` is that far above every other mean
+        (None: not measured); the means in %, ``base`` and others by name, the
+        ``figure`` and how many ``runs`` of ``base`` have it.
+    """
+    found = {
+        key: [v for v in (figure(r, name) for r in records) if v is not None]
+        for key, records in dict(others, base=base).items()
+    }
+    means = {key: sum(v) / len(v) if v else None for key, v in found.items()}
+    known = None not in means.values()
+    passed = means['base'] - max(means[key] for key in others) >= GATE if known else None
+    return passed, dict(means, figure=name, runs=len(found['base']))
+
+
 def gate(
     study: Study, kept: Kept, base: str, length: str, name: Optional[str] = None
 ) -> Tuple[Optional[bool], dict]:
-    """Has the baseline method learned?
+    """Has a baseline method learned more than raw pixels and random weights show?
 
     Args:
         study (Study): Its sizes and figures.
@@ -43,28 +66,14 @@ def gate(
         name (str, optional): Figure that decides. Defaults to None: the study's.
 
     Returns:
-        tuple: Whether its mean figure is 5 points above raw pixels and random
-        weights (None: not measured); the figure's name, the three values in %
-        and the runs of the baseline that they are from.
+        tuple: As of :func:`above`, with ``pixels`` and ``random``.
     """
-    name = name or study.figure
-
-    def measured(records: List[dict]) -> List[float]:
-        values = [figure(r, name) for r in records]
-        return [v for v in values if v is not None]
-
-    def mean(values: List[float]) -> Optional[float]:
-        return sum(values) / len(values) if values else None
-
-    runs = measured(finals(study, kept, base, length))
-    values = dict(
-        base=mean(runs),
-        pixels=mean(measured(kept.find(kind='pixels'))),
-        random=mean(measured(kept.find(kind='random', variant=base))),
+    return above(
+        name or study.figure,
+        finals(study, kept, base, length),
+        pixels=kept.find(kind='pixels'),
+        random=kept.find(kind='random', variant=base),
     )
-    known = all(v is not None for v in values.values())
-    passed = values['base'] - max(values['pixels'], values['random']) >= GATE if known else None
-    return passed, dict(values, figure=name, runs=len(runs))
 
 
 def paired(records: Dict[str, List[dict]]) -> List[Tuple[int, str]]:

@@ -61,7 +61,7 @@ def claim_row(judged: Judged) -> str:
         verdict += f'; a true difference of {found.detectable:.1f} or more would be found reliably'
     elif judged.verdict == NOT_RANKED:
         values = judged.values
-        needed = max(values['pixels'] or 0, values['random']) + GATE
+        needed = max(values[k] for k in ('pixels', 'random') if k in values) + GATE
         runs = f'{values["runs"]} seed{"s"[: values["runs"] != 1]}'
         verdict += (
             f': the baseline reaches {values["base"]:.1f} ({values["figure"]}, {runs}); '

@@ -97,8 +97,8 @@ takes about ten. All runs passed the gate by far.
     ('moco', '1000x200', 'k-NN'): """
 MixMask is ahead with all five seeds (+1.9, +0.9, +1.0, +0.8, +0.2). Had five seeds been judged at
 once, the interval would be [+0.1, +1.8]; as three were judged before, it is wider. A linear probe
-shows no difference (-0.0 [-1.2, +1.1], at 95 %). MixMask's
-rate is the lowest of those tried. Five new seeds, judged by themselves, would tell more.
+shows no difference (-0.0 [-1.2, +1.1], at 95 %). MixMask's rate is the lowest of those tried. Five
+new seeds, judged by themselves, would tell more.
 """,
     ('moco', '5000x120', 'k-NN'): """
 MixMask is behind with all three seeds (-1.9, -2.1, -1.5) and at all eight measurements of the
