@@ -253,18 +253,34 @@ def test_the_loss_that_is_kept_is_that_of_the_unmixed_views(tmp_path, more, loss
     assert pieces.curves(tmp_path)['loss'] == [[1, loss]]
 
 
-def test_a_distillation_starts_from_the_best_try_of_its_teacher(tiny, tmp_path):
-    after = replace(tiny.variants['mixed'], after='simclr')
-    study = replace(tiny, variants={**tiny.variants, 'mixed': after})
+def test_a_distillation_waits_for_its_teacher_and_starts_from_its_best(tiny, tmp_path):
+    rates = (0.1, 0.2, 0.4)
+    first, second = (replace(tiny.variants[name], rates=rates) for name in ('simclr', 'mixed'))
+    study = replace(tiny, variants=dict(simclr=first, mixed=replace(second, after='simclr')))
     args = Namespace(
-        minutes=None, data=None, work_dir=str(tmp_path / 'work'), variants=None, lengths=None
+        minutes=None, data=None, work_dir=str(tmp_path / 'work'), variants=['mixed'], lengths=None
     )
     session = runner.Session(args, study, Kept(tmp_path / 'runs/tiny-cpu'))
-    task = Task('sweep', 'mixed', 'shorter', studies.SPARE_SEED, 0.3)
-    assert session.teacher(task) == task._replace(kind='final', variant='simclr', rate=0.001)
+
+    def own():
+        return [t for t in session.ready() if t.rate]
+
+    task = Task('sweep', 'mixed', 'shorter', studies.SPARE_SEED, 0.2)
     for rate, right in ((0.1, 40.0), (0.2, 45.0), (0.4, 42.0)):
+        assert not own()
         session.kept.add(task._replace(variant='simclr', rate=rate), record(right))
-    assert session.teacher(task).rate == 0.2
+    assert sorted(t.rate for t in own()) == list(rates)
+    first = task._replace(kind='final', variant='simclr')
+    assert session.teacher(task) == first
+    for rate in rates:
+        session.kept.add(task._replace(rate=rate), record(30.0))
+    assert not own()
+    # a run at another rate that was kept besides is no start, however good
+    for seed, rate, right in ((0, 0.4, 60.0), (0, 0.2, 45.0), (1, 0.4, 60.0)):
+        fresh = first._replace(length='short', seed=seed, rate=rate)
+        session.kept.add(fresh, record(right, machine=session.machine))
+    assert [(t.kind, t.seed) for t in own()] == [('final', 0)]
+    assert session.teacher(own()[0]) == first._replace(length='short', seed=0)
 
 
 def test_dense_rows_are_of_finals_or_of_the_best_try(tiny, tmp_path):

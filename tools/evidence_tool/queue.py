@@ -89,15 +89,28 @@ def paired(records: Dict[str, List[dict]]) -> List[Tuple[int, str]]:
 
 
 def _sweeps(study: Study, kept: Kept, step: Step) -> Iterator[Task]:
-    """The tries of a step, every variant's middle rate first."""
-    rates = {variant: study.variants[variant].rates for variant in step.variants}
-    most = max(map(len, rates.values()))
+    """The tries of a step, every variant's middle rate first.
+
+    Those that start from another variant's tries wait for all of them.
+    """
+    rates = {}
+    for variant in step.variants:
+        first = study.variants[variant].after
+        if first is None or best_rate(study, kept, first, step) is not None:
+            rates[variant] = study.variants[variant].rates
+    most = max(map(len, rates.values()), default=0)
     for place in sorted(range(most), key=lambda i: abs(2 * i + 1 - most)):
         for variant, own in rates.items():
             if place < len(own):
                 task = Task('sweep', variant, step.sweep or step.length, SPARE_SEED, own[place])
                 if not kept.has(task):
                     yield task
+
+
+def _startable(study: Study, kept: Kept, variant: str, length: str, seed: int) -> bool:
+    """Whether the run that a final run starts from is there, if it needs one."""
+    first = study.variants[variant].after
+    return first is None or any(r['seed'] == seed for r in finals(study, kept, first, length))
 
 
 def _of_step(study: Study, kept: Kept, step: Step, machine: str) -> Iterator[Task]:
@@ -118,7 +131,8 @@ def _of_step(study: Study, kept: Kept, step: Step, machine: str) -> Iterator[Tas
         for variant in step.variants:
             rate = best_rate(study, kept, variant, step)
             there = any(r['seed'] == seed and r['machine'] == machine for r in runs[variant])
-            if rate is not None and not there and seed not in complete:
+            lacks = rate is not None and not there and seed not in complete
+            if lacks and _startable(study, kept, variant, step.length, seed):
                 yield Task('final', variant, step.length, seed, rate)
 
 

@@ -8,7 +8,7 @@ from typing import List, Optional
 from evidence_tool import configs, pieces
 from evidence_tool import study as studies
 from evidence_tool.kept import Kept, Task, figure
-from evidence_tool.queue import missing
+from evidence_tool.queue import finals, missing
 from evidence_tool.study import Study
 
 LEAST_SECONDS = 30  # a piece that is shorter only starts up
@@ -48,16 +48,16 @@ class Session:
         ]
 
     def teacher(self, task: Task) -> Task:
-        """The run that a run starts from: of its seed, at the best rate that there is."""
+        """The run that a run starts from: of its seed and length, at the rate the tries chose."""
         name = self.study.variants[task.variant].after
-        own = [
-            r
-            for r in self.kept.find(variant=name, length=task.length, seed=task.seed)
-            if r['kind'] in ('final', 'sweep')
-        ]
-        best = max(own, key=lambda r: figure(r, self.study.figure), default=None)
-        rate = best['rate'] if best else self.study.variants[name].rates[0]
-        return Task('final', name, task.length, task.seed, rate)
+        if task.kind == 'final':
+            own = finals(self.study, self.kept, name, task.length)
+        else:
+            own = self.kept.find(kind='sweep', variant=name, length=task.length)
+        best = max(
+            (r for r in own if r['seed'] == task.seed), key=lambda r: figure(r, self.study.figure)
+        )
+        return Task('final', name, task.length, task.seed, best['rate'])
 
     def _before(self, task: Task) -> Optional[Path]:
         """The checkpoint that a run starts from, trained again if it is gone."""
