@@ -17,13 +17,17 @@ RECONSTRUCTION = (
 )
 BIAS = ('model.type', 'model.num_segments', 'model.backbone.mask_bias')
 SEM, LONGER = ('model.type', 'model.layer'), ('train_cfg.max_epochs', 'param_scheduler')
-# what reads segments, what freezes the bias: the bias's own
-DINO_BIAS = (
-    *BIAS,
-    'default_hooks.bias',
+WHOSE = (  # whose segments are read: of training, bank and queries
     'train_dataloader.dataset.pipeline',
     'default_hooks.knn.bank.dataset.pipeline',
     'default_hooks.knn.test.dataset.pipeline',
+)
+# what reads segments, what freezes the bias: the bias's own
+DINO_BIAS = (*BIAS, 'default_hooks.bias', *WHOSE)
+# another task than MAE's: features, not pixels
+DISTILL = (
+    *('model.' + k for k in ('type', 'num_segments', 'teacher')),
+    *('model.' + k for k in ('neck', 'mask_ratio', 'norm_pix')),
 )
 # (study, variant, baseline): every setting in which they may differ
 STUDIED = {
@@ -36,16 +40,12 @@ STUDIED = {
     ('mask_guided', 'positive', 'negative'): tuple(
         f'model.backbone.mask_bias.{sign}' for sign in ('positive', 'negative')
     ),
-    ('mask_guided', 'positive', 'other'): (  # whose segments: of training, bank and queries
-        'train_dataloader.dataset.pipeline',
-        'default_hooks.knn.bank.dataset.pipeline',
-        'default_hooks.knn.test.dataset.pipeline',
-    ),
-    ('mask_guided', 'phase2', 'mae'): (  # another task: features, not pixels
-        *('model.' + k for k in ('type', 'num_segments', 'teacher')),
-        *('model.' + k for k in ('neck', 'mask_ratio', 'norm_pix')),
-    ),
+    ('mask_guided', 'positive', 'other'): WHOSE,
+    ('mask_guided', 'positive-2', 'other-2'): WHOSE,
+    ('mask_guided', 'phase2', 'mae'): DISTILL,
+    ('mask_guided', 'phase2-2', 'mae'): DISTILL,
     ('mask_guided', 'phase2', 'phase2-plain'): ('model.teacher.checkpoint',),
+    ('mask_guided', 'phase2-2', 'phase2-plain'): ('model.teacher.checkpoint',),
     ('mask_guided', 'init-0', 'dino'): DINO_BIAS,
     ('mask_guided', 'init-2', 'dino'): DINO_BIAS,
     ('mask_guided', 'init-2', 'init-0'): ('model.backbone.mask_bias.init',),

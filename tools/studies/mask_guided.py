@@ -86,7 +86,9 @@ VARIANTS = {
     'positive-2': variant(guided(init=2.0)),
     'negative': variant(guided(positive=False, negative=True)),
     'other': variant({**guided(), **OTHER}),
+    'other-2': variant({**guided(init=2.0), **OTHER}),
     'phase2': variant(PHASE2, 'distill', after='positive'),
+    'phase2-2': variant(PHASE2, 'distill', after='positive-2'),
     'phase2-plain': variant(PHASE2, 'distill', after='fixed'),
 }
 LENGTH, SHORT = '50000x6', '50000x2'
@@ -140,6 +142,12 @@ CLAIMS = (
         'mae',
     ),
     claim(
+        'the segments of the image help more than those of another image if the bias starts at 2',
+        'ours: control',
+        'positive-2',
+        'other-2',
+    ),
+    claim(
         'the positive relation helps more than the negative',
         SECOND_HAND,
         'positive',
@@ -170,6 +178,18 @@ CLAIMS = (
         'phase 2 with segments is above phase 2 without',
         'ours: control',
         'phase2',
+        'phase2-plain',
+    ),
+    claim(
+        'phase 2 is above MAE if the bias of its teacher starts at 2',
+        f'ours for MAE; that phase 2 keeps most of the gain is {SECOND_HAND}',
+        'phase2-2',
+        'mae',
+    ),
+    claim(
+        'phase 2 with segments is above phase 2 without if the bias of its teacher starts at 2',
+        'ours: control',
+        'phase2-2',
         'phase2-plain',
     ),
 )
@@ -208,8 +228,8 @@ def dino_claim(text, source, better, worse):
 PLAN = (
     Step(LENGTH, ('mae', 'positive'), 5, SHORT),  # 5 to 11 minutes a run
     Step(LENGTH, ('mae', 'positive', 'negative', 'other'), 5, SHORT),
-    Step(LENGTH, ('mae', 'positive-2'), 5, SHORT),
-    Step(LENGTH, ('mae', 'fixed', 'phase2', 'phase2-plain'), 5, SHORT),
+    Step(LENGTH, ('mae', 'positive-2', 'other-2'), 5, SHORT),
+    Step(LENGTH, ('mae', 'fixed', 'phase2', 'phase2-plain', 'phase2-2'), 5, SHORT),
 )
 SIZES = dict(
     cpu=Study(
