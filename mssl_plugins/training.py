@@ -32,16 +32,17 @@ from mssl_plugins.config import knn_hook
 from mssl_plugins.config_errors import check_custom_keys, located
 from mssl_plugins.config_tree import mark
 from mssl_plugins.console import ConsoleHook, QuietRunner, duration
+from mssl_plugins.deprived import deprived, end_with_the_log, end_workers
 from mssl_plugins.distributed import first_process, open_process_group
 from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.report_hook import ReportHook
 from mssl_plugins.engine.hooks.stop_hook import StopHook, StopRequest
 from mssl_plugins.engine.malloc import keep_freed_memory
-from mssl_plugins.errors import ConfigError, Stopped, UserError
+from mssl_plugins.errors import ConfigError, Stopped, UserError, memory_refused
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
-from mssl_plugins.work_dir import WorkDir, deprived
+from mssl_plugins.work_dir import WorkDir
 
 LONG = 2 * 3600  # s; a person may not expect a run to take longer
 #: numbers the runs of this process
@@ -313,16 +314,17 @@ class TrainingRun:
             self._leave_group()
             raise
         except BaseException as error:
-            if self.begun:
-                said = deprived(error, self.cfg.work_dir)
-                if said is error:
-                    raise
-                raise said from error
-            _close_logs()
-            self._clean_up()
-            if not isinstance(error, Exception):
+            # before the first iteration a refused memory is a mistake of the config
+            asked = not self.begun and memory_refused(error)
+            said = error if asked else deprived(error, self.cfg.work_dir)
+            if not self.begun:
+                _close_logs()
+                self._clean_up()
+                if said is error and isinstance(error, Exception):
+                    said = located(error, self.cfg, self.start)
+            if said is error:
                 raise
-            raise located(error, self.cfg, self.start) from error
+            raise said from error
         finally:
             if self.place:
                 self.place.release()
@@ -356,6 +358,7 @@ class TrainingRun:
         name = _name_apart(self.cfg)
         kind = Runner if self.verbose else QuietRunner
         runner = RUNNERS.build(self.cfg) if 'runner_type' in self.cfg else kind.from_cfg(self.cfg)
+        end_with_the_log(runner.logger)
         check_custom_keys(self.cfg, runner.model)
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old and not self.check:
@@ -374,15 +377,7 @@ class TrainingRun:
         try:
             runner.train()
         finally:
-            _end_workers(runner)
-
-
-def _end_workers(runner: Runner) -> None:
-    """Ends the loaders' persistent workers: as garbage, each is waited for five seconds."""
-    for loop in (runner._train_loop, runner._val_loop):
-        kept = getattr(getattr(loop, 'dataloader', None), '_iterator', None)
-        if kept is not None:
-            kept._shutdown_workers()
+            end_workers(runner)
 
 
 def _check_batches(loader: DataLoader) -> None:

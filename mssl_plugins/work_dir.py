@@ -6,15 +6,12 @@ import os
 import re
 import resource
 import shutil
-import signal
 import socket
 from contextlib import suppress
-from multiprocessing.connection import wait
 from pathlib import Path
-from traceback import walk_tb
 from typing import List, Optional, Union
 
-from mssl_plugins.errors import UserError, memory_refused, message
+from mssl_plugins.errors import UserError
 from mssl_plugins.files import drop_link
 
 #: the checkpoint between the regular ones
@@ -204,58 +201,3 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-# Messages of the libraries when a run was deprived of something, and of what.
-LOSSES = {
-    'DataLoader worker': "a data loader's worker was ended",
-    ' by peer': 'another process of the run is gone',  # the connection is closed or reset
-    'Timed out waiting': 'another process of the run does not answer',
-}
-REBUILT = 'torch.multiprocessing.reductions'  # where a worker's tensors are received
-
-
-def deprived(error: BaseException, work_dir: str) -> BaseException:
-    """The one-line error for what a running training was deprived of; others as they are.
-
-    Args:
-        error (BaseException): What ended the training.
-        work_dir (str): Whose last checkpoint the line names.
-
-    Returns:
-        BaseException: A UserError, or ``error`` itself.
-    """
-    ended = _worker_gone(error)
-    text = message(ended) if isinstance(ended, RuntimeError) else ''
-    found = (said for part, said in LOSSES.items() if part in text)
-    said = 'no memory is left' if memory_refused(error) else next(found, None)
-    if said is None or isinstance(error, UserError):
-        return error
-    good = last_checkpoint(work_dir)
-    rest = f'last good checkpoint: {good}; go on with --resume' if good else 'none was saved yet'
-    return UserError(f'{said} ({text or type(error).__name__}); {rest}')
-
-
-def _worker_gone(error: BaseException) -> BaseException:
-    """How a loader's worker ended that broke the connection to it; else the error.
-
-    The loader learns the reason from SIGCHLD (its handler raises RuntimeError). That
-    may come after the connection broke, or find a worker that was asked for already.
-    """
-    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    places = {frame.f_globals.get('__name__') for frame in frames}
-    broke = isinstance(error, (ConnectionError, EOFError)) and REBUILT in places
-    if not broke and 'exited unexpectedly' not in str(error):
-        return error
-    loaders = (getattr(frame.f_locals.get('self'), '_workers', None) for frame in frames)
-    workers = {worker.sentinel: worker for worker in next(filter(None, loaders), ())}
-    try:
-        for sentinel in wait(list(workers), timeout=1):
-            worker = workers[sentinel]
-            worker.join(1)
-            code = worker.exitcode
-            how = signal.strsignal(-code) if code and code < 0 else f'exit status {code}'
-            return RuntimeError(f'DataLoader worker (pid {worker.pid}): {how}')
-    except RuntimeError as said:
-        return said
-    return error

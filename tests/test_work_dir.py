@@ -1,15 +1,11 @@
 """The folder of a run: which checkpoint is its last one."""
 
 import os
-import signal
-import time
 
 import pytest
-import torch
-from torch.utils.data import DataLoader
 
 from mssl_plugins.errors import UserError
-from mssl_plugins.work_dir import WorkDir, deprived, last_checkpoint
+from mssl_plugins.work_dir import WorkDir, last_checkpoint
 
 
 @pytest.fixture
@@ -111,31 +107,3 @@ def test_an_older_runs_lists_outlive_a_run_that_never_begins(tmp_path, ends, cap
         assert str(tmp_path / 'not_used.txt') in capsys.readouterr().out
     assert {p.name: p.read_text() for p in lists.iterdir()} == wanted
     assert not (tmp_path / '.images.old').exists()
-
-
-@pytest.mark.parametrize('asked', [True, False])
-def test_a_worker_that_is_killed_before_its_batch_is_read(tmp_path, monkeypatch, asked):
-    """The connection that hands the batch on breaks; the loader may not see yet that it ended."""
-    loader = iter(DataLoader(torch.zeros(8, 3), batch_size=4, num_workers=1))
-    worker = loader._workers[0]
-    while loader._worker_result_queue.empty():
-        time.sleep(0.01)
-    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the loader's comes too late
-    try:
-        worker.kill()
-        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
-        with monkeypatch.context() as patch:
-            if not asked:
-                patch.setattr(worker, 'is_alive', lambda: True)
-            with pytest.raises(RuntimeError if asked else ConnectionError) as caught:
-                next(loader)
-        line = str(deprived(caught.value, tmp_path))
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-    said = f"a data loader's worker was ended (DataLoader worker (pid {worker.pid}): Killed)"
-    assert line == f'{said}; none was saved yet'
-
-
-def test_a_connection_of_the_dataset_itself_is_no_worker(tmp_path):
-    error = ConnectionResetError('Connection reset by peer')
-    assert deprived(error, tmp_path) is error

@@ -266,6 +266,8 @@ def test_a_distillation_waits_for_its_teacher_and_starts_from_its_best(tiny, tmp
         return [t for t in session.ready() if t.rate]
 
     task = Task('sweep', 'mixed', 'shorter', studies.SPARE_SEED, 0.2)
+    # a rate that is not the study's any more
+    session.kept.add(task._replace(variant='simclr', rate=0.8), record(90.0))
     for rate, right in ((0.1, 40.0), (0.2, 45.0), (0.4, 42.0)):
         assert not own()
         session.kept.add(task._replace(variant='simclr', rate=rate), record(right))

@@ -20,14 +20,25 @@ def best_rate(study: Study, kept: Kept, variant: str, step: Step) -> Optional[fl
     return max(rates, key=lambda rate: tries[rate])
 
 
+def chosen_rate(
+    study: Study, kept: Kept, variant: str, length: str, tried: bool = False
+) -> Optional[float]:
+    """The rate that a variant's tries chose; None while tries are missing.
+
+    ``length`` is that of its runs, with ``tried`` that of the tries.
+    """
+    for step in study.plan:
+        own = step.sweep or step.length if tried else step.length
+        if own == length and variant in step.variants:
+            return best_rate(study, kept, variant, step)
+    return None
+
+
 def finals(study: Study, kept: Kept, variant: str, length: str) -> List[dict]:
     """The runs of a variant on fresh seeds, at the rate that its tries chose."""
+    rate = chosen_rate(study, kept, variant, length)
     found = kept.find(kind='final', variant=variant, length=length)
-    for step in study.plan:
-        if step.length == length and variant in step.variants:
-            rate = best_rate(study, kept, variant, step)
-            return [r for r in found if rate is None or r['rate'] == rate]
-    return found
+    return [r for r in found if rate is None or r['rate'] == rate]
 
 
 def above(name: str, base: List[dict], **others: List[dict]) -> Tuple[Optional[bool], dict]:

@@ -1,5 +1,6 @@
 """Runs a study: one or two runs side by side, until it is done or the time is over."""
 
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import List, Optional
 from evidence_tool import configs, pieces
 from evidence_tool import study as studies
 from evidence_tool.kept import Kept, Task, figure
-from evidence_tool.queue import finals, missing
+from evidence_tool.queue import chosen_rate, missing
 from evidence_tool.study import Study
 
 LEAST_SECONDS = 30  # a piece that is shorter only starts up
@@ -25,7 +26,7 @@ class Session:
 
     def __init__(self, args, study: Study, kept: Kept) -> None:
         self.args, self.study, self.kept = args, study, kept
-        self.clock = pieces.Clock(args.minutes)
+        self.clock, self.starting = pieces.Clock(args.minutes), threading.Lock()
         self.data = configs.find_data(args.data)
         self.machine = pieces.machine(study.device)
         self.env = pieces.environment(study.device, 1)
@@ -49,15 +50,9 @@ class Session:
 
     def teacher(self, task: Task) -> Task:
         """The run that a run starts from: of its seed and length, at the rate the tries chose."""
-        name = self.study.variants[task.variant].after
-        if task.kind == 'final':
-            own = finals(self.study, self.kept, name, task.length)
-        else:
-            own = self.kept.find(kind='sweep', variant=name, length=task.length)
-        best = max(
-            (r for r in own if r['seed'] == task.seed), key=lambda r: figure(r, self.study.figure)
-        )
-        return Task('final', name, task.length, task.seed, best['rate'])
+        name, tried = self.study.variants[task.variant].after, task.kind == 'sweep'
+        rate = chosen_rate(self.study, self.kept, name, task.length, tried)
+        return Task('final', name, task.length, task.seed, rate)
 
     def _before(self, task: Task) -> Optional[Path]:
         """The checkpoint that a run starts from, trained again if it is gone."""
@@ -75,7 +70,8 @@ class Session:
         """A run to its end, in pieces; False: the time was over."""
         folder = self.folder / task.name
         trained = task.kind in ('sweep', 'final')
-        after = self._before(task)
+        with self.starting:  # two runs may lack the same one
+            after = self._before(task)
         if self.study.variants[task.variant].after and trained and after is None:
             return False
         cfg = configs.build(self.study, task, self.data, after)
@@ -119,11 +115,11 @@ def run(args, study: Study, folder: Path) -> None:
                 task = running.pop(future)
                 over = over or not future.result()
                 tell(session, task)
-    print(
-        'every run is there'
-        if not session.ready()
-        else f'queued: {len(session.ready())} runs or more; the same command goes on'
-    )
+    left, more = session.ready(), next(missing(study, session.kept, session.machine), None)
+    if left:
+        print(f'queued: {len(left)} runs or more; the same command goes on')
+    else:
+        print(f'every run of these is there{"; the study lacks others" if more else ""}')
 
 
 def tell(session: Session, task: Task) -> None:

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple
 
-from scene import Scene, TakesMemory, children, small_disk, without_rights
+from scene import Scene, TakesMemory, TakesWorker, children, small_disk, without_rights
+from tiny_runs import Run
 
 
 # ------------------------------------------------------------------- disk, rights
@@ -18,20 +19,33 @@ def full_disk(folder: Path) -> List[str]:
     """A file system without room for a further checkpoint."""
     scene = Scene(folder)
     with small_disk(folder / 'small', 40) as disk:
-        scene.work = disk / 'run'
-        # unbuffered: closing must not write again what did not fit
-        with open(disk / 'other', 'wb', buffering=0) as other:
-            run = scene.start()
-            scene.after(run, 5)
-            try:
-                while True:
-                    other.write(bytes(1 << 16))
-            except OSError:
-                pass
+        run = _filled(scene, disk)
         scene.expect(run, 1, f'{scene.work}/', 'No space left on device', 'iter_')
         (disk / 'other').unlink(missing_ok=True)
         scene.goes_on()
     return scene.faults
+
+
+def full_disk_log(folder: Path) -> List[str]:
+    """A file system without room for a further line of the log."""
+    scene = Scene(folder, save=10**6)
+    with small_disk(folder / 'small', 40) as disk:
+        scene.expect(_filled(scene, disk), 1, 'No space left on device', 'none was saved')
+    return scene.faults
+
+
+def _filled(scene: Scene, disk: Path) -> Run:
+    """A run after whose fifth step the disk is full."""
+    scene.work = disk / 'run'
+    # unbuffered: closing must not write again what did not fit
+    with open(disk / 'other', 'wb', buffering=0) as other:
+        run = scene.start()
+        scene.after(run, 5)
+        try:
+            while True:
+                other.write(bytes(1 << 16))
+        except OSError:
+            return run
 
 
 def size_limit(folder: Path) -> List[str]:
@@ -79,6 +93,15 @@ def killed_worker(folder: Path) -> List[str]:
     os.kill(children(run.pids[0])[0], signal.SIGKILL)
     scene.expect(run, 1, 'worker', 'Killed', '--resume')
     scene.goes_on()
+    return scene.faults
+
+
+def killed_worker_first(folder: Path) -> List[str]:
+    """A loader's worker is killed before the first step is done."""
+    scene = Scene(folder, workers=2)
+    run = scene.start(hooks=[TakesWorker()])
+    scene.expect(run, 1, 'worker', 'Killed', 'none was saved')
+    scene.check(not scene.work.exists(), 'the work dir is left')
     return scene.faults
 
 
@@ -208,6 +231,11 @@ CASES: Dict[str, Case] = {
         'room again `--resume` goes on',
         full_disk,
     ),
+    'full_disk_log': Case(
+        'the disk is full, and a line of the log is the next to be written',
+        'says so, and that none was saved, exit status 1',
+        full_disk_log,
+    ),
     'size_limit': Case(
         'a file may not get as long as a checkpoint (quota, `ulimit -f`)',
         'names the path, says that none was saved, leaves no partial file, exit status 1',
@@ -225,6 +253,11 @@ CASES: Dict[str, Case] = {
         "a loader's worker is killed (out of memory)",
         'says so, names the last good checkpoint, exit status 1; `--resume` goes on',
         killed_worker,
+    ),
+    'killed_worker_first': Case(
+        "a loader's worker is killed before the first step is done",
+        'says so, leaves nothing, exit status 1',
+        killed_worker_first,
     ),
     'killed_process': Case(
         'one of two processes is killed',

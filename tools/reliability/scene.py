@@ -1,6 +1,8 @@
 """A small run that something is done to, and what takes its disk, rights or memory."""
 
 import ctypes
+import os
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -28,16 +30,28 @@ class Scene:
 
     Args:
         folder (Path): An empty folder.
-        epochs (int): Epochs of 4 steps, with a checkpoint every second step. Defaults to
-            LONG.
+        epochs (int): Epochs of 4 steps. Defaults to LONG.
         workers (int): Workers of the loader. Defaults to 0.
         processes (int): Processes of a run. Defaults to 1.
+        save (int): Steps between checkpoints. Defaults to 2.
     """
 
-    def __init__(self, folder: Path, epochs: int = LONG, workers: int = 0, processes: int = 1):
+    def __init__(
+        self,
+        folder: Path,
+        epochs: int = LONG,
+        workers: int = 0,
+        processes: int = 1,
+        save: int = 2,
+    ):
         self.folder, self.work, self.processes = folder, folder / 'run', processes
         self.config = tiny_runs.write_config(
-            folder / 'scene.py', CONFIG, epochs=epochs, workers=workers, processes=processes
+            folder / 'scene.py',
+            CONFIG,
+            epochs=epochs,
+            workers=workers,
+            processes=processes,
+            save=save,
         )
         self.faults: List[str] = []
 
@@ -87,6 +101,15 @@ class Scene:
         code, said = run.wait(120), run.log.read_text()
         self.config.write_text(text)
         self.check(code == 0 and 'is finished' in said, f'does not go on: {said[-1500:]}')
+
+
+class TakesWorker(Hook):
+    """Kills a loader's worker before the first step."""
+
+    def before_train_iter(self, *_, **__) -> None:
+        """Kills it; the loader raises where it learns of it."""
+        os.kill(children(os.getpid())[0], signal.SIGKILL)
+        time.sleep(60)
 
 
 class TakesMemory(Hook):
