@@ -17,7 +17,7 @@ PACKAGE = 'mssl_plugins'
 # a package's own __init__ stands on the level of its highest part.
 LEVELS = [
     ['mssl_plugins', 'errors', 'mmpretrain_models', 'registry', 'signatures'],
-    ['catalogue', 'files', 'distributed', 'work_dir'],
+    ['catalogue', 'files', 'deprived', 'distributed', 'work_dir'],
     ['config', 'config_check', 'config_errors', 'config_tree'],
     ['channels', 'checkpoints', 'recipe_fit', 'recipes'],
     ['datasets'],
