@@ -105,11 +105,11 @@ class _Watch(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.peak, self.done = 0, threading.Event()
+        self.peak, self.samples, self.done = 0, 0, threading.Event()
 
     def run(self) -> None:
         while not self.done.wait(0.003):
-            self.peak = max(self.peak, resident())
+            self.peak, self.samples = max(self.peak, resident()), self.samples + 1
 
 
 def resident() -> int:

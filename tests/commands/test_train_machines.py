@@ -10,6 +10,7 @@ import pytest
 from helpers.forked import free_port, start_script, train_in_processes
 from helpers.paths import ROOT
 from helpers.runs import losses
+from helpers.slow import SLOW
 
 LOG = """
     log_processor = dict(window_size=1)
@@ -37,7 +38,7 @@ class Agents:
             command += ['--nnodes', str(machines), '--node-rank', str(i)]
             command += ['--master-addr', '127.0.0.1', '--master-port', str(self.port), *options]
             command += [ROOT / 'tools/train.py', config, '--work-dir', self.work, *argv]
-            env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+            env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=f'{ROOT}:{ROOT}/tests')
             log.write_text('')
             self.agents.append(start_script(command, folder, env, (log, log)))
 
@@ -84,8 +85,9 @@ class Agents:
 def start(tmp_path, tiny_config):
     begun = []
 
-    def start(machines=1, epochs=400, argv=(), options=(), each=2):
+    def start(machines=1, epochs=400, argv=(), options=(), each=2, extra=''):
         config = tiny_config(LOG.format(batch=8 // (each * machines), epochs=epochs))
+        config.write_text(config.read_text() + extra)
         begun.append(Agents(tmp_path, config, machines, each, *argv, options=options))
         return begun[-1]
 
@@ -131,7 +133,8 @@ def test_a_frozen_process_ends_the_run(start):
 
 
 def test_an_elastic_run_goes_on_from_its_last_checkpoint(start):
-    run = start(epochs=6, argv=['--resume'], options=['--max-restarts', '1'])
+    # slowly, so that the loss of a process finds it running
+    run = start(epochs=6, argv=['--resume'], options=['--max-restarts', '1'], extra=SLOW)
     run.after(6)
     os.kill(run.workers(0)[1], signal.SIGKILL)
     assert run.wait() == [0], run.text[-3000:]

@@ -14,6 +14,9 @@ import torch
 
 from helpers.forked import Training
 from helpers.runs import losses
+from helpers.tools import tool
+
+held = tool('reliability/forked').held
 
 # The queue is large so that writing a checkpoint takes a while.
 LARGE = """
@@ -48,19 +51,24 @@ def test_killed_run_goes_on_exactly(tmp_path, tiny_config):
     assert sorted(wanted) == list(range(1, 19))
     assert all(len(values) == 1 for values in wanted.values())
 
-    rng = random.Random()
+    rng = random.Random(0)
+    parts = lambda: list(broken.glob('.*.incomplete'))  # noqa: E731
     killed = while_saving = 0
     for attempt in range(6):
         run = Training(tmp_path, config, '--work-dir', broken, '--resume')
-        before = set(broken.glob('*.pth'))
-        parts = lambda: list(broken.glob('.*.incomplete'))  # noqa: E731
-        if attempt % 2:
-            # at a random moment of training, after some progress
-            wait_for(lambda: set(broken.glob('*.pth')) - before, run)
-            time.sleep(rng.uniform(0, 0.3))
+        if attempt % 2:  # after some steps
+            before = max(losses(broken), default=0)
+            until = before + rng.randint(1, max(1, (18 - before) // 2))
+            wait_for(lambda: max(losses(broken), default=0) >= until, run)
         else:  # while it saves
-            wait_for(parts, run)
-            time.sleep(rng.uniform(0, 0.002))
+
+            def saving() -> bool:
+                if not parts():
+                    return False
+                time.sleep(rng.uniform(0, 0.002))
+                return held(run.process.pid, parts)
+
+            wait_for(saving, run)
         if run.kill():
             killed += 1
             while_saving += bool(parts())

@@ -14,6 +14,7 @@ from mmengine.logging import MessageHub
 
 from helpers.forked import Training
 from helpers.runs import losses
+from helpers.slow import SLOW
 from mssl_plugins.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 
 LOG = """
@@ -27,10 +28,6 @@ LONG = (
     default_hooks['checkpoint']['interval'] = 1000
 """
 )
-SLOW = """
-custom_imports = dict(imports=['helpers.slow'])
-custom_hooks = [dict(type='mssl_plugins.SlowHook', seconds=0.05)]
-"""
 # What OpenMMLab's transforms draw comes from the global generators.
 STOCK = """
     train_dataloader['dataset']['pipeline'].insert(

@@ -9,14 +9,16 @@ import multiprocessing.forkserver
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.paths import ROOT
+from helpers.tools import tool
+
+free_port = tool('reliability/forked').free_port
 
 
 class Outcome(NamedTuple):
@@ -147,13 +149,6 @@ class Training:
             self.kill()
             raise TimeoutError(self.log.read_text()[-2000:])
         return Outcome(self.process.exitcode, self.log.read_text())
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        return free.getsockname()[1]
 
 
 def places_of(number: int) -> list:

@@ -6,6 +6,12 @@ from mmengine.hooks import Hook
 
 from mssl_plugins.registry import HOOKS
 
+# what a config says to have it
+SLOW = """
+custom_imports = dict(imports=['helpers.slow'])
+custom_hooks = [dict(type='mssl_plugins.SlowHook', seconds=0.05)]
+"""
+
 
 @HOOKS.register_module(force=True)
 class SlowHook(Hook):

@@ -13,6 +13,7 @@ from mssl_plugins.datasets import ImageFolder
 from mssl_plugins.segments import LoadSegments, writer
 from mssl_plugins.segments.base import Generator
 from mssl_plugins.segments.generators import GENERATORS
+from mssl_plugins.segments.image_set import find_images
 from mssl_plugins.segments.store import SegmentStore
 
 
@@ -39,11 +40,20 @@ def test_workers_shards_and_order_do_not_matter(folder, tmp_path):
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-def test_a_killed_run_goes_on(folder, tmp_path, slow, workers, capsys):
+def test_a_killed_run_goes_on(folder, tmp_path, slow, workers, capsys, monkeypatch):
     for i in range(36):
         cv2.imwrite(str(folder / f'more{i}.png'), photo(200 + i))
-    out = tmp_path / 'seg'
-    child = multiprocessing.get_context('fork').Process(
+    out, fork = tmp_path / 'seg', multiprocessing.get_context('fork')
+    killed, late = fork.Semaphore(0), {image.key for image in find_images(str(folder))[24:]}
+
+    class Half(Slow):
+        def __call__(self, img, key, sample):
+            if key in late and killed.acquire(timeout=60):  # not before the kill
+                killed.release()
+            return super().__call__(img, key, sample)
+
+    monkeypatch.setitem(GENERATORS, 'slow', Half)
+    child = fork.Process(
         target=make, args=(folder, out, 'slow'), kwargs=dict(workers=workers, shard=16)
     )
     child.start()
@@ -52,6 +62,7 @@ def test_a_killed_run_goes_on(folder, tmp_path, slow, workers, capsys):
         time.sleep(0.01)
     child.kill()
     child.join()
+    killed.release()  # an event would wait for the killed one to wake up
     done = len(SegmentStore(out))
     assert 0 < done < 48
     (out / 'part-000099.zip.incomplete').write_bytes(b'half')

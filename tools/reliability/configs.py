@@ -11,7 +11,6 @@ figures into docs/reliability.md.
 import argparse
 import os
 import random
-import resource
 import shutil
 import sys
 import tempfile
@@ -32,7 +31,7 @@ from mmengine.hooks import Hook
 from PIL import Image
 
 from config_mistakes import ILL_TYPED, KINDS, RECIPES, Case, mutate, recipe
-from forked import end_group
+from forked import end_group, limit_memory
 from mssl_plugins import training  # noqa: F401
 from mssl_plugins.commands.options import positive
 from mssl_plugins.commands.train import main as train
@@ -80,7 +79,7 @@ def attempt(cfg: dict, case: Case, seconds: float = 60, memory: int = 6 << 30) -
         os.dup2(out, 1), os.dup2(out, 2)
         sys.stdout, sys.stderr = (os.fdopen(os.dup(n), 'w', 1) for n in (1, 2))
         os.chdir(folder)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        limit_memory(memory)
         status = 91
         try:
             status = train([str(file), '--work-dir', str(work)], hooks=[Stop()])

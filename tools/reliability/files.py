@@ -28,6 +28,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+from forked import end_group
 from odd_files import KINDS, Expected, encoded
 from report import measured, write_section
 
@@ -71,7 +72,7 @@ def in_process(work: Callable[[], list], seconds: float) -> list:
             with suppress(ProcessLookupError):  # workers that outlive it hold the pipe open
                 os.killpg(pid, signal.SIGKILL)
         elif time.monotonic() > end:
-            os.killpg(pid, signal.SIGKILL)
+            end_group(pid)
             os.waitpid(pid, 0)
             raise TimeoutError(f'more than {seconds} s')
         else:

@@ -12,9 +12,7 @@ Prints one line.
 
 import argparse
 import itertools
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ from typing import List, NamedTuple, Sequence
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import tiny_runs
+from forked import held
 from mssl_plugins.commands.options import positive
 from pieces import Pieces
 from report import measured, write_section
@@ -72,13 +71,7 @@ def unfinished(work_dir: Path) -> bool:
 
 def held_while_saving(run: Run, work_dir: Path) -> bool:
     """Stops the process that writes; says whether it was still writing then."""
-    os.kill(run.pids[0], signal.SIGSTOP)
-    while Path(f'/proc/{run.pids[0]}/stat').read_text().rpartition(')')[2].split()[0] not in 'TZX':
-        time.sleep(0.0002)
-    if unfinished(work_dir):
-        return True
-    os.kill(run.pids[0], signal.SIGCONT)
-    return False
+    return held(run.pids[0], lambda: unfinished(work_dir))
 
 
 def disturb(run: Run, work_dir: Path, saving: bool, rng: random.Random) -> bool:

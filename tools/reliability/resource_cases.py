@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple
 
+from forked import held, limit_memory
 from scene import Scene, TakesMemory, TakesWorker, children, small_disk, without_rights
 from tiny_runs import Run
 
@@ -72,12 +73,25 @@ def read_only(folder: Path) -> List[str]:
     return scene.faults
 
 
+def between_saves(work: Path) -> bool:
+    """Whether no checkpoint is being written, noted as the last one or deleted."""
+    found = sorted(work.glob('iter_*.pth'), key=lambda path: int(path.stem[5:]))
+    noted = Path((work / 'last_checkpoint').read_text())
+    return found[-1:] == [noted] and len(found) <= 2 and not list(work.glob('.*.incomplete'))
+
+
 def turned_read_only(folder: Path) -> List[str]:
     """A work dir that is closed under way."""
     scene = Scene(folder)
     run = scene.start(limit=without_rights)
     scene.after(run, 5)
-    scene.work.chmod(0o555)
+    # in the middle of a save it could not even delete the partial file
+    while run.poll() is None:
+        if held(run.pids[0], lambda: between_saves(scene.work)):
+            scene.work.chmod(0o555)
+            os.kill(run.pids[0], signal.SIGCONT)
+            break
+        time.sleep(0.001)
     scene.expect(run, 1, f'cannot write {scene.work}/iter_', 'Permission denied', 'iter_')
     scene.work.chmod(0o755)
     scene.goes_on()
@@ -165,8 +179,7 @@ def refused_memory(folder: Path) -> List[str]:
 
     def limit() -> None:
         gc.collect()  # what is freed later would be room
-        used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), used + (100 << 20)))
+        limit_memory(100 << 20)
 
     batch = ['train_dataloader.batch_size=2048', 'train_dataloader.dataset.indices=2048']
     run = scene.start('--cfg-options', *batch, limit=limit)
@@ -189,9 +202,12 @@ def no_files(folder: Path) -> List[str]:
     scene = Scene(folder)
 
     def limit() -> None:
-        count = len(os.listdir('/proc/self/fd'))
+        # the limit is one of their numbers, of which lower ones may be free
+        further = [os.dup(0) for _ in range(6)]
+        for file in further:
+            os.close(file)
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count + 6, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (further[-1] + 1, hard))
 
     # MMEngine raises the limit to that of the config
     options = ['train_dataloader.num_workers=8', 'env_cfg.resource_limit=1']

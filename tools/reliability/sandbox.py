@@ -98,6 +98,7 @@ def run_command(argv: Sequence[str], target: Path, log: Path, seconds: float = 1
     def work() -> int:
         tempfile.tempdir = str(target)
         report = os.open(written, os.O_WRONLY | os.O_APPEND)
+        sys.dont_write_bytecode = True  # what is imported late would be noted in a new checkout
         _watch([str(target), '/dev/', '/proc/self'], report)
         from mssl_plugins.commands.main import main
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
 
@@ -37,22 +38,13 @@ class Scene:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        epochs: int = LONG,
-        workers: int = 0,
-        processes: int = 1,
-        save: int = 2,
+        self, folder: Path, epochs: int = LONG, workers: int = 0, processes: int = 1, save: int = 2
     ):
         self.folder, self.work, self.processes = folder, folder / 'run', processes
-        self.config = tiny_runs.write_config(
-            folder / 'scene.py',
-            CONFIG,
-            epochs=epochs,
-            workers=workers,
-            processes=processes,
-            save=save,
+        self.write = partial(
+            tiny_runs.write_config, name=CONFIG, workers=workers, processes=processes, save=save
         )
+        self.config = self.write(folder / 'scene.py', epochs=epochs)
         self.faults: List[str] = []
 
     def start(self, *argv, limit=None, work: Optional[Path] = None, hooks: Sequence = ()) -> Run:
@@ -96,7 +88,7 @@ class Scene:
         work = work or self.work
         self.check(not list(work.glob('.*.incomplete')), 'a partial file is left')
         text = self.config.read_text()
-        self.config.write_text(text.replace(f'{LONG}', '1'))  # a run that is finished, then
+        self.write(self.config, epochs=1)  # a run that is finished, then
         run = self.start('--resume', work=work)
         code, said = run.wait(120), run.log.read_text()
         self.config.write_text(text)

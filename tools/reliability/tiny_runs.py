@@ -5,12 +5,11 @@ import gc
 import json
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from forked import end_group, work_and_exit
+from forked import end_group, free_port, work_and_exit
 
 ROOT = Path(__file__).resolve().parents[2]
 # Every method and every base; those on CIFAR-10 get the generated images instead.
@@ -144,9 +143,7 @@ class Run:
 
     def __init__(self, argv, folder: Path, processes: int = 1, hooks: Sequence = (), limit=None):
         self.log = folder / 'output.txt'
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.pids = []
         atexit.register(self.end)
         self.codes: Dict[int, int] = {}
