@@ -33,12 +33,12 @@ random weights on CamVid (18.1; 20.4) and on scenes (18.2; 25.3), so the claim a
 ranked. Six epochs may teach the mean of the tokens and not the single token.
 A relation whose bias starts at 2 is above MAE by a linear probe (+1.1), but below it by k-NN
 (-1.8), and how much of that is due to the image's own segments is undecided (`other-2`). Its rate
-is 0.008, MAE's 0.004. MAE at 0.008 has 47.3 and 48.7 by a linear probe (seeds 0 and 1; at 0.004
-47.8 and 48.0), but 37.2 and 37.0 by k-NN, as `positive-2` (37.1 and 36.9): the loss of k-NN comes
-with the rate. Random weights whose bias is 2 have the same linear probe as without it (38.5, seed
-0). Phase 2 after `positive-2` keeps the gain (`phase2-2`); its control `phase2-plain` has a teacher
-of the other rate, 0.004, and k-NN is lower here, too (-1.6). `other-2` and `phase2-2` were added
-when the first seed of `positive-2` was known, before any run of theirs.
+is 0.008, MAE's 0.004. MAE at 0.008 has 47.3, 48.7 and 47.8 by a linear probe (seeds 0 to 2; at
+0.004 47.8, 48.0 and 48.2), but 37.2, 37.0 and 37.2 by k-NN, as `positive-2` (37.1, 36.9 and 38.1):
+the loss of k-NN comes with the rate. Random weights whose bias is 2 have the same linear probe as
+without it (38.5, seed 0). Phase 2 after `positive-2` keeps the gain (`phase2-2`); its control
+`phase2-plain` has a teacher of the other rate, 0.004, and k-NN is lower here, too (-1.6). `other-2`
+and `phase2-2` were added when the first seed of `positive-2` was known, before any run of theirs.
 """  # noqa: E501
 
 
