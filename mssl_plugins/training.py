@@ -42,7 +42,7 @@ from mssl_plugins.errors import ConfigError, Stopped, UserError, memory_refused
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
 from mssl_plugins.run_config import build_run_config
-from mssl_plugins.work_dir import WorkDir
+from mssl_plugins.work_dir import WorkDir, beside
 
 LONG = 2 * 3600  # s; a person may not expect a run to take longer
 #: numbers the runs of this process
@@ -260,20 +260,24 @@ class TrainingRun:
         if resume and overwrite:
             raise UserError('--resume goes on with a run, --overwrite deletes it: give one')
 
+        trial = check and not resume  # what a check writes goes into a folder of its own
+
         def enter(path: str) -> WorkDir:
-            place = WorkDir(path)
+            place = WorkDir(path, trial)
             try:
                 place.lock()
                 if not (resume or check):
                     place.start_over(overwrite)
                 if not resume:
-                    place.put_lists_aside()
+                    place.put_aside()
             except BaseException:
                 place.release()  # what is in the folder is another run's
                 raise
             return place
 
         path = options.get('work_dir') or os.path.join('work_dirs', find(options['config']).stem)
+        if trial:
+            options['work_dir'] = str(beside(path))
         place = enter(path) if first_process() else None
         try:
             cfg = build_run_config(**options)

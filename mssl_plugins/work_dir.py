@@ -19,8 +19,15 @@ INTERIM = 'interim.pth'
 LOCK = '.lock'
 #: folder of the lists of images, and the one of those that are not used
 LISTS, NOT_USED = 'images', 'not_used.txt'
-#: where those of an older run lie until a new one has made a step, and what they are
-OLD_LISTS, ITS_LISTS = f'.{LISTS}.old', ('train.txt', 'held_out.txt', NOT_USED, 'channels.json')
+#: what an older run needs to go on, until a new one has made a step: where it lies then, and what
+ASIDE = f'.{LISTS}.old'
+ITS_FILES = (
+    *(f'{LISTS}/{name}' for name in ('train.txt', 'held_out.txt', NOT_USED, 'channels.json')),
+    'config.py',
+    'monitor.json',
+)
+#: what a run that never begins leaves in a folder, besides its logs
+ITS_OWN = (LISTS, 'config.py', 'monitor.json')
 LOGS = re.compile(r'\d{8}_\d{6}')
 RESUMABLE = re.compile(r'(epoch|iter)_\d+\.pth|interim\.pth')
 CHECKPOINTS = re.compile(r'(epoch|iter)_\d+\.pth|best_.+\.pth|last_checkpoint|interim\.pth')
@@ -43,21 +50,34 @@ def last_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
     return str(newest) if newest else None
 
 
+def beside(path: Union[str, Path]) -> Path:
+    """The folder of a check of what a run in ``path`` would do; no run's own."""
+    run = Path(path).absolute()
+    return run.with_name(f'.{run.name}.check')
+
+
 class WorkDir:
     """A folder that a run is about to use.
 
     Args:
         path (str): It need not exist.
+        check (bool): Use the folder :func:`beside` it, which is deleted in the end.
+            Defaults to False.
 
     Raises:
-        UserError: If the name is not UTF-8, which TensorBoard and logs need.
+        UserError: If the name is not UTF-8, which TensorBoard and logs need, or is a file's.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, check: bool = False) -> None:
         if any('\udc80' <= c <= '\udcff' for c in str(path)):
             raise UserError(f'--work-dir {ascii(str(path))} is not UTF-8: give it another name')
-        self.path = Path(path).absolute()
+        self.run = Path(path).absolute()
+        if self.run.exists() and not self.run.is_dir():
+            raise UserError(f'--work-dir {path} is a file: name a folder')
+        self.path = beside(path) if check else self.run
         self.new = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        if check and self.path not in self.new:  # a check that was killed has left it
+            self.new.insert(0, self.path)
         self.known = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
         self.old: List[Path] = []
         self._lock: Optional[int] = None
@@ -73,7 +93,7 @@ class WorkDir:
             UserError: If another run holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in (LOCK, 'config.py', OLD_LISTS):
+        for name in (LOCK, 'config.py', ASIDE):
             drop_link(self.path / name)
         while True:
             handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -96,7 +116,7 @@ class WorkDir:
         os.ftruncate(handle, 0)
         os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
         self._lock = handle
-        self._put_lists_back()  # should a run have been killed before its first step
+        self._put_back()  # should a run have been killed before its first step
 
     def release(self) -> None:
         """Lets other runs in."""
@@ -131,23 +151,24 @@ class WorkDir:
             )
         self.old = found + [p for p in self.path.iterdir() if LOGS.fullmatch(p.name)]
 
-    def put_lists_aside(self) -> None:
-        """Keeps an older run's lists of images for its --resume, should the new run not begin."""
-        lists = [p for p in (self.path / LISTS / name for name in ITS_LISTS) if p.is_file()]
-        if lists and not (self.path / LISTS).is_symlink():
-            aside = self.path / OLD_LISTS
+    def put_aside(self) -> None:
+        """Keeps what an older run needs for its --resume, should the new run not begin."""
+        files = [name for name in ITS_FILES if (self.path / name).is_file()]
+        if files and not (self.path / LISTS).is_symlink():
+            aside = self.path / ASIDE
             aside.mkdir()
-            for file in lists:
-                os.replace(file, aside / file.name)
+            for name in files:
+                os.replace(self.path / name, aside / Path(name).name)
             self.old.append(aside)
 
-    def _put_lists_back(self) -> None:
-        aside = self.path / OLD_LISTS
+    def _put_back(self) -> None:
+        aside = self.path / ASIDE
         if aside.is_dir():
-            for name in ITS_LISTS:
-                (self.path / LISTS / name).unlink(missing_ok=True)
-                if (aside / name).is_file():
-                    os.replace(aside / name, self.path / LISTS / name)
+            for name in ITS_FILES:
+                (self.path / name).unlink(missing_ok=True)
+                kept = aside / Path(name).name
+                if kept.is_file():
+                    os.replace(kept, self.path / name)
             _delete(aside)
 
     def forget_old(self) -> None:
@@ -172,11 +193,11 @@ class WorkDir:
 
     def _keep_not_used(self) -> None:
         listed = self.path / LISTS / NOT_USED
-        its_own = LISTS in self.known and not (self.path / OLD_LISTS).is_dir()
-        if its_own or not (listed.is_file() and listed.stat().st_size):
+        its_own = LISTS in self.known and not (self.path / ASIDE).is_dir()
+        if (its_own and self.path == self.run) or not (listed.is_file() and listed.stat().st_size):
             return
-        beside = self.path.with_name(f'{self.path.name}_{NOT_USED}')
-        kept = beside if self.path in self.new else self.path / NOT_USED
+        stays = self.run.is_dir() and self.run not in self.new
+        kept = self.run / NOT_USED if stays else self.run.with_name(f'{self.run.name}_{NOT_USED}')
         os.replace(listed, kept)
         print(f'this run is not kept; its {NOT_USED} is now {kept}', flush=True)
 
@@ -187,10 +208,10 @@ class WorkDir:
         elif self.path.is_dir():
             for path in self.path.iterdir():
                 if path.name not in self.known and (
-                    LOGS.fullmatch(path.name) or path.name in ('config.py', LISTS)
+                    LOGS.fullmatch(path.name) or path.name in ITS_OWN
                 ):
                     _delete(path)
-            self._put_lists_back()
+            self._put_back()
         for parent in self.new[1:]:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()

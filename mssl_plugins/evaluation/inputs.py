@@ -237,13 +237,13 @@ def image_set(
 def channels_of(model: nn.Module) -> dict:
     """Channels and bits of the images that a model was trained on; {} for 8-bit RGB.
 
-    The first layer tells the channels; a mean or standard deviation above 255 tells that
-    they have 16 bits.
+    The first layer tells the channels, the preprocessor their bits; where it is an older
+    checkpoint's, a mean or standard deviation above 255 tells that they are 16.
     """
     channels = image_channels(getattr(model, 'backbone', model))
     images = getattr(model, 'data_preprocessor', None)
     values = [float(getattr(images, name, torch.zeros(1)).max()) for name in ('mean', 'std')]
-    bits = 16 if max(values) > 255 else 8
+    bits = 16 if max(values) > 255 else getattr(images, 'bits', 8)
     return {} if (channels, bits) == (3, 8) else dict(channels=channels, bits=bits)
 
 

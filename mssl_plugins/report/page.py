@@ -277,7 +277,8 @@ def _commands(run: Run) -> List[tuple]:
         found.append(
             (
                 'detect with it',
-                'python -m mssl_plugins train mask-rcnn_r50-c4_8xb2-1x_own-coco '
+                'OWN_DATA=DIR OWN_CLASSES=a,b python -m mssl_plugins train '
+                'mask-rcnn_r50-c4_8xb2-1x_own-coco '
                 f'--cfg-options default_hooks.backbone.checkpoint={file}',
             )
         )

@@ -124,7 +124,7 @@ def make(
             if before.get(key) != about[key] and any(folder.glob('*.zip')):
                 raise ValueError(
                     f'{folder} was made with {key} {before.get(key)}, now given: '
-                    f'{about[key]}; give another OUT, or remove it'
+                    f'{about[key]}; remove it, or name another folder'
                 )
     folder.mkdir(parents=True, exist_ok=True)
     drop_link(folder / '.lock')
@@ -140,12 +140,13 @@ def make(
             places = store.find(image.key for image in images)
             if (places < 0).all():
                 raise ValueError(
-                    f'{folder} holds segments of {len(store)} other images; give another OUT'
+                    f'{folder} holds segments of {len(store)} other images; remove it, or name '
+                    'another folder'
                 )
             if wrong := _differing(store, images, places):
                 raise ValueError(
                     f'{folder} holds segments of other images under the same names: '
-                    f'{first_names(wrong)}; give another OUT'
+                    f'{first_names(wrong)}; remove it, or name another folder'
                 )
             done = (places >= 0) & store.readable(places)
             todo = [image for image, there in zip(images, done) if not there]

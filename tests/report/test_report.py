@@ -154,6 +154,14 @@ def test_a_wrong_folder_is_said_on_the_page_and_the_console(folder, tmp_path, ca
         read_run(tmp_path / 'empty')
 
 
+def test_no_page_is_replaced_by_one_of_no_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'report.html').write_text('of other runs')
+    assert main(['report', 'mistyped']) == 1
+    assert capsys.readouterr() == ('', f'error: no such folder: {tmp_path / "mistyped"}\n')
+    assert (tmp_path / 'report.html').read_text() == 'of other runs'
+
+
 @pytest.mark.parametrize(
     'file, content',
     [

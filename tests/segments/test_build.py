@@ -135,7 +135,7 @@ def test_another_recipe_needs_another_file(folder, tmp_path):
     make(folder, tmp_path / 'seg')
     with pytest.raises(ValueError, match='generator felzenszwalb, now given: slic'):
         make(folder, tmp_path / 'seg', 'slic')
-    with pytest.raises(ValueError, match='options .*sigma.* give another OUT'):
+    with pytest.raises(ValueError, match='options .*sigma.* name another folder'):
         make(folder, tmp_path / 'seg', options=dict(sigma=1.0))
 
 
