@@ -94,7 +94,9 @@ class AtomicCheckpointHook(CheckpointHook):
       tensor of the model; loading needs at least half of those of the
       backbone, by name and shape (our choice).
     - Every checkpoint resumes exactly, even inside an epoch: the batches that
-      were trained on are skipped.
+      were trained on are skipped.  With accumulated gradients this holds for a
+      regular checkpoint only if its iterations fill whole steps; ``interim.pth``
+      waits for the end of a step.
     - Between the regular checkpoints ``interim.pth`` is kept; each regular one
       replaces it.
     - Older checkpoints that a resumed checkpoint lists are deleted only if they
