@@ -253,17 +253,18 @@ class TrainingRun:
 
         Raises:
             UserError: If another run is using the work dir, or an old run is in
-                it and neither ``resume`` nor ``overwrite`` is given; and as
+                it and neither ``resume`` nor ``overwrite`` is given; for ``resume`` with
+                ``overwrite`` or ``check``; and as
                 :func:`mssl_plugins.run_config.build_run_config`.
         """
         resume = options.get('resume')
         if resume and overwrite:
             raise UserError('--resume goes on with a run, --overwrite deletes it: give one')
-
-        trial = check and not resume  # what a check writes goes into a folder of its own
+        if resume and check:
+            raise UserError('--check looks at a run from its start: give it without --resume')
 
         def enter(path: str) -> WorkDir:
-            place = WorkDir(path, trial)
+            place = WorkDir(path, check)
             try:
                 place.lock()
                 if not (resume or check):
@@ -276,7 +277,7 @@ class TrainingRun:
             return place
 
         path = options.get('work_dir') or os.path.join('work_dirs', find(options['config']).stem)
-        if trial:
+        if check:  # what it writes goes into a folder of its own
             options['work_dir'] = str(beside(path))
         place = enter(path) if first_process() else None
         try:
