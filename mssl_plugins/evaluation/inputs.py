@@ -22,7 +22,12 @@ from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, with
 from mssl_plugins.datasets.inspection import set_at
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels, initialize
-from mssl_plugins.evaluation.data import EvaluationData, center_view, input_size
+from mssl_plugins.evaluation.data import (
+    EvaluationData,
+    center_view,
+    input_size,
+    middle_image,
+)
 from mssl_plugins.evaluation.features import extract_features, make_loader
 from mssl_plugins.models.readout import image_channels
 from mssl_plugins.registry import DATASETS, TRANSFORMS
@@ -229,8 +234,8 @@ def image_set(
             spec['data_root'] = os.fspath(images)
     else:
         spec = dict(type='mssl_plugins.GivenImages', images=images, **channels_of(model))
-    first = DATASETS.build(dict(spec, pipeline=[]))[0]['img']
-    sides = input_size(first, size, resize, native_size(model))
+    image = middle_image(DATASETS.build(dict(spec, pipeline=[])))
+    sides = input_size(image, size, resize, native_size(model))
     return dict(dataset=DATASETS.build(dict(spec, pipeline=center_view(*sides))))
 
 
