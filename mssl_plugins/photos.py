@@ -157,7 +157,7 @@ def use_folder(
             say(line)
         _check_recipe(cfg, survey, wishes.size)
         listed = preflight.write_not_used(survey, lists)
-        if survey.faulty:
+        if survey.faulty and not wishes.check:  # which moves it, and says where to
             say(f'all names and reasons: {listed}')
         preflight.check_faults(survey, wishes.max_bad)
         preflight.write_lists(survey, lists)

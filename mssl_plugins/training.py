@@ -368,7 +368,7 @@ class TrainingRun:
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old and not self.check:
             runner.register_hook(_Overwrite(self.place), priority='VERY_HIGH')
-        shown = [] if self.verbose else [ConsoleHook(name)]
+        shown = [] if self.verbose else [ConsoleHook(name, kept=not self.check)]
         for hook in (
             *self.hooks,
             *shown,

@@ -54,6 +54,7 @@ def test_check_leaves_a_finished_run_as_it_is(tmp_path, messy):
     before = {p: p.read_bytes() for p in run.rglob('*') if p.is_file()}
     done = train_photos(tmp_path, messy, 'photos/mask-guided', '--check')
     assert done.status == 0 and 'images, for the check' in done.text, done.text
+    assert '.check' not in done.text
     after = {p: p.read_bytes() for p in run.rglob('*') if p.is_file()}
     assert after.pop(run / 'not_used.txt') == before[run / 'images/not_used.txt']
     assert after == before and not beside(run).exists()
