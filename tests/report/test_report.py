@@ -6,17 +6,19 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from helpers.browser import ask
 from helpers.run_folders import run_folder
+from mssl_plugins import catalogue
 from mssl_plugins.commands.main import main
 from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.evaluation.knn import knn_accuracy
 from mssl_plugins.registry import DATASETS
 from mssl_plugins.report.figures import figures
-from mssl_plugins.report.page import number, write_report
+from mssl_plugins.report.page import _detector, number, write_report
 from mssl_plugins.report.plots import plot, thin
 from mssl_plugins.report.run import NoRun, read_run
 
@@ -152,6 +154,19 @@ def test_a_wrong_folder_is_said_on_the_page_and_the_console(folder, tmp_path, ca
     assert 'holds no run' in text and 'method MoCo with MixMask' in text
     with pytest.raises(NoRun):
         read_run(tmp_path / 'empty')
+
+
+@pytest.mark.parametrize('name', [c['name'] for c in catalogue.configs() if c['data'] == 'photos'])
+def test_every_photo_recipe_is_told_its_detector(name):
+    """A config that exists, for this network; a self-distilled network's teacher."""
+    model = Config.fromfile(catalogue.find(name)).model
+    found = _detector(model.backbone)
+    assert catalogue.find(found).stem == found
+    wanted = dict(resnet18='_r18-', resnet50='_r50-')
+    network = name.split('_')[-2]
+    assert wanted.get(network, f'_{network}_') in found
+    assert _detector(dict(type='mssl_plugins.SmallImageResNet', depth=18)) == ''
+    assert _detector(dict(type='mssl_plugins.ViT', arch='deit-tiny', patch_size=4)) == ''
 
 
 def test_no_page_is_replaced_by_one_of_no_run(tmp_path, monkeypatch, capsys):
