@@ -29,6 +29,26 @@ EVALUATION_HOOKS = ('mssl_plugins.KNNHook',)
 FUSED = ('Adam', 'AdamW', 'SGD')
 
 
+def work_dir_of(
+    config: str, work_dir: Optional[str] = None, options: Optional[dict] = None, **_
+) -> str:
+    """Where a run goes: as given, as the config says, or below ``work_dirs``.
+
+    Args:
+        config (str): See :func:`build_run_config`.
+        work_dir (str, optional): See there. Defaults to None.
+        options (dict, optional): See there. Defaults to None.
+
+    Returns:
+        str: The folder; it need not exist.
+    """
+    given = work_dir or (options or {}).get('work_dir')
+    path = find(config)
+    return os.path.expanduser(
+        given or read(path).get('work_dir') or os.path.join('work_dirs', path.stem)
+    )
+
+
 def build_run_config(
     config: str,
     work_dir: Optional[str] = None,
@@ -106,6 +126,7 @@ def build_run_config(
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', path.stem)
+    resume, load_from = (p and os.path.expanduser(p) for p in (resume, load_from))
     for given in (resume, load_from):  # before the images are looked at, which takes a while
         if given not in (None, 'auto') and '://' not in given and not os.path.isfile(given):
             raise FileNotFoundError(f'no such checkpoint: {given}')

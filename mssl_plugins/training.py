@@ -11,10 +11,8 @@ In addition to what OpenMMLab's ``train.py`` does:
 
 import gc
 import itertools
-import os
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Callable, Optional, Sequence, Tuple
 
 import torch
@@ -26,7 +24,6 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
-from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.config import knn_hook
 from mssl_plugins.config_errors import check_custom_keys, located
@@ -41,7 +38,7 @@ from mssl_plugins.engine.malloc import keep_freed_memory
 from mssl_plugins.errors import ConfigError, Stopped, UserError, memory_refused
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
-from mssl_plugins.run_config import build_run_config
+from mssl_plugins.run_config import build_run_config, work_dir_of
 from mssl_plugins.work_dir import WorkDir, beside
 
 LONG = 2 * 3600  # s; a person may not expect a run to take longer
@@ -276,16 +273,12 @@ class TrainingRun:
                 raise
             return place
 
-        path = options.get('work_dir') or os.path.join('work_dirs', find(options['config']).stem)
-        if check:  # what it writes goes into a folder of its own
-            options['work_dir'] = str(beside(path))
+        path = work_dir_of(**options)
+        # what a check writes goes into a folder of its own
+        options['work_dir'] = str(beside(path)) if check else path
         place = enter(path) if first_process() else None
         try:
             cfg = build_run_config(**options)
-            if place and Path(cfg.work_dir).absolute() != place.path:  # the config's own
-                place.release()
-                place.clean_up()
-                place = enter(cfg.work_dir)
             run = cls(cfg, hooks, check, verbose)
         except BaseException:
             if place:
@@ -311,6 +304,10 @@ class TrainingRun:
         try:
             with StopRequest() as request:
                 self._train(request)
+            if self.check:  # of a run without steps
+                raise Checked
+            if self.place:  # likewise: no step has done it
+                self.place.forget_old()
         except Checked:
             self._clean_up()
         except Stopped:

@@ -20,14 +20,15 @@ LOCK = '.lock'
 #: folder of the lists of images, and the one of those that are not used
 LISTS, NOT_USED = 'images', 'not_used.txt'
 #: what an older run needs to go on, until a new one has made a step: where it lies then, and what
-ASIDE = f'.{LISTS}.old'
+ASIDE, HALF_ASIDE = f'.{LISTS}.old', f'.{LISTS}.half'
 ITS_FILES = (
     *(f'{LISTS}/{name}' for name in ('train.txt', 'held_out.txt', NOT_USED, 'channels.json')),
     'config.py',
     'monitor.json',
+    'report.json',
 )
 #: what a run that never begins leaves in a folder, besides its logs
-ITS_OWN = (LISTS, 'config.py', 'monitor.json')
+ITS_OWN = (LISTS, 'config.py', 'monitor.json', 'report.json')
 LOGS = re.compile(r'\d{8}_\d{6}')
 RESUMABLE = re.compile(r'(epoch|iter)_\d+\.pth|interim\.pth')
 CHECKPOINTS = re.compile(r'(epoch|iter)_\d+\.pth|best_.+\.pth|last_checkpoint|interim\.pth')
@@ -51,9 +52,9 @@ def last_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
 
 
 def beside(path: Union[str, Path]) -> Path:
-    """The folder of a check of what a run in ``path`` would do; no run's own."""
+    """The folder of a check of what a run in ``path`` would do: in that folder, or beside it."""
     run = Path(path).absolute()
-    return run.with_name(f'.{run.name}.check')
+    return run / '.check' if run.is_dir() else run.with_name(f'.{run.name}.check')
 
 
 class WorkDir:
@@ -93,7 +94,7 @@ class WorkDir:
             UserError: If another run holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in (LOCK, 'config.py', ASIDE):
+        for name in (LOCK, 'config.py', ASIDE, HALF_ASIDE):
             drop_link(self.path / name)
         while True:
             handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -107,6 +108,7 @@ class WorkDir:
                         f'another run is training in {self.path} ({owner or "?"}): '
                         'wait for its end or name another --work-dir'
                     ) from None
+                self._put_back()
                 return
             if (self.path / LOCK).exists() and os.path.samestat(
                 os.fstat(handle), os.stat(self.path / LOCK)
@@ -149,30 +151,49 @@ class WorkDir:
                 f'{self.path} holds a run ({Path(last or found[-1]).name}): go on '
                 'with --resume, or delete it and start over with --overwrite'
             )
-        self.old = found + [p for p in self.path.iterdir() if LOGS.fullmatch(p.name)]
+        stale = [p for p in self.path.iterdir() if LOGS.fullmatch(p.name)]
+        self.old = [*found, *stale, self.path / 'report.html']
 
     def put_aside(self) -> None:
-        """Keeps what an older run needs for its --resume, should the new run not begin."""
+        """Copies what an older run needs for its --resume, should the new run not begin."""
         files = [name for name in ITS_FILES if (self.path / name).is_file()]
         if files and not (self.path / LISTS).is_symlink():
-            aside = self.path / ASIDE
-            aside.mkdir()
+            half, aside = self.path / HALF_ASIDE, self.path / ASIDE
+            half.mkdir()
             for name in files:
-                os.replace(self.path / name, aside / Path(name).name)
+                shutil.copy2(self.path / name, half / Path(name).name)
+            os.replace(half, aside)
             self.old.append(aside)
 
+    def _as_aside(self, name: str) -> bool:
+        """Whether a file is still the one that was put aside."""
+        now, kept = self.path / name, self.path / ASIDE / Path(name).name
+        both = now.is_file() and kept.is_file()
+        return both and now.stat().st_mtime_ns == kept.stat().st_mtime_ns
+
     def _put_back(self) -> None:
+        """Brings back what was put aside; may be interrupted at any point and done again."""
         aside = self.path / ASIDE
         if aside.is_dir():
             for name in ITS_FILES:
-                (self.path / name).unlink(missing_ok=True)
                 kept = aside / Path(name).name
                 if kept.is_file():
-                    os.replace(kept, self.path / name)
+                    (self.path / name).parent.mkdir(exist_ok=True)
+                    shutil.copy2(kept, self.path / name)
+                else:
+                    (self.path / name).unlink(missing_ok=True)
             _delete(aside)
+        _delete(self.path / HALF_ASIDE)
 
     def forget_old(self) -> None:
         """Deletes the run that :meth:`start_over` found, once the new one has begun."""
+        if not self.old:
+            return
+        lists = [name for name in ITS_FILES if Path(name).parent.name == LISTS]
+        stale = [name for name in lists if self._as_aside(name)]
+        if any((self.path / name).is_file() for name in set(lists) - set(stale)):
+            for name in stale:  # of a run that made lists of its own
+                (self.path / name).unlink()
         for path in self.old:
             _delete(path)
         self.old = []
@@ -193,9 +214,12 @@ class WorkDir:
 
     def _keep_not_used(self) -> None:
         listed = self.path / LISTS / NOT_USED
-        its_own = LISTS in self.known and not (self.path / ASIDE).is_dir()
-        if (its_own and self.path == self.run) or not (listed.is_file() and listed.stat().st_size):
+        older = self.path / ASIDE / NOT_USED
+        its_own = LISTS in self.known and not older.parent.is_dir() and self.path == self.run
+        if its_own or not (listed.is_file() and listed.stat().st_size):
             return
+        if older.is_file() and older.read_bytes() == listed.read_bytes():
+            return  # the older run's, which comes back
         stays = self.run.is_dir() and self.run not in self.new
         kept = self.run / NOT_USED if stays else self.run.with_name(f'{self.run.name}_{NOT_USED}')
         os.replace(listed, kept)

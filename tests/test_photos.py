@@ -60,6 +60,25 @@ def test_check_leaves_a_finished_run_as_it_is(tmp_path, messy):
     assert after == before and not beside(run).exists()
 
 
+def test_a_config_that_names_its_own_work_dir(tmp_path, messy):
+    """Also a finished run's config.py: started over, and its lists are whole if that is refused."""
+    train = ('--data', messy, '--size', SIZE, '--batch-size', '8', '--max-bad', '0.1')
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        "_base_ = 'mssl_plugins::photos/simsiam_resnet18_photos.py'\n"
+        f"work_dir = '{tmp_path / 'own'}'\n"
+    )
+    done = run(tmp_path, config, *train, '--epochs', '1')
+    assert done.status == 0 and (tmp_path / 'own/epoch_1.pth').is_file(), done.text
+    lists = {p: p.read_bytes() for p in (tmp_path / 'own/images').iterdir()}
+    done = run(tmp_path, tmp_path / 'own/config.py', '--data', messy, '--min-size', '200')
+    assert done.status and 'holds a run' in done.error, done.text
+    assert {p: p.read_bytes() for p in (tmp_path / 'own/images').iterdir()} == lists
+    done = run(tmp_path, tmp_path / 'own/config.py', *train, '--overwrite', '--epochs', '1')
+    assert done.status == 0 and (tmp_path / 'own/epoch_1.pth').is_file(), done.text
+    assert not (tmp_path / 'work_dirs').exists()
+
+
 @pytest.mark.parametrize('other, root', [('val', 'train'), ('bus', '')])
 def test_a_folder_called_train_is_the_set_only_beside_test_images(tmp_path, other, root):
     cfg = read_config('photos/simsiam')

@@ -1,6 +1,7 @@
 """The folder of a run: which checkpoint is its last one."""
 
 import os
+import shutil
 
 import pytest
 
@@ -127,7 +128,8 @@ def test_a_check_touches_no_run(tmp_path, before):
         beside(run).mkdir()
         (beside(run) / 'epoch_1.pth').write_text('')
     place = WorkDir(str(run), check=True)
-    assert place.path == beside(run) and place.path.parent == tmp_path
+    assert place.path == beside(run)
+    assert place.path.parent == (run if before == 'a run' else tmp_path)
     place.lock()
     (place.path / 'images').mkdir()
     (place.path / 'images/not_used.txt').write_text('cut.jpg\ttruncated\n')
@@ -144,3 +146,48 @@ def test_a_file_is_no_folder_of_a_run(tmp_path):
     (tmp_path / 'notes').write_text('mine')
     with pytest.raises(UserError, match='notes is a file: name a folder'):
         WorkDir(str(tmp_path / 'notes'))
+
+
+@pytest.mark.parametrize('killed', ['while copying', 'while putting back'])
+def test_a_kill_while_files_are_put_aside_loses_none(tmp_path, killed, monkeypatch):
+    """Copies, made whole under another name, and put back as often as needed."""
+    before = {'images/train.txt': 'a', 'images/held_out.txt': 'b', 'config.py': 'c'}
+    (tmp_path / 'images').mkdir()
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)
+    place = WorkDir(str(tmp_path))
+    place.lock()
+    real, done = shutil.copy2, []
+
+    def copy(*paths):
+        done.append(real(*paths))
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    if killed == 'while copying':
+        monkeypatch.setattr(shutil, 'copy2', copy)
+        with pytest.raises(KeyboardInterrupt):
+            place.put_aside()
+    else:
+        place.put_aside()
+        (tmp_path / 'images/train.txt').write_text('new')
+        place.release()
+        monkeypatch.setattr(shutil, 'copy2', copy)
+        with pytest.raises(KeyboardInterrupt):
+            WorkDir(str(tmp_path)).lock()
+    monkeypatch.undo()
+    place.release()
+    WorkDir(str(tmp_path)).lock()
+    assert {name: (tmp_path / name).read_text() for name in before} == before
+    assert not list(tmp_path.glob('.images*'))
+
+
+def test_a_config_in_the_work_dir_stays_where_it_is_named(tmp_path):
+    (tmp_path / 'config.py').write_text('epochs = 3')
+    place = WorkDir(str(tmp_path))
+    place.lock()
+    place.put_aside()
+    assert (tmp_path / 'config.py').read_text() == 'epochs = 3'
+    place.release()
+    place.clean_up()
+    assert [p.name for p in tmp_path.iterdir()] == ['config.py']

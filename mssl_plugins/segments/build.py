@@ -5,6 +5,7 @@ shard, and a full shard as soon as there is enough for one.  A kill therefore
 costs seconds, and the next start continues where it stopped.
 """
 
+import errno
 import fcntl
 import json
 import zipfile
@@ -131,13 +132,15 @@ def make(
     with open(folder / '.lock', 'w') as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by workers
-        except OSError:
-            raise RuntimeError(f'another process is writing to {folder}') from None
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise RuntimeError(f'another process is writing to {folder}') from None
+            # else: a file system without locks
         _clean(folder)
         todo = images
         if any(folder.glob('*.zip')):
             store = SegmentStore(folder)
-            places = store.find(image.key for image in images)
+            places = store.find((image.key for image in images), exact=True)
             if (places < 0).all():
                 raise ValueError(
                     f'{folder} holds segments of {len(store)} other images; remove it, or name '

@@ -197,16 +197,17 @@ def test_damaged_files_are_passed_over(folder, file, content):
     assert 'What was trained' in Text(write_report([folder]).read_text()).text
 
 
+MEASURED = """
+    part = dict(dataset=dict(
+        type='mssl_plugins.Scenes', length=40, size=32, split='train', pipeline=[
+            dict(type='mssl_plugins.CenterView', size=32),
+            dict(type='mssl_plugins.PackViews')]))
+    custom_hooks = [dict(type='mssl_plugins.KNNHook', k=[5, 10], bank=part, test=part)]
+    """
+
+
 def test_a_run_of_ours_writes_it(tiny_config, tmp_path, train):
-    config = tiny_config(
-        """
-        part = dict(dataset=dict(
-            type='mssl_plugins.Scenes', length=40, size=32, split='train', pipeline=[
-                dict(type='mssl_plugins.CenterView', size=32),
-                dict(type='mssl_plugins.PackViews')]))
-        custom_hooks = [dict(type='mssl_plugins.KNNHook', k=[5, 10], bank=part, test=part)]
-        """
-    )
+    config = tiny_config(MEASURED)
     done = train(config, '--work-dir', tmp_path / 'run', '--epochs', 1)
     assert done.status == 0, done.text[-3000:]
     assert f'report: {tmp_path / "run/report.html"}' in done.text
@@ -222,6 +223,21 @@ def test_a_run_of_ours_writes_it(tiny_config, tmp_path, train):
     assert facts['images'] == 24 and facts['versions']['torch'] and facts['seconds'] > 0
     text = Text((tmp_path / 'run/report.html').read_text()).text
     assert f'raw pixels {number(facts["baselines"]["raw_pixels"])}' in text
+
+
+def test_a_resumed_run_has_the_baselines_of_its_beginning(tmp_path, tiny_config, train):
+    """They are kept from the first step on; without them none are made of trained weights."""
+    config, run = tiny_config(MEASURED), tmp_path / 'run'
+    assert train(config, '--work-dir', run, '--epochs', '1').status == 0
+    facts = json.loads((run / 'report.json').read_text())
+    assert facts['baselines'].keys() == {'raw_pixels', 'initial_weights'}
+    again = ('--work-dir', run, '--resume', '--epochs')
+    assert train(config, *again, '2').status == 0
+    assert json.loads((run / 'report.json').read_text())['baselines'] == facts['baselines']
+    (run / 'report.json').unlink()
+    assert train(config, *again, '3').status == 0
+    found = json.loads((run / 'report.json').read_text())
+    assert 'baselines' not in found and 'resumed' in found['why_no_baseline']
 
 
 def test_a_report_that_cannot_be_written_fails_no_run(tiny_config, tmp_path, train):

@@ -148,10 +148,12 @@ class ScheduleHook(Hook):
                 group.setdefault('initial_' + key, group[key])
             initial = [group['initial_' + key] for group in groups]
             base = runner.optim_wrapper.optimizer.defaults.get(key) or max(initial, default=1)
+            for group in groups:  # in checkpoints: a resumed run may have another default
+                group.setdefault('base_' + key, base)
 
             def set_groups(value: float) -> None:
                 for group in groups:
-                    group[key] = value * (group['initial_' + key] / base)
+                    group[key] = value * (group['initial_' + key] / group['base_' + key])
 
             return set_groups
         owner = unwrap(runner.model)
