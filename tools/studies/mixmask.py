@@ -105,7 +105,8 @@ new seeds, judged by themselves, would tell more.
 MixMask is behind with all five seeds (-1.3, -2.5, -2.0, -1.6, -1.3); by a linear probe, too (46.8
 and 44.3). At equal epochs it is ahead of MoCo (+0.9, undecided), but 150 more epochs bring MoCo 2.7
 points. The time is about equal: 5.4 minutes for a run of MoCo, 4.8 to 6.4 for one of MixMask. The
-best rates lie at opposite edges (0.015 for MixMask, 0.06 here).
+best rates lie at opposite edges (0.015 for MixMask, 0.06 here); with 0.03, MoCo's rate at equal
+epochs, seed 0 has 45.5, still 0.6 ahead.
 """,
     ('moco', '5000x120', 'k-NN'): """
 MixMask is behind with all three seeds (-1.9, -2.1, -1.5) and at all eight measurements of the
