@@ -329,7 +329,7 @@ def train(
 ) -> Trained:
     """Pre-trains in this process; for several processes use the command line.
 
-    Its length is that of its list of arguments, which are the options of the command.
+    Its length is that of its list of arguments, which are options of the command.
 
     Args:
         config (str | os.PathLike): A config by name or path, or ``photos/METHOD``.

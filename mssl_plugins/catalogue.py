@@ -16,8 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from mssl_plugins.errors import unknown
+from mssl_plugins.errors import nearest, unknown
 
+#: what follows the method in the name of a photo recipe
+NETWORK = r'_(resnet\d+|vit-[a-z]\d+)_photos$'
 # paper: what is implemented, and what is our choice; expected: figures and whose they are;
 # cost: hardware and time.
 KEYS = ('method', 'base', 'data', 'epochs', 'paper', 'expected', 'cost')
@@ -151,7 +153,10 @@ def find(name: str) -> Path:
             for base in ('', '_mocov2', '_dino'):
                 if f'{stem}{base}_{small}_photos' in shipped:
                     return Path(shipped[f'{stem}{base}_{small}_photos'])
-    hint = _nearest(stem, configs())
+        methods = {re.sub(NETWORK, '', n) for n in shipped if re.search(NETWORK, n)}
+        hint = nearest(name, {f'photos/{m}' for m in methods})
+    else:
+        hint = _nearest(stem, configs())
     raise ValueError(
         f"no config '{name}', neither a file nor a shipped name"
         f'{hint} (`python -m mssl_plugins list` shows all)'

@@ -41,7 +41,7 @@ def set_channels(
             'mssl_plugins.ViewPreprocessor without views'
         )
     for node in found:
-        node.update(mean=list(mean), std=list(std))
+        node.update(mean=list(mean), std=list(std), bits=bits)
     cfg.model['backbone']['in_channels'] = channels
     for node in each_dict(cfg.model):
         if node.get('type') == 'mssl_plugins.MAEDecoder':

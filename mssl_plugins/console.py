@@ -77,12 +77,13 @@ class ConsoleHook(Hook):
     Args:
         name (str): Name of the run, to be shown.
         stream (TextIO, optional): Where to write. Defaults to None, stdout.
+        kept (bool): Whether its log and checkpoints stay. Defaults to True.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, name: str, stream=None) -> None:
-        self.name = name
+    def __init__(self, name: str, stream=None, kept: bool = True) -> None:
+        self.name, self.kept = name, kept
         self.stream = stream or sys.stdout
         self.live = self.stream.isatty()
         self.shown = True
@@ -98,9 +99,8 @@ class ConsoleHook(Hook):
             if self.by_epoch
             else f'{runner.max_iters} steps'
         )
-        self.line(
-            f'training {self.name}{begun}: {length}; log and checkpoints in {runner.work_dir}'
-        )
+        where = f'; log and checkpoints in {runner.work_dir}' if self.kept else ''
+        self.line(f'training {self.name}{begun}: {length}{where}')
         baseline = [] if runner.iter else self._measured(runner)
         if baseline:
             self.line('  '.join(['initial weights', *baseline]))

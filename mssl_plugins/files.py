@@ -1,5 +1,6 @@
 """Atomic writes, logged scalars, a progress bar."""
 
+import errno
 import json
 import math
 import os
@@ -99,6 +100,23 @@ def write_atomically(data: bytes, path: Union[str, Path]) -> None:
             os.fsync(f.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def check_place(path: Union[str, Path]) -> None:
+    """Refuses a path at which no file can be written, before the work whose result it is.
+
+    Args:
+        path (str | Path): The file; its folder need not exist.
+
+    Raises:
+        OSError: If it is a folder, or the nearest folder above it is none to write to.
+    """
+    path = Path(path).absolute()
+    above = next(folder for folder in path.parents if folder.exists())
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise OSError(errno.EACCES, f'cannot be written: no access to {above}', str(path))
 
 
 def read_lines(path: Union[str, os.PathLike]) -> List[str]:

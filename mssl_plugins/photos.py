@@ -30,9 +30,10 @@ from mssl_plugins.segments.build import make
 from mssl_plugins.segments.image_set import find_images
 from mssl_plugins.work_dir import LISTS
 
+TESTS = ('val', 'test')  # folders of test images beside train/
 SMALL, LARGE = 64, 160  # px: a recipe for SMALL or less does not fit images of LARGE or more
 CPU_BATCH, GPU_BATCH = 64, 256  # ours: what a machine takes at 96-224 px
-KNN_BANK = 5000
+CHECKED = 64  # ours: segments of so many images show a check what is wrong
 FEW = 3000  # ours: images below which published weights are the better start
 
 
@@ -133,7 +134,8 @@ def use_folder(
         ValueError: For a file that is no shard, or compressed shards.
     """
     root = Path(folder).expanduser()
-    if (root / 'train').is_dir():
+    tests = any((root / name).is_dir() for name in TESTS)
+    if tests and (root / 'train').is_dir():
         root = root / 'train'
     spec = set_at(str(root), wishes.channels, wishes.bits)
     lists = Path(cfg.work_dir).absolute() / LISTS
@@ -155,7 +157,7 @@ def use_folder(
             say(line)
         _check_recipe(cfg, survey, wishes.size)
         listed = preflight.write_not_used(survey, lists)
-        if survey.faulty:
+        if survey.faulty and not wishes.check:  # which moves it, and says where to
             say(f'all names and reasons: {listed}')
         preflight.check_faults(survey, wishes.max_bad)
         preflight.write_lists(survey, lists)
@@ -262,7 +264,7 @@ def _set_knn(
     test = next(
         (
             root.parent / name
-            for name in ('val', 'test')
+            for name in TESTS
             if root.name == 'train' and (root.parent / name).is_dir()
         ),
         None,
@@ -330,11 +332,14 @@ def _use_segments(
     store = Path(given).expanduser() if given else work_dir / 'segments'
 
     def make_segments() -> None:
+        images = find_images(spec['data_root'])
+        few = wishes.check and not store.exists()
+        images = images[:CHECKED] if few else images
+        where = f'of {len(images)} images, for the check' if few else f'in {store}'
         say(
-            f'segments: made by felzenszwalb in {store} (--segments STORE takes others, '
+            f'segments: made by felzenszwalb {where} (--segments STORE takes others, '
             'as of `make_segments`)'
         )
-        images = find_images(spec['data_root'])
         make(images, str(store), 'felzenszwalb', {}, len(os.sched_getaffinity(0)))
 
     if not given:

@@ -15,6 +15,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from mssl_plugins.datasets.bands import NPY
 from mssl_plugins.datasets.folder import extensions_of, other_files
 from mssl_plugins.datasets.image_io import EXTENSIONS, printable
 from mssl_plugins.datasets.inspection import Files, Found, hash_of, inspect
@@ -91,11 +92,7 @@ class Survey(NamedTuple):
             what = 'copies of others' if self.duplicates > 1 else 'copy of another'
             said.append(f'{self.duplicates} {what}: each content is taken once')
         if self.others:
-            kinds = [f'{count} {kind}' for kind, count in Counter(self.others).most_common(6)]
-            said.append(
-                f'other files, not looked at: {", ".join(kinds[:5] + ["..."] * (len(kinds) > 5))} '
-                f'(images end in {", ".join(EXTENSIONS)})'
-            )
+            said.append(f'other files, not looked at: {_kinds(self.others)}')
         reasons = Counter(item.fault.split(':')[0].split(' (')[0] for item in self.faulty)
         if reasons:
             said.append(
@@ -108,6 +105,12 @@ class Survey(NamedTuple):
         lines = [f'  {printable(item.path)}: {item.fault}' for item in self.faulty[:most]]
         left = len(self.faulty) - most
         return lines + ([f'  ... and {left} more'] if left > 0 else [])
+
+
+def _kinds(others: Dict[str, int]) -> str:
+    kinds = [f'{count} {kind}' for kind, count in Counter(others).most_common(6)]
+    listed = ', '.join(kinds[:5] + ['...'] * (len(kinds) > 5))
+    return f'{listed} (images end in {", ".join(EXTENSIONS)})'
 
 
 def survey(
@@ -148,7 +151,12 @@ def survey(
         others = other_files(str(source.root), extensions_of(source.channels))
     names = source.names() if names is None else names
     if not names:
-        raise UserError(f'--data: no image file in {folder}')
+        npy = NPY in others
+        raise UserError(
+            f'--data: no image file in {folder}'
+            + (f', but {_kinds(others)}' if others else '')
+            + (f'; --channels N takes {NPY}' if npy else '')
+        )
     threads = threads or min(8, len(os.sched_getaffinity(0)))
     drawn = set(names if len(names) <= decoded else _by_hash(names)[:decoded])
     with ThreadPoolExecutor(threads) as pool:

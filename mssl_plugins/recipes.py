@@ -8,9 +8,11 @@ learning rate is scaled with the batch (linear rule, Goyal et al., arXiv
 
 import copy
 import math
+import re
 from typing import Dict, Iterator, List
 
 import numpy as np
+from mmengine.config import Config
 
 from mssl_plugins.config import each_dict, each_hook
 from mssl_plugins.config_check import MOST_STEPS
@@ -289,6 +291,39 @@ def left_behind(before, after, processes: int = 1) -> List[str]:
                 f'{", ".join(stale[:4])}{more}; {option} {given} moves it along'
             )
     return said
+
+
+#: settings that a run needs as they were, to go on as if it had not been stopped
+NEEDED = re.compile(
+    r'train_cfg\.max_|train_dataloader\.(batch_size$|.*\bpipeline\.)|views\.size$|'
+    r'(model|param_scheduler|optim_wrapper\.optimizer)\.(?!.*\b(fused|foreach)$)'
+)
+DETAILS = re.compile('^model|^param|pipeline')  # named last
+
+
+def changed(before: dict, after, most: int = 4) -> str:
+    """Which settings of a run that goes on are not those that it was started with.
+
+    Args:
+        before (dict): The config that it was started with, or parts of it.
+        after (mmengine.Config): The config that it goes on with.
+        most (int): How many to name. Defaults to 4.
+
+    Returns:
+        str: Their names, each with both values; '' if there are none. Paths and other
+        names are not compared.
+    """
+    parts = {key: value for key, value in after.items() if key in before}
+    old, new = _fields(Config(before)), _fields(Config(parts))
+    found = [
+        f'{key} {old.get(key)} -> {new.get(key)}'
+        for key in sorted(old | new, key=lambda key: (bool(DETAILS.search(key)), key))
+        if NEEDED.match(key)
+        and old.get(key) != new.get(key)
+        and (key.endswith('.type') or not isinstance(new.get(key, old.get(key)), str))
+    ]
+    more = f' and {len(found) - most} more' if len(found) > most else ''
+    return ', '.join(found[:most]) + more
 
 
 def _fields(cfg) -> Dict[str, object]:

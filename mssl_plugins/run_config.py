@@ -29,6 +29,26 @@ EVALUATION_HOOKS = ('mssl_plugins.KNNHook',)
 FUSED = ('Adam', 'AdamW', 'SGD')
 
 
+def work_dir_of(
+    config: str, work_dir: Optional[str] = None, options: Optional[dict] = None, **_
+) -> str:
+    """Where a run goes: as given, as the config says, or below ``work_dirs``.
+
+    Args:
+        config (str): See :func:`build_run_config`.
+        work_dir (str, optional): See there. Defaults to None.
+        options (dict, optional): See there. Defaults to None.
+
+    Returns:
+        str: The folder; it need not exist.
+    """
+    given = work_dir or (options or {}).get('work_dir')
+    path = find(config)
+    return os.path.expanduser(
+        given or read(path).get('work_dir') or os.path.join('work_dirs', path.stem)
+    )
+
+
 def build_run_config(
     config: str,
     work_dir: Optional[str] = None,
@@ -106,6 +126,11 @@ def build_run_config(
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', path.stem)
+    resume, load_from = (p and os.path.expanduser(p) for p in (resume, load_from))
+    for given in (resume, load_from):  # before the images are looked at, which takes a while
+        if given not in (None, 'auto') and '://' not in given and not os.path.isfile(given):
+            raise FileNotFoundError(f'no such checkpoint: {given}')
+    _check_options(cfg, options or {})
     _name_start(cfg, path, load_from)
     survey = _use_data(cfg, path, data, wishes, resume is not None)
     if allow_missing:
@@ -123,7 +148,6 @@ def build_run_config(
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     if options:
-        _check_options(cfg, options)
         before = copy.deepcopy(cfg)
         cfg.merge_from_dict(options)
         check_config(cfg)
@@ -132,7 +156,7 @@ def build_run_config(
     if data is not None:
         batch = cfg.train_dataloader.batch_size * wishes.processes
         first_does('counts', lambda: preflight.check_counts(survey, batch) if survey else None)
-    _find_start(cfg, resume, load_from)
+    _find_start(cfg, resume)
     _complete(cfg, launcher, pin_memory, persistent_workers)
     # The runner copies the config into the work dir.  Under another name, so
     # that `mim`, which looks for a config by file name in the whole tree,
@@ -241,14 +265,12 @@ def _name_start(cfg: Config, path: Path, load_from: Optional[str]) -> None:
                 f'{path.stem} distills a network of phase 1: name its checkpoint with --from'
             )
     elif distills:
-        if not os.path.isfile(load_from):
-            raise FileNotFoundError(f'no such checkpoint: {load_from}')
         teacher.checkpoint = os.path.abspath(load_from)
     else:
         cfg.load_from = load_from
 
 
-def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) -> None:
+def _find_start(cfg: Config, resume: Optional[str]) -> None:
     """Sets what the run starts from: its own checkpoint, given weights, or nothing."""
     if resume is not None:
         last = last_checkpoint(cfg.work_dir) if resume == 'auto' else resume
@@ -256,8 +278,6 @@ def _find_start(cfg: Config, resume: Optional[str], load_from: Optional[str]) ->
             cfg.resume, cfg.load_from = True, last
     source = cfg.get('load_from')
     if source and '://' not in source and not os.path.isfile(source):
-        if source in (resume, load_from):
-            raise FileNotFoundError(f'no such checkpoint: {source}')
         raise ConfigError('load_from', 'no such checkpoint', source)
 
 

@@ -11,10 +11,8 @@ In addition to what OpenMMLab's ``train.py`` does:
 
 import gc
 import itertools
-import os
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Callable, Optional, Sequence, Tuple
 
 import torch
@@ -26,7 +24,6 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
-from mssl_plugins.catalogue import find
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.config import knn_hook
 from mssl_plugins.config_errors import check_custom_keys, located
@@ -41,8 +38,8 @@ from mssl_plugins.engine.malloc import keep_freed_memory
 from mssl_plugins.errors import ConfigError, Stopped, UserError, memory_refused
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
-from mssl_plugins.run_config import build_run_config
-from mssl_plugins.work_dir import WorkDir
+from mssl_plugins.run_config import build_run_config, work_dir_of
+from mssl_plugins.work_dir import WorkDir, beside
 
 LONG = 2 * 3600  # s; a person may not expect a run to take longer
 #: numbers the runs of this process
@@ -253,34 +250,35 @@ class TrainingRun:
 
         Raises:
             UserError: If another run is using the work dir, or an old run is in
-                it and neither ``resume`` nor ``overwrite`` is given; and as
+                it and neither ``resume`` nor ``overwrite`` is given; for ``resume`` with
+                ``overwrite`` or ``check``; and as
                 :func:`mssl_plugins.run_config.build_run_config`.
         """
         resume = options.get('resume')
         if resume and overwrite:
             raise UserError('--resume goes on with a run, --overwrite deletes it: give one')
+        if resume and check:
+            raise UserError('--check looks at a run from its start: give it without --resume')
 
         def enter(path: str) -> WorkDir:
-            place = WorkDir(path)
+            place = WorkDir(path, check)
             try:
                 place.lock()
                 if not (resume or check):
                     place.start_over(overwrite)
                 if not resume:
-                    place.put_lists_aside()
+                    place.put_aside()
             except BaseException:
                 place.release()  # what is in the folder is another run's
                 raise
             return place
 
-        path = options.get('work_dir') or os.path.join('work_dirs', find(options['config']).stem)
+        path = work_dir_of(**options)
+        # what a check writes goes into a folder of its own
+        options['work_dir'] = str(beside(path)) if check else path
         place = enter(path) if first_process() else None
         try:
             cfg = build_run_config(**options)
-            if place and Path(cfg.work_dir).absolute() != place.path:  # the config's own
-                place.release()
-                place.clean_up()
-                place = enter(cfg.work_dir)
             run = cls(cfg, hooks, check, verbose)
         except BaseException:
             if place:
@@ -306,6 +304,10 @@ class TrainingRun:
         try:
             with StopRequest() as request:
                 self._train(request)
+            if self.check:  # of a run without steps
+                raise Checked
+            if self.place:  # likewise: no step has done it
+                self.place.forget_old()
         except Checked:
             self._clean_up()
         except Stopped:
@@ -363,7 +365,7 @@ class TrainingRun:
         _check_batches(runner.train_loop.dataloader)
         if self.place and self.place.old and not self.check:
             runner.register_hook(_Overwrite(self.place), priority='VERY_HIGH')
-        shown = [] if self.verbose else [ConsoleHook(name)]
+        shown = [] if self.verbose else [ConsoleHook(name, kept=not self.check)]
         for hook in (
             *self.hooks,
             *shown,

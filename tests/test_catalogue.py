@@ -47,3 +47,9 @@ def test_unknown_names_get_the_nearest():
         catalogue.find(name.replace('1', '_'))
     with pytest.raises(ValueError, match='mixmask'):
         catalogue.configs('mixmsk')
+
+
+@pytest.mark.parametrize('given, near', [('mea', 'mae'), ('moco', 'mocov2'), ('masko', 'maskco')])
+def test_a_misspelled_photo_recipe_gets_the_nearest_short_name(given, near):
+    with pytest.raises(ValueError, match=f"did you mean 'photos/{near}'"):
+        catalogue.find(f'photos/{given}')

@@ -16,7 +16,9 @@ from mssl_plugins.checkpoints.reader import read
 from mssl_plugins.config import each_dict, read_config
 from mssl_plugins.errors import UserError
 from mssl_plugins.evaluation.backbone import FrozenBackbone
+from mssl_plugins.evaluation.inputs import channels_of
 from mssl_plugins.export import export
+from mssl_plugins.registry import MODELS
 
 FILES = 24
 
@@ -55,6 +57,7 @@ def test_a_run(folders, tmp_path, name, channels, bits, suffix, processes):
     assert len(found['mean']) == channels and 'standard deviation' in done.text
     read_back = read(run / 'epoch_1.pth')
     assert read_back.mean == found['mean'] and read_back.std == found['std']
+    assert FrozenBackbone(str(run / 'epoch_1.pth')).model.data_preprocessor.bits == bits
     if name == 'photos/mae':
         again = train_photos(
             tmp_path, images, name, *given, '--resume', epochs=2, processes=processes
@@ -111,6 +114,21 @@ def test_a_network_of_other_channels_gets_one_line(folders, tmp_path, options, s
     done = train_photos(tmp_path, folders(3, 8, '.png'), *argv)
     assert done.status and says in done.error and done.error.count('\n') == 0
     assert 'Traceback' not in done.text
+
+
+def test_dark_images_of_16_bits_are_read_as_such(tmp_path):
+    """Their mean tells nothing; and an older checkpoint, without the bits, is read by it."""
+    cfg = read_config('photos/mocov2')
+    set_channels(cfg, 3, 16, [100.0] * 3, [20.0] * 3)
+    images = torch.nn.Module()
+    images.backbone = torch.nn.Conv2d(3, 4, 3)
+    images.data_preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    assert channels_of(images) == dict(channels=3, bits=16)
+    cfg.model.data_preprocessor.pop('bits')
+    images.data_preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    assert channels_of(images) == {}
+    images.data_preprocessor.mean += 200
+    assert channels_of(images) == dict(channels=3, bits=16)
 
 
 def test_views_of_a_whole_batch_need_rgb():

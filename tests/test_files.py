@@ -6,6 +6,7 @@ import pytest
 
 from mssl_plugins.files import (
     as_bytes,
+    check_place,
     read_lines,
     read_scalars,
     whole_file,
@@ -81,3 +82,12 @@ def test_a_folder_gets_its_name_once_it_is_whole(tmp_path):
             (part / '3').touch()
             raise ValueError('half')
     assert [file.name for file in path.parent.rglob('*')] == ['folder', '2']
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    check_place(tmp_path / 'new/folder/a.npz')
+    assert not (tmp_path / 'new').exists()
+    (tmp_path / 'file').write_text('mine')
+    for path in (tmp_path / 'file/a.npz', tmp_path):
+        with pytest.raises(OSError, match=str(path)):
+            check_place(path)

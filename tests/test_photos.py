@@ -8,6 +8,10 @@ from helpers.forked import Training
 from helpers.messy import make_messy_folder
 from helpers.photos import SIZE, train_photos
 from mssl_plugins import catalogue
+from mssl_plugins.config import read_config
+from mssl_plugins.photos import Wishes, use_folder
+from mssl_plugins.registry import DATASETS
+from mssl_plugins.work_dir import beside
 
 
 @pytest.fixture(scope='module')
@@ -43,6 +47,49 @@ def test_check_keeps_nothing(tmp_path, messy):
     assert 'cut.jpg\ttruncated\n' in listed and str(tmp_path / 'run_not_used.txt') in done.text
 
 
+def test_check_leaves_a_finished_run_as_it_is(tmp_path, messy):
+    """With segments of its own, which are few."""
+    run = tmp_path / 'run'
+    assert train_photos(tmp_path, messy, 'photos/mask-guided').status == 0
+    before = {p: p.read_bytes() for p in run.rglob('*') if p.is_file()}
+    done = train_photos(tmp_path, messy, 'photos/mask-guided', '--check')
+    assert done.status == 0 and 'images, for the check' in done.text, done.text
+    assert '.check' not in done.text
+    after = {p: p.read_bytes() for p in run.rglob('*') if p.is_file()}
+    assert after.pop(run / 'not_used.txt') == before[run / 'images/not_used.txt']
+    assert after == before and not beside(run).exists()
+
+
+def test_a_config_that_names_its_own_work_dir(tmp_path, messy):
+    """Also a finished run's config.py: started over, and its lists are whole if that is refused."""
+    train = ('--data', messy, '--size', SIZE, '--batch-size', '8', '--max-bad', '0.1')
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        "_base_ = 'mssl_plugins::photos/simsiam_resnet18_photos.py'\n"
+        f"work_dir = '{tmp_path / 'own'}'\n"
+    )
+    done = run(tmp_path, config, *train, '--epochs', '1')
+    assert done.status == 0 and (tmp_path / 'own/epoch_1.pth').is_file(), done.text
+    lists = {p: p.read_bytes() for p in (tmp_path / 'own/images').iterdir()}
+    done = run(tmp_path, tmp_path / 'own/config.py', '--data', messy, '--min-size', '200')
+    assert done.status and 'holds a run' in done.error, done.text
+    assert {p: p.read_bytes() for p in (tmp_path / 'own/images').iterdir()} == lists
+    done = run(tmp_path, tmp_path / 'own/config.py', *train, '--overwrite', '--epochs', '1')
+    assert done.status == 0 and (tmp_path / 'own/epoch_1.pth').is_file(), done.text
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+@pytest.mark.parametrize('other, root', [('val', 'train'), ('bus', '')])
+def test_a_folder_called_train_is_the_set_only_beside_test_images(tmp_path, other, root):
+    cfg = read_config('photos/simsiam')
+    cfg.work_dir = str(tmp_path / 'run')
+    for place in ('train', other):
+        make_messy_folder(tmp_path / 'mine' / place, good=24)
+    use_folder(cfg, str(tmp_path / 'mine'), Wishes(max_bad=0.5), say=lambda line: None)
+    train = cfg.train_dataloader.dataset
+    assert train.data_root == str(tmp_path / 'mine' / root) and len(DATASETS.build(train)) > 0
+
+
 def test_segments_are_made_on_the_way(tmp_path, messy):
     done = train_photos(tmp_path, messy, 'photos/mask-guided')
     assert done.status == 0, done.text
@@ -71,6 +118,7 @@ def test_resuming_keeps_the_lists(tmp_path, messy):
     done = run(tmp_path, *argv, '--resume', tmp_path / 'run/epoch_1.pth')
     assert done.status == 0 and 'images as listed in' in done.text, done.text
     assert (tmp_path / 'run/images/held_out.txt').read_text() == held_out
+    assert 'other settings' not in done.text
 
 
 def test_two_processes(tmp_path, messy, run_python):

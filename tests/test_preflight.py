@@ -118,3 +118,15 @@ def test_of_a_huge_folder_a_part_is_decoded(tmp_path, monkeypatch):
     assert part.duplicates == whole.duplicates == 1
     assert '5 files were decoded' in '\n'.join(part.lines())
     assert 'were decoded' not in '\n'.join(whole.lines())
+
+
+def test_a_folder_without_images_says_what_is_there(tmp_path):
+    for name in ('a.HEIC', 'b.heic', 'c.npy', '.hidden.raw'):
+        (tmp_path / name).write_bytes(b'1')
+    with pytest.raises(UserError) as found:
+        preflight.survey(str(tmp_path))
+    assert f'no image file in {tmp_path}, but 2 .heic, 1 .npy (images end in ' in str(found.value)
+    assert str(found.value).endswith('; --channels N takes .npy')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match='no image file in .*empty$'):
+        preflight.survey(str(tmp_path / 'empty'))

@@ -168,3 +168,24 @@ def test_views_positions_and_decoder_follow_the_size():
     cfg.train_dataloader.dataset.pipeline[0]['views'][0]['size'] = (96, 128)
     with pytest.raises(UserError, match=r'is for square views, .* some of \(96, 128\) px'):
         recipes.set_size(cfg, 128)
+
+
+def test_what_changed_since_a_run_began_is_named():
+    """Not what cannot matter: paths, hooks, loaders' workers."""
+    began, now = config(MOCO), config(MOCO)
+    now.train_dataloader.num_workers += 1
+    now.train_dataloader.dataset.data_root = 'elsewhere'
+    now.optim_wrapper.optimizer.fused = True
+    now.default_hooks.checkpoint.interval = 7
+    assert recipes.changed(began.to_dict(), now) == ''
+    lr = began.optim_wrapper.optimizer.lr
+    recipes.set_epochs(now, 100)
+    recipes.set_size(now, 96)
+    recipes.set_lr(now, 0.5)
+    said = recipes.changed(began.to_dict(), now, most=3)
+    assert said.startswith(
+        f'optim_wrapper.optimizer.lr {lr} -> 0.5, train_cfg.max_epochs 200 -> 100, '
+        'views.size 224 -> 96 and '
+    )
+    part = {'train_cfg': dict(began.train_cfg)}
+    assert recipes.changed(part, now) == 'train_cfg.max_epochs 200 -> 100'

@@ -1,11 +1,12 @@
 """The folder of a run: which checkpoint is its last one."""
 
 import os
+import shutil
 
 import pytest
 
 from mssl_plugins.errors import UserError
-from mssl_plugins.work_dir import WorkDir, last_checkpoint
+from mssl_plugins.work_dir import WorkDir, beside, last_checkpoint
 
 
 @pytest.fixture
@@ -87,12 +88,17 @@ def test_an_older_runs_lists_outlive_a_run_that_never_begins(tmp_path, ends, cap
     before = {'train.txt': 'old', 'held_out.txt': 'old', 'photo.jpg': 'mine'}
     for name, text in before.items():
         (lists / name).write_text(text)
+    beside = {'config.py': 'epochs = 3', 'monitor.json': '{"measured": [1]}'}
+    for name, text in beside.items():
+        (tmp_path / name).write_text(text)
     place = WorkDir(str(tmp_path))
     place.lock()
-    place.put_lists_aside()
+    place.put_aside()
     after = {'train.txt': 'new', 'not_used.txt': 'cut.jpg', 'channels.json': '{}'}
     for name, text in after.items():
         (lists / name).write_text(text)
+    (tmp_path / 'config.py').write_text('epochs = 4')
+    (tmp_path / 'monitor.json').write_text('{"measured": []}')
     place.release()
     if ends == 'begun':
         place.forget_old()
@@ -106,4 +112,82 @@ def test_an_older_runs_lists_outlive_a_run_that_never_begins(tmp_path, ends, cap
         assert (tmp_path / 'not_used.txt').read_text() == 'cut.jpg'
         assert str(tmp_path / 'not_used.txt') in capsys.readouterr().out
     assert {p.name: p.read_text() for p in lists.iterdir()} == wanted
+    kept = {name: (tmp_path / name).read_text() for name in beside}
+    assert (kept == beside) == (ends != 'begun')
     assert not (tmp_path / '.images.old').exists()
+
+
+@pytest.mark.parametrize('before', ['nothing', 'a run', 'a killed check'])
+def test_a_check_touches_no_run(tmp_path, before):
+    """It has a folder of its own, which goes; a list of what is not used stays with the run."""
+    run = tmp_path / 'mine'
+    if before == 'a run':
+        run.mkdir()
+        (run / 'config.py').write_text('epochs = 3')
+    if before == 'a killed check':
+        beside(run).mkdir()
+        (beside(run) / 'epoch_1.pth').write_text('')
+    place = WorkDir(str(run), check=True)
+    assert place.path == beside(run)
+    assert place.path.parent == (run if before == 'a run' else tmp_path)
+    place.lock()
+    (place.path / 'images').mkdir()
+    (place.path / 'images/not_used.txt').write_text('cut.jpg\ttruncated\n')
+    (place.path / 'config.py').write_text('epochs = 4')
+    place.release()
+    place.clean_up()
+    kept = run / 'not_used.txt' if before == 'a run' else tmp_path / 'mine_not_used.txt'
+    assert kept.read_text() == 'cut.jpg\ttruncated\n'
+    others = [run / 'config.py'] if before == 'a run' else []
+    assert sorted(p for p in tmp_path.rglob('*') if p.is_file()) == sorted([kept, *others])
+
+
+def test_a_file_is_no_folder_of_a_run(tmp_path):
+    (tmp_path / 'notes').write_text('mine')
+    with pytest.raises(UserError, match='notes is a file: name a folder'):
+        WorkDir(str(tmp_path / 'notes'))
+
+
+@pytest.mark.parametrize('killed', ['while copying', 'while putting back'])
+def test_a_kill_while_files_are_put_aside_loses_none(tmp_path, killed, monkeypatch):
+    """Copies, made whole under another name, and put back as often as needed."""
+    before = {'images/train.txt': 'a', 'images/held_out.txt': 'b', 'config.py': 'c'}
+    (tmp_path / 'images').mkdir()
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)
+    place = WorkDir(str(tmp_path))
+    place.lock()
+    real, done = shutil.copy2, []
+
+    def copy(*paths):
+        done.append(real(*paths))
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    if killed == 'while copying':
+        monkeypatch.setattr(shutil, 'copy2', copy)
+        with pytest.raises(KeyboardInterrupt):
+            place.put_aside()
+    else:
+        place.put_aside()
+        (tmp_path / 'images/train.txt').write_text('new')
+        place.release()
+        monkeypatch.setattr(shutil, 'copy2', copy)
+        with pytest.raises(KeyboardInterrupt):
+            WorkDir(str(tmp_path)).lock()
+    monkeypatch.undo()
+    place.release()
+    WorkDir(str(tmp_path)).lock()
+    assert {name: (tmp_path / name).read_text() for name in before} == before
+    assert not list(tmp_path.glob('.images*'))
+
+
+def test_a_config_in_the_work_dir_stays_where_it_is_named(tmp_path):
+    (tmp_path / 'config.py').write_text('epochs = 3')
+    place = WorkDir(str(tmp_path))
+    place.lock()
+    place.put_aside()
+    assert (tmp_path / 'config.py').read_text() == 'epochs = 3'
+    place.release()
+    place.clean_up()
+    assert [p.name for p in tmp_path.iterdir()] == ['config.py']

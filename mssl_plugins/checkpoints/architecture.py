@@ -8,6 +8,7 @@ The two together must build a network with exactly these weights.
 import ast
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
@@ -92,6 +93,23 @@ def model_in(text: str, names: Sequence[str] = ('model', 'data_preprocessor')) -
         raise ValueError(
             f"the checkpoint's own config cannot be read: name one with --config ({error})"
         ) from None
+
+
+def parts_in(text: Optional[str], names: Sequence[str]) -> Dict[str, Any]:
+    """Those of the named assignments of a config's text that hold nothing but literals.
+
+    Args:
+        text (str, optional): A config as MMEngine writes it into checkpoints.
+        names (Sequence[str]): Which.
+
+    Returns:
+        Dict[str, Any]: Those that could be read; the text is not run.
+    """
+    found = {}
+    for name in names:
+        with suppress(ValueError):
+            found.update(model_in(text or '', (name,)))
+    return found
 
 
 def read_hf_config(path: Path) -> Optional[dict]:

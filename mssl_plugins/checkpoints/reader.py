@@ -164,7 +164,7 @@ def read(
         described,
         images.get('mean'),
         images.get('std'),
-        {**source, 'branch': branch},
+        {**source, 'branch': branch, **{k: images[k] for k in ('bits',) if k in images}},
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mssl_plugins.commands.options import add_frozen_features
 from mssl_plugins.errors import require
-from mssl_plugins.files import write_atomically
+from mssl_plugins.files import check_place, write_atomically
 
 
 def main(argv=None) -> None:
@@ -14,6 +14,7 @@ def main(argv=None) -> None:
 
     Raises:
         ValueError: If the output does not end in .npz.
+        OSError: If it cannot be written.
     """
     parser = argparse.ArgumentParser(
         prog='extract.py',
@@ -55,6 +56,7 @@ def main(argv=None) -> None:
     out = Path(args.out)
     if out.suffix != '.npz':
         raise ValueError(f'the output must end in .npz, got {out}')
+    check_place(out)  # before the work, not after it
     device = inputs.start(args)
     model, loaded, cfg = inputs.find_model(args)
     own = args.data is None

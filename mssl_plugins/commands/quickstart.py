@@ -17,7 +17,7 @@ from mssl_plugins.commands.train import main as train
 from mssl_plugins.errors import UserError, require, run_cli
 from mssl_plugins.files import write_atomically
 
-CONFIG = 'simclr_resnet18_1xb64-coslr-8e_scenes'
+CONFIG, WORK_DIR = 'simclr_resnet18_1xb64-coslr-8e_scenes', 'work_dirs/quickstart'
 
 
 def run(args: argparse.Namespace) -> Optional[int]:
@@ -32,11 +32,13 @@ def run(args: argparse.Namespace) -> Optional[int]:
 
     began = float(os.environ.get('MSSL_STARTED', time.time()))
     work_dir = Path(args.work_dir)
+    own = args.overwrite or (work_dir / 'summary.json').exists() or args.work_dir == WORK_DIR
     (work_dir / 'summary.json').unlink(missing_ok=True)
     if knn_hook(read_config(args.config)) is None:
         raise UserError(f'--config {args.config}: has no KNNHook that names images to measure on')
     print('k-NN on raw pixels and on random features, then training ...', flush=True)
-    argv = [args.config, '--work-dir', str(work_dir), '--overwrite']
+    argv = [args.config, '--work-dir', str(work_dir)]
+    argv += ['--overwrite'] * own
     if args.epochs is not None:
         argv += ['--epochs', str(args.epochs)]
     status = train(argv)
@@ -91,7 +93,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     """
     parser = argparse.ArgumentParser(prog='python -m mssl_plugins quickstart', description=__doc__)
     parser.add_argument('--config', default=CONFIG, help='what to train; it needs a k-NN hook')
-    parser.add_argument('--work-dir', default='work_dirs/quickstart')
+    parser.add_argument('--work-dir', default=WORK_DIR)
+    parser.add_argument(
+        '--overwrite', action='store_true', help='delete a run in it that is no quick start'
+    )
     parser.add_argument('--epochs', type=int, help="default: the config's")
     args = parser.parse_args(argv)
     return run_cli(lambda: run(args))

@@ -28,6 +28,7 @@ def main(argv=None) -> Optional[int]:
             read_run(folder)
         except NoRun as error:
             print(f'error: {error}', file=sys.stderr)
-            wrong = 1
-    print(f'written: {write_report(args.runs, args.out)}')
-    return wrong
+            wrong += 1
+    if args.out or wrong < len(args.runs):  # else it would replace the page of other runs
+        print(f'written: {write_report(args.runs, args.out)}')
+    return int(wrong > 0)

@@ -126,7 +126,9 @@ def set_at(path: str, channels: Optional[int] = None, bits: int = 8) -> dict:
                 f'{path}: a folder, or a file that ends with {", ".join(SUFFIXES)} is taken'
             )
         return dict(type='mssl_plugins.ImageShards', data_root=root, **kept)
-    found = [os.path.basename(shard) for shard in find_shards(root)]
+    found = [
+        os.path.basename(shard) for shard in find_shards(root, extensions=extensions_of(channels))
+    ]
     if not found:
         return dict(type='mssl_plugins.ImageFolder', data_root=root, **kept)
     train = [name.startswith('train') for name in found]

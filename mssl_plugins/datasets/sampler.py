@@ -7,7 +7,7 @@ workers there are, and whether or not the run was resumed: there is no state to
 save.
 """
 
-from typing import Iterator
+from typing import Iterator, Tuple
 
 import numpy as np
 import torch
@@ -24,34 +24,41 @@ class SampleIndex(int):
 
     An ``int`` in every other respect; survives pickling to a worker and deep
     copies.  Subtraction and remainder, by which MMEngine's ``ConcatDataset``
-    and ``RepeatDataset`` find the inner index, keep seed and epoch; other
+    and ``RepeatDataset`` find the inner index, keep seed and epoch, and what
+    they take away: a repeated image has other draws each time.  Other
     arithmetic gives a plain ``int``.
 
     Args:
         index (int): Position in the dataset.
         seed (int): Seed of the run, not negative.
         epoch (int): Epoch in which the sample is drawn.
+        outer (Tuple[int, ...]): What the sets around it took away from the index
+            that the sampler gave. Defaults to (), the sampler's own index.
     """
 
-    def __new__(cls, index: int, seed: int, epoch: int) -> 'SampleIndex':
+    def __new__(
+        cls, index: int, seed: int, epoch: int, outer: Tuple[int, ...] = ()
+    ) -> 'SampleIndex':
         """Makes the index that also carries the seed and the epoch."""
         self = super().__new__(cls, index)
-        self.seed = seed
-        self.epoch = epoch
+        self.seed, self.epoch, self.outer = seed, epoch, outer
         return self
 
     def __reduce__(self):
-        return type(self), (int(self), self.seed, self.epoch)
+        return type(self), (int(self), self.seed, self.epoch, self.outer)
 
     def __sub__(self, other: int) -> 'SampleIndex':
-        return self.moved(int(self) - other)
+        return self._within(int(self) - other)
 
     def __mod__(self, other: int) -> 'SampleIndex':
-        return self.moved(int(self) % other)
+        return self._within(int(self) % other)
+
+    def _within(self, index: int) -> 'SampleIndex':
+        return type(self)(index, self.seed, self.epoch, (*self.outer, int(self) - index))
 
     def moved(self, index: int) -> 'SampleIndex':
         """Another sample of the same epoch, for a replacement."""
-        return type(self)(index, self.seed, self.epoch)
+        return type(self)(index, self.seed, self.epoch, self.outer)
 
 
 def sample_rng(results: dict) -> np.random.Generator:
@@ -69,7 +76,7 @@ def sample_rng(results: dict) -> np.random.Generator:
     """
     index = results.get('sample_idx')
     if isinstance(index, SampleIndex):
-        return np.random.default_rng([index.seed, index.epoch, int(index)])
+        return np.random.default_rng([index.seed, index.epoch, int(index), *index.outer])
     return np.random.default_rng()
 
 

@@ -192,7 +192,9 @@ def is_shard(path: str) -> bool:
     return path.lower().endswith(SUFFIXES) and os.path.basename(path) != 'lock.mdb'
 
 
-def find_shards(root: str, pattern: str = '*') -> List[str]:
+def find_shards(
+    root: str, pattern: str = '*', extensions: Tuple[str, ...] = EXTENSIONS
+) -> List[str]:
     """Finds the shards in a folder and its sub-folders.
 
     A folder that holds image files is no folder of shards.
@@ -200,6 +202,8 @@ def find_shards(root: str, pattern: str = '*') -> List[str]:
     Args:
         root (str): The folder.
         pattern (str): Pattern of the file names. Defaults to ``'*'``.
+        extensions (Tuple[str, ...]): Suffixes of images in lower case. Defaults to the
+            usual ones.
 
     Returns:
         list[str]: Sorted paths relative to the folder; empty if it holds image files.
@@ -213,7 +217,7 @@ def find_shards(root: str, pattern: str = '*') -> List[str]:
         for name in sorted(names):
             if name[0] == '.':
                 continue
-            if name.lower().endswith(EXTENSIONS):
+            if name.lower().endswith(extensions):
                 return []
             path = os.path.relpath(os.path.join(place, name), root)
             if fnmatch(name, pattern) and is_shard(name):

@@ -67,7 +67,12 @@ class FrozenBackbone:
         self.model.backbone.load_state_dict(self.weights, strict=False)
         self.model.backbone.requires_grad_(False)
         self.model.data_preprocessor = MODELS.build(
-            dict(type='mssl_plugins.ViewPreprocessor', mean=self.mean, std=self.std)
+            dict(
+                type='mssl_plugins.ViewPreprocessor',
+                mean=self.mean,
+                std=self.std,
+                bits=self.source.get('bits', 8),
+            )
         )
 
     @staticmethod

@@ -46,6 +46,18 @@ def data_hash(dataset) -> str:
     return digest.hexdigest()[:16]
 
 
+def middle_image(dataset, most: int = 9) -> np.ndarray:
+    """The image of the median short side among a few of a set, (H, W, C).
+
+    Args:
+        dataset (Sized): Its samples hold ``img``.
+        most (int): How many are looked at, evenly spaced. Defaults to 9.
+    """
+    places = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round()
+    images = [dataset[int(place)]['img'] for place in places]
+    return sorted(images, key=lambda img: min(img.shape[:2]))[len(images) // 2]
+
+
 def input_size(
     image: np.ndarray,
     size: Optional[int] = None,
@@ -55,7 +67,7 @@ def input_size(
     """Side of a network's input, and short side before the center crop, both in px.
 
     Args:
-        image (np.ndarray): One of the images, (H, W, 3).
+        image (np.ndarray): One of the images, (H, W, 3), see :func:`middle_image`.
         size (int, optional): See :class:`EvaluationData`. Defaults to None.
         resize (int, optional): See :class:`EvaluationData`. Defaults to None.
         native (int, optional): See :class:`EvaluationData`. Defaults to None.
@@ -146,9 +158,9 @@ class EvaluationData:
                 self.specs[split]['list_file'] = self._draw(split, count)
                 self.sets[split] = self._build(self.specs[split])
                 self.labels[split] = torch.from_numpy(labels_of(self.sets[split]))
-        first = self.sets['train'][0]['img']
-        short, long = min(first.shape[:2]), max(first.shape[:2])
-        self.size, self.resize = input_size(first, size, resize, native)
+        image = middle_image(self.sets['train'])
+        short, long = min(image.shape[:2]), max(image.shape[:2])
+        self.size, self.resize = input_size(image, size, resize, native)
         self.whole = short == long == self.size  # nothing to cut
 
     @staticmethod

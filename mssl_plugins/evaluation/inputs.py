@@ -22,7 +22,12 @@ from mssl_plugins.config import each_dict, find_set, knn_hook, read_config, with
 from mssl_plugins.datasets.inspection import set_at
 from mssl_plugins.distributed import open_process_group
 from mssl_plugins.evaluation.backbone import FrozenBackbone, Pixels, initialize
-from mssl_plugins.evaluation.data import EvaluationData, center_view, input_size
+from mssl_plugins.evaluation.data import (
+    EvaluationData,
+    center_view,
+    input_size,
+    middle_image,
+)
 from mssl_plugins.evaluation.features import extract_features, make_loader
 from mssl_plugins.models.readout import image_channels
 from mssl_plugins.registry import DATASETS, TRANSFORMS
@@ -229,21 +234,21 @@ def image_set(
             spec['data_root'] = os.fspath(images)
     else:
         spec = dict(type='mssl_plugins.GivenImages', images=images, **channels_of(model))
-    first = DATASETS.build(dict(spec, pipeline=[]))[0]['img']
-    sides = input_size(first, size, resize, native_size(model))
+    image = middle_image(DATASETS.build(dict(spec, pipeline=[])))
+    sides = input_size(image, size, resize, native_size(model))
     return dict(dataset=DATASETS.build(dict(spec, pipeline=center_view(*sides))))
 
 
 def channels_of(model: nn.Module) -> dict:
     """Channels and bits of the images that a model was trained on; {} for 8-bit RGB.
 
-    The first layer tells the channels; a mean or standard deviation above 255 tells that
-    they have 16 bits.
+    The first layer tells the channels, the preprocessor their bits; where it is an older
+    checkpoint's, a mean or standard deviation above 255 tells that they are 16.
     """
     channels = image_channels(getattr(model, 'backbone', model))
     images = getattr(model, 'data_preprocessor', None)
     values = [float(getattr(images, name, torch.zeros(1)).max()) for name in ('mean', 'std')]
-    bits = 16 if max(values) > 255 else 8
+    bits = 16 if max(values) > 255 else getattr(images, 'bits', 8)
     return {} if (channels, bits) == (3, 8) else dict(channels=channels, bits=bits)
 
 

@@ -115,7 +115,7 @@ def measure(
         data, run = VocData(folder, *seen), SvmEvaluation
         about = f'input {data.size} px; {_counts(data.files, data)}'
     else:
-        _refuse(asked, ('layers',), 'other')
+        _refuse(asked, ('layers', 'ignore_label'), 'other')
         counts = (given.train_images, given.test_images, options.seed)
         data = EvaluationData(folder, Path(work_dir) / 'lists', *seen, *counts)
         about = f'input {data.size} px; {_counts(data.labels, data)}'

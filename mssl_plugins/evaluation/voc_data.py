@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 from mmengine.registry import DATASETS
 
-from mssl_plugins.evaluation.data import center_view, data_hash, input_size
+from mssl_plugins.evaluation.data import center_view, data_hash, input_size, middle_image
 
 # VOC2007's splits first; data without test labels (VOC2012) is measured on 'val'.
 SPLITS = (dict(train='trainval', test='test'), dict(train='train', test='val'))
@@ -78,8 +78,8 @@ class VocData:
                     f'{len(missing)} of {len(files)} images are missing, the first: {missing[0]}'
                 )
         self._check()
-        first = self._build('train', [])[0]['img']
-        self.size, self.resize = input_size(first, size, resize, native)
+        image = middle_image(self._build('train', []))
+        self.size, self.resize = input_size(image, size, resize, native)
 
     def _has(self, splits: Dict[str, str]) -> bool:
         return all((self.lists / f'{s}.txt').is_file() for s in splits.values())

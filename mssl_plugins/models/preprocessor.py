@@ -36,6 +36,8 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
             :class:`~mssl_plugins.datasets.transforms.batch_views.BatchViews`; the
             pipeline then is ``PackViews`` alone. Defaults to None: the batch
             holds views.
+        bits (int): Bits of a channel in the files, for those who read images for this
+            network later. Defaults to 8.
         **kwargs: ``to_rgb`` and others of ``SelfSupDataPreprocessor``; our
             pipelines are RGB already.
 
@@ -54,6 +56,7 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
         channels_last: bool = False,
         non_blocking: bool = False,
         views: Optional[Sequence[dict]] = None,
+        bits: int = 8,
         **kwargs,
     ) -> None:
         # Whole numbers would make integer tensors, which cannot hold a quotient.
@@ -73,7 +76,7 @@ class ViewPreprocessor(SelfSupDataPreprocessor):
                 raise FieldError('to_rgb', f'is for 3 channels, and mean has {len(mean)}')
             self.mean = torch.tensor(mean).view(-1, 1, 1)
             self.std = torch.tensor(std).view(-1, 1, 1)
-        self.channels_last = channels_last
+        self.channels_last, self.bits = channels_last, bits
         self.views = None if views is None else BatchViews(views)
 
     def forward(self, data: dict, training: bool = False) -> dict:

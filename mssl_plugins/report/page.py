@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mssl_plugins import __version__
+from mssl_plugins.checkpoints.reader import default_branch
 from mssl_plugins.files import write_atomically
 from mssl_plugins.report.figures import Figure, figures
 from mssl_plugins.report.plots import Plot, plot
@@ -24,6 +25,8 @@ MEASURES = (
     ('alignment', 'squared distance of two views of an image', 'smaller, while uniformity falls'),
     ('uniformity', 'do the images crowd together (0 to -4)', 'smaller'),
 )
+#: architectures of ViTs that have a detector's config, and their letter in its name
+VITS = {'deit-tiny': 't', 'deit-small': 's', 'base': 'b', 'b': 'b'}
 # logged beside the losses, which are shown as measures or as speed
 OTHER = ('time', 'data_time', 'memory', 'grad_norm', 'lr', 'base_lr')
 
@@ -272,17 +275,28 @@ def _commands(run: Run) -> List[tuple]:
             f'python -m mssl_plugins extract {file} features.npz --data DIR',
         ),
     ]
-    backbone = (run.config.get('model') or {}).get('backbone') or {}
-    if _short(backbone.get('type')) == 'ResNet' and backbone.get('depth') == 50:
+    model = run.config.get('model') or {}
+    detector = _detector(model.get('backbone') or {})
+    if detector:
+        branch = default_branch({}, _short(model.get('type')))
         found.append(
             (
                 'detect with it',
-                'python -m mssl_plugins train mask-rcnn_r50-c4_8xb2-1x_own-coco '
-                f'--cfg-options default_hooks.backbone.checkpoint={file}',
+                f'OWN_DATA=DIR OWN_CLASSES=a,b python -m mssl_plugins train {detector} '
+                f'--cfg-options default_hooks.backbone.checkpoint={file}'
+                + (f' default_hooks.backbone.branch={branch}' if branch != 'student' else ''),
             )
         )
     found.append(('write this page again', f'python -m mssl_plugins report {_folder(run)}'))
     return found
+
+
+def _detector(backbone: dict) -> str:
+    """The config that fine-tunes a backbone on the user's own boxes; '' if there is none."""
+    if _short(backbone.get('type')) == 'ResNet' and backbone.get('depth') in (18, 50):
+        return f'mask-rcnn_r{backbone["depth"]}-c4_8xb2-1x_own-coco'
+    size = VITS.get(str(backbone.get('arch'))) if backbone.get('patch_size', 16) == 16 else None
+    return f'vitdet_vit-{size}16_32xb2-36e_own-coco' if size else ''
 
 
 def _folder(run: Run) -> str:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
-from mssl_plugins.checkpoints.architecture import model_in
+from mssl_plugins.checkpoints.architecture import parts_in
 from mssl_plugins.files import Curve, as_curves, finite, placed, read_scalars
 from mssl_plugins.work_dir import last_checkpoint
 
@@ -120,7 +120,7 @@ def read_run(folder: Union[str, Path]) -> Run:
         curves=curves,
         epochs=epochs,
         iterations=iterations,
-        config=_config(text),
+        config=parts_in(text, CONFIG_PARTS),
         config_text=text,
         versions=facts.get('versions') or _versions(folder),
         baselines={k: float(v) for k, v in baselines.items() if finite(v)},
@@ -163,16 +163,6 @@ def _config_text(folder: Path) -> str:
         if path.is_file():
             return path.read_text(encoding='utf-8', errors='replace')
     return ''
-
-
-def _config(text: str) -> dict:
-    found = {}
-    for name in CONFIG_PARTS:
-        try:
-            found.update(model_in(text, (name,)))
-        except ValueError:  # more than literals: passed over, never run
-            continue
-    return found
 
 
 def _versions(folder: Path) -> Dict[str, str]:

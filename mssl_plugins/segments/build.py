@@ -5,6 +5,7 @@ shard, and a full shard as soon as there is enough for one.  A kill therefore
 costs seconds, and the next start continues where it stopped.
 """
 
+import errno
 import fcntl
 import json
 import zipfile
@@ -124,28 +125,31 @@ def make(
             if before.get(key) != about[key] and any(folder.glob('*.zip')):
                 raise ValueError(
                     f'{folder} was made with {key} {before.get(key)}, now given: '
-                    f'{about[key]}; give another OUT, or remove it'
+                    f'{about[key]}; remove it, or name another folder'
                 )
     folder.mkdir(parents=True, exist_ok=True)
     drop_link(folder / '.lock')
     with open(folder / '.lock', 'w') as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by workers
-        except OSError:
-            raise RuntimeError(f'another process is writing to {folder}') from None
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise RuntimeError(f'another process is writing to {folder}') from None
+            # else: a file system without locks
         _clean(folder)
         todo = images
         if any(folder.glob('*.zip')):
             store = SegmentStore(folder)
-            places = store.find(image.key for image in images)
+            places = store.find((image.key for image in images), exact=True)
             if (places < 0).all():
                 raise ValueError(
-                    f'{folder} holds segments of {len(store)} other images; give another OUT'
+                    f'{folder} holds segments of {len(store)} other images; remove it, or name '
+                    'another folder'
                 )
             if wrong := _differing(store, images, places):
                 raise ValueError(
                     f'{folder} holds segments of other images under the same names: '
-                    f'{first_names(wrong)}; give another OUT'
+                    f'{first_names(wrong)}; remove it, or name another folder'
                 )
             done = (places >= 0) & store.readable(places)
             todo = [image for image, there in zip(images, done) if not there]

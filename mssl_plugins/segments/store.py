@@ -191,7 +191,7 @@ class SegmentStore:
     def __len__(self) -> int:
         return len(self._hashes)
 
-    def find(self, names: Iterable[str]) -> np.ndarray:
+    def find(self, names: Iterable[str], exact: bool = False) -> np.ndarray:
         """Positions of the segments of images.
 
         An image is found by its path, or by an end of the path that begins
@@ -199,6 +199,7 @@ class SegmentStore:
 
         Args:
             names (Iterable[str]): Paths, or keys as they are stored.
+            exact (bool): Whether only the whole name counts. Defaults to False.
 
         Returns:
             np.ndarray: Positions for the other methods, -1 where there are
@@ -213,7 +214,7 @@ class SegmentStore:
                 if at < len(self._hashes) and self._hashes[at] == number:
                     break
                 at, (_, slash, name) = -1, name.partition('/')
-                if not slash:
+                if exact or not slash:
                     break
             found.append(at)
         return np.array(found, np.int64)

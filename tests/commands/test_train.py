@@ -25,6 +25,8 @@ def test_trains_and_resumes(tmp_path, tiny_config, train):
         'train_cfg.max_epochs=3',
     )
     assert done.status == 0 and 'resumed epoch: 2' in done.text
+    changes = 'other settings than it was started with'
+    assert changes in done.text and 'train_cfg.max_epochs 2 -> ' in done.text
     assert [p.name for p in moved.glob('*.pth')] == ['epoch_3.pth']
 
 

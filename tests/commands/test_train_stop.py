@@ -200,6 +200,8 @@ def test_old_run_is_not_lost(tmp_path, tiny_config, train):
     assert not logs & set(folder.iterdir()) and (folder / 'notes.txt').exists()
     ended = train(config, '--work-dir', folder, '--overwrite', '--resume')
     assert ended.status == 1 and 'give one' in ended.error
+    ended = train(config, '--work-dir', folder, '--check', '--resume')
+    assert ended.status == 1 and 'without --resume' in ended.error
 
 
 def test_resuming_deletes_only_its_own_files(tmp_path, tiny_config, train):

@@ -9,6 +9,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
+from mssl_plugins.config import read_config
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
 
 pytest.importorskip('mmdet', reason='needs mmdet: the extra [dense]')
@@ -26,7 +27,19 @@ VOC, COCO1, COCO2 = (
     'mask-rcnn_r50-c4_8xb2-1x_coco',
     'mask-rcnn_r50-c4_8xb2-2x_coco',
 )
-OWN_C4 = ('faster-rcnn_r50-c4_8xb2-1x_own-voc', 'mask-rcnn_r50-c4_8xb2-1x_own-coco')
+OWN_C4 = tuple(
+    f'{detector}_{backbone}-c4_8xb2-1x_own-{layout}'
+    for detector, layout in (('faster-rcnn', 'voc'), ('mask-rcnn', 'coco'))
+    for backbone in ('r18', 'r50')
+)
+OWN = tuple(p.stem for p in PATHS if '_own-' in p.stem)
+#: the photo recipes of each network
+PHOTOS = {
+    'r18': 'photos/mocov2',
+    'r50': 'mocov2_resnet50_photos',
+    't16': 'photos/mae',
+    's16': 'mae_vit-s16_photos',
+}
 VITDET = ('vitdet_vit-b16_16xb4-100e_coco', 'vitdet_vit-l16_16xb4-100e_coco')
 UPERNET = ('upernet_vit-b16_8xb2-100e_ade20k', 'upernet_vit-l16_8xb2-100e_ade20k')
 
@@ -178,7 +191,7 @@ def test_c4_norms_do_not_decay(name, monkeypatch):
     assert {
         'backbone.bn1.weight',
         'roi_head.shared_head.norm.bias',
-        'roi_head.shared_head.layer4.2.bn3.weight',
+        f'roi_head.shared_head.layer4.{"1.bn2" if "r18" in name else "2.bn3"}.weight',
     } <= norms
     for key, (lr, decay) in groups(cfg, model).items():
         assert lr == 0.02, key
@@ -309,16 +322,18 @@ def test_msts_networks_and_that_the_protocol_is_ours(monkeypatch):
 
 
 # ------------------------------------------------------------------ one's own
-@pytest.mark.parametrize(
-    'name, heads',
-    [
-        ('faster-rcnn_r50-c4_8xb2-1x_own-voc', ['bbox_head']),
-        ('mask-rcnn_r50-c4_8xb2-1x_own-coco', ['bbox_head', 'mask_head']),
-        ('vitdet_vit-b16_32xb2-36e_own-coco', ['bbox_head', 'mask_head']),
-        ('upernet_vit-b16_8xb2-100e_own-masks', ['decode_head', 'auxiliary_head']),
-    ],
-)
-def test_own_data_by_path_and_classes(name, heads, monkeypatch):
+HEADS = {
+    'faster-rcnn': ['bbox_head'],
+    'mask-rcnn': ['bbox_head', 'mask_head'],
+    'vitdet': ['bbox_head', 'mask_head'],
+    'upernet': ['decode_head', 'auxiliary_head'],
+    'linear': ['decode_head'],
+}
+
+
+@pytest.mark.parametrize('name', OWN)
+def test_own_data_by_path_and_classes(name, monkeypatch):
+    heads = HEADS[name.split('_')[0]]
     monkeypatch.setenv('OWN_DATA', '/some where/of mine')
     monkeypatch.setenv('OWN_CLASSES', 'cat, hot dog,bird')
     cfg = load(name)
@@ -330,6 +345,32 @@ def test_own_data_by_path_and_classes(name, heads, monkeypatch):
     evaluator = cfg.val_evaluator
     if 'ann_file' in evaluator:
         assert evaluator.ann_file == '/some where/of mine/annotations/val.json'
+
+
+def network(name):
+    return next(key for key in (*PHOTOS, 'b16') if re.search(rf'{key[0]}(esnet)?{key[1:]}', name))
+
+
+def test_every_network_of_the_photo_recipes_has_a_detector_and_a_segmentor():
+    assert len(OWN) == 14
+    for kind in ('own-(voc|coco)', 'own-masks'):
+        assert {network(name) for name in OWN if re.search(kind, name)} == {*PHOTOS, 'b16'}
+
+
+@pytest.mark.parametrize('name', [n for n in OWN if network(n) != 'b16'])
+def test_weights_of_a_photo_recipe_fit(name, tmp_path):
+    """Every tensor of the backbone, and of a C4 detector's res5, is found."""
+    cfg = load(name)
+    trained = read_config(PHOTOS[network(name)])
+    backbone = MODELS.build(trained.model.backbone)
+    weights = {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
+    meta = dict(cfg=trained.pretty_text)
+    torch.save(dict(state_dict=weights, meta=meta), tmp_path / 'epoch_1.pth')
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    report = load_pretrained(model, tmp_path / 'epoch_1.pth')
+    assert all('rel_pos' in key for key in report.missing)
+    assert len(report.matched) > 0.9 * len(weights)
 
 
 # ---------------------------------------------------------------------- pages
@@ -365,7 +406,7 @@ def test_the_linear_head_is_dinov2s(path, monkeypatch):
     }
     assert model.decode_head.conv_seg.kernel_size == (1, 1)
     assert not list(model.decode_head.convs.parameters()) and model.decode_head.dropout is None
-    width = dict(vits16=384, vitb16=768)
+    width = dict(vits16=384, vitb16=768, resnet18=512)
     name = path.stem.split('_')[1].replace('-', '')
     assert model.neck.norm.num_features == width.get(name, 2048)
     assert model.neck.norm.num_features == model.decode_head.conv_seg.in_channels
@@ -378,7 +419,7 @@ def test_the_linear_head_is_dinov2s(path, monkeypatch):
     assert (poly.power, poly.eta_min, cfg.train_cfg.max_iters) == (1.0, 0.0, 40000)
     assert cfg.train_dataloader.batch_size == 2 and cfg.auto_scale_lr.base_batch_size == 16
     assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
-    assert len(LINEAR) == 9
+    assert len(LINEAR) == 10
 
 
 # --------------------------------------------------- from DINOv2 and DINOv3

@@ -75,6 +75,7 @@ def test_layouts_hold_the_scenes(scenes):
     [
         ('faster-rcnn_r50-c4_8xb2-1x_own-voc', 'voc'),
         ('mask-rcnn_r50-c4_8xb2-1x_own-coco', 'coco'),
+        ('mask-rcnn_r18-c4_8xb2-1x_own-coco', 'coco'),
         ('vitdet_vit-b16_32xb2-36e_own-coco', 'coco'),
         ('upernet_vit-b16_8xb2-100e_own-masks', 'seg'),
     ],

@@ -275,3 +275,11 @@ def test_a_plan_says_what_a_folder_holds(shards):
 def test_nothing_to_survey_is_said(tmp_path):
     with pytest.raises((UserError, ValueError), match='no image'):
         survey(str(tmp_path))
+
+
+def test_a_folder_of_arrays_is_no_folder_of_shards(tmp_path):
+    """If arrays are images, that is with ``channels``; else they lie beside the shards."""
+    for name in ('a.npy', 'meta.parquet'):
+        (tmp_path / name).write_bytes(b'')
+    assert set_at(str(tmp_path), 4, 16)['type'] == 'mssl_plugins.ImageFolder'
+    assert set_at(str(tmp_path))['type'] == 'mssl_plugins.ImageShards'

@@ -145,3 +145,23 @@ def test_joined_sets_keep_the_randomness():
     repeated = RepeatDataset(Scenes(length=4), times=3)
     inner = repeated[SampleIndex(9, seed=3, epoch=2)]['sample_idx']
     assert (inner, inner.seed, inner.epoch) == (1, 3, 2)
+
+
+def test_each_repeat_of_an_image_has_its_own_draws():
+    """And so has each part of a joined set; the same in a worker, whose index was pickled."""
+    from mmengine.dataset import ConcatDataset, RepeatDataset
+
+    from mssl_plugins.datasets import Scenes
+
+    repeated = RepeatDataset(Scenes(length=4), times=3)
+    joined = ConcatDataset([Scenes(length=4), Scenes(length=4, seed=1)])
+    samples = [SampleIndex(i, seed=3, epoch=2) for i in (1, 5, 9)]
+    for dataset, count in ((repeated, 3), (joined, 2)):
+        found = [dataset[index]['sample_idx'] for index in samples[:count]]
+        assert found == [1] * count
+        draws = [sample_rng(dict(sample_idx=index)).random() for index in found]
+        assert len(set(draws)) == count
+        assert draws[0] == sample_rng(dict(sample_idx=samples[0])).random()  # the first as if alone
+        sent = pickle.loads(pickle.dumps(found))
+        assert [sample_rng(dict(sample_idx=index)).random() for index in sent] == draws
+        assert found[1].moved(2).outer == found[1].outer == (4,)

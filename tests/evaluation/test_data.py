@@ -8,7 +8,7 @@ import pytest
 from helpers.evaluation import pack
 from mssl_plugins.evaluation import store
 from mssl_plugins.evaluation.backbone import FrozenBackbone
-from mssl_plugins.evaluation.data import EvaluationData
+from mssl_plugins.evaluation.data import EvaluationData, input_size, middle_image
 
 
 def test_augmented_views_are_repeatable(tmp_path, images):
@@ -40,3 +40,13 @@ def test_labels_that_only_the_test_set_has(tmp_path):
         pack(tmp_path / f'set_{split}.npz', labels)
     with pytest.raises(ValueError, match=r'2 classes, the test set 2: no training image .* 2'):
         EvaluationData(str(tmp_path / 'set'), tmp_path)
+
+
+def test_one_thumbnail_does_not_set_the_size_of_all():
+    """The size goes by the median of a few images, not by the first."""
+    sides = [(40, 60), (300, 400), (256, 200), (500, 500), (180, 900)]
+    images = [dict(img=np.zeros((*side, 3), np.uint8)) for side in sides]
+    assert middle_image(images).shape == (256, 200, 3)
+    assert input_size(middle_image(images)) == (224, 256)
+    assert middle_image(images[:1]).shape == (40, 60, 3)
+    assert input_size(middle_image(images[:1])) == (40, 40)

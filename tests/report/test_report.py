@@ -6,17 +6,19 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from helpers.browser import ask
 from helpers.run_folders import run_folder
+from mssl_plugins import catalogue
 from mssl_plugins.commands.main import main
 from mssl_plugins.evaluation.backbone import Pixels
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.evaluation.knn import knn_accuracy
 from mssl_plugins.registry import DATASETS
 from mssl_plugins.report.figures import figures
-from mssl_plugins.report.page import number, write_report
+from mssl_plugins.report.page import _detector, number, write_report
 from mssl_plugins.report.plots import plot, thin
 from mssl_plugins.report.run import NoRun, read_run
 
@@ -154,6 +156,27 @@ def test_a_wrong_folder_is_said_on_the_page_and_the_console(folder, tmp_path, ca
         read_run(tmp_path / 'empty')
 
 
+@pytest.mark.parametrize('name', [c['name'] for c in catalogue.configs() if c['data'] == 'photos'])
+def test_every_photo_recipe_is_told_its_detector(name):
+    """A config that exists, for this network; a self-distilled network's teacher."""
+    model = Config.fromfile(catalogue.find(name)).model
+    found = _detector(model.backbone)
+    assert catalogue.find(found).stem == found
+    wanted = dict(resnet18='_r18-', resnet50='_r50-')
+    network = name.split('_')[-2]
+    assert wanted.get(network, f'_{network}_') in found
+    assert _detector(dict(type='mssl_plugins.SmallImageResNet', depth=18)) == ''
+    assert _detector(dict(type='mssl_plugins.ViT', arch='deit-tiny', patch_size=4)) == ''
+
+
+def test_no_page_is_replaced_by_one_of_no_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'report.html').write_text('of other runs')
+    assert main(['report', 'mistyped']) == 1
+    assert capsys.readouterr() == ('', f'error: no such folder: {tmp_path / "mistyped"}\n')
+    assert (tmp_path / 'report.html').read_text() == 'of other runs'
+
+
 @pytest.mark.parametrize(
     'file, content',
     [
@@ -174,16 +197,17 @@ def test_damaged_files_are_passed_over(folder, file, content):
     assert 'What was trained' in Text(write_report([folder]).read_text()).text
 
 
+MEASURED = """
+    part = dict(dataset=dict(
+        type='mssl_plugins.Scenes', length=40, size=32, split='train', pipeline=[
+            dict(type='mssl_plugins.CenterView', size=32),
+            dict(type='mssl_plugins.PackViews')]))
+    custom_hooks = [dict(type='mssl_plugins.KNNHook', k=[5, 10], bank=part, test=part)]
+    """
+
+
 def test_a_run_of_ours_writes_it(tiny_config, tmp_path, train):
-    config = tiny_config(
-        """
-        part = dict(dataset=dict(
-            type='mssl_plugins.Scenes', length=40, size=32, split='train', pipeline=[
-                dict(type='mssl_plugins.CenterView', size=32),
-                dict(type='mssl_plugins.PackViews')]))
-        custom_hooks = [dict(type='mssl_plugins.KNNHook', k=[5, 10], bank=part, test=part)]
-        """
-    )
+    config = tiny_config(MEASURED)
     done = train(config, '--work-dir', tmp_path / 'run', '--epochs', 1)
     assert done.status == 0, done.text[-3000:]
     assert f'report: {tmp_path / "run/report.html"}' in done.text
@@ -199,6 +223,21 @@ def test_a_run_of_ours_writes_it(tiny_config, tmp_path, train):
     assert facts['images'] == 24 and facts['versions']['torch'] and facts['seconds'] > 0
     text = Text((tmp_path / 'run/report.html').read_text()).text
     assert f'raw pixels {number(facts["baselines"]["raw_pixels"])}' in text
+
+
+def test_a_resumed_run_has_the_baselines_of_its_beginning(tmp_path, tiny_config, train):
+    """They are kept from the first step on; without them none are made of trained weights."""
+    config, run = tiny_config(MEASURED), tmp_path / 'run'
+    assert train(config, '--work-dir', run, '--epochs', '1').status == 0
+    facts = json.loads((run / 'report.json').read_text())
+    assert facts['baselines'].keys() == {'raw_pixels', 'initial_weights'}
+    again = ('--work-dir', run, '--resume', '--epochs')
+    assert train(config, *again, '2').status == 0
+    assert json.loads((run / 'report.json').read_text())['baselines'] == facts['baselines']
+    (run / 'report.json').unlink()
+    assert train(config, *again, '3').status == 0
+    found = json.loads((run / 'report.json').read_text())
+    assert 'baselines' not in found and 'resumed' in found['why_no_baseline']
 
 
 def test_a_report_that_cannot_be_written_fails_no_run(tiny_config, tmp_path, train):

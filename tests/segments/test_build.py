@@ -1,6 +1,7 @@
 """Making a segment store: workers, killed and interrupted runs, other recipes."""
 
 import multiprocessing
+import shutil
 import time
 
 import cv2
@@ -135,7 +136,7 @@ def test_another_recipe_needs_another_file(folder, tmp_path):
     make(folder, tmp_path / 'seg')
     with pytest.raises(ValueError, match='generator felzenszwalb, now given: slic'):
         make(folder, tmp_path / 'seg', 'slic')
-    with pytest.raises(ValueError, match='options .*sigma.* give another OUT'):
+    with pytest.raises(ValueError, match='options .*sigma.* name another folder'):
         make(folder, tmp_path / 'seg', options=dict(sigma=1.0))
 
 
@@ -151,3 +152,14 @@ def test_joined_sets_have_one_file(folder, tmp_path):
     keys = sorted(stored(tmp_path / 'seg'))
     assert len(keys) == 12 and {k.rsplit('/', 2)[-2] for k in keys} == {'cat', 'Möwe'}
     ImageFolder(str(folder), pipeline=[LoadSegments(tmp_path / 'seg')])[0]
+
+
+def test_a_photo_in_a_new_sub_folder_gets_its_own_segments(folder, tmp_path):
+    """Although the end of its path is the whole name of another one."""
+    make(folder, tmp_path / 'seg', 'slic')
+    before = set(stored(tmp_path / 'seg'))
+    first, second = sorted((folder / 'cat').iterdir())[:2]
+    (folder / 'trip/cat').mkdir(parents=True)
+    shutil.copy(second, folder / 'trip/cat' / first.name)
+    make(folder, tmp_path / 'seg', 'slic')
+    assert set(stored(tmp_path / 'seg')) - before == {f'trip/cat/{first.name}.png'}

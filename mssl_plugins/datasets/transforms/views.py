@@ -108,9 +108,11 @@ class ViewGroup:
         """Cuts, resizes, flips and augments ``img`` (H, W, C): (height, width, C), same type."""
         x0, y0, x1, y1 = box
         height, width = img.shape[:2]
-        view = img[max(y0, 0) : y1, max(x0, 0) : x1]
+        view = img[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
         margins = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
-        if any(margins):
+        if not view.size:  # all of it lies in the padding
+            view = np.zeros((y1 - y0, x1 - x0, img.shape[2]), img.dtype)
+        elif any(margins):
             view = cv2.copyMakeBorder(view, *margins, cv2.BORDER_CONSTANT)
             view = view.reshape(*view.shape[:2], -1)
         view = resize(view, height_width(self.size), self.interpolation)

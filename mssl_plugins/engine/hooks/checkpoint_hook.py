@@ -20,6 +20,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import EpochBasedTrainLoop
 
+from mssl_plugins.checkpoints.architecture import parts_in
 from mssl_plugins.checkpoints.compare import compare, part_amiss
 from mssl_plugins.checkpoints.loading import safe_loading
 from mssl_plugins.checkpoints.reader import for_model
@@ -28,6 +29,7 @@ from mssl_plugins.engine.fsdp import FSDP, cut_checkpoint, gathered
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import TEMPORARY, write_atomically
 from mssl_plugins.models.unwrap import unwrap
+from mssl_plugins.recipes import changed
 from mssl_plugins.registry import HOOKS
 from mssl_plugins.work_dir import INTERIM, last_checkpoint
 
@@ -92,7 +94,9 @@ class AtomicCheckpointHook(CheckpointHook):
       tensor of the model; loading needs at least half of those of the
       backbone, by name and shape (our choice).
     - Every checkpoint resumes exactly, even inside an epoch: the batches that
-      were trained on are skipped.
+      were trained on are skipped.  With accumulated gradients this holds for a
+      regular checkpoint only if its iterations fill whole steps; ``interim.pth``
+      waits for the end of a step.
     - Between the regular checkpoints ``interim.pth`` is kept; each regular one
       replaces it.
     - Older checkpoints that a resumed checkpoint lists are deleted only if they
@@ -252,6 +256,13 @@ class AtomicCheckpointHook(CheckpointHook):
         checkpoint.get('meta', {}).pop('config', None)
         if runner._resume:
             self._batches = checkpoint.get('meta', {}).get('epoch_batches')
+            text = checkpoint.get('meta', {}).get('cfg')
+            changes = changed(parts_in(text, runner.cfg.keys()), runner.cfg)
+            if changes:
+                runner.logger.warning(
+                    f'the run goes on with other settings than it was started with ({changes}); '
+                    'to go on with the same, repeat the options of its first command'
+                )
         hub = checkpoint.get('message_hub')
         if isinstance(hub, dict):
             hub['log_scalars'] = OrderedDict(

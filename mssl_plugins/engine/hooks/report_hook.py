@@ -52,14 +52,15 @@ class ReportHook(Hook):
         """Notes what trains; measures the baselines of a fresh run."""
         self.began = time.time()
         file = Path(runner.work_dir) / FACTS
-        if runner.iter and file.is_file():
+        if runner.iter:
             try:
                 self.facts = json.loads(file.read_text())
-            except ValueError:
-                self.facts = {}
+            except (OSError, ValueError):
+                self.facts = dict(why_no_baseline='the initial weights of a resumed run are gone')
         else:
             self._try(runner, self._baselines)
         self._try(runner, self._note)
+        self._try(runner, self._keep)  # for a run that is resumed
 
     def after_train(self, runner) -> None:
         """Writes both files."""
@@ -122,10 +123,15 @@ class ReportHook(Hook):
             images=len(runner.train_dataloader.dataset),
         )
 
+    def _keep(self, runner) -> None:
+        if is_main_process():
+            facts = json.dumps(self.facts, indent=1).encode()
+            write_atomically(facts, Path(runner.work_dir) / FACTS)
+
     def _write(self, runner) -> None:
         if not is_main_process():
             return
         folder = Path(runner.work_dir)
-        write_atomically(json.dumps(self.facts, indent=1).encode(), folder / FACTS)
+        self._keep(runner)
         write_report([folder], folder / NAME)
         print(f'report: {folder / NAME}', flush=True)

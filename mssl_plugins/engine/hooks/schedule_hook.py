@@ -142,14 +142,18 @@ class ScheduleHook(Hook):
                     f"the optimizer's parameter groups have no '{key}': they have "
                     f'{", ".join(k for k in groups[0] if k != "params")}'
                 )
-            # a group set to 0 (biases, norms) stays there
+            # a group set to 0 (biases, norms) stays there, one set to a half has half
             groups = [g for g in groups if g.get('initial_' + key, g[key]) != 0]
             for group in groups:
                 group.setdefault('initial_' + key, group[key])
+            initial = [group['initial_' + key] for group in groups]
+            base = runner.optim_wrapper.optimizer.defaults.get(key) or max(initial, default=1)
+            for group in groups:  # in checkpoints: a resumed run may have another default
+                group.setdefault('base_' + key, base)
 
             def set_groups(value: float) -> None:
                 for group in groups:
-                    group[key] = value
+                    group[key] = value * (group['initial_' + key] / group['base_' + key])
 
             return set_groups
         owner = unwrap(runner.model)

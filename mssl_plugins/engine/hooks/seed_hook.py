@@ -35,7 +35,7 @@ class _SeedSample:
     def __call__(self, results: dict) -> dict:
         index = results.get('sample_idx')
         if isinstance(index, SampleIndex):
-            _seed(index.seed, index.epoch, int(index), 2)
+            _seed(index.seed, index.epoch, int(index), 2, *index.outer)
         return results
 
     @classmethod

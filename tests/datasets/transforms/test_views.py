@@ -119,13 +119,16 @@ def test_pixels_are_pillows(photo, interpolation, box, flip):
     assert ours.shape == (96, 96, 3) and ours.dtype == np.uint8
 
 
-def test_padded_crop_is_a_window_of_the_padded_image(photo):
-    img = photo[:32, :32]
-    padded = np.pad(img, ((4, 4), (4, 4), (0, 0)))
-    views = Views([dict(num=8, size=32, crop='pad', flip=0.0)])
-    out = views(dict(img=img))
+@pytest.mark.parametrize('size, padding, num', [(32, 4, 8), (8, 12, 200)])
+def test_padded_crop_is_a_window_of_the_padded_image(photo, size, padding, num):
+    """Also where the padding is wider than a view, which may lie in it as a whole."""
+    img, p = photo[:32, :32], padding
+    padded = np.pad(img, ((p, p), (p, p), (0, 0)))
+    views = Views([dict(num=num, size=size, crop='pad', padding=p, flip=0.0)])
+    out = views(dict(img=img, rng=np.random.default_rng(0)))
     for view, (x0, y0, _, _) in zip(out['img'], out['view_boxes'].astype(int)):
-        assert (view == padded[y0 + 4 : y0 + 36, x0 + 4 : x0 + 36]).all()
+        assert (view == padded[y0 + p :, x0 + p :][:size, :size]).all()
+    assert (min(view.max() for view in out['img']) == 0) == (padding > size)
 
 
 @pytest.mark.parametrize('shape', [(188, 250), (250, 188), (33, 47)])

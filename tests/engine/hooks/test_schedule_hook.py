@@ -63,6 +63,30 @@ def test_schedule_hook_sets_model_and_optimizer(tmp_path):
         assert wd == pytest.approx(0.04 + 0.36 * t)
 
 
+def test_a_schedule_keeps_the_multipliers_of_parameter_groups(tmp_path):
+    """0 stays 0, half of the decay is half of the schedule's; so it is after resuming."""
+    schedule = dict(target='optimizer.weight_decay', start=0.1, end=0.1)
+    hook = dict(type='mssl_plugins.ScheduleHook', schedules=[schedule])
+    keys = {'predictor': dict(decay_mult=0.5), 'backbone': dict(decay_mult=0.0)}
+    wrapper = dict(
+        optimizer=dict(type='SGD', lr=0.1, weight_decay=0.04),
+        paramwise_cfg=dict(custom_keys=keys),
+    )
+    run = runner(tmp_path, build('BYOL').float(), [hook], optim_wrapper=wrapper)
+    run.train()
+    names = {id(p): name for name, p in run.model.named_parameters()}
+    optimizer = run.optim_wrapper.optimizer
+    for state in (optimizer.state_dict(), None):
+        for group in optimizer.param_groups:
+            name = names[id(group['params'][0])]
+            half, none = 'predictor' in name, name.startswith('backbone')
+            wanted = 0.05 if half else 0.0 if none else 0.1
+            assert group['weight_decay'] == pytest.approx(wanted), name
+        if state:  # as a checkpoint brings it back
+            optimizer.load_state_dict(state)
+            HOOKS.build(hook)._setter(run, schedule['target'])(0.1)
+
+
 @pytest.mark.parametrize(
     'target, error', [('target_net.momentun', AttributeError), ('optimizer.weight_dekay', KeyError)]
 )
