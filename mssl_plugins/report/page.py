@@ -283,7 +283,7 @@ def _commands(run: Run) -> List[tuple]:
             (
                 'detect with it',
                 f'OWN_DATA=DIR OWN_CLASSES=a,b python -m mssl_plugins train {detector} '
-                f'--cfg-options default_hooks.backbone.checkpoint={file}'
+                f'--auto-scale-lr --cfg-options default_hooks.backbone.checkpoint={file}'
                 + (f' default_hooks.backbone.branch={branch}' if branch != 'student' else ''),
             )
         )

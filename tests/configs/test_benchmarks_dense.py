@@ -335,11 +335,11 @@ HEADS = {
 def test_own_data_by_path_and_classes(name, monkeypatch):
     heads = HEADS[name.split('_')[0]]
     monkeypatch.setenv('OWN_DATA', '/some where/of mine')
-    monkeypatch.setenv('OWN_CLASSES', 'cat, hot dog,bird')
+    monkeypatch.setenv('OWN_CLASSES', "cat, hot dog,bird's nest,")
     cfg = load(name)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == '/some where/of mine'
-        assert loader.dataset.metainfo.classes == ['cat', 'hot dog', 'bird']
+        assert loader.dataset.metainfo.classes == ['cat', 'hot dog', "bird's nest"]
     model = cfg.model if 'decode_head' in cfg.model else cfg.model.roi_head
     assert [model[head].num_classes for head in heads] == [3] * len(heads)
     evaluator = cfg.val_evaluator

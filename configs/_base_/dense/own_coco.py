@@ -1,7 +1,8 @@
 # A folder of one's own in COCO's layout: OWN_DATA names it, OWN_CLASSES its classes with commas.
 #   OWN_DATA/{train,val}/*  OWN_DATA/annotations/{train,val}.json
 data_root = '{{$OWN_DATA:data/own-coco}}'
-classes = [name.strip() for name in '{{$OWN_CLASSES:first,second}}'.split(',')]
+names = "{{$OWN_CLASSES:first,second}}".split(',')  # fmt: skip  # a name may have an apostrophe
+classes = [name.strip() for name in names if name.strip()]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),

@@ -2,7 +2,8 @@
 #   OWN_DATA/img/{train,val}/*.jpg  OWN_DATA/ann/{train,val}/*.png
 # A pixel's value is the number of its class, counted from 0; 255 is left out.
 data_root, crop = '{{$OWN_DATA:data/own-masks}}', (512, 512)
-classes = [name.strip() for name in '{{$OWN_CLASSES:first,second}}'.split(',')]
+names = "{{$OWN_CLASSES:first,second}}".split(',')  # fmt: skip  # a name may have an apostrophe
+classes = [name.strip() for name in names if name.strip()]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),

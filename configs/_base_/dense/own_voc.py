@@ -1,7 +1,8 @@
 # A folder of one's own in VOC's layout: OWN_DATA names it, OWN_CLASSES its classes with commas.
 #   OWN_DATA/JPEGImages/*.jpg  OWN_DATA/Annotations/*.xml  OWN_DATA/ImageSets/Main/{train,val}.txt
 data_root = '{{$OWN_DATA:data/own-voc}}'
-classes = [name.strip() for name in '{{$OWN_CLASSES:first,second}}'.split(',')]
+names = "{{$OWN_CLASSES:first,second}}".split(',')  # fmt: skip  # a name may have an apostrophe
+classes = [name.strip() for name in names if name.strip()]
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

@@ -4,7 +4,13 @@
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = './faster-rcnn_r50-c4_8xb2-1x_own-voc.py'
 catalogue = dict(
-    paper='the detector of faster-rcnn_r50-c4_8xb2-24k_voc0712 on ResNet-18: our choice'
+    method='detection',
+    base='faster-rcnn-c4',
+    data='own, VOC layout',
+    epochs=12,
+    paper='the detector of faster-rcnn_r50-c4_8xb2-24k_voc0712 on ResNet-18: our choice',
+    expected='depends on your images',
+    cost='depends on your images',
 )
 
 res4, res5 = 256, 512  # channels of a ResNet-18

@@ -4,7 +4,13 @@
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = './vitdet_vit-b16_32xb2-36e_own-coco.py'
 catalogue = dict(
-    paper='the detector of vitdet_vit-b16_16xb4-100e_coco on ViT-T, 36 epochs: our choice'
+    method='detection',
+    base='vitdet',
+    data='own, COCO layout',
+    epochs=36,
+    paper='the detector of vitdet_vit-b16_16xb4-100e_coco on ViT-T, 36 epochs: our choice',
+    expected='depends on your images',
+    cost='depends on your images',
 )
 
 model = dict(backbone=dict(arch='deit-tiny'), neck=dict(in_channels=192))
