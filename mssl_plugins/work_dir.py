@@ -182,8 +182,15 @@ class WorkDir:
                     shutil.copy2(kept, self.path / name)
                 else:
                     (self.path / name).unlink(missing_ok=True)
-            _delete(aside)
-        _delete(self.path / HALF_ASIDE)
+        self._drop_aside()
+
+    def _drop_aside(self) -> None:
+        """Deletes what was put aside, under a name from which nothing is brought back."""
+        half, aside = self.path / HALF_ASIDE, self.path / ASIDE
+        _delete(half)
+        if aside.is_dir():
+            os.replace(aside, half)
+            _delete(half)
 
     def forget_old(self) -> None:
         """Deletes the run that :meth:`start_over` found, once the new one has begun."""
@@ -195,7 +202,10 @@ class WorkDir:
             for name in stale:  # of a run that made lists of its own
                 (self.path / name).unlink()
         for path in self.old:
-            _delete(path)
+            if path.name == ASIDE:
+                self._drop_aside()
+            else:
+                _delete(path)
         self.old = []
 
     def clean_up(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_a_file_is_no_folder_of_a_run(tmp_path):
         WorkDir(str(tmp_path / 'notes'))
 
 
-@pytest.mark.parametrize('killed', ['while copying', 'while putting back'])
+@pytest.mark.parametrize('killed', ['while copying', 'while putting back', 'while cleaning up'])
 def test_a_kill_while_files_are_put_aside_loses_none(tmp_path, killed, monkeypatch):
     """Copies, made whole under another name, and put back as often as needed."""
     before = {'images/train.txt': 'a', 'images/held_out.txt': 'b', 'config.py': 'c'}
@@ -172,7 +173,15 @@ def test_a_kill_while_files_are_put_aside_loses_none(tmp_path, killed, monkeypat
         place.put_aside()
         (tmp_path / 'images/train.txt').write_text('new')
         place.release()
-        monkeypatch.setattr(shutil, 'copy2', copy)
+        if killed == 'while putting back':
+            monkeypatch.setattr(shutil, 'copy2', copy)
+        else:
+
+            def cut(path, *_, **__):
+                (Path(path) / 'config.py').unlink()
+                raise KeyboardInterrupt
+
+            monkeypatch.setattr(shutil, 'rmtree', cut)
         with pytest.raises(KeyboardInterrupt):
             WorkDir(str(tmp_path)).lock()
     monkeypatch.undo()
