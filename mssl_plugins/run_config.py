@@ -44,9 +44,15 @@ def work_dir_of(
     """
     given = work_dir or (options or {}).get('work_dir')
     path = find(config)
-    return os.path.expanduser(
-        given or read(path).get('work_dir') or os.path.join('work_dirs', path.stem)
-    )
+    return os.path.expanduser(given or _own_work_dir(read(path), path))
+
+
+def _own_work_dir(cfg: Config, path: Path) -> str:
+    return cfg.get('work_dir') or os.path.join('work_dirs', path.stem)
+
+
+def _absent(checkpoint: str) -> bool:
+    return '://' not in checkpoint and not os.path.isfile(checkpoint)
 
 
 def build_run_config(
@@ -122,13 +128,10 @@ def build_run_config(
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         drop_evaluation(cfg)
     cfg.launcher = launcher
-    if work_dir is not None:
-        cfg.work_dir = work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('work_dirs', path.stem)
+    cfg.work_dir = _own_work_dir(cfg, path) if work_dir is None else work_dir
     resume, load_from = (p and os.path.expanduser(p) for p in (resume, load_from))
     for given in (resume, load_from):  # before the images are looked at, which takes a while
-        if given not in (None, 'auto') and '://' not in given and not os.path.isfile(given):
+        if given not in (None, 'auto') and _absent(given):
             raise FileNotFoundError(f'no such checkpoint: {given}')
     _check_options(cfg, options or {})
     _name_start(cfg, path, load_from)
@@ -277,7 +280,7 @@ def _find_start(cfg: Config, resume: Optional[str]) -> None:
         if last is not None:  # else a first start, from the config's weights if it has any
             cfg.resume, cfg.load_from = True, last
     source = cfg.get('load_from')
-    if source and '://' not in source and not os.path.isfile(source):
+    if source and _absent(source):
         raise ConfigError('load_from', 'no such checkpoint', source)
 
 

@@ -260,23 +260,20 @@ class TrainingRun:
         if resume and check:
             raise UserError('--check looks at a run from its start: give it without --resume')
 
-        def enter(path: str) -> WorkDir:
-            place = WorkDir(path, check)
-            try:
+        path = work_dir_of(**options)
+        # what a check writes goes into a folder of its own
+        options['work_dir'] = str(beside(path)) if check else path
+        place = WorkDir(path, check) if first_process() else None
+        try:
+            if place:
                 place.lock()
                 if not (resume or check):
                     place.start_over(overwrite)
                 if not resume:
                     place.put_aside()
-            except BaseException:
-                place.release()  # what is in the folder is another run's
-                raise
-            return place
-
-        path = work_dir_of(**options)
-        # what a check writes goes into a folder of its own
-        options['work_dir'] = str(beside(path)) if check else path
-        place = enter(path) if first_process() else None
+        except BaseException:
+            place.release()  # what is in the folder is another run's
+            raise
         try:
             cfg = build_run_config(**options)
             run = cls(cfg, hooks, check, verbose)
