@@ -3,6 +3,7 @@
 import argparse
 import io
 import math
+import os
 from pathlib import Path
 from typing import Dict, List
 
@@ -81,7 +82,9 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plots what the runs logged."""
-    given = [entry.rpartition('=')[::2] for entry in args.runs]
+    given = [  # a folder's name may hold '='
+        ('', entry) if os.path.isdir(entry) else entry.rpartition('=')[::2] for entry in args.runs
+    ]
     names = distinct_names([folder for _, folder in given])
     runs = {name or own: folder for (name, folder), own in zip(given, names)}
     draw(runs, args.keys, args.out)
