@@ -5,13 +5,12 @@ A mistake raises what the command would say in one line: :class:`UserError`,
 imported by the function that needs it: :func:`list_models` needs nothing.
 """
 
-import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence, Union
 
 from mssl_plugins.catalogue import match
-from mssl_plugins.errors import ERRORS, UserError, message, require
+from mssl_plugins.errors import UserError, plainly, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,21 +51,6 @@ class Trained(NamedTuple):
     report: Optional[Path]
 
 
-def _plainly(function: Callable) -> Callable:
-    """Words the error about an unknown name as the command line does."""
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except ERRORS as error:
-            if isinstance(error, KeyError) and 'registry' in str(error):
-                raise UserError(message(error)) from error
-            raise
-
-    return call
-
-
 def list_models(pattern: Optional[str] = None) -> List[str]:
     """Names of the shipped configs, each a network with the recipe that trains it.
 
@@ -87,7 +71,7 @@ def list_models(pattern: Optional[str] = None) -> List[str]:
     return [entry['name'] for entry in match(pattern)]
 
 
-@_plainly
+@plainly
 def get_config(name: PathLike) -> 'Config':
     """A config by name or path.
 
@@ -109,7 +93,7 @@ def get_config(name: PathLike) -> 'Config':
     return read_config(os.fspath(name))
 
 
-@_plainly
+@plainly
 def get_model(
     name: Optional[PathLike] = None,
     checkpoint: Optional[PathLike] = None,
@@ -151,7 +135,7 @@ def get_model(
     return build_model(get_config(name), weights, branch, seed)[0]
 
 
-@_plainly
+@plainly
 def extract_features(
     model: 'nn.Module',
     images: 'PathLike | Sequence[PathLike | Image.Image | np.ndarray] | Dataset | DataLoader'
@@ -229,7 +213,7 @@ def extract_features(
     return Features(features[kept], labels[kept], [paths[i] for i in kept.tolist()])
 
 
-@_plainly
+@plainly
 def evaluate(
     checkpoint: PathLike,
     data: PathLike,
@@ -304,7 +288,7 @@ def evaluate(
     )
 
 
-@_plainly
+@plainly
 def train(
     config: PathLike,
     data: Optional[PathLike] = None,
@@ -324,6 +308,9 @@ def train(
     options: Optional[dict] = None,
     max_bad: float = 0.01,
     min_size: int = 0,
+    channels: Optional[int] = None,
+    bits: int = 8,
+    allow_missing: bool = False,
     verbose: bool = False,
     hooks: Sequence = (),
 ) -> Trained:
@@ -365,6 +352,11 @@ def train(
             Defaults to 0.01.
         min_size (int): Images with a shorter side, in px, are left out.
             Defaults to 0.
+        channels (int, optional): Number of channels of the images of ``data``, which
+            are kept as they are. Defaults to None: images become 8-bit RGB.
+        bits (int): Bits of these channels, 8 or 16. Defaults to 8.
+        allow_missing (bool): Train although some images have no segments.
+            Defaults to False.
         verbose (bool): Show MMEngine's log. Defaults to False.
         hooks (Sequence[mmengine.hooks.Hook]): Additional hooks. Defaults to ().
 
@@ -387,12 +379,16 @@ def train(
     files = dict(config=config, data=data, work_dir=work_dir, load_from=load_from)
     files = {name: file if file is None else os.fspath(file) for name, file in files.items()}
     segments = segments if segments is None else os.fspath(segments)
-    wishes = Wishes(epochs, batch_size, size, lr, segments, max_bad, min_size, 1, validate)
-    going_on = 'auto' if resume is True else os.fspath(resume) if resume else None
-    given = dict(
-        resume=going_on, amp=amp, compile=compile, validate=validate, seed=seed, options=options
+    wishes = Wishes(
+        *(epochs, batch_size, size, lr, segments, max_bad, min_size),
+        validate=validate,
+        channels=channels,
+        bits=bits,
     )
-    run = TrainingRun.prepare(hooks, False, verbose, overwrite, wishes=wishes, **files, **given)
+    going_on = 'auto' if resume is True else os.fspath(resume) if resume else None
+    given = dict(amp=amp, compile=compile, validate=validate, seed=seed, options=options)
+    given.update(files, resume=going_on, allow_missing=allow_missing)
+    run = TrainingRun.prepare(hooks, False, verbose, overwrite, wishes=wishes, **given)
     run.train()
     folder = Path(run.cfg.work_dir).absolute()
     last, report = last_checkpoint(folder), folder / 'report.html'

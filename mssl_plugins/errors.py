@@ -1,6 +1,7 @@
 """Errors that a user can act on: what was given, what is allowed, what to install."""
 
 import difflib
+import functools
 import gc
 import importlib.util
 import io
@@ -199,6 +200,21 @@ def message(error: BaseException) -> str:
     if isinstance(error, KeyError) and re.fullmatch(r'[\w.]+', text):
         return f"missing key '{text}'"
     return text
+
+
+def plainly(function: Callable) -> Callable:
+    """Words the error about an unknown name as the command line does."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ERRORS as error:
+            if isinstance(error, KeyError) and 'registry' in str(error):
+                raise UserError(message(error)) from error
+            raise
+
+    return call
 
 
 def memory_refused(error: Optional[BaseException]) -> bool:

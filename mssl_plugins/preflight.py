@@ -17,7 +17,7 @@ import numpy as np
 
 from mssl_plugins.datasets.bands import NPY
 from mssl_plugins.datasets.folder import extensions_of, other_files
-from mssl_plugins.datasets.image_io import EXTENSIONS, printable
+from mssl_plugins.datasets.image_io import EXTENSIONS, one_line, printable
 from mssl_plugins.datasets.inspection import Files, Found, hash_of, inspect
 from mssl_plugins.errors import UserError
 from mssl_plugins.files import progress, write_atomically
@@ -226,7 +226,8 @@ def write_lists(survey_: Survey, into: Path) -> Dict[str, Path]:
 
 def write_not_used(survey_: Survey, into: Path) -> Path:
     """Writes which images are not used, as lines of path, tab, reason; returns the file."""
-    return _write([f'{item.path}\t{item.fault}' for item in survey_.faulty], into / NOT_USED)
+    lines = [f'{one_line(item.path)}\t{item.fault}' for item in survey_.faulty]
+    return _write(lines, into / NOT_USED)
 
 
 def _write(lines: List[str], file: Path) -> Path:

@@ -4,7 +4,7 @@ import copy
 import os
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Iterable, Optional
 
 import torch
 from mmengine.config import Config
@@ -16,6 +16,7 @@ from mssl_plugins.config import each_dict, read
 from mssl_plugins.config_check import HOOKS, check_config
 from mssl_plugins.config_tree import settings
 from mssl_plugins.datasets.bands import check_channels
+from mssl_plugins.datasets.class_check import check_classes
 from mssl_plugins.distributed import first_does, first_process
 from mssl_plugins.errors import ConfigError, UserError, nearest
 from mssl_plugins.evaluation.data import use_data
@@ -154,11 +155,14 @@ def build_run_config(
         before = copy.deepcopy(cfg)
         cfg.merge_from_dict(options)
         check_config(cfg)
-        for line in recipes.left_behind(before, cfg, wishes.processes) if first_process() else ():
-            print(f'warning: --cfg-options {line}', file=sys.stderr, flush=True)
+        if first_process():
+            left = recipes.left_behind(before, cfg, wishes.processes)
+            _warn(f'--cfg-options {line}' for line in left)
     if data is not None:
         batch = cfg.train_dataloader.batch_size * wishes.processes
         first_does('counts', lambda: preflight.check_counts(survey, batch) if survey else None)
+    if cfg.get('default_scope') in ('mmdet', 'mmseg'):
+        first_does('classes', lambda: _warn(check_classes(cfg)))
     _find_start(cfg, resume)
     _complete(cfg, launcher, pin_memory, persistent_workers)
     # The runner copies the config into the work dir.  Under another name, so
@@ -166,6 +170,11 @@ def build_run_config(
     # still finds one.
     cfg.setdefault('experiment_name', path.stem)
     return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(path.with_name('config.py')))
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f'warning: {line}', file=sys.stderr, flush=True)
 
 
 def drop_evaluation(cfg: Config) -> None:

@@ -35,6 +35,7 @@ from mssl_plugins.engine.hooks.monitor_hook import MonitorHook
 from mssl_plugins.engine.hooks.report_hook import ReportHook
 from mssl_plugins.engine.hooks.stop_hook import StopHook, StopRequest
 from mssl_plugins.engine.malloc import keep_freed_memory
+from mssl_plugins.engine.warm_up import end_short_warm_ups
 from mssl_plugins.errors import ConfigError, Stopped, UserError, memory_refused
 from mssl_plugins.models.unwrap import unwrap
 from mssl_plugins.preflight import disk_line
@@ -76,10 +77,14 @@ def _close_logs() -> None:
 
 
 class _Begin(Hook):
-    """Prints where a resumed run starts, and notes when one iteration is done."""
+    """Mends schedules, prints where a resumed run starts, notes when one iteration is done."""
 
     def __init__(self, run: 'TrainingRun') -> None:
         self.run = run
+
+    def before_run(self, runner) -> None:
+        """Mends the schedules, which are built by now."""
+        end_short_warm_ups(runner)
 
     def before_train(self, runner) -> None:
         """Prints where the run starts."""

@@ -204,6 +204,9 @@ MISTAKES = [
         ['train', '{c}', '--cfg-options', 'model.type=mssl_plugins.MoCoo'],
     ),
     (lambda c: mp.train(c, data='/no/such/folder'), ['train', '{c}', '--data', '/no/such/folder']),
+    (lambda c: mp.train(c, channels=4), ['train', '{c}', '--channels', '4']),
+    (lambda c: mp.train(c, bits=16), ['train', '{c}', '--bits', '16']),
+    (lambda c: mp.train(c, allow_missing=True), ['train', '{c}', '--allow-missing']),
     (lambda c: mp.evaluate('no.pth', 'data'), ['evaluate', 'no.pth', '--data', 'data']),
 ]
 

@@ -1,5 +1,6 @@
 """What is said of a folder before it is trained on."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from helpers.messy import make_messy_folder
 from mssl_plugins import preflight
 from mssl_plugins.datasets import inspection
 from mssl_plugins.errors import UserError
+from mssl_plugins.files import read_lines
 
 
 @pytest.fixture(scope='module')
@@ -50,6 +52,25 @@ def test_every_file_is_accounted_for(messy):
         assert part in said, (part, said)
     low, middle, high = np.percentile(survey.sides(), (5, 50, 95)).round().astype(int)
     assert f'short side {low} / {middle} / {high} px' in said
+
+
+def test_names_that_no_line_of_a_list_keeps_are_not_used(tmp_path):
+    for name in ('two\nlines.jpg', 'a\rreturn.jpg', ' before.jpg', 'with space.jpg', 'plain.jpg'):
+        cv2.imwrite(str(tmp_path / 'photo.png'), np.full((40, 40, 3), len(name), np.uint8))
+        (tmp_path / 'photo.png').rename(tmp_path / name)
+    survey = preflight.survey(str(tmp_path))
+    assert [item.path for item in survey.used] == ['plain.jpg', 'with space.jpg']
+    assert len(survey.faulty) == 3 and len(survey.faults()) == 3
+    assert all('its name has a line break, or a space at an end' in x for x in survey.faults())
+    listed = preflight.write_not_used(survey, tmp_path).read_text().splitlines()
+    assert [line.split('\t')[0] for line in listed] == [
+        ' before.jpg',
+        'a\\rreturn.jpg',
+        'two\\nlines.jpg',
+    ]
+    lists = preflight.write_lists(survey, tmp_path)
+    kept = [line for path in lists.values() for line in read_lines(path)]
+    assert sorted(kept) == ['plain.jpg', 'with space.jpg']
 
 
 def test_small_images_are_left_out_and_that_is_said(messy):

@@ -5,6 +5,7 @@
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 VENV=${MSSL_VENV:-$ROOT/.venv}
+case $VENV in /*) ;; *) VENV=$PWD/$VENV ;; esac # the scripts change the folder
 CONSTRAINTS=$ROOT/constraints/onedl.txt
 WHEELS=${XDG_CACHE_HOME:-$HOME/.cache}/mssl_plugins/wheels
 

@@ -230,7 +230,7 @@ class ImageFolder(DecodingDataset):
 
     def _lines_there(self) -> List[str]:
         try:
-            return self.store.get(self.ann_file).decode(errors='surrogateescape').splitlines()
+            return self.store.get(self.ann_file).decode(errors='surrogateescape').split('\n')
         except OSError as error:
             raise FileNotFoundError(f'no list {self.ann_file} ({error})') from None
 

@@ -244,9 +244,14 @@ def read_file(path: Union[str, os.PathLike]) -> bytes:
         return file.read()
 
 
+def one_line(name: str) -> str:
+    """A file name with line breaks written as escapes."""
+    return name.replace('\n', '\\n').replace('\r', '\\r')
+
+
 def printable(name: str) -> str:
-    """A file name with bytes that are not UTF-8 written as escapes."""
-    return name.encode('utf-8', 'backslashreplace').decode()
+    """A file name with line breaks and bytes that are not UTF-8 written as escapes."""
+    return one_line(name).encode('utf-8', 'backslashreplace').decode()
 
 
 def read_rgb(path: Union[str, os.PathLike]) -> np.ndarray:

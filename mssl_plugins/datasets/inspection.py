@@ -196,6 +196,8 @@ def inspect(source: Files, path: str, min_size: int = 0, whole: bool = True) -> 
     Returns:
         Found: What it is; nothing is raised for an image that cannot be used.
     """
+    if path != path.strip() or {'\n', '\r'} & set(path):  # a line of a list would not keep it
+        return Found(path, fault='its name has a line break, or a space at an end: rename it')
     try:
         data = source.read(path) if whole else source.read_ends(path)
     except OSError as error:

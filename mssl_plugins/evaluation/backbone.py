@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from typing import Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 import torch
 from mmengine.logging import MMLogger
@@ -96,7 +96,7 @@ class FrozenBackbone:
             architecture.describe(family, weights, given),
             images.get('mean'),
             images.get('std'),
-            dict(sha256=f'random-{seed}', branch='student', file='random', method=None),
+            dict(sha256=_digest(weights), branch='student', file='random', method=None),
         )
 
     @property
@@ -159,3 +159,11 @@ class Pixels(nn.Module):
 def image_statistics(cfg) -> dict:
     """The arguments of a config's data preprocessor, the model's own first."""
     return {**(cfg.get('data_preprocessor') or {}), **(cfg.model.get('data_preprocessor') or {})}
+
+
+def _digest(weights: Dict[str, Tensor]) -> str:
+    """A digest of names and values, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + weights[name].detach().cpu().numpy().tobytes())
+    return digest.hexdigest()

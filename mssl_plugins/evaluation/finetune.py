@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -58,7 +58,8 @@ class FineTuning:
     def setting(self) -> str:
         """The setting in its row of results."""
         if self.list is not None:
-            part = f'list {Path(self.list).name}'
+            stamp = hashlib.sha256(Path(self.list).read_bytes()).hexdigest()[:8]
+            part = f'list {Path(self.list).name} ({stamp})'
         else:
             share = self.protocol.labels
             part = 'all labels' if share == 1 else f'{share:.0%} of the labels'
@@ -197,8 +198,9 @@ class FineTuning:
                 )
             ),
         )
-        if str(self.options.device).startswith('cpu'):
-            env['CUDA_VISIBLE_DEVICES'] = ''
+        own = self.options.device
+        if self.options.processes == 1 or str(own).startswith('cpu'):
+            env.update(_visible(own, env.get('CUDA_VISIBLE_DEVICES')))
         bar = ProgressBar(self.name, self.epochs)
         with open(folder / 'output.txt', 'a') as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env)
@@ -214,6 +216,16 @@ class FineTuning:
                     process.wait()
                 bar.close()
         return process.returncode
+
+
+def _visible(device: str, seen: Optional[str]) -> Dict[str, str]:
+    """The variable that leaves a process only the named device, of those that this one sees."""
+    kind, _, number = str(device).partition(':')
+    if kind == 'cpu':
+        return dict(CUDA_VISIBLE_DEVICES='')
+    if kind != 'cuda' or not number:
+        return {}
+    return dict(CUDA_VISIBLE_DEVICES=seen.split(',')[int(number)] if seen else number)
 
 
 def _last(folder: Path, key: str):

@@ -117,7 +117,9 @@ class Evaluation:
         read = self._kinds(name)[0]
         settings = [f'{read}, lr={rate:g}, {about}' for rate in rates]
         if len(rates) > 1:
-            settings.append(f'best of {len(rates)} rates on the test set, {read}, {about}')
+            named = ', '.join(f'{rate:g}' for rate in self.options.rates or ())
+            which = f'the rates {named}' if named else f'{len(rates)} rates'
+            settings.append(f'best of {which} on the test set, {read}, {about}')
         return settings
 
     # -- running

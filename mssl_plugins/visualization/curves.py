@@ -3,8 +3,9 @@
 import argparse
 import io
 import math
+import os
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 from mssl_plugins.files import Curve, as_curves, read_scalars, write_atomically
 from mssl_plugins.visualization.canvas import distinct_names
@@ -79,9 +80,19 @@ def draw(runs: Dict[str, str], keys: List[str], out: str) -> None:
     write_atomically(data.getvalue(), out)
 
 
+def _named(entry: str) -> Tuple[str, str]:
+    """Name and folder of ``NAME=FOLDER`` or ``FOLDER``, both of which may hold more signs =."""
+    parts = entry.split('=')
+    for i in range(len(parts)):
+        folder = '='.join(parts[i:])
+        if os.path.isdir(folder):
+            return '='.join(parts[:i]), folder
+    return entry.rpartition('=')[::2]
+
+
 def run(args: argparse.Namespace) -> None:
     """Plots what the runs logged."""
-    given = [entry.rpartition('=')[::2] for entry in args.runs]
+    given = [_named(entry) for entry in args.runs]
     names = distinct_names([folder for _, folder in given])
     runs = {name or own: folder for (name, folder), own in zip(given, names)}
     draw(runs, args.keys, args.out)

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from mssl_plugins.datasets.given import GivenImages
 from mssl_plugins.datasets.image_io import read_rgb
 from mssl_plugins.datasets.transforms.geometry import resize
 from mssl_plugins.datasets.transforms.views import CenterView
 from mssl_plugins.errors import UserError
 from mssl_plugins.evaluation.backbone import FrozenBackbone
-from mssl_plugins.evaluation.data import center_view, input_size
+from mssl_plugins.evaluation.data import center_view, input_size, middle_image
 from mssl_plugins.evaluation.dense_features import input_stride
 from mssl_plugins.evaluation.features import extract_features
 from mssl_plugins.evaluation.inputs import RANDOM
@@ -173,7 +174,8 @@ def patch_at(
 def image_features(network: FrozenNetwork, files: Sequence[Path]) -> Tensor:
     """(N, D) features, one for each image, under the transform of an evaluation."""
     size = None if network.native is None and network.size == MAP_SIZE else network.size
-    step = dict(center_view(*input_size(read_rgb(str(files[0])), size))[0])
+    middle = middle_image(GivenImages(files, pipeline=[]))
+    step = dict(center_view(*input_size(middle, size))[0])
     step.pop('type')
     view = CenterView(**step)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 
 from mssl_plugins.config import read_config
 from mssl_plugins.engine.hooks.load_backbone_hook import load_pretrained
@@ -345,6 +345,30 @@ def test_own_data_by_path_and_classes(name, monkeypatch):
     evaluator = cfg.val_evaluator
     if 'ann_file' in evaluator:
         assert evaluator.ann_file == '/some where/of mine/annotations/val.json'
+
+
+@pytest.mark.parametrize('images', [24, 300])
+@pytest.mark.parametrize('name', [n for n in OWN if n.startswith(('upernet', 'vitdet'))])
+def test_the_warm_up_fits_a_few_images(name, images):
+    """The whole rate is reached after one epoch, and the last step is near 0."""
+    cfg = load(name)
+    length, lr = cfg.train_cfg.max_epochs, cfg.optim_wrapper.optimizer.lr
+    steps = images // cfg.train_dataloader.batch_size
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    schedules = []
+    for given in cfg.param_scheduler:
+        given = {k: v for k, v in given.items() if k not in ('type', 'convert_to_iter_based')}
+        kind = PARAM_SCHEDULERS.get(cfg.param_scheduler[len(schedules)].type)
+        schedules.append(kind.build_iter_from_epoch(optimizer, **given, epoch_length=steps))
+    rates = []
+    for _ in range(steps * length):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for schedule in schedules:
+            schedule.step()
+    assert rates[0] < 0.01 * lr and rates[steps // 2] > 0.2 * lr
+    assert max(rates) > 0.95 * lr and rates.index(max(rates)) in range(steps - 2, steps + 2)
+    assert rates[-1] < 0.01 * lr
 
 
 def network(name):

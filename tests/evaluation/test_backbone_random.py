@@ -64,6 +64,16 @@ def test_random_reads_no_weights(tmp_path, make, as_list):
     assert all(torch.equal(found[k], v) for k, v in wanted.items())
 
 
+def test_what_is_measured_of_random_weights_is_kept_by_their_values(tmp_path):
+    keys = []
+    for number, scale in enumerate((1e-5, 1e-1, 1e-5)):
+        config = tmp_path / f'{number}.py'
+        config.write_text(VIT.format(init=f'None, layer_scale_init_value={scale}'))
+        keys.append(FrozenBackbone('random', config=str(config)).key)
+    assert keys[0] == keys[2] != keys[1]
+    assert FrozenBackbone('random', config=str(config), seed=1).key != keys[2]
+
+
 def test_what_reads_weights_is_taken_out_at_any_depth():
     xavier = dict(type='Xavier', layer='Linear')
     load = dict(type='mmengine.Pretrained', checkpoint='a.pth')

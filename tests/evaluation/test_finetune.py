@@ -10,6 +10,7 @@ from mmengine.registry import DATASETS, MODELS
 from mssl_plugins.datasets.labelled import labels_of
 from mssl_plugins.evaluation.backbone import FrozenBackbone
 from mssl_plugins.evaluation.data import EvaluationData
+from mssl_plugins.evaluation.finetune import FineTuning, _visible
 from mssl_plugins.evaluation.options import EvaluationOptions
 from mssl_plugins.evaluation.protocols import PROTOCOLS, choose
 from mssl_plugins.evaluation.runner import Evaluation
@@ -38,6 +39,31 @@ def test_fine_tuning_runs_and_resumes(evaluate, images, checkpoints):
     assert '1 epochs of 3 steps' in log and 'epoch 1/1  loss' in log
     status, text, again = evaluate(*argv)
     assert status == 0 and 'measured before' in text and again == rows
+
+
+def test_lists_of_one_name_are_told_apart(tmp_path, images, checkpoints):
+    backbone = FrozenBackbone(str(checkpoints / 'vit.pth'))
+    data = EvaluationData(str(images), tmp_path, native=backbone.native)
+    settings = []
+    for content in ('a', 'b', 'a'):
+        (tmp_path / 'few.txt').write_text(content)
+        options = EvaluationOptions(lists={'finetune-1': str(tmp_path / 'few.txt')})
+        settings.append(FineTuning('finetune-1', backbone, data, tmp_path, options).setting)
+    assert settings[0] == settings[2] != settings[1]
+    assert all(setting.startswith('list few.txt (') for setting in settings)
+
+
+@pytest.mark.parametrize(
+    'device, seen, wanted',
+    [
+        ('cpu', '3', ''),
+        ('cuda', None, None),
+        ('cuda:1', None, '1'),
+        ('cuda:1', '4,7', '7'),
+    ],
+)
+def test_fine_tuning_runs_on_the_device_that_was_named(device, seen, wanted):
+    assert _visible(device, seen).get('CUDA_VISIBLE_DEVICES') == wanted
 
 
 @pytest.mark.parametrize('name', ['vit', 'resnet'])

@@ -57,7 +57,9 @@ def test_every_frozen_protocol_of_a_resnet(evaluate, images, checkpoints):
     layers = [r['setting'] for r in rows if r['protocol'] == 'multilayer']
     assert [s.split(',')[0] for s in layers] == [f'conv{i}' for i in (1, 2, 3, 4, 5)] * 2
     assert all('2 views' in s and 'lr=0.01' in s for s in layers[:5])
-    assert any('avg, lr=0.1' in r['setting'] for r in rows if r['protocol'] == 'dino-linear')
+    probed = [r['setting'] for r in rows if r['protocol'] == 'dino-linear']
+    assert any('avg, lr=0.1' in setting for setting in probed)
+    assert any(s.startswith('best of the rates 0.01, 0.1 on the test set') for s in probed)
     files = {p.name for p in Path('work').rglob('*.npy')}
     assert {'train-conv1-00000000.npy', 'train.v1-conv5-00000000.npy'} <= files
     assert np.load(next(Path('work').rglob('train-conv1-*.npy'))).dtype == np.float16

@@ -92,6 +92,12 @@ def test_installation_is_remembered_until_something_changes(checkout):
     assert shell(state, env, checkout).stdout == 'no\n'
 
 
+def test_a_relative_environment_stays_where_it_is():
+    done = shell('cd /; echo "$VENV"', {'MSSL_VENV': 'my env'})
+    assert done.stdout == f'{os.getcwd()}/my env\n'
+    assert shell('echo "$VENV"', {'MSSL_VENV': '/at/the/root'}).stdout == '/at/the/root\n'
+
+
 def test_failing_pip_is_one_line(tmp_path, checkout):
     venv = tmp_path / 'venv'
     subprocess.run(['python3', '-m', 'venv', str(venv)], check=True)

@@ -1,6 +1,7 @@
 """Every figure of tools/visualize.py, from the command line's own entry."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -240,6 +241,14 @@ def test_reconstructions_say_that_they_got_the_true_mean():
     images, masks = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 32, 32), bool)
     shown = figure(images, masks, images, plain=images + 77, tile=32)
     assert shown.shape[1] == 5 * 38 + 6 and (shown[28:60, 6 + 4 * 38 : -6] == 77).all()
+
+
+def test_curves_of_a_folder_whose_name_looks_like_a_named_run(tmp_path, run_dirs):
+    folder = tmp_path / 'lr=0.1'
+    shutil.copytree(tmp_path / 'base', folder)
+    out = tmp_path / 'curves.png'
+    tool('visualize').main(['curves', str(folder), f'short={folder}', '--out', str(out)])
+    assert out.stat().st_size > 10_000
 
 
 def test_curves_of_a_killed_run(tmp_path, run_dirs):

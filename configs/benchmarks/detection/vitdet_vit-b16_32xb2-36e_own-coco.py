@@ -24,8 +24,9 @@ model = dict(
         mask_head=dict(num_classes=len(_base_.classes)),
     )
 )
+# a quarter of an epoch, as for COCO, may be less than one iteration of a few hundred images
 warm, cosine = _base_.param_scheduler
-param_scheduler = [warm, dict(cosine, T_max=epochs - _base_.warmup, end=epochs)]
+param_scheduler = [dict(warm, end=1), dict(cosine, T_max=epochs - 1, begin=1, end=epochs)]
 train_cfg = dict(max_epochs=epochs, val_interval=4)
 train_pipeline = [
     dict(type='LoadImageFromFile'),

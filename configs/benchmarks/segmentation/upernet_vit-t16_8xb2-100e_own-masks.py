@@ -3,7 +3,7 @@
 #          configs/benchmarks/segmentation/upernet_vit-t16_8xb2-100e_own-masks.py
 #          --cfg-options default_hooks.backbone.checkpoint=CHECKPOINT
 _base_ = [
-    '../../_base_/dense/upernet_vit.py',
+    '../../_base_/dense/upernet_own.py',
     '../../_base_/dense/own_masks.py',
     '../../_base_/dense/runtime_mmseg.py',
 ]

@@ -58,7 +58,7 @@ class KNNHook(Hook):
 
     Raises:
         ValueError: For arguments outside these; before training, if the bank
-            has fewer than k samples or there is no teacher.
+            has fewer than k samples, no labels or a single class, or there is no teacher.
     """
 
     # Before the loggers and the checkpoint, which holds the result.
@@ -100,7 +100,8 @@ class KNNHook(Hook):
         """Builds the data, so that a mistake stops the run at its start.
 
         Raises:
-            ValueError: If a k is larger than the bank, or the test set is empty.
+            ValueError: If a k is larger than the bank, the bank has a single class or no
+                labels, or the test set is empty.
         """
         self.bank, self.test = make_loader(self.bank), make_loader(self.test)
         size = len(self.bank.dataset)
@@ -110,6 +111,9 @@ class KNNHook(Hook):
             )
         if not len(self.test.dataset):
             raise ValueError('KNNHook: the test set is empty')
+        if hasattr(self.bank.dataset, 'get_data_info'):  # else the first measurement tells
+            if _one_class(self.bank.dataset):
+                raise _one_class_only(size)
         model = runner.model
         model = unwrap(model)
         if self.branch is None:
@@ -140,11 +144,8 @@ class KNNHook(Hook):
                 extract_features(runner.model, loader, pool=self.pool, branch=self.branch)
                 for loader in (self.bank, self.test)
             )
-        if len(bank[1].unique()) < 2:  # any query would be right
-            raise ValueError(
-                f'the k-NN bank of {len(bank[1])} samples has one class only: '
-                'is it the first part of a set sorted by class?'
-            )
+        if len(bank[1].unique()) < 2:
+            raise _one_class_only(len(bank[1]))
         result = summarize(bank, test, self.ks, self.temperature)
         seconds = time.perf_counter() - start
         text = '  '.join(f'{name}: {value:.4f}' for name, value in result.items())
@@ -160,3 +161,29 @@ class KNNHook(Hook):
                 f'(warning below {self.min_erank})'
             )
         return result
+
+
+def _one_class(dataset) -> bool:
+    """Whether all samples have the same label, without decoding an image.
+
+    Raises:
+        ValueError: If a sample that is looked at has no label.
+    """
+    first = None
+    for i in range(len(dataset)):
+        label = dataset.get_data_info(i).get('gt_label')
+        if label is None:
+            raise ValueError('KNNHook: the k-NN bank has images without a label')
+        if first is None:
+            first = label
+        elif label != first:
+            return False
+    return True
+
+
+def _one_class_only(size: int) -> ValueError:
+    """The error for a bank of which any query would be right."""
+    return ValueError(
+        f'KNNHook: the k-NN bank of {size} samples has one class only: '
+        'is it the first part of a set sorted by class?'
+    )

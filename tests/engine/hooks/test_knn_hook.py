@@ -197,6 +197,27 @@ def test_mistakes_stop_the_run_before_it_trains(tmp_path):
 
 
 @pytest.mark.parametrize(
+    'label, message',
+    [
+        (lambda i: 1, 'KNNHook: .* 24 samples has one class only'),
+        (lambda i: None, 'without a label'),
+    ],
+    ids=['one class', 'no labels'],
+)
+def test_a_bank_that_tells_nothing_stops_the_run_before_it_trains(
+    label, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        KNNTestImages, 'get_data_info', lambda self, i: dict(gt_label=label(i)), raising=False
+    )
+    trained = []
+    monkeypatch.setattr(KNNTestModel, 'train_step', lambda *args, **kwargs: trained.append(1))
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / 'run', HOOK)
+    assert not trained
+
+
+@pytest.mark.parametrize(
     'change,message',
     [
         (dict(k=0), 'k must be'),
