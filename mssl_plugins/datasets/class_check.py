@@ -43,7 +43,7 @@ def check_classes(cfg: Config) -> List[str]:
             dataset, path = dataset['dataset'], f'{path}.dataset'
         classes = (dataset.get('metainfo') or {}).get('classes')
         check = CHECKS.get(str(dataset.get('type')).split('.')[-1])
-        if classes and check:
+        if classes and check and not isinstance(classes, str):
             field = f'{path}.metainfo.classes'
             warnings += [f'{field}: {line}' for line in check(dataset, list(classes), field)]
     return warnings

@@ -37,7 +37,11 @@ was known, so its row is a second look. A linear probe shows no difference there
 Equal compute: MixMask makes 7 passes through the network a step (counting a backward pass as two)
 where MoCo makes 4, so `moco-longer` trains 1.75 times as long, also in its tries of a rate.
 `moco-4x4` is MoCo with a final map of 4 x 4 cells, one for each cell of the mask. Both are compared
-at 1,000 x 200, where five seeds cost less than three at 1,000 x 600. The loss in the figures is
+at 1,000 x 200, where five seeds cost less than three at 1,000 x 600. `moco-4x4` itself has one
+seed, for the gate: it is on another machine than blocks and cells, so it is not compared with them.
+On that machine seed 0 of blocks had 44.5 (45.8 here): more than the five seeds here differ (45.8 to
+46.0), so their interval may be too narrow.
+Blocks' rate is the highest tried (0.06), that of cells is not (0.03). The loss in the figures is
 that of the unmixed views, so that variants with and without MixMask can be compared.
 """
 
