@@ -313,7 +313,7 @@ class TrainingRun:
         except Checked:
             self._clean_up()
         except Stopped:
-            if not self.begun:
+            if self.check or not self.begun:
                 self._clean_up()
             self._leave_group()
             raise
@@ -374,7 +374,7 @@ class TrainingRun:
             *([] if self.check else [ReportHook()]),
             EstimateHook(self.check, shown[0].line if shown else None),
             _Begin(self),
-            StopHook(request),
+            StopHook(request, save=not self.check),
         ):
             runner.register_hook(hook, priority='LOWEST')
         keep_freed_memory(torch.device(get_device()))

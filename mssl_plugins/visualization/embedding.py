@@ -36,8 +36,7 @@ def embed(features: np.ndarray, method: str, perplexity: float, seed: int) -> np
     Raises:
         UserError: For fewer than 4 images, or without umap-learn.
     """
-    if len(features) < 4:
-        raise UserError(f'a map needs 4 or more images, got {len(features)}')
+    _check_count(len(features))
     rows = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     near = max(1.0, min(perplexity, (len(rows) - 1) / 3))
     if method == 'umap':
@@ -53,6 +52,11 @@ def embed(features: np.ndarray, method: str, perplexity: float, seed: int) -> np
 
         found = TSNE(perplexity=near, init='pca', random_state=seed).fit_transform(rows)
     return np.asarray(found, np.float64)
+
+
+def _check_count(images: int) -> None:
+    if images < 4:
+        raise UserError(f'a map needs 4 or more images, got {images}')
 
 
 def class_names(root: Path, files: Sequence[Path]) -> List[str]:
@@ -117,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
     """Draws the maps of the networks side by side.
 
     Raises:
-        UserError: If a number or a size is too small.
+        UserError: If a number or a size is too small, or there are fewer than 4 images.
     """
     if min(args.number, args.tile, args.perplexity) < 1 or args.canvas < 4 * args.tile + 100:
         raise UserError(
@@ -125,6 +129,7 @@ def run(args: argparse.Namespace) -> None:
             f'100 px, got {args.number}, {args.tile}, {args.perplexity} and {args.canvas}'
         )
     files = find_images(args.images, args.number, spread=True)
+    _check_count(len(files))
     names = class_names(Path(args.images), files)
     thumbnails = [enlarge(read_rgb(str(file)), args.tile) for file in files]
     maps = []

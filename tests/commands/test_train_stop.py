@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -105,6 +106,21 @@ def test_signals_save_and_the_run_goes_on_exactly(tmp_path, tiny_config, train):
     assert train(config, '--work-dir', straight).status == 0
     assert losses(broken) == losses(straight) and len(losses(broken)) == 120
     assert same_weights(last(broken), last(straight))
+
+
+def test_a_check_that_is_stopped_keeps_nothing(tmp_path, tiny_config):
+    config = tiny_config(LOG)
+    slow = tmp_path / 'slow.py'
+    slow.write_text(config.read_text() + SLOW.replace('0.05', '0.5'))  # of 12 steps at most
+    before = sorted(tmp_path.iterdir())
+    run = Training(tmp_path, slow, '--work-dir', tmp_path / 'run', '--check')
+    wait_for_step(run, tmp_path / '.run.check', 2)
+    os.kill(run.process.pid, signal.SIGTERM)
+    ended = run.wait(60)
+    assert ended.status == 143, ended.text[-2000:]
+    assert re.search(r'stopped by SIGTERM after iteration \d+ of 12; no run is kept', ended.text)
+    assert 'resume' not in ended.text
+    assert {p for p in tmp_path.iterdir() if p.is_dir()} == {p for p in before if p.is_dir()}
 
 
 def test_group_wide_signal_leaves_the_workers_alive(tmp_path, tiny_config):

@@ -319,6 +319,8 @@ def test_the_map_puts_alike_images_together(files, tmp_path):
     assert gap > 1.5 * max(points.std(0).max() for points in at.values())
     with pytest.raises(UserError, match='4 or more images'):
         embedding.embed(np.ones((3, 5)), 'tsne', 30, 0)
+    with pytest.raises(UserError, match='4 or more images, got 1'):  # before anything is read
+        visualize('embedding', files / 'vit.pth', folder / 'red/00.png', '--out', out)
 
 
 def test_places_are_kept_in_proportion():

@@ -80,6 +80,7 @@ class StopHook(Hook):
 
     Args:
         request (StopRequest): Entered before training begins.
+        save (bool): Whether the run is kept. Defaults to True.
 
     Raises:
         Stopped: After saving.
@@ -87,8 +88,8 @@ class StopHook(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self, request: StopRequest) -> None:
-        self.request = request
+    def __init__(self, request: StopRequest, save: bool = True) -> None:
+        self.request, self.save = request, save
 
     def before_train(self, runner) -> None:
         """From now on a signal takes effect at the end of a step."""
@@ -111,17 +112,20 @@ class StopHook(Hook):
         done = runner.iter + 1
         if not asked or not stepped(runner) or done >= runner.max_iters:
             return
-        hook = next((h for h in runner.hooks if isinstance(h, AtomicCheckpointHook)), None)
-        saved = (
-            f'saved {hook.save_interim(runner)}; {GO_ON}'
-            if hook
-            else ('nothing is saved: the config has no AtomicCheckpointHook')
-        )
         raise Stopped(
             f'stopped by {signal.Signals(asked).name} after iteration {done} of '
-            f'{runner.max_iters}; {saved}',
+            f'{runner.max_iters}; {self._saved(runner)}',
             status(asked),
         )
+
+    def _saved(self, runner) -> str:
+        """Saves the state, if it is kept; what is said of it."""
+        if not self.save:
+            return 'no run is kept'
+        hook = next((h for h in runner.hooks if isinstance(h, AtomicCheckpointHook)), None)
+        if not hook:
+            return 'nothing is saved: the config has no AtomicCheckpointHook'
+        return f'saved {hook.save_interim(runner)}; {GO_ON}'
 
 
 class _Shielded:
