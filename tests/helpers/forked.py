@@ -42,8 +42,9 @@ def _served(argv, log, folder, quiet, env):
 def _take_over(folder, out, err):
     """Makes this process one of its own, whose output goes to files."""
     os.chdir(folder)
-    # A shell's background jobs, and what they start, ignore it.
+    # A shell's background jobs, and what they start, ignore the first, under nohup the second.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # The server's own method; MMEngine warns where it sets another one.
     multiprocessing.set_start_method('fork', force=True)
     with open(out, 'a') as first, open(err, 'a') as second:

@@ -21,7 +21,7 @@ _TRIED = itertools.count(os.getpid())
 def work_and_exit(work: Callable[[], int], folder: Path, log: Path) -> NoReturn:
     """Does the work of a forked process, as the first of a group of its own, and ends it.
 
-    SIGINT takes effect, even if the process that forked it ignores SIGINT.
+    SIGINT and SIGHUP take effect, even if the process that forked it ignores them.
 
     Args:
         work (Callable[[], int]): Returns the exit status, which is 1 after an exception.
@@ -31,8 +31,9 @@ def work_and_exit(work: Callable[[], int], folder: Path, log: Path) -> NoReturn:
     status = 70
     try:
         os.setsid()
-        # A shell's background jobs, and what they start, ignore SIGINT.
+        # A shell's background jobs, and what they start, ignore SIGINT, under nohup SIGHUP.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)
